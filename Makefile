@@ -1,0 +1,41 @@
+# make demo: denoise the example cube.  make test: run the tests.  make check: style, types, docstrings, imports.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find src -type f -not -name '*.pyc')
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/.demo
+	$(BIN)/quietspec demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n auto
+
+check: $(VENV)/.check
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/numpydoc lint $(filter %.py,$(SOURCES))
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# Each stamp says what $(VENV) holds. The editable installs serve the demo too; its own is what a user gets, and undoes them.
+$(VENV)/.demo: pyproject.toml $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet .
+	rm -f $(VENV)/.test $(VENV)/.check
+	touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $(VENV)/.demo $@
+
+$(VENV)/.check: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[test,dev]'
+	touch $(VENV)/.demo $(VENV)/.test $@

@@ -1,0 +1,42 @@
+"""Denoise low-signal-to-noise galaxy spectra and integral-field cubes, with errors that can be trusted."""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quietspec.denoisers import Denoiser, load_denoiser
+    from quietspec.errors import QuietspecError
+    from quietspec.io import fetch, open_spectra, read, write
+    from quietspec.spectra import Denoised, Flag, Spectra
+
+__all__ = [
+    "Denoised",
+    "Denoiser",
+    "Flag",
+    "QuietspecError",
+    "Spectra",
+    "__version__",
+    "fetch",
+    "load_denoiser",
+    "open_spectra",
+    "read",
+    "write",
+]
+
+__version__ = version("quietspec")
+
+# Imported on first use, so that `import quietspec` and `quietspec --help` do not wait for astropy.
+_HOMES = {
+    "quietspec.denoisers": ("Denoiser", "load_denoiser"),
+    "quietspec.errors": ("QuietspecError",),
+    "quietspec.io": ("fetch", "open_spectra", "read", "write"),
+    "quietspec.spectra": ("Denoised", "Flag", "Spectra"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module 'quietspec' has no attribute {name!r}")

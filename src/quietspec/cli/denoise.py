@@ -1,0 +1,160 @@
+"""The command `denoise`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from quietspec.cli.app import Overwrite, app, command_line, console, fail, log, progress_bar, require_new, write_json
+from quietspec.cli.options import (
+    Exposures,
+    FluxHdu,
+    Fwhm,
+    MaskHdu,
+    MediumOption,
+    NoiseFromResiduals,
+    NoiseHdu,
+    NoiseKind,
+    Redshift,
+    Together,
+    WavelengthUnit,
+    read_options,
+)
+from quietspec.errors import QuietspecError, WriteError
+
+if TYPE_CHECKING:
+    from quietspec.denoisers import Denoiser
+    from quietspec.pipeline import FileReport
+
+_SUFFIX = "_denoised.fits"
+
+
+@app.command()
+def denoise(
+    files: Annotated[list[Path], typer.Argument(help="Spectra or cubes, of any survey `quietspec info` knows.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="FITS file to write; with several inputs a folder for them.")
+    ],
+    redshift: Redshift = None,
+    model: Annotated[
+        str, typer.Option(help="Prior: the name of a shipped one (`quietspec models`), or an .npz from `train`.")
+    ] = "survey",
+    denoiser: Annotated[
+        str, typer.Option(help="posterior, wiener, pca, gaussian, savgol, butterworth or wavelet.")
+    ] = "posterior",
+    emission: Annotated[
+        Literal["auto", "strong", "none"] | None,
+        typer.Option(
+            help="Gas lines to mask: the strong ones and, where gas is seen, the weak (auto); the strong; none."
+        ),
+    ] = None,
+    together: Together = False,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw maps and four spectra: a PNG or PDF file, a folder with several inputs.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the report as JSON; - is standard output.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that denoise side by side.")] = 1,
+    overwrite: Overwrite = False,
+    flux_hdu: FluxHdu = None,
+    noise_hdu: NoiseHdu = None,
+    noise_kind: NoiseKind = None,
+    mask_hdu: MaskHdu = None,
+    noise_from_residuals: NoiseFromResiduals = False,
+    wavelength_unit: WavelengthUnit = None,
+    medium: MediumOption = None,
+    fwhm: Fwhm = None,
+    exposures: Exposures = False,
+) -> None:
+    """Denoise spectra or cubes: estimate, error and flags of every pixel, as FITS."""
+    from quietspec.denoisers import load_denoiser
+
+    options = read_options(
+        redshift=redshift, flux_hdu=flux_hdu, noise_hdu=noise_hdu, noise_kind=noise_kind, mask_hdu=mask_hdu,
+        noise_from_residuals=noise_from_residuals, wavelength_unit=wavelength_unit, medium=medium, fwhm=fwhm,
+        exposures=exposures,
+    )  # fmt: skip
+    inputs: list[tuple[Path, ...]] = [tuple(files)] if together else [(path,) for path in files]
+    outputs = _places(inputs, out, _SUFFIX)
+    figures = _places(inputs, figure, ".png") if figure else [None] * len(inputs)
+    tool = load_denoiser(denoiser, model, emission)
+    reports = [
+        _denoise_one(paths, output, picture, tool, overwrite=overwrite, workers=workers, **options)
+        for paths, output, picture in zip(inputs, outputs, figures, strict=True)
+    ]
+    if json is None or str(json) != "-":
+        print_reports(reports)
+    if json is not None:
+        write_json(json, {"model": getattr(tool, "model", tool.name), "files": [asdict(report) for report in reports]})
+    if any(report.error for report in reports):
+        raise typer.Exit(1)
+
+
+def _places(inputs: list[tuple[Path, ...]], target: Path, suffix: str) -> list[Path]:
+    """Where each input's output goes: the target itself, or files in it where it is a folder or inputs are several."""
+    if len(inputs) == 1 and not target.is_dir():
+        return [target]
+    try:
+        target.mkdir(exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{target}: cannot be the folder for {len(inputs)} outputs ({error.strerror}).") from error
+    names = [paths[0].name.removesuffix(".gz").removesuffix(".fits") for paths in inputs]
+    if len(set(names)) < len(names):
+        raise WriteError(f"{target}: two inputs have one name; denoise them into different folders.")
+    return [target / (name + suffix) for name in names]
+
+
+def _denoise_one(
+    paths: tuple[Path, ...], output: Path, figure: Path | None, tool: Denoiser, *, overwrite: bool, **options: Any
+) -> FileReport:
+    """Denoise one input; an error becomes a line of the report, so that the other inputs are still done."""
+    from quietspec.pipeline import FileReport, denoise_file
+
+    try:
+        if figure is not None:
+            require_new(figure, overwrite)
+        with progress_bar(paths[0].name) as progress:
+            report, denoised = denoise_file(
+                paths, output, tool, overwrite=overwrite, command=command_line(), keep=figure is not None,
+                progress=progress, **options,
+            )  # fmt: skip
+        if figure is not None and denoised is not None:
+            from quietspec.plots import denoised_map_figure, save
+
+            save(denoised_map_figure(denoised), figure)
+    except QuietspecError as error:
+        fail(error)
+        return FileReport(inputs=tuple(str(path) for path in paths), error=str(error))
+    return report
+
+
+def print_reports(reports: list[FileReport]) -> None:
+    """Print a table, a line per file, and the readers' warnings below it."""
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("file", "spectra", "S/N before", "S/N after", "failed", "flagged", "seconds"):
+        table.add_column(name, justify="left" if name == "file" else "right", overflow="fold")
+    for report in reports:
+        name = " + ".join(Path(path).name for path in report.inputs)
+        if report.error:
+            table.add_row(name, "[red]not done[/]", "", "", "", "", "")
+            continue
+        flags = ", ".join(f"{count} {flag.lower().replace('_', ' ')}" for flag, count in report.flags.items())
+        table.add_row(
+            name,
+            str(report.n_spectra),
+            f"{report.snr_before:.1f}",
+            f"{report.snr_after:.1f}",
+            str(report.failed),
+            flags or "none",
+            f"{report.seconds:.1f}",
+        )
+    console.print(table)
+    for report in reports:
+        for warning in report.warnings:
+            log(f"{Path(report.inputs[0]).name}: {warning}")
+        if report.output:
+            console.print(report.output, style="dim")

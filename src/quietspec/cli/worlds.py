@@ -1,0 +1,221 @@
+"""The commands `simulate`, `train` and `evaluate`."""
+
+from __future__ import annotations
+
+import time
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from quietspec.cli.app import Overwrite, app, command_line, console, log, progress_bar, require_new, write_json
+from quietspec.cli.options import Library, RecipeName, Seed
+
+if TYPE_CHECKING:
+    from quietspec.denoisers import SpectralPrior
+    from quietspec.evaluation import Evaluation
+    from quietspec.simulate import Recipe
+    from quietspec.templates import SspLibrary
+
+_TRAINED_SNR = (5.0, 10.0, 20.0)
+_TRAINED_TESTS = 500
+
+
+def _library(path: str | None) -> SspLibrary:
+    """The SSP library asked for, or the fetched MILES."""
+    from quietspec.io.fetcher import fetch
+    from quietspec.templates import load_library
+
+    return load_library(path or fetch("miles"))
+
+
+def _recipe(name: str, library: str | None, switched_off: list[str] | None = None) -> Recipe:
+    from quietspec.errors import QuietspecError
+    from quietspec.simulate import get_recipe
+
+    try:
+        return get_recipe(name, _library(library), **dict.fromkeys(switched_off or [], False))
+    except TypeError as error:
+        wanted = ", ".join(switched_off or [])
+        raise QuietspecError(f"--without {wanted}: recipe {name!r} has no such switch.") from error
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option("--out", "-o", help="FITS file to write.")],
+    recipe: RecipeName = "paper",
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of spectra.")] = 1000,
+    seed: Seed = 0,
+    snr: Annotated[float | None, typer.Option(min=0.1, help="S/N; drawn from the recipe's range if not given.")] = None,
+    instrument: Annotated[
+        str | None, typer.Option(help="survey: sami, manga, califa, muse or sdss; drawn if not given.")
+    ] = None,
+    redshift: Annotated[float | None, typer.Option(help="survey: redshift of the galaxy; drawn if not given.")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="survey: leave out an ingredient (dust, emission, masks, …); repeatable.")
+    ] = None,
+    library: Library = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Simulate spectra of one galaxy, with their truth and parameters, as FITS."""
+    import numpy as np
+
+    from quietspec.io.atomic import os_errors_named, whole_file
+
+    require_new(out, overwrite)
+    where = {} if recipe == "paper" else {"instrument": instrument, "redshift": redshift}
+    simulated = _recipe(recipe, library, without).simulate(n, np.random.default_rng(seed), snr, **where)
+    with os_errors_named(out), whole_file(out, overwrite=overwrite) as partial:
+        simulated.to_hdulist().writeto(partial, overwrite=True, output_verify="exception")
+    log(f"{len(simulated)} spectra of recipe {recipe!r}, {simulated.observed.meta['survey']}")
+    console.print(str(out), soft_wrap=True)
+
+
+@app.command()
+def train(
+    model: Annotated[Literal["posterior", "wiener", "pca"], typer.Argument(help="What to train.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Model file (.npz) to write; its card goes beside it.")],
+    recipe: RecipeName = "survey",
+    n: Annotated[int, typer.Option("-n", min=1000, help="Training spectra; `paper` has 90000.")] = 60_000,
+    seed: Seed = 1,
+    components: Annotated[int, typer.Option(min=2, help="Basis vectors.")] = 20,
+    mixture: Annotated[int, typer.Option(min=1, help="Gaussians of the posterior's prior.")] = 256,
+    floor: Annotated[float, typer.Option(min=0, help="Variance floor, in reference noise variances.")] = 0.01,
+    reference_snr: Annotated[float, typer.Option(min=1, help="S/N whose noise is the unit of the basis.")] = 40.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Most rounds of EM.")] = 150,
+    library: Library = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a model on simulated spectra, test it on others, and write it with its card."""
+    from quietspec.errors import WriteError
+    from quietspec.training import MixtureSettings, PriorSettings, train_prior
+
+    if out.suffix != ".npz":
+        raise WriteError(f"{out}: a model file's name ends in .npz.")
+    require_new(out, overwrite)
+    start = time.perf_counter()
+    world = _recipe(recipe, library)
+    mixtures = MixtureSettings(n_mixture=mixture if model == "posterior" else 1, floor=floor, max_iter=rounds)
+    settings = PriorSettings(n_components=components, reference_snr=reference_snr, mixture=mixtures)
+    prior = train_prior(world, n, seed, settings, progress=log)
+    seconds = time.perf_counter() - start
+    log(f"trained in {seconds:.0f} s; now tested on {_TRAINED_TESTS} spectra it has not seen")
+    scores = _scores(world, prior, model)
+    prior.save(out)
+    card = {
+        "summary": f"recipe {recipe!r}: {prior.n_mixture} Gaussian(s) over {prior.n_components} components",
+        **prior.card,
+        "command": command_line(),
+        "commit": _commit(),
+        "date": date.today().isoformat(),
+        "seconds": round(seconds),
+        "hash": prior.hash,
+        "scores": scores,
+    }
+    write_json(out.with_suffix(".json"), card)
+    console.print(str(out), soft_wrap=True)
+
+
+def _scores(world: Recipe, prior: SpectralPrior, model: str) -> dict[str, Any]:
+    from quietspec.denoisers import Posterior, PrincipalComponents
+    from quietspec.evaluation import evaluate as score
+
+    tools: dict[str, Any] = {"pca": PrincipalComponents("pca", prior), "wiener": Posterior("wiener", prior.collapsed())}
+    if model == "posterior":
+        tools["posterior"] = Posterior("posterior", prior)
+    with progress_bar("testing") as progress:
+        result = score(world, tools, _TRAINED_SNR, _TRAINED_TESTS, seed=0, progress=lambda f: progress(f, 1.0))
+    return result.to_json()
+
+
+def _commit() -> str:
+    """Commit of the code, where it runs from a git checkout; else the version."""
+    import subprocess
+
+    from quietspec import __version__
+
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return f"version {__version__}"
+    return found.stdout.strip()
+
+
+@app.command()
+def evaluate(
+    recipe: RecipeName = "paper",
+    models: Annotated[
+        str, typer.Option(help="Denoisers, by comma: gaussian, savgol, butterworth, wavelet, pca, wiener, posterior.")
+    ] = "gaussian,savgol,wavelet,pca,wiener,posterior",
+    snr: Annotated[str, typer.Option(help="S/N, by comma.")] = "5,10,15,20",
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of test spectra; `paper` has 10000.")] = 1000,
+    seed: Seed = 0,
+    prior: Annotated[
+        str | None, typer.Option(help="Prior of pca, wiener and posterior; the recipe's shipped one by default.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the scores as JSON; - is standard output.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Folder for figures, as PNG and PDF; made if missing.")] = None,
+    library: Library = None,
+) -> None:
+    """Score denoisers against the truth on simulated test spectra, all on the same noise."""
+    from quietspec.denoisers import load_denoiser
+    from quietspec.evaluation import evaluate as score
+
+    tools = {name: load_denoiser(name, prior or recipe) for name in models.split(",")}
+    levels = _numbers(snr)
+    world = _recipe(recipe, library)
+    with progress_bar("evaluating") as progress:
+        result = score(world, tools, levels, n, seed=seed, progress=lambda fraction: progress(fraction, 1.0))
+    if json is None or str(json) != "-":
+        _print_scores(result)
+    if json is not None:
+        write_json(json, result.to_json())
+    if figures is not None:
+        _draw(result, figures)
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not a list of numbers such as 5,10,20", param_hint="--snr") from error
+
+
+def _print_scores(result: Evaluation) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("S/N", "model", "reduction", "recovery", "worst line", "68 %", "95 %", "ms/spectrum"):
+        table.add_column(name, justify="left" if name in ("model", "worst line") else "right")
+    content = result.to_json()["models"]
+    for level in result.snrs:
+        for name, by_snr in content.items():
+            scores = by_snr[f"{level:g}"]
+            worst, reduction = min(scores["lines"].items(), key=lambda item: 9 if item[1] is None else item[1])
+            table.add_row(
+                f"{level:g}",
+                name,
+                _percent(scores["rms_reduction"]),
+                _percent(scores["recovery"], 2),
+                f"{worst} {_percent(reduction)}",
+                _percent(scores["coverage68"]),
+                _percent(scores["coverage95"]),
+                f"{1e3 * scores['seconds_per_spectrum']:.2f}",
+            )
+        table.add_section()
+    console.print(table)
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def _draw(result: Evaluation, folder: Path) -> None:
+    from quietspec.plots import evaluation_figures, save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in evaluation_figures(result).items():
+        for suffix in (".png", ".pdf"):
+            console.print(str(save(figure, folder / (name + suffix))), style="dim", soft_wrap=True)

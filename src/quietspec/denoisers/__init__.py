@@ -1,0 +1,22 @@
+"""Denoisers: noisy `Spectra` in, `Denoised` out, behind one protocol."""
+
+from quietspec.denoisers.base import Denoiser
+from quietspec.denoisers.posterior import Posterior, PrincipalComponents
+from quietspec.denoisers.prior import SpectralPrior
+from quietspec.denoisers.registry import DENOISERS, load_denoiser, load_prior, model_cards
+from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay, Wavelet
+
+__all__ = [
+    "DENOISERS",
+    "Butterworth",
+    "Denoiser",
+    "Gaussian",
+    "Posterior",
+    "PrincipalComponents",
+    "SavitzkyGolay",
+    "SpectralPrior",
+    "Wavelet",
+    "load_denoiser",
+    "load_prior",
+    "model_cards",
+]

@@ -1,0 +1,182 @@
+"""What is in a spectrum but not in its stars: gas emission lines, spikes, and noise unlike the quoted one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from quietspec.spectra import BoolArray, FloatArray
+from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT, STRONG_LINES
+
+__all__ = ["Gas", "line_mask", "measure_gas", "noise_scale", "spike_mask"]
+
+_TRIAL_VELOCITY = np.arange(-450.0, 451.0, 50.0)  # km/s about the redshift given
+_TRIAL_SIGMA = np.array([50.0, 90.0, 150.0, 250.0, 400.0])  # km/s, intrinsic; the instrument's comes on top
+_TRACERS = ("[OII]3726", "[OII]3729", "Hbeta", "[OIII]4959", "[OIII]5007", "[NII]6548", "Halpha", "[NII]6583")
+_DETECTION = 36.0  # Δχ² of the best trial: 5σ after allowing for some 100 trials and 8 lines
+_WIDTH_TRUSTED = 150.0  # Δχ² above which a spectrum's own width is used, not its neighbours'
+_REACH = 3.0  # half width of a mask in σ of the line
+_CLIP = 4.0  # σ, beyond which a residual is taken for something else than noise
+_FEWEST_PIXELS = 200
+_LAGS = 3  # channels over which resampling correlates noise
+_LEAST_GAIN = 0.25
+
+
+@dataclass(frozen=True)
+class Gas:
+    """Emission-line gas of each spectrum.
+
+    Parameters
+    ----------
+    detected : (n_spectra,) of bool
+        Whether any emission stands out.
+    velocity, sigma : (n_spectra,)
+        Velocity against the redshift and intrinsic velocity dispersion, km/s; the catalogue's defaults
+        (0 and 100 km/s) where nothing was detected in the whole set.
+    """
+
+    detected: BoolArray
+    velocity: FloatArray
+    sigma: FloatArray
+
+
+def measure_gas(residual: FloatArray, weight: FloatArray, rest: FloatArray, fwhm: FloatArray) -> Gas:
+    """Find emission lines in what a stellar fit left, by matched filters over velocity and width.
+
+    Parameters
+    ----------
+    residual, weight : (n_spectra, n_pixels)
+        Data minus continuum, and inverse variances (0 = masked).
+    rest : (n_pixels,)
+        Rest-frame air wavelengths, Å.
+    fwhm : (n_pixels,)
+        Instrumental resolution in the rest frame, FWHM in Å.
+
+    Returns
+    -------
+    Gas
+        One velocity and width for all lines of a spectrum. Faint detections take the width of the brighter ones.
+    """
+    trials = [(velocity, sigma) for sigma in _TRIAL_SIGMA for velocity in _TRIAL_VELOCITY]
+    weighted = np.where(weight > 0, residual, 0.0) * weight
+    gain = np.stack([_improvement(weighted, weight, rest, fwhm, *trial) for trial in trials], axis=1)
+    best = gain.argmax(axis=1)
+    top = gain[np.arange(len(best)), best]
+    velocity, sigma = np.array(trials)[best].T
+    detected, trusted = top > _DETECTION, top > _WIDTH_TRUSTED
+    reliable = trusted if trusted.any() else detected
+    typical = (np.median(velocity[reliable]), np.median(sigma[reliable])) if reliable.any() else (0.0, 100.0)
+    return Gas(detected, np.where(detected, velocity, typical[0]), np.where(trusted, sigma, typical[1]))
+
+
+def _improvement(
+    weighted: FloatArray, weight: FloatArray, rest: FloatArray, fwhm: FloatArray, velocity: float, sigma: float
+) -> FloatArray:
+    """Fall in χ² when each tracer line is given its best amplitude ≥ 0, (n_spectra,)."""
+    total = np.zeros(len(weighted))
+    for name in _TRACERS:
+        centre, width = _line(name, rest, fwhm, velocity, sigma)
+        near = np.abs(rest - centre) < 4 * width
+        if not near.any():
+            continue
+        profile = np.exp(-0.5 * ((rest[near] - centre) / width) ** 2)
+        signal, power = weighted[:, near] @ profile, weight[:, near] @ profile**2
+        total += np.where(signal > 0, signal**2 / np.where(power > 0, power, np.inf), 0.0)
+    return total
+
+
+def _line(name: str, rest: FloatArray, fwhm: FloatArray, velocity: float, sigma: float) -> tuple[float, float]:
+    """Centre and total σ of a line, Å."""
+    centre = EMISSION_LINES[name] * (1 + velocity / SPEED_OF_LIGHT)
+    instrument = float(np.interp(centre, rest, fwhm)) / FWHM_PER_SIGMA
+    return centre, float(np.hypot(centre * sigma / SPEED_OF_LIGHT, instrument))
+
+
+def line_mask(
+    rest: FloatArray, fwhm: FloatArray, velocity: float, sigma: float, names: Collection[str] = STRONG_LINES
+) -> BoolArray:
+    """Pixels touched by emission lines.
+
+    Parameters
+    ----------
+    rest : (n_pixels,)
+        Rest-frame air wavelengths, Å.
+    fwhm : (n_pixels,)
+        Instrumental resolution in the rest frame, FWHM in Å.
+    velocity, sigma : float
+        Velocity and intrinsic velocity dispersion of the gas, km/s.
+    names : collection of str
+        Lines of `EMISSION_LINES`.
+
+    Returns
+    -------
+    (n_pixels,) of bool
+        True within 3σ of a line's centre.
+    """
+    mask = np.zeros(rest.shape, dtype=bool)
+    for name in names:
+        centre, width = _line(name, rest, fwhm, velocity, sigma)
+        mask |= np.abs(rest - centre) < _REACH * width
+    return mask
+
+
+def spike_mask(residual: FloatArray, weight: FloatArray, threshold: float = 6.0, longest: int = 5) -> BoolArray:
+    """Cosmic rays and dead pixels: short runs that stand out from a fit.
+
+    Parameters
+    ----------
+    residual, weight : (n_spectra, n_pixels)
+        Data minus continuum, and inverse variances (0 = masked).
+    threshold : float
+        In units of the error, or of the spectrum's own scatter where that is larger.
+    longest : int
+        Longest run of pixels that counts; longer ones are real features the fit does not know.
+
+    Returns
+    -------
+    (n_spectra, n_pixels) of bool
+        True where spoilt.
+    """
+    pull = np.abs(np.where(weight > 0, residual, 0.0)) * np.sqrt(weight)
+    measured = np.where(weight > 0, pull, np.nan)
+    scatter = np.ones(len(pull))
+    filled = (weight > 0).any(axis=1)
+    scatter[filled] = np.maximum(1.0, 1.4826 * np.nanmedian(measured[filled], axis=1))
+    spoilt = pull > threshold * scatter[:, None]
+    long_runs = ndimage.binary_opening(spoilt, np.ones((1, longest + 1), dtype=bool))
+    return np.asarray(spoilt & ~long_runs)
+
+
+def noise_scale(residual: FloatArray, weight: FloatArray, dof: FloatArray) -> FloatArray:
+    """How much larger the error of a broad feature is than the quoted errors say, (n_spectra,).
+
+    Resampling correlates neighbouring channels, and quoted variances are often mis-scaled; both show in what a fit
+    leaves. For features broader than the correlation the variance that counts is the scatter's times 1 + 2 Σ ρ(lag).
+
+    Parameters
+    ----------
+    residual, weight : (n_spectra, n_pixels)
+        Data minus continuum, and inverse variances (0 = masked).
+    dof : (n_spectra,)
+        Numbers fitted to get the continuum; they took that much broad noise with them.
+
+    Returns
+    -------
+    (n_spectra,)
+        Factor on the quoted 1σ; 1 for spectra of too few pixels to tell.
+    """
+    used = weight > 0
+    pull = np.clip(np.where(used, residual, 0.0) * np.sqrt(weight), -_CLIP, _CLIP)
+    count = used.sum(axis=1)
+    enough = count >= _FEWEST_PIXELS
+    scatter = np.divide((pull**2).sum(axis=1), count, out=np.ones(len(pull)), where=enough)
+    correlation = np.zeros(len(pull))
+    for lag in range(1, _LAGS + 1):
+        pairs = (used[:, lag:] & used[:, :-lag]).sum(axis=1)
+        product = (pull[:, lag:] * pull[:, :-lag]).sum(axis=1)
+        correlation += np.divide(product, pairs * scatter, out=np.zeros(len(pull)), where=enough & (pairs > 0))
+    absorbed = (2 * _LAGS + 1) * dof / np.maximum(count, _FEWEST_PIXELS)
+    return np.asarray(np.sqrt(scatter * np.maximum(1 + 2 * correlation + absorbed, _LEAST_GAIN)))

@@ -1,0 +1,245 @@
+r"""Posterior of a spectrum's basis coefficients under a Gaussian-mixture prior, in closed form.
+
+A spectrum is y = B d + noise with B = [mean shape, components] and d = s (1, c): s the flux scale, c the shape. Given
+a guess s₀ of the scale, mixture component k says d ~ N(s₀ (1, m_k), s₀² [τ² (1, m_k)(1, m_k)ᵀ + 0 ⊕ C_k]): the scale is
+known to a relative τ only, and the shape scatters by C_k about m_k. Everything the data say enters through
+G = BᵀWB and b = BᵀWy with W the inverse noise variances, so masks, gaps and any pixel grid are exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from quietspec.denoisers.prior import SpectralPrior
+from quietspec.spectra import FloatArray
+
+__all__ = ["CoefficientPosterior", "PreparedPrior", "Projections", "estimate_scale", "infer", "project"]
+
+_SCALE_SPREAD = 1.0  # τ: the scale prior's relative width about the current guess; wide, since data fix the scale
+_NEGLIGIBLE = 1e-6  # mixture components of lower posterior weight are left out of moments
+
+
+@dataclass(frozen=True)
+class Projections:
+    """What the data say about the coefficients.
+
+    Parameters
+    ----------
+    gram : (n_spectra, d, d)
+        G = BᵀWB.
+    data : (n_spectra, d)
+        b = BᵀWy.
+    power : (n_spectra,)
+        yᵀWy.
+    """
+
+    gram: FloatArray
+    data: FloatArray
+    power: FloatArray
+
+    def __getitem__(self, rows: FloatArray) -> Projections:
+        return Projections(self.gram[rows], self.data[rows], self.power[rows])
+
+
+@dataclass(frozen=True)
+class CoefficientPosterior:
+    """Posterior moments of d = s (1, c) and of the labels, per spectrum.
+
+    Parameters
+    ----------
+    mean : (n_spectra, d)
+        Posterior mean of d, in flux units of the data.
+    covariance : (n_spectra, d, d)
+        Posterior covariance of d.
+    log_evidence : (n_spectra,)
+        ln p(y) less the constant −½ Σ ln(2πσ²) of the noise.
+    penalty : (n_spectra,)
+        Squared Mahalanobis distance of the estimate from the prior, averaged over the mixture.
+    dof : (n_spectra,)
+        Number of coefficients the data determine, tr(H⁻¹G); the penalty's expectation where the prior is right.
+    labels, label_sigma : (n_spectra, n_labels)
+        Posterior mean and 1σ of the labels.
+    """
+
+    mean: FloatArray
+    covariance: FloatArray
+    log_evidence: FloatArray
+    penalty: FloatArray
+    dof: FloatArray
+    labels: FloatArray
+    label_sigma: FloatArray
+
+
+def project(flux: FloatArray, weight: FloatArray, vectors: FloatArray) -> Projections:
+    """Project spectra onto a basis with their noise weights.
+
+    Parameters
+    ----------
+    flux, weight : (n_spectra, n_pixels)
+        Flux, and inverse variances; flux where the weight is 0 never matters.
+    vectors : (n_pixels, d)
+        Basis.
+
+    Returns
+    -------
+    Projections
+        G, b and yᵀWy in float64.
+    """
+    size = vectors.shape[1]
+    rows, columns = np.tril_indices(size)
+    weight = np.asarray(weight, dtype=np.float64)
+    weighted = np.where(weight > 0, flux, 0.0) * weight
+    packed = weight @ (vectors[:, rows] * vectors[:, columns])
+    gram = np.empty((len(flux), size, size))
+    gram[:, rows, columns] = packed
+    gram[:, columns, rows] = packed
+    power = np.einsum("ij,ij->i", weighted, np.where(weight > 0, flux, 0.0))
+    return Projections(gram, weighted @ vectors, power)
+
+
+class PreparedPrior:
+    """A prior's mixture in the form `infer` uses: precisions of d at unit scale, computed once.
+
+    Parameters
+    ----------
+    prior : SpectralPrior
+        The prior.
+    """
+
+    def __init__(self, prior: SpectralPrior) -> None:
+        self.prior = prior
+        means, inverse = prior.means, np.linalg.inv(prior.covariances)
+        self.location = np.concatenate([np.ones((prior.n_mixture, 1)), means], axis=1)
+        pull = np.einsum("kij,kj->ki", inverse, means)
+        self.precision = np.empty((prior.n_mixture, means.shape[1] + 1, means.shape[1] + 1))
+        self.precision[:, 0, 0] = _SCALE_SPREAD**-2 + np.einsum("ki,ki->k", means, pull)
+        self.precision[:, 0, 1:] = self.precision[:, 1:, 0] = -pull
+        self.precision[:, 1:, 1:] = inverse
+        log_det = np.linalg.slogdet(prior.covariances)[1] + 2 * np.log(_SCALE_SPREAD)
+        with np.errstate(divide="ignore"):
+            self.log_weight = np.log(prior.weights) - 0.5 * log_det
+
+
+def estimate_scale(
+    projections: Projections, prior: PreparedPrior, iterations: int = 3
+) -> tuple[FloatArray, FloatArray]:
+    """Flux scale of each spectrum and its error, from all its pixels, under a one-Gaussian prior.
+
+    Parameters
+    ----------
+    projections : Projections
+        Of the spectra.
+    prior : PreparedPrior
+        Of a single Gaussian (`SpectralPrior.collapsed`).
+    iterations : int
+        Rounds of posterior scale → prior scale.
+
+    Returns
+    -------
+    scale, error : (n_spectra,)
+        The scale is floored at its error, so that a spectrum of no signal keeps a proper prior.
+    """
+    scale = projections.data[:, 0] / projections.gram[:, 0, 0]
+    error = projections.gram[:, 0, 0] ** -0.5
+    for _ in range(iterations):
+        scale = np.maximum(scale, error)
+        precision = prior.precision[0] / scale[:, None, None] ** 2 + projections.gram
+        start = scale[:, None] * prior.location[0]
+        gradient = projections.data - np.einsum("nij,nj->ni", projections.gram, start)
+        step = np.linalg.solve(precision, np.stack([gradient, np.eye(start.shape[1])[0] + 0 * gradient], axis=-1))
+        scale, error = start[:, 0] + step[:, 0, 0], np.sqrt(step[:, 0, 1])
+    return scale, error
+
+
+def infer(projections: Projections, prior: PreparedPrior, scale: FloatArray) -> CoefficientPosterior:
+    """Posterior of the coefficients and labels under the whole mixture.
+
+    Parameters
+    ----------
+    projections : Projections
+        Of the spectra.
+    prior : PreparedPrior
+        The prior.
+    scale : (n_spectra,)
+        Flux scale s₀ > 0 of each spectrum.
+
+    Returns
+    -------
+    CoefficientPosterior
+        Moments over the mixture.
+    """
+    results = [
+        _infer_one(projections.gram[i], projections.data[i], projections.power[i], prior, scale[i])
+        for i in range(len(scale))
+    ]
+    return CoefficientPosterior(*(np.array(values) for values in zip(*results, strict=True)))
+
+
+def _infer_one(
+    gram: FloatArray, data: FloatArray, power: float, prior: PreparedPrior, scale: float
+) -> tuple[FloatArray, FloatArray, float, float, float, FloatArray, FloatArray]:
+    size = len(data)
+    start = scale * prior.location
+    pulled = start @ gram
+    gradient = data - pulled
+    log_posterior, precision = _log_posterior(gram, gradient, prior, scale)
+    log_posterior -= 0.5 * (power - 2 * start @ data + np.einsum("ki,ki->k", start, pulled))
+    top = log_posterior.max()
+    weights = np.exp(log_posterior - top)
+    total = weights.sum()
+    weights /= total
+    keep = np.flatnonzero(weights > _NEGLIGIBLE)
+    weights = weights[keep] / weights[keep].sum()
+
+    covariances = np.linalg.inv(precision[keep])
+    steps = np.einsum("kij,kj->ki", covariances, gradient[keep])
+    means = start[keep] + steps
+    mean = weights @ means
+    offset = means - mean
+    covariance = np.einsum("k,kij->ij", weights, covariances) + (weights[:, None] * offset).T @ offset
+    penalty = np.einsum("ki,kij,kj->k", steps, prior.precision[keep] / scale**2, steps)
+    dof = weights @ np.einsum("kij,ji->k", covariances, gram)
+    labels, label_sigma = _labels(prior.prior, keep, weights, means, covariances, scale)
+    log_evidence = top + np.log(total) - size * np.log(scale)
+    return mean, covariance, log_evidence, float(weights @ penalty), float(dof), labels, label_sigma
+
+
+def _log_posterior(
+    gram: FloatArray, gradient: FloatArray, prior: PreparedPrior, scale: float
+) -> tuple[FloatArray, FloatArray]:
+    """Log weights of the mixture but for the data's distance from each start, and the precisions H, (k, d, d)."""
+    # One Cholesky factor of [[H, v], [vᵀ, huge]] yields both ln |H| and vᵀH⁻¹v: its last row is (L⁻¹v)ᵀ.
+    n_mixture, size = gradient.shape
+    bordered = np.empty((n_mixture, size + 1, size + 1))
+    bordered[:, :size, :size] = prior.precision / scale**2 + gram
+    bordered[:, size, :size] = bordered[:, :size, size] = gradient
+    bordered[:, size, size] = 1e300
+    factor = np.linalg.cholesky(bordered)
+    log_det = 2 * np.log(np.diagonal(factor, axis1=1, axis2=2)[:, :size]).sum(axis=1)
+    gain = np.einsum("ki,ki->k", factor[:, size, :size], factor[:, size, :size])
+    return prior.log_weight - 0.5 * log_det + 0.5 * gain, bordered[:, :size, :size]
+
+
+def _labels(
+    prior: SpectralPrior,
+    keep: npt.NDArray[np.intp],
+    weights: FloatArray,
+    means: FloatArray,
+    covariances: FloatArray,
+    scale: float,
+) -> tuple[FloatArray, FloatArray]:
+    """Mean and 1σ of the labels: the mixture's conditionals, averaged over the posterior of the shape."""
+    centre = prior.means[keep]
+    shape = (means[:, 1:] - means[:, :1] * centre) / scale  # c − m_k, to first order in the scale's error
+    identity = np.broadcast_to(np.eye(centre.shape[1]), (len(keep), centre.shape[1], centre.shape[1]))
+    to_shape = np.concatenate([-centre[:, :, None], identity], axis=2) / scale
+    slopes = prior.slopes[keep]
+    labels = prior.labels[keep] + np.einsum("kpi,ki->kp", slopes, shape)
+    transfer = slopes @ to_shape
+    variance = np.einsum("kpi,kij,kpj->kp", transfer, covariances, transfer)
+    variance += np.diagonal(prior.label_covariances[keep], axis1=1, axis2=2)
+    mean = weights @ labels
+    return mean, np.sqrt(weights @ (variance + (labels - mean) ** 2))

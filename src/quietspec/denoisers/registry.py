@@ -1,0 +1,108 @@
+"""Denoisers by name: the smoothers, and those that stand on the shipped (or your own) model files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from quietspec.denoisers.base import Denoiser
+from quietspec.denoisers.posterior import Emission, Posterior, PrincipalComponents
+from quietspec.denoisers.prior import SpectralPrior
+from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay, Wavelet
+from quietspec.errors import ModelError
+
+__all__ = ["DENOISERS", "load_denoiser", "load_prior", "model_cards"]
+
+_SMOOTHERS: dict[str, Callable[[], Denoiser]] = {
+    "gaussian": Gaussian,
+    "savgol": SavitzkyGolay,
+    "butterworth": Butterworth,
+    "wavelet": Wavelet,
+}
+_LEARNED = ("pca", "wiener", "posterior")
+
+DENOISERS: tuple[str, ...] = (*_SMOOTHERS, *_LEARNED)  #: names `load_denoiser` knows
+
+
+def load_denoiser(name: str, model: str | Path = "survey", emission: Emission | None = None) -> Denoiser:
+    """Make a denoiser.
+
+    Parameters
+    ----------
+    name : str
+        One of `DENOISERS`.
+    model : str or path
+        For 'pca', 'wiener' and 'posterior': name of a shipped prior ('survey', 'paper'), or a file written by
+        ``quietspec train``.
+    emission : {'auto', 'strong', 'none'}, optional
+        For the same: how gas emission lines are treated; what the model's card says if not given.
+
+    Returns
+    -------
+    Denoiser
+        Ready to use.
+
+    Raises
+    ------
+    ModelError
+        If the name or the model is unknown, or the file is damaged.
+    """
+    if name in _SMOOTHERS:
+        return _SMOOTHERS[name]()
+    if name not in _LEARNED:
+        raise ModelError(f"no denoiser {name!r}; there are {', '.join(DENOISERS)}.")
+    prior = load_prior(model)
+    if name == "pca":
+        return PrincipalComponents(name, prior, emission=emission)
+    return Posterior(name, prior if name == "posterior" else prior.collapsed(), emission)
+
+
+def load_prior(model: str | Path) -> SpectralPrior:
+    """Load a prior.
+
+    Parameters
+    ----------
+    model : str or path
+        Name of a shipped prior, or path of a model file.
+
+    Returns
+    -------
+    SpectralPrior
+        The prior; shipped ones are checked against the hash in their card.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or it is damaged.
+    """
+    cards = model_cards()
+    if str(model) in cards:
+        return _shipped(str(model), cards[str(model)]["hash"])
+    if Path(model).suffix != ".npz":
+        raise ModelError(
+            f"no model {str(model)!r}; shipped: {', '.join(cards) or 'none'}. Or give the path of an .npz."
+        )
+    return SpectralPrior.load(model)
+
+
+def model_cards() -> Mapping[str, dict[str, Any]]:
+    """Cards of the shipped models, by name: recipe, seed, commit, command, time, scores and hash."""
+    entries = sorted(files("quietspec.models").iterdir(), key=lambda entry: entry.name)
+    return {
+        entry.name.removesuffix(".json"): json.loads(entry.read_text(encoding="utf-8"))
+        for entry in entries
+        if entry.name.endswith(".json")
+    }
+
+
+@lru_cache(maxsize=4)
+def _shipped(name: str, expected: str) -> SpectralPrior:
+    with as_file(files("quietspec.models") / f"{name}.npz") as path:
+        prior = SpectralPrior.load(path)
+    if prior.hash != expected:
+        raise ModelError(f"shipped model {name!r} does not match its card's hash: reinstall quietspec.")
+    return prior

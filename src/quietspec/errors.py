@@ -1,0 +1,31 @@
+"""The errors quietspec raises: each says what was wrong, where, and what to do."""
+
+__all__ = ["FetchError", "ModelError", "QuietspecError", "ReadError", "SpectraError", "TemplateError", "WriteError"]
+
+
+class QuietspecError(ValueError):
+    """Base of every error quietspec raises on purpose; the command line prints it without a traceback."""
+
+
+class SpectraError(QuietspecError):
+    """A field of `Spectra` or `Denoised` is malformed."""
+
+
+class ReadError(QuietspecError):
+    """A file cannot be read as spectra."""
+
+
+class WriteError(QuietspecError):
+    """A result cannot be written."""
+
+
+class FetchError(QuietspecError):
+    """A data set cannot be fetched or fails its checksum."""
+
+
+class TemplateError(QuietspecError):
+    """A template library is missing, incomplete or does not cover what is asked."""
+
+
+class ModelError(QuietspecError):
+    """A model file is unknown, corrupt or does not fit the data."""

@@ -1,0 +1,53 @@
+"""Files that quietspec itself wrote."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from quietspec.io.axes import header_medium
+from quietspec.io.content import Content
+from quietspec.io.conventions import FWHM_NAMES, REDSHIFT_NAMES, WAVELENGTH_NAMES, find_name
+from quietspec.io.fitsfile import FitsFile
+from quietspec.io.hdus import NO_ESTIMATE
+from quietspec.io.images import Layout, image_content
+from quietspec.io.options import ReadOptions
+from quietspec.spectra import FloatArray
+
+__all__ = ["content", "matches"]
+
+
+def matches(file: FitsFile) -> bool:
+    """Whether quietspec wrote it."""
+    return "QSVERS" in file.primary and {"FLUX", "VAR"} <= set(file.names)
+
+
+def content(file: FitsFile, options: ReadOptions) -> Content:
+    """Settle the content: the denoised spectra with their variance and mask."""
+    layout = Layout(
+        survey="quietspec",
+        flux="FLUX",
+        noise="VAR",
+        noise_kind="variance",
+        mask="MASK" if "MASK" in file else None,
+        bad_bits=NO_ESTIMATE,
+        medium=None if "WAVE" not in file else header_medium(file["WAVE"].header),
+        wavelength=_column(file, "WAVE", WAVELENGTH_NAMES),
+        fwhm=_column(file, "WAVE", FWHM_NAMES),
+        redshift=_column(file, "SPECTRA", REDSHIFT_NAMES),
+        warnings=("denoised by quietspec: errors of neighbouring pixels are strongly correlated",),
+        meta={"object": str(file.primary.get("OBJECT", "")).strip(), "denoised": True},
+    )
+    return image_content(file, options, layout)
+
+
+def _column(file: FitsFile, hdu: str, names: tuple[str, ...]) -> FloatArray | None:
+    """One column of a table HDU (or a 1-D image, where wavelengths are stored so); None if there is none."""
+    if hdu not in file:
+        return None
+    found: Any = file[hdu]
+    if found.is_image:
+        return np.asarray(found.data, dtype=np.float64) if hdu.lower() in names else None
+    name = find_name(found.columns.names, names)
+    return None if name is None else np.asarray(found.data[name], dtype=np.float64).ravel()

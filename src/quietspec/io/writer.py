@@ -1,0 +1,287 @@
+"""Denoised spectra into FITS files, all at once or a tile at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from astropy.io import fits
+
+from quietspec.errors import WriteError
+from quietspec.io import hdus
+from quietspec.io.atomic import os_errors_named, whole_file
+from quietspec.io.hdus import IGNORED, INPUT_MASKED, NO_ESTIMATE, OutputAxes
+from quietspec.io.mapped import MappedImages
+from quietspec.spectra import Denoised
+
+__all__ = ["DenoisedWriter", "write"]
+
+_FLOAT32_VARIANCE = (1e-30, 1e30)  # beyond, float32 underflows or overflows
+_HASHED = re.compile(r"(?P<name>.+) (?P<hash>[0-9a-f]{8,64})")
+
+Provenance = dict[str, tuple[str, str]]
+
+
+def write(
+    denoised: Denoised,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    command: str | None = None,
+    history: Sequence[str] = (),
+) -> None:
+    """Write denoised spectra to a FITS file, which appears whole or not at all.
+
+    Parameters
+    ----------
+    denoised : Denoised
+        What a denoiser made.
+    path : path
+        The file to write.
+    overwrite : bool
+        Replace the file if it is there; it stays as it is until the new one is complete.
+    command : str, optional
+        The command that made it, for the header.
+    history : sequence of str
+        Lines to add to the header's HISTORY.
+
+    Raises
+    ------
+    WriteError
+        If the file exists, cannot be written or the disk is full. Nothing is left behind.
+    """
+    with DenoisedWriter(path, denoised.spectra, overwrite=overwrite, command=command, history=history) as writer:
+        writer.add(denoised, slice(None))
+
+
+class DenoisedWriter:
+    """Write denoised spectra a tile at a time, for outputs larger than memory.
+
+    A context manager: the file appears when its block ends, and nothing is left of it where the block raises.
+
+    Parameters
+    ----------
+    path : path
+        The file to write.
+    axes : Spectra or SpectraSource
+        The whole input, of which the output takes wavelengths, unit, number of spectra, spatial shape and WCS.
+    overwrite : bool
+        Replace the file if it is there; it stays as it is until the new one is complete.
+    command : str, optional
+        The command that made it, for the header.
+    history : sequence of str
+        Lines to add to the header's HISTORY.
+
+    Raises
+    ------
+    WriteError
+        If the file exists, cannot be written, the disk is full, or a spectrum was not added.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        axes: OutputAxes,
+        *,
+        overwrite: bool = False,
+        command: str | None = None,
+        history: Sequence[str] = (),
+    ) -> None:
+        self._path = Path(path)
+        self._axes = axes
+        self._overwrite = overwrite
+        self._command = command
+        self._history = history
+        self._stack = ExitStack()
+        self._partial: Path | None = None
+        self._provenance: Provenance = {}
+        self._images: MappedImages | None = None
+        self._columns: dict[str, npt.NDArray[Any]] = {}
+        self._added = np.zeros(axes.n_spectra, dtype=bool)
+
+    def __enter__(self) -> Self:
+        if self._path.suffix in (".gz", ".bz2", ".xz", ".zip"):
+            raise WriteError(f"{self._path}: output is not compressed; give it a name that ends in .fits.")
+        inputs = _input_paths(self._axes.meta)
+        self._partial = self._stack.enter_context(whole_file(self._path, overwrite=self._overwrite, inputs=inputs))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is not None:
+                self._stack.__exit__(kind, error, traceback)
+            elif self._partial is not None:
+                with self._stack:
+                    self._finish(self._partial)
+        finally:
+            if self._images is not None:
+                self._images.close()
+            self._partial = self._images = None
+
+    def add(self, denoised: Denoised, rows: slice | npt.ArrayLike) -> None:
+        """Put in the spectra of these row numbers.
+
+        Parameters
+        ----------
+        denoised : Denoised
+            A tile, with the wavelengths and unit of the whole.
+        rows : slice or (len(denoised),) of int
+            Where its spectra stand in the whole.
+
+        Raises
+        ------
+        WriteError
+            If the tile does not fit the whole, a row was added before, or the disk is full.
+        """
+        if self._partial is None:
+            raise WriteError(f"{self._path}: is not open; use the writer in a with statement.")
+        try:
+            index = np.arange(self._axes.n_spectra)[rows if isinstance(rows, slice) else np.asarray(rows)]
+        except IndexError as error:
+            raise WriteError(f"{self._path}: {error}.") from error
+        columns = _columns(denoised)
+        self._require_fitting(denoised, index, columns)
+        if self._images is None:
+            with os_errors_named(self._path):
+                self._images = self._lay_out(self._partial, denoised)
+            self._columns = {name: np.empty(self._axes.n_spectra, column.dtype) for name, column in columns.items()}
+        ordered = bool(np.all(np.diff(index) == 1))
+        where: Any = slice(index[0], index[-1] + 1) if ordered else index  # a slice is written much faster
+        for name, values in _bulk(denoised).items():
+            image = self._images.arrays[name]
+            by_spectrum = image if self._axes.spatial_shape is None else image.reshape(len(image), -1).T
+            by_spectrum[where] = values
+        self._images.release()
+        for name, column in columns.items():
+            self._columns[name][where] = column
+        self._added[where] = True
+
+    def _require_fitting(
+        self, denoised: Denoised, index: npt.NDArray[np.intp], columns: Mapping[str, npt.NDArray[Any]]
+    ) -> None:
+        wrong = None
+        if not np.array_equal(denoised.spectra.wavelength, self._axes.wavelength):
+            wrong = "the tile has other wavelengths than the whole"
+        elif denoised.spectra.unit != self._axes.unit:
+            wrong = f"the tile is in {denoised.spectra.unit}, the whole in {self._axes.unit}"
+        elif index.shape != (len(denoised),) or not len(index):
+            wrong = f"{len(denoised)} spectra for {index.size} rows"
+        elif self._added[index].any() or len(np.unique(index)) < len(index):
+            wrong = f"a row among {index.min()}-{index.max()} was added before"
+        elif self._columns and set(columns) != set(self._columns):
+            wrong = "the tile has other parameters than the tiles before"
+        if wrong is not None:
+            raise WriteError(f"{self._path}: {wrong}.")
+
+    def _lay_out(self, partial: Path, denoised: Denoised) -> MappedImages:
+        self._provenance = _provenance(denoised.model, self._command, self._axes.meta)
+        history = [*_history(denoised.model, self._axes.meta), *self._history]
+        dtypes: dict[str, npt.DTypeLike] = {"FLUX": np.float32, "VAR": _variance_dtype(denoised), "MASK": np.uint8}
+        headers = {name: hdus.bulk_header(name, dtype, self._axes) for name, dtype in dtypes.items()}
+        return MappedImages(partial, hdus.primary_header(self._provenance, history), headers, self._path)
+
+    def _finish(self, partial: Path) -> None:
+        """Complete the images and add the small HDUs."""
+        if self._images is None or not self._added.all():
+            missing = np.flatnonzero(~self._added)
+            raise WriteError(
+                f"{self._path}: {len(missing)} of {len(self._added)} spectra were never added, "
+                f"the first of them number {missing[0]}. Nothing was written."
+            )
+        self._images.complete()
+        self._images.close()
+        small = [
+            *hdus.spectrum_images(self._columns, self._axes),
+            hdus.wave_table(self._axes),
+            hdus.spectra_table(self._columns),
+            hdus.provenance_table(self._provenance),
+        ]
+        with os_errors_named(self._path), fits.open(partial, mode="append") as file:
+            for hdu in small:
+                hdu.add_checksum()
+                file.append(hdu)
+
+
+def _bulk(denoised: Denoised) -> dict[str, npt.NDArray[Any]]:
+    """FLUX, VAR and MASK of a tile, (n_spectra, n_pixels) each."""
+    flag_bits = ((NO_ESTIMATE, ~denoised.valid), (INPUT_MASKED, ~denoised.spectra.good), (IGNORED, denoised.ignored))
+    mask = np.zeros(denoised.flux.shape, dtype=np.uint8)
+    for bit, where in flag_bits:
+        mask[where] |= bit
+    variance = np.where(denoised.valid, denoised.sigma, np.nan).astype(np.float64) ** 2
+    return {"FLUX": np.where(denoised.valid, denoised.flux, np.nan), "VAR": variance, "MASK": mask}
+
+
+def _variance_dtype(denoised: Denoised) -> type[np.floating[Any]]:
+    """Single precision where the variances of the first tile fit, as they do but for fluxes in erg/s/cm²/Å as such."""
+    sigma = denoised.sigma[np.isfinite(denoised.sigma) & (denoised.sigma > 0)].astype(np.float64)
+    low, high = _FLOAT32_VARIANCE
+    return np.float32 if sigma.size and low < sigma.min() ** 2 and sigma.max() ** 2 < high else np.float64
+
+
+def _columns(denoised: Denoised) -> dict[str, npt.NDArray[Any]]:
+    """All that is one number a spectrum, (n_spectra,) each."""
+    columns: dict[str, Any] = {
+        "redshift": denoised.spectra.redshift,
+        "flags": np.asarray(denoised.flags, dtype=np.int16),
+        "snr_in": denoised.snr_before,
+        "snr_out": denoised.snr,
+        "chi2": denoised.chi2,
+        "dof": denoised.dof,
+        "evidence": denoised.evidence,
+    }
+    for name, (mean, sigma) in denoised.parameters.items():
+        columns |= {name: mean, f"{name}_err": sigma}
+    return {name: column if name == "flags" else np.asarray(column, np.float64) for name, column in columns.items()}
+
+
+def _input_paths(meta: Mapping[str, Any]) -> list[Path]:
+    paths = meta.get("path") or []
+    return [Path(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+
+
+def _provenance(model: str, command: str | None, meta: Mapping[str, Any]) -> Provenance:
+    """Value and comment of the keywords that tell how the output was made."""
+    hashed = _HASHED.fullmatch(model)
+    facts: Provenance = {
+        "QSVERS": (version("quietspec"), "version of quietspec"),
+        "QSMODEL": (hashed["name"] if hashed else model, "denoiser"),
+    }
+    if hashed:
+        facts["QSHASH"] = (hashed["hash"], "SHA-256 of its model file, or its start")
+    if command is not None:
+        facts["QSCMD"] = (command, "command")
+    for number, path in enumerate(_input_paths(meta), start=1):
+        suffix = "" if number == 1 else str(number)
+        facts[f"QSINPUT{suffix}"] = (str(path), "input file")
+        if path.is_file():
+            facts[f"QSINSHA{suffix}"] = (_sha256(path), "SHA-256 of it")
+    facts |= {
+        key: (str(meta[name]), "of the input")
+        for key, name in {"OBJECT": "object", "SURVEY": "survey"}.items()
+        if meta.get(name)
+    }
+    return facts
+
+
+def _history(model: str, meta: Mapping[str, Any]) -> list[str]:
+    return [
+        f"Denoised by quietspec {version('quietspec')}, {model}",
+        *(f"Input: {warning}" for warning in meta.get("warnings", ())),
+    ]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Shipped model files (arrays only, no code), each with its card, and the example cube."""

@@ -1,0 +1,179 @@
+"""From files to files: open, denoise tile by tile, write, and report."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quietspec.denoisers import Denoiser
+from quietspec.io import open_spectra
+from quietspec.io.source import SpectraSource
+from quietspec.io.writer import DenoisedWriter
+from quietspec.spectra import Denoised, Flag
+
+__all__ = ["TILE", "FileReport", "denoise_file"]
+
+TILE = 512  #: spectra held at a time by each worker
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What became of one input.
+
+    Parameters
+    ----------
+    inputs : tuple of str
+        The file, or the arms of one object.
+    output : str
+        What was written.
+    n_spectra : int
+        Spectra in it.
+    snr_before, snr_after : float
+        Median over spectra of their median S/N per pixel; NaN where there is none.
+    failed : int
+        Spectra without a result.
+    flags : mapping of str to int
+        Spectra that carry each flag of `quietspec.Flag`.
+    seconds : float
+        From opening to the finished file.
+    warnings : tuple of str
+        What the reader had to say.
+    error : str
+        Why nothing was written; empty if all is well.
+    """
+
+    inputs: tuple[str, ...]
+    output: str = ""
+    n_spectra: int = 0
+    snr_before: float = float("nan")
+    snr_after: float = float("nan")
+    failed: int = 0
+    flags: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+
+
+def denoise_file(
+    paths: Sequence[str | PathLike[str]],
+    output: str | PathLike[str],
+    denoiser: Denoiser,
+    *,
+    overwrite: bool = False,
+    command: str | None = None,
+    workers: int = 1,
+    keep: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> tuple[FileReport, Denoised | None]:
+    """Denoise one file, or the arms of one object, into a FITS file.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        The file, or its arms.
+    output : path
+        The file to write; it appears whole or not at all.
+    denoiser : Denoiser
+        What to denoise with.
+    overwrite : bool, optional
+        Replace `output` where it exists.
+    command : str, optional
+        The command behind this, for the header.
+    workers : int, optional
+        Threads that denoise tiles side by side.
+    keep : bool, optional
+        Return the result as well; it is then held in memory whole.
+    progress : callable, optional
+        Called with the number of spectra done and their total.
+    **options
+        Of `quietspec.io.ReadOptions`.
+
+    Returns
+    -------
+    report : FileReport
+        What was done.
+    denoised : Denoised or None
+        The result, if `keep`.
+
+    Raises
+    ------
+    QuietspecError
+        If the input cannot be read or the output not written; then nothing is left behind.
+    """
+    start = time.perf_counter()
+    kept: list[Denoised] = []
+    summary = _Summary()
+    with open_spectra(*paths, **options) as source:
+        with DenoisedWriter(output, source, overwrite=overwrite, command=command) as writer:
+            done = 0
+            for tile in _denoised_tiles(source, denoiser, workers):
+                writer.add(tile, slice(done, done + len(tile)))
+                done += len(tile)
+                summary.add(tile)
+                if keep:
+                    kept.append(tile)
+                if progress is not None:
+                    progress(done, source.n_spectra)
+        report = FileReport(
+            inputs=tuple(str(path) for path in paths),
+            output=str(Path(output)),
+            n_spectra=source.n_spectra,
+            seconds=time.perf_counter() - start,
+            warnings=tuple(source.meta["warnings"]),
+            **summary.totals(),
+        )
+        return report, Denoised.stack(kept, source.read()) if keep else None
+
+
+def _denoised_tiles(source: SpectraSource, denoiser: Denoiser, workers: int) -> Iterator[Denoised]:
+    """Denoise tiles in order, at most two more than there are workers in flight."""
+    tiles = source.tiles(TILE)
+    if workers == 1:
+        yield from map(denoiser.denoise, tiles)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Denoised]] = deque()
+        for tile in tiles:
+            waiting.append(pool.submit(denoiser.denoise, tile))
+            if len(waiting) > workers + 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+class _Summary:
+    """Counts over tiles."""
+
+    def __init__(self) -> None:
+        self.before: list[float] = []
+        self.after: list[float] = []
+        self.flags: list[int] = []
+
+    def add(self, tile: Denoised) -> None:
+        self.before.extend(tile.snr_before)
+        self.after.extend(tile.snr)
+        self.flags.extend(int(flag) for flag in tile.flags)
+
+    def totals(self) -> dict[str, Any]:
+        flags = [Flag(flag) for flag in self.flags]
+        counts = {flag.name or "": sum(flag in set_flags for set_flags in flags) for flag in Flag if flag}
+        return {
+            "snr_before": _median(self.before),
+            "snr_after": _median(self.after),
+            "failed": sum(flag.failed for flag in flags),
+            "flags": {name: count for name, count in counts.items() if count},
+        }
+
+
+def _median(values: Sequence[float]) -> float:
+    finite = np.asarray(values)[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else float("nan")

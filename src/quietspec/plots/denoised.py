@@ -1,0 +1,198 @@
+"""The figure of a denoised file: maps of the sky before and after, and spectra from bright to faint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from quietspec.plots.style import (
+    COLOURS,
+    LIGHT,
+    figure,
+    flux_label,
+    line_label,
+    robust_limits,
+    shade_runs,
+    sky_map,
+    styled,
+)
+from quietspec.wavelengths import LINE_WINDOWS, air_to_vacuum, vacuum_to_air
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import LogNorm
+    from matplotlib.figure import Figure
+
+    from quietspec.spectra import Denoised, FloatArray, Spectra
+
+__all__ = [
+    "bright_to_faint",
+    "denoised_map_figure",
+    "draw_spectrum",
+    "legend_entries",
+    "log_norm",
+    "mark_spaxels",
+    "spaxel_name",
+]
+
+
+@styled
+def denoised_map_figure(denoised: Denoised, n_spectra: int = 4) -> Figure:
+    """Draw what denoising did to a file.
+
+    Parameters
+    ----------
+    denoised : Denoised
+        Result for a cube, or for spectra without an image (then the maps are left out).
+    n_spectra : int
+        Number of spectra shown, from the brightest to a faint one.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        White-light map, S/N maps before and after on one scale, and spectra: input, estimate with ±1σ, and the
+        pixels the denoiser ignored.
+    """
+    rows = bright_to_faint(denoised, n_spectra)
+    has_maps = denoised.spectra.spatial_shape is not None
+    n_panels = max(len(rows), 1)
+    page = figure(height=(2.6 if has_maps else 0.3) + 1.45 * n_panels + 0.3)
+    if has_maps:
+        top, bottom = np.asarray(page.subfigures(2, 1, height_ratios=[2.6, 1.45 * n_panels + 0.3]), dtype=object)
+        _draw_maps(top, denoised, rows)
+    else:
+        bottom = page
+    panels = bottom.subplots(n_panels, 1, sharex=True, squeeze=False)[:, 0]
+    if not len(rows):
+        panels[0].text(0.5, 0.5, "no spectrum could be denoised", ha="center", transform=panels[0].transAxes)
+        panels[0].set(xticks=[], yticks=[])
+    for number, (panel, row) in enumerate(zip(panels, rows, strict=False)):
+        draw_spectrum(panel, denoised, row, COLOURS[number % len(COLOURS)])
+        before, after = denoised.snr_before[row], denoised.snr[row]
+        panel.set_title(
+            f"{number + 1}   {spaxel_name(denoised.spectra, row)}:  S/N {before:.1f} before, {after:.1f} after",
+            loc="left",
+        )
+    if len(rows):
+        _mark_lines(panels[0], denoised.spectra, rows[0])
+        bottom.legend(*legend_entries(panels), loc="outside lower center", ncols=4)
+    panels[-1].set_xlabel(f"Observed wavelength in {denoised.spectra.medium} [Å]")
+    bottom.supylabel(flux_label(denoised.spectra.unit), fontsize=8)
+    return page
+
+
+def bright_to_faint(denoised: Denoised, n: int) -> list[int]:
+    """Choose `n` of the spectra that have an estimate, evenly in rank of input S/N down to the faintest 5 %."""
+    snr = np.where(denoised.valid.any(axis=1), denoised.snr_before, np.nan)
+    order = np.argsort(-snr)[: np.count_nonzero(np.isfinite(snr))]
+    ranks = np.linspace(0, max(0, round(0.95 * len(order)) - 1), n).round().astype(int) if len(order) > n else None
+    return [int(row) for row in (order if ranks is None else order[ranks])]
+
+
+def spaxel_name(spectra: Spectra, row: int) -> str:
+    """Name a spectrum by its place in the image, or its number."""
+    if spectra.spatial_shape is None:
+        return f"spectrum {row}"
+    y, x = np.unravel_index(row, spectra.spatial_shape)
+    return f"spaxel x = {x}, y = {y}"
+
+
+def draw_spectrum(axes: Axes, denoised: Denoised, row: int, colour: str, truth: FloatArray | None = None) -> None:
+    """Draw one spectrum: input, estimate with ±1σ, ignored pixels and, where known, the truth."""
+    spectra = denoised.spectra
+    wavelength, flux, sigma = spectra.wavelength, denoised.flux[row], denoised.sigma[row]
+    good = spectra.good[row]
+    noisy = np.where(good, spectra.flux[row], np.nan)
+    axes.plot(wavelength, noisy, color=LIGHT, lw=0.4, drawstyle="steps-mid", label="input", rasterized=True)
+    if truth is not None:
+        axes.plot(wavelength, truth, color="black", lw=1.1, label="truth")
+    axes.fill_between(wavelength, flux - sigma, flux + sigma, color=colour, alpha=0.35, lw=0, label="±1σ")
+    axes.plot(wavelength, flux, color=colour, lw=0.8, label="denoised")
+    shade_runs(axes, wavelength, denoised.ignored[row] & good, color="#F0E442", alpha=0.45, label="ignored")
+    # Emission lines and spikes may leave the panel: its height is for the continuum and its noise.
+    noise = 2.5 * float(np.median(spectra.sigma[row][good])) if good.any() else 0.0
+    limits = robust_limits(flux, margin=noise)
+    axes.set(ylim=limits, xlim=(wavelength[0], wavelength[-1]))
+
+
+def log_norm(*values: FloatArray) -> LogNorm:
+    """Make one logarithmic colour scale for several maps, from the 1st to the 99.5th percentile of all."""
+    from matplotlib.colors import LogNorm
+
+    joined = np.concatenate([np.ravel(array) for array in values])
+    positive = joined[np.isfinite(joined) & (joined > 0)]
+    low, high = np.percentile(positive, (1, 99.5)) if positive.size else (1.0, 10.0)
+    return LogNorm(low, max(high, 1.01 * low), clip=True)
+
+
+def mark_spaxels(axes: Axes, spectra: Spectra, rows: list[int]) -> None:
+    """Mark the spaxels whose spectra are shown, with their numbers."""
+    from matplotlib.patheffects import withStroke
+
+    shape = spectra.spatial_shape or (1, len(spectra))
+    for number, row in enumerate(rows):
+        y, x = np.unravel_index(row, shape)
+        axes.plot(x, y, "s", ms=4, mfc="none", mec=COLOURS[number % len(COLOURS)], mew=1.2)
+        axes.annotate(
+            str(number + 1), (x, y), (4, 3), textcoords="offset points", fontsize=8, weight="bold",
+            color=COLOURS[number % len(COLOURS)], path_effects=[withStroke(linewidth=2, foreground="white")],
+        )  # fmt: skip
+
+
+def _draw_maps(page: Figure, denoised: Denoised, rows: list[int]) -> None:
+    from matplotlib.colors import AsinhNorm
+
+    spectra = denoised.spectra
+    axes = page.subplots(1, 3, sharex=True, sharey=True, gridspec_kw={"wspace": 0.08})
+    white = _white_light(spectra)
+    finite = white[np.isfinite(white)]
+    scale = float(np.median(np.abs(finite))) if finite.size else 1.0
+    low, high = np.percentile(finite, (1, 99.5)) if finite.size else (0.0, 1.0)
+    norm = AsinhNorm(scale or 1.0, low, high if high > low else low + 1)
+    sky_map(axes[0], spectra.image(white), "White light", norm, "Greys", flux_label(spectra.unit, "Mean flux"))
+    mark_spaxels(axes[0], spectra, rows)
+    before, after = denoised.snr_before, denoised.snr
+    shared = log_norm(before, after)
+    sky_map(axes[1], spectra.image(_positive(before)), "S/N before", shared, "viridis")
+    sky_map(axes[2], spectra.image(_positive(after)), "S/N after", shared, "viridis", "Median S/N per pixel")
+    axes[0].set_ylabel("y [spaxel]")
+
+
+def _positive(values: FloatArray) -> FloatArray:
+    """Bring S/N below zero to the bottom of a logarithmic scale; NaN stays."""
+    return np.asarray(np.where(values <= 0, 1e-10, values))
+
+
+def _white_light(spectra: Spectra) -> FloatArray:
+    count = spectra.good.sum(axis=1)
+    total = np.sum(spectra.flux, axis=1, where=spectra.good, dtype=np.float64)
+    return np.asarray(np.divide(total, count, out=np.full(len(spectra), np.nan), where=count > 0))
+
+
+def _mark_lines(axes: Axes, spectra: Spectra, row: int) -> None:
+    """Name the absorption lines of `LINE_WINDOWS` above a panel, at the redshift of its spectrum."""
+    redshift = float(spectra.redshift[row])
+    if not np.isfinite(redshift):
+        return
+    rest = np.array([np.mean(window.feature) for window in LINE_WINDOWS.values()])
+    observed = air_to_vacuum(rest) * (1 + redshift)
+    observed = vacuum_to_air(observed) if spectra.medium == "air" else observed
+    low, high = axes.get_xlim()
+    for name, place in zip(LINE_WINDOWS, observed, strict=True):
+        if low < place - 0.03 * (high - low) and place < high:  # room for the name to the left of the line
+            axes.axvline(place, color="0.3", lw=0.6, ls=":", zorder=0)
+            axes.annotate(
+                line_label(name), (place, 0.97), (-1, 0),
+                xycoords=("data", "axes fraction"), textcoords="offset points", rotation=90, ha="right", va="top",
+                fontsize=7,
+            )  # fmt: skip
+
+
+def legend_entries(panels: list[Axes]) -> tuple[list[object], list[str]]:
+    """One entry for each kind of line that is in any panel."""
+    entries: dict[str, object] = {}
+    for panel in panels:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    return list(entries.values()), list(entries)

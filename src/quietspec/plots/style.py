@@ -1,0 +1,180 @@
+"""What all figures share: sizes and colours, axis labels with units, maps of the sky, and saving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import astropy.units as u
+import numpy as np
+
+from quietspec.errors import WriteError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+    from quietspec.spectra import BoolArray, FloatArray
+
+__all__ = [
+    "BLACK", "COLOURS", "LIGHT", "PAGE_WIDTH", "decimal_ticks", "figure", "flux_label", "line_label", "robust_limits",
+    "save", "shade_runs", "sky_map", "styled",
+]  # fmt: skip
+
+PAGE_WIDTH = 7.1  #: inches, both columns of a journal page
+BLACK, LIGHT = "#000000", "#b3b3b3"  #: truth, noisy input
+#: Okabe & Ito 2008, Color Universal Design, without the yellow that white paper swallows; then wine and olive of P. Tol
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933")
+
+_STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 0.9,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "image.origin": "lower",
+    "image.interpolation": "nearest",
+    "savefig.dpi": 200,
+}
+
+_Parameters = ParamSpec("_Parameters")
+
+
+def styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure]:
+    """Run a drawing function in the style of this package, leaving the caller's matplotlib settings alone."""
+
+    @wraps(draw)
+    def wrapped(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> Figure:
+        from matplotlib import style
+
+        with style.context(["default", _STYLE]):
+            return draw(*args, **kwargs)
+
+    return wrapped
+
+
+def figure(height: float, width: float = PAGE_WIDTH) -> Figure:
+    """Make an empty figure of a size in inches, whose parts keep clear of each other."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def flux_label(unit: u.UnitBase, quantity: str = "Flux") -> str:
+    """Label an axis with a quantity and its unit."""
+    unit = u.Unit(unit)
+    if unit == u.dimensionless_unscaled:
+        return quantity
+    text = unit.to_string("latex_inline").replace(r"1 \times ", "")
+    return f"{quantity} [{text}]"
+
+
+def robust_limits(values: FloatArray, margin: float = 0.0) -> tuple[float, float] | None:
+    """Limits of an axis that hold all but the utmost 0.5 % of values, and a margin; None where no value is finite."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return None
+    low, high = (float(limit) for limit in np.percentile(finite, (0.5, 99.5)))
+    pad = margin + 0.1 * (high - low) or abs(0.05 * high) or 1.0
+    return low - pad, high + pad
+
+
+def line_label(name: str) -> str:
+    """Write the name of a line with its Greek letter."""
+    return name.replace("Hdelta", "Hδ").replace("Hbeta", "Hβ")
+
+
+def decimal_ticks(axis: Axis) -> None:
+    """Put plain decimals on a logarithmic axis that spans a decade or two."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def shade_runs(axes: Axes, wavelength: FloatArray, where: BoolArray, **kwargs: Any) -> None:
+    """Shade the runs of pixels where a condition holds."""
+    padded = np.concatenate(([False], where, [False]))
+    edges = np.flatnonzero(padded[1:] != padded[:-1]).reshape(-1, 2)
+    half = 0.5 * float(np.median(np.diff(wavelength)))
+    for start, stop in edges:
+        axes.axvspan(wavelength[start] - half, wavelength[stop - 1] + half, **{"lw": 0, **kwargs})
+        kwargs.pop("label", None)  # one entry in the legend
+
+
+def sky_map(
+    axes: Axes, values: FloatArray, title: str, norm: Normalize, cmap: str, label: str | None = None
+) -> AxesImage:
+    """Draw an image of one value a spaxel, with a colour bar if it has a label; spaxels without a value are hatched."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_facecolor("#e6e6e6")
+    axes.patch.set(hatch="////", edgecolor="#cfcfcf")
+    image = axes.imshow(np.ma.masked_invalid(values), norm=norm, cmap=cmap)
+    axes.set(title=title, xlabel="x [spaxel]")
+    axes.tick_params(direction="out", top=False, right=False)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+    if label is not None:
+        _colour_bar(axes, image, label)
+    return image
+
+
+def _colour_bar(axes: Axes, image: AxesImage, label: str) -> None:
+    """Add a colour bar as high as the map, with plain numbers."""
+    from matplotlib.colors import LogNorm
+    from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+    logarithmic = isinstance(image.norm, LogNorm)
+    ticks = None if logarithmic else MaxNLocator(5)
+    bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.04, 0, 0.06, 1)), label=label, ticks=ticks)
+    bar.ax.tick_params(direction="out", which="both")
+    bar.ax.minorticks_off()
+    if logarithmic:
+        decimal_ticks(bar.ax.yaxis)
+    else:
+        bar.ax.yaxis.set_major_formatter(ScalarFormatter())
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as PDF, PNG or SVG, by the ending of its name; it appears whole or not at all.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        What to write.
+    path : str or pathlib.Path
+        Where to; an existing file is replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        `path`.
+
+    Raises
+    ------
+    WriteError
+        If the ending is another, or the file cannot be written.
+    """
+    from quietspec.io.atomic import os_errors_named, whole_file
+
+    path = Path(path)
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in ("pdf", "png", "svg"):
+        raise WriteError(
+            f"{path}: cannot write a figure as {path.suffix or 'a file without ending'}; use .pdf or .png."
+        )
+    with whole_file(path, overwrite=True) as partial, os_errors_named(path):
+        figure.savefig(partial, format=kind, dpi=_STYLE["savefig.dpi"])
+    return path

@@ -1,0 +1,208 @@
+"""`SspLibrary`: the spectra of single stellar populations on a grid of age and metallicity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from quietspec.errors import TemplateError
+from quietspec.resampling import Resampler, added_sigma
+from quietspec.wavelengths import SNR_WINDOW, in_window
+
+if TYPE_CHECKING:
+    from quietspec.spectra import FloatArray, Medium
+
+__all__ = ["SspLibrary"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SspLibrary:
+    """Spectra of single stellar populations (SSPs) on a full grid of age and metallicity.
+
+    Put in order on construction: by age, and by metallicity within an age, so that
+    ``spectra.reshape(*grid_shape, n_pixels)`` has the axes (age, metallicity, wavelength).
+
+    Parameters
+    ----------
+    name : str
+        What the library is called, for model cards and headers.
+    wavelength : (n_pixels,)
+        Rest-frame Å, strictly increasing.
+    medium : {'air', 'vacuum'}
+        What `wavelength` is measured in.
+    spectra : (n_ssp, n_pixels)
+        L☉ Å⁻¹ per solar mass formed.
+    log_age : (n_ssp,)
+        log10 of the age in years.
+    metallicity : (n_ssp,)
+        [M/H], dex.
+    fwhm : float or (n_pixels,)
+        Resolution, Å.
+    remaining_mass : (n_ssp,), optional
+        Fraction of the formed mass now in stars and remnants, where the library says.
+
+    Raises
+    ------
+    TemplateError
+        If a field is malformed or the ages and metallicities form no full grid; the message says which.
+    """
+
+    name: str
+    wavelength: FloatArray
+    medium: Medium
+    spectra: FloatArray
+    log_age: FloatArray
+    metallicity: FloatArray
+    fwhm: FloatArray
+    remaining_mass: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("wavelength", "spectra", "log_age", "metallicity", "fwhm", "remaining_mass"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+        if self.fwhm.ndim == 0:
+            object.__setattr__(self, "fwhm", np.full(self.wavelength.shape, self.fwhm))
+        self._check_shapes()
+        if len(self.wavelength) < 4 or np.any(np.diff(self.wavelength) <= 0):
+            raise TemplateError(f"{self.name}: wavelengths must strictly increase over at least 4 pixels.")
+        if not np.all(np.isfinite(self.spectra)):
+            row = int(np.argmin(np.isfinite(self.spectra).all(axis=1)))
+            raise TemplateError(
+                f"{self.name}: spectrum of log age {self.log_age[row]:.3f}, [M/H] {self.metallicity[row]:+.2f} has "
+                "values that are not finite. Cut the library with `between`, or replace the file."
+            )
+        self._sort_into_grid()
+
+    def _check_shapes(self) -> None:
+        n_ssp, n_pixels = self.log_age.shape, self.wavelength.shape
+        expected = {"spectra": n_ssp + n_pixels, "metallicity": n_ssp, "fwhm": n_pixels}
+        if self.remaining_mass is not None:
+            expected["remaining_mass"] = n_ssp
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise TemplateError(
+                    f"{self.name}: {name} has shape {getattr(self, name).shape}, but {n_ssp} ages and {n_pixels} "
+                    f"wavelengths ask for {shape}."
+                )
+
+    def _sort_into_grid(self) -> None:
+        order = np.lexsort((self.metallicity, self.log_age))
+        for name in ("spectra", "log_age", "metallicity"):
+            object.__setattr__(self, name, getattr(self, name)[order])
+        if self.remaining_mass is not None:
+            object.__setattr__(self, "remaining_mass", self.remaining_mass[order])
+        ages, metallicities = np.unique(self.log_age), np.unique(self.metallicity)
+        full = np.stack(np.meshgrid(ages, metallicities, indexing="ij")).reshape(2, -1)
+        if full.shape[1] != len(self.log_age) or not np.array_equal(full, [self.log_age, self.metallicity]):
+            raise TemplateError(
+                f"{self.name}: {len(self.log_age)} spectra of {len(ages)} ages and {len(metallicities)} metallicities "
+                f"do not form a full grid of {full.shape[1]}: some are missing or doubled. Remove what does not belong."
+            )
+
+    @property
+    def n_ssp(self) -> int:
+        """Number of spectra."""
+        return len(self.log_age)
+
+    @property
+    def log_ages(self) -> FloatArray:
+        """The grid's ages, (n_ages,), log10 yr, increasing."""
+        return np.unique(self.log_age)
+
+    @property
+    def metallicities(self) -> FloatArray:
+        """The grid's metallicities, (n_metallicities,), dex, increasing."""
+        return np.unique(self.metallicity)
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        """(n_ages, n_metallicities)."""
+        return len(self.log_ages), len(self.metallicities)
+
+    def light(self, window: tuple[float, float] = SNR_WINDOW) -> FloatArray:
+        """Mean flux density of each SSP in a window (Å), (n_ssp,): what turns mass weights into light weights."""
+        inside = in_window(self.wavelength, window)
+        if not inside.any():
+            raise TemplateError(
+                f"{self.name}: no pixel in {window[0]:.1f}–{window[1]:.1f} Å; the library covers "
+                f"{self.wavelength[0]:.1f}–{self.wavelength[-1]:.1f} Å. Choose a window inside it."
+            )
+        return np.asarray(self.spectra[:, inside].mean(axis=1))
+
+    def normalised(self, window: tuple[float, float] = SNR_WINDOW) -> Self:
+        """Scale every SSP to mean flux density 1 in a window (Å), so that weights become light fractions there."""
+        return replace(self, spectra=self.spectra / self.light(window)[:, None])
+
+    def between(self, low: float, high: float) -> Self:
+        """Keep the pixels with ``low <= wavelength <= high`` (Å).
+
+        Returns
+        -------
+        SspLibrary
+            The same spectra, cut.
+
+        Raises
+        ------
+        TemplateError
+            If the library does not reach from `low` to `high` to within a pixel.
+        """
+        step = np.diff(self.wavelength).max()
+        if low >= high or low < self.wavelength[0] - step or high > self.wavelength[-1] + step:
+            raise TemplateError(
+                f"{self.name}: covers {self.wavelength[0]:.1f}–{self.wavelength[-1]:.1f} Å, not "
+                f"{low:.1f}–{high:.1f} Å. Ask for a range inside it, or load a library that reaches further."
+            )
+        keep = in_window(self.wavelength, (low, high))
+        return replace(self, wavelength=self.wavelength[keep], spectra=self.spectra[:, keep], fwhm=self.fwhm[keep])
+
+    def to_fwhm(self, fwhm: float | FloatArray) -> Self:
+        """Smooth to a lower resolution.
+
+        Parameters
+        ----------
+        fwhm : float or (n_pixels,)
+            FWHM wanted, Å, on the library's pixels.
+
+        Returns
+        -------
+        SspLibrary
+            Each spectrum convolved with a Gaussian whose FWHM is the root of the difference of squares.
+
+        Raises
+        ------
+        TemplateError
+            If a FWHM smaller than the library's is asked for.
+        """
+        target = np.broadcast_to(np.asarray(fwhm, dtype=np.float64), self.wavelength.shape)
+        smooth = Resampler(self.wavelength, self.wavelength, added_sigma(target, self.fwhm))
+        return replace(self, spectra=smooth(self.spectra), fwhm=target)
+
+    def at(self, wavelength: FloatArray) -> Self:
+        """Evaluate the library at other wavelengths, by cubic splines.
+
+        Parameters
+        ----------
+        wavelength : (n_new,)
+            Å, in the library's medium, inside its range, strictly increasing.
+
+        Returns
+        -------
+        SspLibrary
+            Flux densities at these wavelengths; the resolution stays what it is.
+
+        Raises
+        ------
+        TemplateError
+            If a wavelength lies outside the library.
+        """
+        wavelength = np.asarray(wavelength, dtype=np.float64)
+        resample = Resampler(self.wavelength, wavelength)
+        if not resample.covered.all():
+            raise TemplateError(
+                f"{self.name}: {wavelength.min():.1f}–{wavelength.max():.1f} Å asked, but the library covers "
+                f"{self.wavelength[0]:.1f}–{self.wavelength[-1]:.1f} Å. Stay inside it."
+            )
+        fwhm = np.interp(wavelength, self.wavelength, self.fwhm)
+        return replace(self, wavelength=wavelength, spectra=resample(self.spectra), fwhm=fwhm)

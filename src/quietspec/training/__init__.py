@@ -1,0 +1,7 @@
+"""Simulated spectra in, model files out."""
+
+from quietspec.training.mixture import Mixture, MixtureSettings, fit_mixture
+from quietspec.training.prior import PriorSettings, fit_prior
+from quietspec.training.worlds import train_prior, training_spectra
+
+__all__ = ["Mixture", "MixtureSettings", "PriorSettings", "fit_mixture", "fit_prior", "train_prior", "training_spectra"]

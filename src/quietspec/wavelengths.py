@@ -1,0 +1,122 @@
+"""Wavelengths: air and vacuum, rest frame, and every named window and line, each with its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from astropy.constants import c as _speed_of_light
+
+if TYPE_CHECKING:
+    from quietspec.spectra import FloatArray, Medium
+
+__all__ = [
+    "EMISSION_LINES", "FWHM_PER_SIGMA", "LINE_WINDOWS", "SNR_WINDOW", "SPEED_OF_LIGHT", "STRONG_LINES", "LineWindow",
+    "air_to_vacuum", "in_window", "rest_air", "vacuum_to_air",
+]  # fmt: skip
+
+SPEED_OF_LIGHT = float(_speed_of_light.to_value("km/s"))
+FWHM_PER_SIGMA = float(2 * np.sqrt(2 * np.log(2)))
+
+_AIR_BEGINS = 2000.0  # Å; by convention wavelengths below are given in vacuum
+
+SNR_WINDOW = (4484.77, 4573.12)  #: rest-frame air Å where S/N is defined (Kim, Lee & Rey 2026, Section 2)
+
+
+@dataclass(frozen=True)
+class LineWindow:
+    """An absorption feature and its two pseudo-continua, rest-frame air Å."""
+
+    feature: tuple[float, float]
+    blue: tuple[float, float]
+    red: tuple[float, float]
+    source: str
+
+
+#: The six windows of the paper's line tests. It prints no limits; these are the standard index definitions.
+LINE_WINDOWS: dict[str, LineWindow] = {
+    "Ca II H": LineWindow(
+        (3958.47, 3978.47), (3944.0, 3954.0), (3984.0, 4004.0), "±10 Å about Ca II H 3968.47 Å (NIST); ours"
+    ),
+    "Hdelta": LineWindow(
+        (4083.50, 4122.25), (4041.60, 4081.50), (4128.50, 4161.00), "HδA, Worthey & Ottaviani 1997, Table 1"
+    ),
+    "Fe I 4383": LineWindow(
+        (4369.125, 4420.375), (4359.125, 4370.375), (4442.875, 4455.375), "Fe4383, Trager et al. 1998, Table 2"
+    ),
+    "Hbeta": LineWindow(
+        (4847.875, 4876.625), (4827.875, 4847.875), (4876.625, 4891.625), "Hβ, Trager et al. 1998, Table 2"
+    ),
+    "Mg b": LineWindow(
+        (5160.125, 5192.625), (5117.700, 5142.700), (5191.375, 5206.375), "Mg b, Trager et al. 1998, Table 2"
+    ),
+    "Na D": LineWindow(
+        (5876.875, 5909.375), (5860.625, 5875.675), (5922.125, 5948.125), "Na D, Trager et al. 1998, Table 2"
+    ),
+}
+
+#: Gas emission lines, rest-frame air Å (NIST; Osterbrock & Ferland 2006).
+EMISSION_LINES: dict[str, float] = {
+    "[OII]3726": 3726.03, "[OII]3729": 3728.82, "H9": 3835.39, "[NeIII]3869": 3868.76, "H8": 3889.05,
+    "[NeIII]3967": 3967.47, "Hepsilon": 3970.07, "Hdelta": 4101.73, "Hgamma": 4340.47, "[OIII]4363": 4363.21,
+    "HeI4471": 4471.50, "HeII4686": 4685.71, "Hbeta": 4861.33, "[OIII]4959": 4958.91, "[OIII]5007": 5006.84,
+    "[NI]5198": 5197.90, "[NI]5200": 5200.26, "[NII]5755": 5754.59, "HeI5876": 5875.62, "[OI]6300": 6300.30,
+    "[OI]6364": 6363.78, "[NII]6548": 6548.05, "Halpha": 6562.80, "[NII]6583": 6583.45, "HeI6678": 6678.15,
+    "[SII]6716": 6716.44, "[SII]6731": 6730.82, "[ArIII]7136": 7135.79,
+}  # fmt: skip
+
+#: Lines seen in nearly every galaxy with gas: masked whether or not gas is detected.
+STRONG_LINES: tuple[str, ...] = (
+    "[OII]3726", "[OII]3729", "Hbeta", "[OIII]4959", "[OIII]5007", "[NII]6548", "Halpha", "[NII]6583", "[SII]6716",
+    "[SII]6731",
+)  # fmt: skip
+
+
+def air_to_vacuum(wavelength: FloatArray) -> FloatArray:
+    """Convert air wavelengths to vacuum (both Å), by Ciddor 1996 as specutils implements it; below 2000 Å unchanged."""
+    import astropy.units as u
+    from specutils.utils.wcs_utils import air_to_vac
+
+    optical = np.maximum(wavelength, _AIR_BEGINS)
+    vacuum = air_to_vac(u.Quantity(optical, u.AA), scheme="iteration", method="Ciddor1996").to_value(u.AA)
+    return np.where(wavelength >= _AIR_BEGINS, vacuum, wavelength)
+
+
+def vacuum_to_air(wavelength: FloatArray) -> FloatArray:
+    """Convert vacuum wavelengths to air (both Å), by Ciddor 1996 as specutils implements it; below 2000 Å unchanged."""
+    import astropy.units as u
+    from specutils.utils.wcs_utils import vac_to_air
+
+    optical = np.maximum(wavelength, _AIR_BEGINS)
+    air = vac_to_air(u.Quantity(optical, u.AA), method="Ciddor1996").to_value(u.AA)
+    return np.where(wavelength >= _AIR_BEGINS, air, wavelength)
+
+
+def rest_air(wavelength: FloatArray, redshift: float, medium: Medium) -> FloatArray:
+    """Rest-frame air wavelengths (Å) of observed pixels.
+
+    Parameters
+    ----------
+    wavelength : (n_pixels,)
+        Observed wavelengths, Å.
+    redshift : float
+        Redshift.
+    medium : {'air', 'vacuum'}
+        What `wavelength` is measured in.
+
+    Returns
+    -------
+    (n_pixels,)
+        The observed wavelength is brought to vacuum, divided by 1 + z, and brought to air, since light is redshifted
+        in vacuum.
+    """
+    if redshift == 0 and medium == "air":
+        return wavelength
+    vacuum = wavelength if medium == "vacuum" else air_to_vacuum(wavelength)
+    return vacuum_to_air(vacuum / (1 + redshift))
+
+
+def in_window(wavelength: FloatArray, window: tuple[float, float]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Which wavelengths lie in a window, ends included."""
+    return np.asarray((wavelength >= window[0]) & (wavelength <= window[1]))

