@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 from astropy.nddata import InverseVariance, StdDevUncertainty
 from astropy.wcs import WCS
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from specutils import Spectrum, SpectrumCollection
 
 from quietspec.errors import SpectraError
-from quietspec.spectra import Denoised, Flag, Spectra
+from quietspec.spectra import Denoised, Flag, Spectra, masked_median
 
 WAVELENGTH = np.linspace(4000.0, 5000.0, 11)
 
@@ -224,3 +227,9 @@ def test_flags_that_fail():
     assert Flag.EMPTY.failed
     assert (Flag.NO_REDSHIFT | Flag.POOR_FIT).failed
     assert not (Flag.POOR_FIT | Flag.UNLIKE_PRIOR | Flag.NO_SIGNAL).failed
+
+
+@given(hnp.arrays(float, (4, 7), elements=st.floats(-1e6, 1e6)), hnp.arrays(bool, (4, 7)))
+def test_masked_median_is_the_median_of_the_good(values, good):
+    expected = [np.median(row[keep]) if keep.any() else np.nan for row, keep in zip(values, good, strict=True)]
+    np.testing.assert_allclose(masked_median(values, good), expected)

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from quietspec.denoisers import Denoiser
+from quietspec.errors import ReadError
 from quietspec.io import open_spectra
 from quietspec.io.source import SpectraSource
 from quietspec.io.writer import DenoisedWriter
-from quietspec.spectra import Denoised, Flag
+from quietspec.spectra import Denoised, Flag, FloatArray
 
 __all__ = ["TILE", "FileReport", "denoise_file"]
 
@@ -46,8 +47,10 @@ class FileReport:
         From opening to the finished file.
     warnings : tuple of str
         What the reader had to say.
+    figure : str
+        What was drawn; empty if nothing.
     error : str
-        Why nothing was written; empty if all is well.
+        Why nothing was written or drawn; empty if all is well.
     """
 
     inputs: tuple[str, ...]
@@ -59,6 +62,7 @@ class FileReport:
     flags: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+    figure: str = ""
     error: str = ""
 
 
@@ -107,7 +111,8 @@ def denoise_file(
     Raises
     ------
     QuietspecError
-        If the input cannot be read or the output not written; then nothing is left behind.
+        If the input cannot be read, none of its spectra can be denoised, or the output cannot be written; then nothing
+        is left behind.
     """
     start = time.perf_counter()
     kept: list[Denoised] = []
@@ -123,6 +128,7 @@ def denoise_file(
                     kept.append(tile)
                 if progress is not None:
                     progress(done, source.n_spectra)
+            summary.require_any(source)
         report = FileReport(
             inputs=tuple(str(path) for path in paths),
             output=str(Path(output)),
@@ -163,6 +169,21 @@ class _Summary:
         self.after.extend(tile.snr)
         self.flags.extend(int(flag) for flag in tile.flags)
 
+    def require_any(self, source: SpectraSource) -> None:
+        """Raise `ReadError` where no spectrum with data could be denoised: better no file than one of NaN."""
+        failures = [Flag(flag) for flag in self.flags if Flag.EMPTY not in Flag(flag)]
+        if not all(flag.failed for flag in failures):
+            return
+        where = ", ".join(map(str, source.paths))
+        if all(Flag.NO_REDSHIFT in flag for flag in failures):
+            raise ReadError(f"{where}: no spectrum has a redshift, which this model needs. Give it: --redshift Z.")
+        low, high = (f"{source.wavelength[i]:.0f}" for i in (0, -1))
+        known = source.redshift[np.isfinite(source.redshift)]
+        raise ReadError(
+            f"{where}: no spectrum can be denoised: at redshift {_range(known)} none of the usable pixels of "
+            f"{low}–{high} Å lies within the model's wavelengths. Is the redshift right? --redshift Z gives another."
+        )
+
     def totals(self) -> dict[str, Any]:
         flags = [Flag(flag) for flag in self.flags]
         counts = {flag.name or "": sum(flag in set_flags for set_flags in flags) for flag in Flag if flag}
@@ -172,6 +193,11 @@ class _Summary:
             "failed": sum(flag.failed for flag in flags),
             "flags": {name: count for name, count in counts.items() if count},
         }
+
+
+def _range(values: FloatArray) -> str:
+    low, high = f"{values.min():.4g}", f"{values.max():.4g}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _median(values: Sequence[float]) -> float:

@@ -339,15 +339,19 @@ def _as_specutils(spectra: Spectra, flux: FloatArray, sigma: FloatArray, mask: B
     )
 
 
+def masked_median(values: FloatArray, good: BoolArray) -> FloatArray:
+    """Median of the good values of each row, (n_rows,); NaN where there are none."""
+    # One sort with the bad ones at the end: numpy.nanmedian takes ten times as long on thousands of long rows.
+    ordered = np.sort(np.where(good, values, np.inf), axis=1)
+    count = good.sum(axis=1)
+    middle = np.stack([np.maximum(count - 1, 0) // 2, np.minimum(count // 2, values.shape[1] - 1)], axis=1)
+    return np.where(count > 0, np.take_along_axis(ordered, middle, axis=1).mean(axis=1), np.nan)
+
+
 def median_snr(flux: FloatArray, sigma: FloatArray, good: BoolArray) -> FloatArray:
     """Median of flux/sigma over the good pixels of each spectrum, (n_spectra,); NaN where there are none."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(good, flux / sigma, np.nan)
-    result = np.full(len(ratio), np.nan)
-    filled = np.isfinite(ratio).any(axis=1)
-    if filled.any():
-        result[filled] = np.nanmedian(ratio[filled], axis=1)
-    return result
+    ratio = np.divide(flux, sigma, out=np.zeros(np.shape(flux)), where=good)
+    return masked_median(ratio, good)
 
 
 _PER_SPECTRUM = ("flux", "sigma", "flags", "ignored", "chi2", "dof", "evidence", "noise_scale")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from quietspec.denoisers import Posterior, PrincipalComponents
-from quietspec.denoisers.inference import PreparedPrior, estimate_scale, infer, project
+from quietspec.denoisers.inference import PreparedPrior, fit_linear, infer, project
 from quietspec.errors import ModelError
 from quietspec.simulate.noise import correlated_noise
 from quietspec.spectra import Flag, Spectra
@@ -152,8 +152,8 @@ def test_mixture_beats_wiener_beats_the_noise(prior):
 def test_scale_is_found_without_prior_knowledge(prior):
     spectra, *_ = draw(prior, 50, 5, np.random.default_rng(9), scale=1234.5)
     basis = np.vstack([prior.mean, prior.components]).T
-    scale, error = estimate_scale(project(spectra.flux, spectra.ivar, basis), PreparedPrior(prior.collapsed()))
-    assert np.mean((scale / 1234.5 - 1) ** 2 / (error / 1234.5) ** 2) == pytest.approx(1, abs=0.6)
+    fit = fit_linear(project(spectra.flux, spectra.ivar, basis), PreparedPrior(prior.collapsed()))
+    assert np.mean((fit.scale - 1234.5) ** 2 / fit.error**2) == pytest.approx(1, abs=0.6)
 
 
 def test_covariance_matches_sigma_and_survives_slicing(prior):

@@ -161,6 +161,24 @@ def test_compressed_images(save):
     np.testing.assert_allclose(read(save(fits.HDUList([hdus[0], flux, hdus["ERR"]]))).flux, layouts.rows(), rtol=1e-6)
 
 
+def test_compressed_images_are_smaller_than_what_they_hold(save):
+    """The last HDU would end far beyond the file if its size were that of the unpacked image."""
+    hdus = layouts.generic()
+    size = (200, 400)
+    flux, error = (
+        fits.CompImageHDU(
+            np.full(size, value, dtype=np.float32), hdus["FLUX"].header, name=name, compression_type="RICE_1"
+        )
+        for name, value in (("FLUX", 3.0), ("ERR", 0.5))
+    )
+    path = save(fits.HDUList([hdus[0], flux, error]))
+    assert path.stat().st_size < 8 * np.prod(size)
+    np.testing.assert_allclose(read(path).flux, 3.0)
+    path.write_bytes(path.read_bytes()[:-2880])
+    with pytest.raises(ReadError, match="truncated"):
+        read(path)
+
+
 def test_faint_fluxes_in_cgs_survive(save):
     hdus = layouts.generic("VAR", "variance")
     hdus["FLUX"].data *= 1e-19

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from math import isnan
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,11 +18,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from typer.core import TyperGroup
 
 from quietspec import __version__
-from quietspec.errors import QuietspecError
+from quietspec.errors import QuietspecError, WriteError
 
 __all__ = ["Overwrite", "app", "command_line", "console", "fail", "log", "progress_bar", "require_new", "write_json"]
 
-console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+_PIPE_WIDTH = 160  # characters a line where there is no terminal, so that file names are not folded
+
+console = Console(
+    highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else _PIPE_WIDTH
+)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
@@ -115,26 +120,30 @@ def command_line() -> str:
 
 
 def require_new(path: Path, overwrite: bool) -> None:
-    """Refuse to go on where an output file exists, before any work is done.
+    """Refuse to go on where an output file exists or cannot be made, before any work is done.
 
     Parameters
     ----------
     path : Path
-        The file.
+        The file; ``-``, standard output, always passes.
     overwrite : bool
         Whether it may be replaced.
 
     Raises
     ------
     WriteError
-        If the file exists and may not be replaced, or its folder does not exist.
+        If the file exists and may not be replaced, is a folder, or its folder does not exist or is read-only.
     """
-    from quietspec.errors import WriteError
-
+    if str(path) == "-":
+        return
+    if path.is_dir():
+        raise WriteError(f"{path}: is a folder. Name a file in it.")
     if path.exists() and not overwrite:
         raise WriteError(f"{path}: exists already. Choose another name, or give --overwrite.")
     if not path.parent.is_dir():
         raise WriteError(f"{path}: the folder {path.parent} does not exist. Make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise WriteError(f"{path}: the folder {path.parent} may not be written to. Choose another.")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -145,9 +154,9 @@ def write_json(path: Path, content: Any) -> None:
     path : Path
         The file.
     content : object
-        What `json` can write; NaN becomes null.
+        What `json` can write; NaN and infinities become null.
     """
-    text = json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if str(path) == "-":
         sys.stdout.write(text)
         return
@@ -162,11 +171,11 @@ def _finite(content: Any) -> Any:
         return {key: _finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return [_finite(value) for value in content]
-    return None if isinstance(content, float) and isnan(content) else content
+    return None if isinstance(content, float) and not isfinite(content) else content
 
 
 def _register() -> None:
-    from quietspec.cli import data, denoise, worlds  # noqa: F401  (each adds its commands to `app`)
+    from quietspec.cli import data, demo, denoise, worlds  # noqa: F401  (each adds its commands to `app`)
 
 
 _register()

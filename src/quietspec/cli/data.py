@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from quietspec.cli.app import app, console, fail, log, write_json
+from quietspec.cli.app import app, console, fail, log, require_new, write_json
 from quietspec.cli.options import (
     Exposures,
     FluxHdu,
@@ -61,6 +61,8 @@ def info(
     """Say what the reader sees: survey, shape, wavelengths, redshift, S/N, masks, warnings."""
     from quietspec.io import describe, open_spectra
 
+    if json is not None:
+        require_new(json, overwrite=True)
     options = read_options(
         redshift=redshift, flux_hdu=flux_hdu, noise_hdu=noise_hdu, noise_kind=noise_kind, mask_hdu=mask_hdu,
         noise_from_residuals=noise_from_residuals, wavelength_unit=wavelength_unit, medium=medium, fwhm=fwhm,
@@ -106,7 +108,7 @@ def _lines(fact: dict[str, Any]) -> list[tuple[str, str]]:
         ("spectra", f"{fact['n_spectra']}{shape}, {fact['n_pixels']} pixels each"),
         ("wavelengths", f"{wave['low']:.1f}–{wave['high']:.1f} Å in {fact['medium']}, {sampling}"),
         ("resolution", f"FWHM {_span(fact['fwhm'], '.2f')} Å" if fact["fwhm"] else "unknown"),
-        ("flux unit", fact["unit"]),
+        ("flux unit", fact["unit"] or "none"),
         (
             "redshift",
             _span(redshift, ".5f") + (f" ({redshift['unknown']} unknown)" if redshift["unknown"] else ""),
@@ -144,7 +146,9 @@ def models(
 
     cards = model_cards()
     if name is not None and name not in cards:
-        raise ModelError(f"no model {name!r}; shipped: {', '.join(cards)}.")
+        raise ModelError(f"no model {name!r}; shipped: {', '.join(cards) or 'none'}.")
+    if not cards:
+        log("no models are shipped with this version; `quietspec train` makes one")
     if json is not None:
         write_json(json, cards if name is None else cards[name])
         return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -28,8 +29,10 @@ from quietspec.errors import QuietspecError, WriteError
 if TYPE_CHECKING:
     from quietspec.denoisers import Denoiser
     from quietspec.pipeline import FileReport
+    from quietspec.spectra import Denoised
 
 _SUFFIX = "_denoised.fits"
+_FIGURES = (".png", ".pdf", ".svg")
 
 
 @app.command()
@@ -77,6 +80,8 @@ def denoise(
         exposures=exposures,
     )  # fmt: skip
     inputs: list[tuple[Path, ...]] = [tuple(files)] if together else [(path,) for path in files]
+    if json is not None:
+        require_new(json, overwrite)
     outputs = _places(inputs, out, _SUFFIX)
     figures = _places(inputs, figure, ".png") if figure else [None] * len(inputs)
     tool = load_denoiser(denoiser, model, emission)
@@ -95,6 +100,9 @@ def denoise(
 def _places(inputs: list[tuple[Path, ...]], target: Path, suffix: str) -> list[Path]:
     """Where each input's output goes: the target itself, or files in it where it is a folder or inputs are several."""
     if len(inputs) == 1 and not target.is_dir():
+        if not target.suffix:
+            ending = suffix.rpartition(".")[2]
+            raise WriteError(f"{target}: is no folder, and a file's name needs an ending: {target.name}.{ending}?")
         return [target]
     try:
         target.mkdir(exist_ok=True)
@@ -115,19 +123,35 @@ def _denoise_one(
     try:
         if figure is not None:
             require_new(figure, overwrite)
+            _require_drawable(figure)
         with progress_bar(paths[0].name) as progress:
             report, denoised = denoise_file(
                 paths, output, tool, overwrite=overwrite, command=command_line(), keep=figure is not None,
                 progress=progress, **options,
             )  # fmt: skip
-        if figure is not None and denoised is not None:
-            from quietspec.plots import denoised_map_figure, save
-
-            save(denoised_map_figure(denoised), figure)
     except QuietspecError as error:
         fail(error)
         return FileReport(inputs=tuple(str(path) for path in paths), error=str(error))
-    return report
+    if figure is None or denoised is None:
+        return report
+    return _drawn(report, denoised, figure)
+
+
+def _require_drawable(figure: Path) -> None:
+    if figure.suffix.lower() not in _FIGURES:
+        raise WriteError(f"{figure}: a figure's name ends in {', '.join(_FIGURES)}.")
+
+
+def _drawn(report: FileReport, denoised: Denoised, figure: Path) -> FileReport:
+    """Draw the figure; where that fails the output is there all the same, and the report says both."""
+    from quietspec.plots import denoised_map_figure, save
+
+    try:
+        save(denoised_map_figure(denoised), figure)
+    except QuietspecError as error:
+        fail(error)
+        return replace(report, error=str(error))
+    return replace(report, figure=str(figure))
 
 
 def print_reports(reports: list[FileReport]) -> None:
@@ -139,15 +163,15 @@ def print_reports(reports: list[FileReport]) -> None:
         table.add_column(name, justify="left" if name == "file" else "right", overflow="fold")
     for report in reports:
         name = " + ".join(Path(path).name for path in report.inputs)
-        if report.error:
+        if not report.output:
             table.add_row(name, "[red]not done[/]", "", "", "", "", "")
             continue
         flags = ", ".join(f"{count} {flag.lower().replace('_', ' ')}" for flag, count in report.flags.items())
         table.add_row(
             name,
             str(report.n_spectra),
-            f"{report.snr_before:.1f}",
-            f"{report.snr_after:.1f}",
+            _number(report.snr_before),
+            _number(report.snr_after),
             str(report.failed),
             flags or "none",
             f"{report.seconds:.1f}",
@@ -156,5 +180,9 @@ def print_reports(reports: list[FileReport]) -> None:
     for report in reports:
         for warning in report.warnings:
             log(f"{Path(report.inputs[0]).name}: {warning}")
-        if report.output:
-            console.print(report.output, style="dim")
+        for path in filter(None, (report.output, report.figure)):
+            console.print(path, style="dim", markup=False, soft_wrap=True)
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}" if isfinite(value) else "–"

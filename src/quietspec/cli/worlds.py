@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import date
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,11 +16,15 @@ from quietspec.cli.options import Library, RecipeName, Seed
 if TYPE_CHECKING:
     from quietspec.denoisers import SpectralPrior
     from quietspec.evaluation import Evaluation
-    from quietspec.simulate import Recipe
+    from quietspec.simulate import Recipe, Simulated
     from quietspec.templates import SspLibrary
 
 _TRAINED_SNR = (5.0, 10.0, 20.0)
 _TRAINED_TESTS = 500
+_WHERE = "--instrument, --redshift"
+_SCORES = (
+    "rms_reduction", "rms_reduction_std", "recovery", "lines", "coverage68", "coverage95", "seconds_per_spectrum",
+)  # fmt: skip
 
 
 def _library(path: str | None) -> SspLibrary:
@@ -49,9 +54,12 @@ def simulate(
     seed: Seed = 0,
     snr: Annotated[float | None, typer.Option(min=0.1, help="S/N; drawn from the recipe's range if not given.")] = None,
     instrument: Annotated[
-        str | None, typer.Option(help="survey: sami, manga, califa, muse or sdss; drawn if not given.")
+        Literal["sami", "manga", "califa", "muse", "sdss"] | None,
+        typer.Option(help="survey: whose noise and resolution; drawn if not given.", case_sensitive=False),
     ] = None,
-    redshift: Annotated[float | None, typer.Option(help="survey: redshift of the galaxy; drawn if not given.")] = None,
+    redshift: Annotated[
+        float | None, typer.Option(min=0, help="survey: redshift of the galaxy; drawn if not given.")
+    ] = None,
     without: Annotated[
         list[str] | None, typer.Option(help="survey: leave out an ingredient (dust, emission, masks, …); repeatable.")
     ] = None,
@@ -62,14 +70,36 @@ def simulate(
     import numpy as np
 
     from quietspec.io.atomic import os_errors_named, whole_file
+    from quietspec.simulate import INSTRUMENTS
 
     require_new(out, overwrite)
-    where = {} if recipe == "paper" else {"instrument": instrument, "redshift": redshift}
+    where: dict[str, Any] = {}
+    if recipe == "survey":
+        seen = next((name for name in INSTRUMENTS if name.split()[0].lower() == instrument), None)
+        where = {"instrument": seen, "redshift": redshift}
+    elif instrument or redshift:
+        raise typer.BadParameter("recipe 'paper' is at rest, on one grid; take --recipe survey", param_hint=_WHERE)
     simulated = _recipe(recipe, library, without).simulate(n, np.random.default_rng(seed), snr, **where)
+    hdus = simulated.to_hdulist()
+    hdus[0].header.update(_origin(simulated, recipe, seed))
     with os_errors_named(out), whole_file(out, overwrite=overwrite) as partial:
-        simulated.to_hdulist().writeto(partial, overwrite=True, output_verify="exception")
+        hdus.writeto(partial, overwrite=True, output_verify="exception")
     log(f"{len(simulated)} spectra of recipe {recipe!r}, {simulated.observed.meta['survey']}")
     console.print(str(out), soft_wrap=True)
+
+
+def _origin(simulated: Simulated, recipe: str, seed: int) -> dict[str, tuple[str | int, str]]:
+    """Keywords that tell how a file was simulated."""
+    from quietspec import __version__
+
+    meta = simulated.observed.meta
+    cards: dict[str, tuple[str | int, str]] = {
+        "QSRECIPE": (recipe, "simulated world"),
+        "QSSEED": (seed, "seed of all random draws"),
+        "QSSIMVER": (__version__, "version of quietspec"),
+    }
+    texts = {"QSCMD": command_line(), "QSLIB": meta["library"], "SURVEY": meta["survey"]}
+    return cards | {key: (text.encode("ascii", "replace").decode(), "") for key, text in texts.items()}
 
 
 @app.command()
@@ -89,11 +119,15 @@ def train(
 ) -> None:
     """Train a model on simulated spectra, test it on others, and write it with its card."""
     from quietspec.errors import WriteError
+    from quietspec.io.atomic import os_errors_named
     from quietspec.training import MixtureSettings, PriorSettings, train_prior
 
     if out.suffix != ".npz":
         raise WriteError(f"{out}: a model file's name ends in .npz.")
-    require_new(out, overwrite)
+    card_file = out.with_suffix(".json")
+    for path in (out, card_file):
+        require_new(path, overwrite)
+    _require_spectra(recipe, n, "train")
     start = time.perf_counter()
     world = _recipe(recipe, library)
     mixtures = MixtureSettings(n_mixture=mixture if model == "posterior" else 1, floor=floor, max_iter=rounds)
@@ -102,7 +136,8 @@ def train(
     seconds = time.perf_counter() - start
     log(f"trained in {seconds:.0f} s; now tested on {_TRAINED_TESTS} spectra it has not seen")
     scores = _scores(world, prior, model)
-    prior.save(out)
+    with os_errors_named(out):
+        prior.save(out)
     card = {
         "summary": f"recipe {recipe!r}: {prior.n_mixture} Gaussian(s) over {prior.n_components} components",
         **prior.card,
@@ -113,7 +148,7 @@ def train(
         "hash": prior.hash,
         "scores": scores,
     }
-    write_json(out.with_suffix(".json"), card)
+    write_json(card_file, card)
     console.print(str(out), soft_wrap=True)
 
 
@@ -162,25 +197,52 @@ def evaluate(
     """Score denoisers against the truth on simulated test spectra, all on the same noise."""
     from quietspec.denoisers import load_denoiser
     from quietspec.evaluation import evaluate as score
+    from quietspec.io.atomic import os_errors_named
 
-    tools = {name: load_denoiser(name, prior or recipe) for name in models.split(",")}
     levels = _numbers(snr)
+    _require_spectra(recipe, n, "test")
+    if json is not None:
+        require_new(json, overwrite=True)
+    if figures is not None:
+        with os_errors_named(figures):
+            figures.mkdir(parents=True, exist_ok=True)
+    tools = {name: load_denoiser(name, prior or recipe) for name in map(str.strip, models.split(","))}
     world = _recipe(recipe, library)
     with progress_bar("evaluating") as progress:
         result = score(world, tools, levels, n, seed=seed, progress=lambda fraction: progress(fraction, 1.0))
     if json is None or str(json) != "-":
         _print_scores(result)
     if json is not None:
-        write_json(json, result.to_json())
+        write_json(json, _documented(result))
     if figures is not None:
         _draw(result, figures)
 
 
 def _numbers(text: str) -> list[float]:
     try:
-        return [float(number) for number in text.split(",")]
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is not a list of numbers such as 5,10,20", param_hint="--snr") from error
+        numbers = [float(number) for number in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(0 < number < inf for number in numbers):
+        raise typer.BadParameter(f"{text!r} is not a list of numbers above 0 such as 5,10,20", param_hint="--snr")
+    return numbers
+
+
+def _require_spectra(recipe: str, n: int, part: Literal["train", "test"]) -> None:
+    from quietspec.simulate import PAPER_SIZES
+
+    if recipe == "paper" and n > PAPER_SIZES[part]:
+        raise typer.BadParameter(f"recipe 'paper' has {PAPER_SIZES[part]} spectra to {part}", param_hint="-n")
+
+
+def _documented(result: Evaluation) -> dict[str, Any]:
+    """The scores that the documentation promises, of the models asked for."""
+    content = result.to_json()
+    content["models"] = {
+        name: {snr: {key: scores[key] for key in _SCORES} for snr, scores in content["models"][name].items()}
+        for name in result.models
+    }
+    return content
 
 
 def _print_scores(result: Evaluation) -> None:
@@ -215,7 +277,6 @@ def _percent(value: float | None, digits: int = 1) -> str:
 def _draw(result: Evaluation, folder: Path) -> None:
     from quietspec.plots import evaluation_figures, save
 
-    folder.mkdir(parents=True, exist_ok=True)
     for name, figure in evaluation_figures(result).items():
         for suffix in (".png", ".pdf"):
             console.print(str(save(figure, folder / (name + suffix))), style="dim", soft_wrap=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from quietspec.spectra import BoolArray, FloatArray
+from quietspec.spectra import BoolArray, FloatArray, masked_median
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT, STRONG_LINES
 
 __all__ = ["Gas", "line_mask", "measure_gas", "noise_scale", "spike_mask"]
@@ -58,14 +58,16 @@ def measure_gas(residual: FloatArray, weight: FloatArray, rest: FloatArray, fwhm
     Returns
     -------
     Gas
-        One velocity and width for all lines of a spectrum. Faint detections take the width of the brighter ones.
+        One velocity and width for all lines of a spectrum. Faint detections take the width of the brighter ones. A
+        best velocity at the end of the range tried is no detection: there sit the misfits of bright spectra.
     """
     trials = [(velocity, sigma) for sigma in _TRIAL_SIGMA for velocity in _TRIAL_VELOCITY]
     weighted = np.where(weight > 0, residual, 0.0) * weight
     gain = np.stack([_improvement(weighted, weight, rest, fwhm, *trial) for trial in trials], axis=1)
     best = gain.argmax(axis=1)
-    top = gain[np.arange(len(best)), best]
+    top = gain[np.arange(len(best)), best] / _scatter(residual, weight) ** 2
     velocity, sigma = np.array(trials)[best].T
+    top = np.where(np.abs(velocity) < _TRIAL_VELOCITY[-1], top, 0.0)
     detected, trusted = top > _DETECTION, top > _WIDTH_TRUSTED
     reliable = trusted if trusted.any() else detected
     typical = (np.median(velocity[reliable]), np.median(sigma[reliable])) if reliable.any() else (0.0, 100.0)
@@ -141,13 +143,15 @@ def spike_mask(residual: FloatArray, weight: FloatArray, threshold: float = 6.0,
         True where spoilt.
     """
     pull = np.abs(np.where(weight > 0, residual, 0.0)) * np.sqrt(weight)
-    measured = np.where(weight > 0, pull, np.nan)
-    scatter = np.ones(len(pull))
-    filled = (weight > 0).any(axis=1)
-    scatter[filled] = np.maximum(1.0, 1.4826 * np.nanmedian(measured[filled], axis=1))
-    spoilt = pull > threshold * scatter[:, None]
+    spoilt = pull > threshold * _scatter(residual, weight)[:, None]
     long_runs = ndimage.binary_opening(spoilt, np.ones((1, longest + 1), dtype=bool))
     return np.asarray(spoilt & ~long_runs)
+
+
+def _scatter(residual: FloatArray, weight: FloatArray) -> FloatArray:
+    """Robust scatter of the residuals in units of the quoted error, at least 1, (n_spectra,)."""
+    pull = np.abs(np.where(weight > 0, residual, 0.0)) * np.sqrt(weight)
+    return np.asarray(np.fmax(1.0, 1.4826 * masked_median(pull, weight > 0)))
 
 
 def noise_scale(residual: FloatArray, weight: FloatArray, dof: FloatArray) -> FloatArray:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from quietspec.denoisers.prior import SpectralPrior
 from quietspec.spectra import FloatArray
 
-__all__ = ["CoefficientPosterior", "PreparedPrior", "Projections", "estimate_scale", "infer", "project"]
+__all__ = ["CoefficientPosterior", "LinearFit", "PreparedPrior", "Projections", "fit_linear", "infer", "project"]
 
 _SCALE_SPREAD = 1.0  # τ: the scale prior's relative width about the current guess; wide, since data fix the scale
 _NEGLIGIBLE = 1e-6  # mixture components of lower posterior weight are left out of moments
@@ -42,6 +42,26 @@ class Projections:
 
     def __getitem__(self, rows: FloatArray) -> Projections:
         return Projections(self.gram[rows], self.data[rows], self.power[rows])
+
+
+@dataclass(frozen=True)
+class LinearFit:
+    """Posterior under one Gaussian, in short.
+
+    Parameters
+    ----------
+    scale, error : (n_spectra,)
+        Flux scale s > 0 and its 1σ.
+    mean : (n_spectra, d)
+        Posterior mean of d.
+    dof : (n_spectra,)
+        Number of coefficients the data determine.
+    """
+
+    scale: FloatArray
+    error: FloatArray
+    mean: FloatArray
+    dof: FloatArray
 
 
 @dataclass(frozen=True)
@@ -123,10 +143,8 @@ class PreparedPrior:
             self.log_weight = np.log(prior.weights) - 0.5 * log_det
 
 
-def estimate_scale(
-    projections: Projections, prior: PreparedPrior, iterations: int = 3
-) -> tuple[FloatArray, FloatArray]:
-    """Flux scale of each spectrum and its error, from all its pixels, under a one-Gaussian prior.
+def fit_linear(projections: Projections, prior: PreparedPrior, iterations: int = 3) -> LinearFit:
+    """Fit spectra under a one-Gaussian prior; the flux scale is found from all pixels.
 
     Parameters
     ----------
@@ -139,19 +157,20 @@ def estimate_scale(
 
     Returns
     -------
-    scale, error : (n_spectra,)
-        The scale is floored at its error, so that a spectrum of no signal keeps a proper prior.
+    LinearFit
+        The fit. Within it the prior's scale is floored at its error, so that a spectrum of no signal keeps a proper
+        prior.
     """
-    scale = projections.data[:, 0] / projections.gram[:, 0, 0]
-    error = projections.gram[:, 0, 0] ** -0.5
+    gram = projections.gram
+    scale, error = projections.data[:, 0] / gram[:, 0, 0], gram[:, 0, 0] ** -0.5
     for _ in range(iterations):
-        scale = np.maximum(scale, error)
-        precision = prior.precision[0] / scale[:, None, None] ** 2 + projections.gram
-        start = scale[:, None] * prior.location[0]
-        gradient = projections.data - np.einsum("nij,nj->ni", projections.gram, start)
-        step = np.linalg.solve(precision, np.stack([gradient, np.eye(start.shape[1])[0] + 0 * gradient], axis=-1))
-        scale, error = start[:, 0] + step[:, 0, 0], np.sqrt(step[:, 0, 1])
-    return scale, error
+        floored = np.maximum(scale, error)
+        covariance = np.linalg.inv(prior.precision[0] / floored[:, None, None] ** 2 + gram)
+        start = floored[:, None] * prior.location[0]
+        gradient = projections.data - np.einsum("nij,nj->ni", gram, start)
+        mean = start + np.einsum("nij,nj->ni", covariance, gradient)
+        scale, error = mean[:, 0], np.sqrt(covariance[:, 0, 0])
+    return LinearFit(np.maximum(scale, error), error, mean, np.einsum("nij,nji->n", covariance, gram))
 
 
 def infer(projections: Projections, prior: PreparedPrior, scale: FloatArray) -> CoefficientPosterior:

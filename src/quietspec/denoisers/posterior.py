@@ -15,9 +15,10 @@ from quietspec.denoisers.base import finish, initial_flags
 from quietspec.denoisers.contamination import line_mask, measure_gas, noise_scale, spike_mask
 from quietspec.denoisers.inference import (
     CoefficientPosterior,
+    LinearFit,
     PreparedPrior,
     Projections,
-    estimate_scale,
+    fit_linear,
     infer,
     project,
 )
@@ -106,39 +107,35 @@ class _BasisDenoiser:
             self._denoise_batch(_Rows(flux, weight, basis, rest, width), batch, result)
 
     def _denoise_batch(self, rows: _Rows, index: npt.NDArray[np.intp], result: _Accumulator) -> None:
-        ignored, residual, dof = self._contamination(rows)
+        ignored, fit = self._contamination(rows)
+        weight = np.where(ignored, 0.0, rows.weight)
         if self.noise == "measured":
-            result.noise_scale[index] = noise_scale(residual, np.where(ignored, 0.0, rows.weight), dof)
-            rows.weight = rows.weight / result.noise_scale[index][:, None] ** 2
-        weight, scale, error = self._weights(rows, ignored)
+            residual = rows.flux - fit.mean @ rows.basis.vectors.T
+            result.noise_scale[index] = noise_scale(residual, weight, fit.dof)
+            weight /= result.noise_scale[index][:, None] ** 2
+        weight /= 1 + weight * (fit.scale[:, None] * rows.basis.truncation) ** 2
         projections = project(rows.flux, weight, rows.basis.vectors)
-        result.store(index, rows, self._solve(projections, scale), scale, ignored)
-        result.flags[index[scale < 2 * error]] |= int(Flag.NO_SIGNAL)
+        fit = fit_linear(projections, self._linear)
+        result.store(index, rows, self._solve(projections, fit.scale), fit.scale, ignored)
+        result.flags[index[fit.scale < 2 * fit.error]] |= int(Flag.NO_SIGNAL)
 
     def _solve(self, projections: Projections, scale: FloatArray) -> CoefficientPosterior:
         raise NotImplementedError
 
-    def _weights(self, rows: _Rows, ignored: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Inverse variances with the remainder's added and ignored pixels left out, and the scale and its error."""
-        weight = np.where(ignored, 0.0, rows.weight)
-        scale, error = estimate_scale(project(rows.flux, weight, rows.basis.vectors), self._linear)
-        weight /= 1 + weight * (scale[:, None] * rows.basis.truncation) ** 2
-        return weight, scale, error
-
-    def _contamination(self, rows: _Rows) -> tuple[BoolArray, FloatArray, FloatArray]:
-        """Pixels spoilt by spikes and (unless `emission` is 'none') gas; the residual and dof of the fit behind it."""
+    def _contamination(self, rows: _Rows) -> tuple[BoolArray, LinearFit]:
+        """Pixels spoilt by spikes and (unless `emission` is 'none') gas, and the fit behind it: two rounds of both."""
         first = np.zeros(rows.flux.shape, dtype=bool)
         if self.emission != "none":
             first |= line_mask(rows.rest, rows.fwhm, *_FIRST_MASK)
         ignored = first
         for _ in range(2):
-            weight, scale, _ = self._weights(rows, ignored)
-            linear = infer(project(rows.flux, weight, rows.basis.vectors), self._linear, scale)
-            residual = rows.flux - linear.mean @ rows.basis.vectors.T
+            weight = np.where(ignored, 0.0, rows.weight)
+            fit = fit_linear(project(rows.flux, weight, rows.basis.vectors), self._linear)
+            residual = rows.flux - fit.mean @ rows.basis.vectors.T
             ignored = spike_mask(residual, np.where(first, 0.0, rows.weight))
             if self.emission != "none":
                 ignored |= self._lines(residual, rows)
-        return np.asarray(ignored & (rows.weight > 0)), residual, linear.dof
+        return np.asarray(ignored & (rows.weight > 0)), fit
 
     def _lines(self, residual: FloatArray, rows: _Rows) -> BoolArray:
         """Mask strong lines always, weak ones where gas is seen, as wide as the gas's lines are."""

@@ -214,7 +214,7 @@ class SpectralPrior:
             If the file is missing, damaged, not a prior, or of another format.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 header = json.loads(file["header"].tobytes())
                 stored = {name: file[name].astype(np.float64) for name in file.files if name != "header"}
         except FileNotFoundError as error:

@@ -203,11 +203,12 @@ def _complete_hdus(path: Path, file: IO[bytes], size: int) -> Any:
             hdus = fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True)
             number = 0
             while True:
-                info = hdus.fileinfo(number)
-                needed = info["datLoc"] + cast(int, hdus[number].size)
+                info, hdu = hdus.fileinfo(number), hdus[number]
+                packed = isinstance(hdu, fits.CompImageHDU)  # its size is that of the unpacked image
+                needed = info["datLoc"] + cast(int, info["datSpan"] if packed else hdu.size)
                 if needed > size:
                     raise ReadError(
-                        f"{path}: truncated: HDU {number} ({hdus[number].name or 'no name'}) ends at byte {needed:,} "
+                        f"{path}: truncated: HDU {number} ({hdu.name or 'no name'}) ends at byte {needed:,} "
                         f"but the file has {size:,}. Copy it again."
                     )
                 offset, number = info["datLoc"] + info["datSpan"], number + 1

@@ -91,8 +91,8 @@ def primary_header(provenance: Mapping[str, tuple[str, str]], history: Sequence[
     header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC date of writing")
     for keyword, (value, comment) in provenance.items():
         text = _ascii(value)
-        one_card = len(text) + len(comment) < _CARD
-        header[keyword] = (text, comment if one_card or len(text) > _CARD else "")
+        written = len(text.replace("'", "''"))  # FITS doubles quotes
+        header[keyword] = (text, comment if written + len(comment) < _CARD else "")
     for line in history:
         header.add_history(_ascii(line))
     primary.add_checksum()

@@ -240,6 +240,7 @@ def _columns(denoised: Denoised) -> dict[str, npt.NDArray[Any]]:
         "chi2": denoised.chi2,
         "dof": denoised.dof,
         "evidence": denoised.evidence,
+        "noise_scale": denoised.noise_scale,
     }
     for name, (mean, sigma) in denoised.parameters.items():
         columns |= {name: mean, f"{name}_err": sigma}

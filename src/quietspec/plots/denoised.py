@@ -133,9 +133,10 @@ def mark_spaxels(axes: Axes, spectra: Spectra, rows: list[int]) -> None:
     shape = spectra.spatial_shape or (1, len(spectra))
     for number, row in enumerate(rows):
         y, x = np.unravel_index(row, shape)
+        above = 3 if y < 0.85 * shape[0] else -9  # points; inside the map also at its upper edge
         axes.plot(x, y, "s", ms=4, mfc="none", mec=COLOURS[number % len(COLOURS)], mew=1.2)
         axes.annotate(
-            str(number + 1), (x, y), (4, 3), textcoords="offset points", fontsize=8, weight="bold",
+            str(number + 1), (x, y), (4, above), textcoords="offset points", fontsize=8, weight="bold",
             color=COLOURS[number % len(COLOURS)], path_effects=[withStroke(linewidth=2, foreground="white")],
         )  # fmt: skip
 
@@ -178,6 +179,8 @@ def _mark_lines(axes: Axes, spectra: Spectra, row: int) -> None:
     rest = np.array([np.mean(window.feature) for window in LINE_WINDOWS.values()])
     observed = air_to_vacuum(rest) * (1 + redshift)
     observed = vacuum_to_air(observed) if spectra.medium == "air" else observed
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(bottom, top + 0.3 * (top - bottom))  # room for the names above the spectrum
     low, high = axes.get_xlim()
     for name, place in zip(LINE_WINDOWS, observed, strict=True):
         if low < place - 0.03 * (high - low) and place < high:  # room for the name to the left of the line

@@ -35,7 +35,8 @@ def gain_figure(truth: FloatArray, denoised: Denoised, n_spectra: int = 3) -> Fi
     Returns
     -------
     matplotlib.figure.Figure
-        Maps of the RMS error before and after on one scale, and spectra with their truth.
+        Maps of the RMS error before and after on one scale and of their ratio, and spectra with their truth. Pixels
+        that the denoiser ignored, emission lines and spikes, do not count.
 
     Raises
     ------
@@ -44,7 +45,7 @@ def gain_figure(truth: FloatArray, denoised: Denoised, n_spectra: int = 3) -> Fi
     """
     spectra = denoised.spectra
     rows = bright_to_faint(denoised, n_spectra)
-    counted = spectra.good & denoised.valid
+    counted = spectra.good & denoised.valid & ~denoised.ignored
     before, after = rms(spectra.flux - truth, counted), rms(denoised.flux - truth, counted)
     if not rows:
         raise SpectraError("gain_figure: no spectrum could be denoised, there is nothing to draw.")
@@ -63,11 +64,15 @@ def gain_figure(truth: FloatArray, denoised: Denoised, n_spectra: int = 3) -> Fi
 
 
 def _draw_error_maps(page: Figure, denoised: Denoised, rows: list[int], before: FloatArray, after: FloatArray) -> None:
-    spectra = denoised.spectra
-    axes = page.subplots(1, 2, sharex=True, sharey=True)
+    from matplotlib.colors import Normalize
+
+    spectra, ratio = denoised.spectra, before / after
+    axes = page.subplots(1, 3, sharex=True, sharey=True, gridspec_kw={"wspace": 0.08})
     norm = log_norm(before, after)
     sky_map(axes[0], spectra.image(before), "RMS error, input", norm, "cividis")
     label = flux_label(spectra.unit, "RMS error")
     sky_map(axes[1], spectra.image(after), "RMS error, denoised", norm, "cividis", label)
+    limits = Normalize(0, float(np.nanpercentile(ratio, 99)))
+    sky_map(axes[2], spectra.image(ratio), "Times smaller", limits, "viridis", "RMS error before / after")
     mark_spaxels(axes[0], spectra, rows)
     axes[0].set_ylabel("y [spaxel]")

@@ -1,5 +1,6 @@
 """Simulated galaxy spectra: histories, kinematics, dust, emission, instruments and noise, joined into recipes."""
 
+from quietspec.simulate.galaxy import Galaxy, Geometry, Population, simulate_galaxy
 from quietspec.simulate.histories import HistoryPrior, population_labels, random_histories, random_ssp_mixtures
 from quietspec.simulate.instruments import INSTRUMENTS, Instrument
 from quietspec.simulate.noise import SAMI_NOISE, NoiseLaw
@@ -13,10 +14,13 @@ __all__ = [
     "PAPER_SIZES",
     "RECIPES",
     "SAMI_NOISE",
+    "Galaxy",
+    "Geometry",
     "HistoryPrior",
     "Instrument",
     "NoiseLaw",
     "PaperRecipe",
+    "Population",
     "Recipe",
     "RestSpectra",
     "Simulated",
@@ -29,4 +33,5 @@ __all__ = [
     "population_labels",
     "random_histories",
     "random_ssp_mixtures",
+    "simulate_galaxy",
 ]

@@ -17,7 +17,7 @@ from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT
 if TYPE_CHECKING:
     from quietspec.spectra import FloatArray
 
-__all__ = ["EmissionPrior", "Gas", "add_lines", "random_gas"]
+__all__ = ["EmissionPrior", "Gas", "add_lines", "line_ratios", "random_gas"]
 
 #: Case B, 10⁴ K, 100 cm⁻³, relative to Hβ (Osterbrock & Ferland 2006, Table 4.4).
 _BALMER = {"Halpha": 2.86, "Hbeta": 1.0, "Hgamma": 0.468, "Hdelta": 0.259, "Hepsilon": 0.159, "H8": 0.105, "H9": 0.073}
@@ -66,6 +66,43 @@ class Gas:
     velocity: FloatArray
     sigma: FloatArray
 
+    def __getitem__(self, rows: slice) -> Gas:
+        return Gas(self.flux[rows], self.velocity[rows], self.sigma[rows])
+
+    @classmethod
+    def of_width(
+        cls,
+        ratios: FloatArray,
+        width: FloatArray,
+        continuum: FloatArray,
+        a_v: FloatArray,
+        velocity: FloatArray,
+        sigma: FloatArray,
+    ) -> Gas:
+        """Emission lines whose Hα has given equivalent widths.
+
+        Parameters
+        ----------
+        ratios : (n, n_lines) or (1, n_lines)
+            Intrinsic line fluxes, as `line_ratios` gives them.
+        width : (n,)
+            Rest-frame equivalent width of Hα as observed, Å.
+        continuum : (n,)
+            Stellar flux density at Hα, which it refers to.
+        a_v : (n,)
+            Attenuation of the stars, mag; that of the gas is 1/0.44 of it (Calzetti et al. 2000).
+        velocity, sigma : (n,)
+            Of the gas, km/s.
+
+        Returns
+        -------
+        Gas
+            Of the n spectra.
+        """
+        flux = ratios * transmission(np.array(list(EMISSION_LINES.values())), a_v / 0.44)
+        halpha = flux[:, list(EMISSION_LINES).index("Halpha")]
+        return cls(flux=flux * (width * continuum / halpha)[:, None], velocity=velocity, sigma=sigma)
+
 
 def random_gas(
     continuum: FloatArray,
@@ -96,20 +133,34 @@ def random_gas(
     """
     prior = prior or EmissionPrior()
     n = len(continuum)
-    ratios = _line_ratios(n, rng, prior.agn_fraction)
-    lines = np.array(list(EMISSION_LINES.values()))
-    flux = np.stack([ratios[name] for name in EMISSION_LINES], axis=1) * transmission(lines, a_v / 0.44)
+    ratios = line_ratios(n, rng, prior.agn_fraction)
     width = log_uniform(rng, prior.ew_halpha, n) * (rng.random(n) < prior.gas_fraction)
-    halpha = list(EMISSION_LINES).index("Halpha")
-    return Gas(
-        flux=flux * (width * continuum / flux[:, halpha])[:, None],
-        velocity=velocity + prior.velocity * rng.standard_normal(n),
-        sigma=log_uniform(rng, prior.sigma, n),
-    )
+    of_gas = velocity + prior.velocity * rng.standard_normal(n)
+    return Gas.of_width(ratios, width, continuum, a_v, of_gas, log_uniform(rng, prior.sigma, n))
+
+
+def line_ratios(n: int, rng: np.random.Generator, agn_fraction: float = 0.0) -> FloatArray:
+    """Draw intrinsic line fluxes relative to Hβ.
+
+    Parameters
+    ----------
+    n : int
+        Number of spectra.
+    rng : numpy.random.Generator
+        Source of all draws.
+    agn_fraction : float, optional
+        As in `EmissionPrior`.
+
+    Returns
+    -------
+    (n, n_lines)
+        In the order of `EMISSION_LINES`.
+    """
+    ratios = _line_ratios(n, rng, agn_fraction)
+    return np.stack([ratios[name] for name in EMISSION_LINES], axis=1)
 
 
 def _line_ratios(n: int, rng: np.random.Generator, agn_fraction: float) -> dict[str, FloatArray]:
-    """Draw intrinsic fluxes relative to Hβ, each (n,), of every line of `EMISSION_LINES`."""
     # Star-forming sequence: Kewley et al. 2013, ApJ 774, 100, eq. 3. Doublets: Storey & Zeippen 2000, MNRAS 312, 813.
     # The rest spans what Kewley et al. 2006, MNRAS 372, 961 show of SDSS galaxies.
     agn = rng.random(n) * (rng.random(n) < agn_fraction)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from quietspec.spectra import FloatArray
     from quietspec.templates import SspLibrary
 
-__all__ = ["SURVEY_HISTORIES", "SurveyPrior", "SurveyRecipe", "SurveySwitches"]
+__all__ = ["SURVEY_HISTORIES", "SurveyPrior", "SurveyRecipe", "SurveySwitches", "halpha_continuum"]
 
 #: Histories broader than the paper's: younger galaxies, more and fainter bursts.
 SURVEY_HISTORIES = HistoryPrior(
@@ -165,9 +165,32 @@ class SurveyRecipe:
     def rest(self, n: int, rng: np.random.Generator) -> RestSpectra:
         """Draw `n` noise-free spectra, with LOSVD, velocity offset and dust, of mean flux 1 in the S/N window."""
         weights = random_histories(self.library, n, rng, self._histories)
-        losvd = self._losvd(n, rng)
-        a_v, slope = self._dust(n, rng)
+        return self.compose(weights, self._losvd(n, rng), *self._dust(n, rng))
+
+    def compose(
+        self, weights: FloatArray, losvd: Losvd, a_v: FloatArray, slope: FloatArray | float = 0.0
+    ) -> RestSpectra:
+        """Make noise-free spectra of given stars, motions and dust.
+
+        Parameters
+        ----------
+        weights : (n, n_ssp)
+            Fractions of the mass formed, on the grid of `library`.
+        losvd : Losvd
+            Of the n spectra; switched off with dispersion and velocity.
+        a_v : (n,)
+            Attenuation at 5500 Å, mag.
+        slope : float or (n,), optional
+            Tilt of the attenuation curve (`transmission`).
+
+        Returns
+        -------
+        RestSpectra
+            Of mean flux 1 in the S/N window.
+        """
+        n = len(weights)
         light = weights / (weights @ self.library.light())[:, None]
+        slope = np.broadcast_to(np.asarray(slope, dtype=float), n)
         window = in_window(self.wavelength, SNR_WINDOW)
         flux = np.empty((n, len(self.wavelength)), dtype=np.float32)
         for rows in _blocks(n):
@@ -208,6 +231,7 @@ class SurveyRecipe:
         *,
         instrument: str | None = None,
         redshift: float | None = None,
+        gas: Gas | None = None,
     ) -> Simulated:
         """Observe spectra as the spaxels of one galaxy.
 
@@ -223,6 +247,8 @@ class SurveyRecipe:
             Name in `INSTRUMENTS`; drawn if not given.
         redshift : float, optional
             Redshift; uniform in the instrument's range if not given.
+        gas : Gas, optional
+            Emission lines of the n_spectra; drawn if not given.
 
         Returns
         -------
@@ -246,7 +272,8 @@ class SurveyRecipe:
             np.multiply(sigma, noise, out=flux[rows])
             flux[rows] += truth[rows]
             if self.switches.emission:
-                add_lines(flux[rows], view.pixels, view.fwhm / (1 + z), self._gas(rest[rows], rng))
+                lines = self._gas(rest[rows], rng) if gas is None else gas[rows]
+                add_lines(flux[rows], view.pixels, view.fwhm / (1 + z), lines)
             ivar[rows] = self._spoil(flux[rows], sigma, rng)
         observed = Spectra(
             wavelength=view.wavelength,
@@ -293,9 +320,9 @@ class SurveyRecipe:
         return sigma, correlated_noise(truth.shape, rng, correlation)
 
     def _gas(self, rest: RestSpectra, rng: np.random.Generator) -> Gas:
-        halpha = EMISSION_LINES["Halpha"]
-        continuum = rest.flux[:, in_window(rest.wavelength, (halpha - 40, halpha + 40))].mean(axis=1)
-        return random_gas(continuum, rest.parameters["a_v"], rest.parameters["velocity"], rng, self.prior.emission)
+        return random_gas(
+            halpha_continuum(rest), rest.parameters["a_v"], rest.parameters["velocity"], rng, self.prior.emission
+        )
 
     def _spoil(self, flux: FloatArray, sigma: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Add spikes to `flux` and mask runs of pixels, in place; return the inverse variance as quoted."""
@@ -308,6 +335,12 @@ class SurveyRecipe:
             bad = masked_runs(flux.shape, rng)
             flux[bad], ivar[bad] = np.nan, 0
         return ivar
+
+
+def halpha_continuum(rest: RestSpectra) -> FloatArray:
+    """Mean stellar flux density within 40 Å of Hα, (n_spectra,): what its equivalent width refers to."""
+    halpha = EMISSION_LINES["Halpha"]
+    return np.asarray(rest.flux[:, in_window(rest.wavelength, (halpha - 40, halpha + 40))].mean(axis=1))
 
 
 @dataclass(frozen=True, eq=False)

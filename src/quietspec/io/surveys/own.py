@@ -19,14 +19,15 @@ __all__ = ["content", "matches"]
 
 
 def matches(file: FitsFile) -> bool:
-    """Whether quietspec wrote it."""
-    return "QSVERS" in file.primary and {"FLUX", "VAR"} <= set(file.names)
+    """Whether quietspec wrote it, denoised (keyword QSVERS) or simulated (QSRECIPE)."""
+    return ("QSVERS" in file.primary or "QSRECIPE" in file.primary) and {"FLUX", "VAR"} <= set(file.names)
 
 
 def content(file: FitsFile, options: ReadOptions) -> Content:
-    """Settle the content: the denoised spectra with their variance and mask."""
+    """Settle the content: the denoised or simulated spectra with their variance and mask."""
+    denoised = "QSVERS" in file.primary
     layout = Layout(
-        survey="quietspec",
+        survey="quietspec" if denoised else str(file.primary.get("SURVEY", "simulated")),
         flux="FLUX",
         noise="VAR",
         noise_kind="variance",
@@ -36,8 +37,8 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
         wavelength=_column(file, "WAVE", WAVELENGTH_NAMES),
         fwhm=_column(file, "WAVE", FWHM_NAMES),
         redshift=_column(file, "SPECTRA", REDSHIFT_NAMES),
-        warnings=("denoised by quietspec: errors of neighbouring pixels are strongly correlated",),
-        meta={"object": str(file.primary.get("OBJECT", "")).strip(), "denoised": True},
+        warnings=("denoised by quietspec: errors of neighbouring pixels are strongly correlated",) if denoised else (),
+        meta={"object": str(file.primary.get("OBJECT", "")).strip(), "denoised": denoised},
     )
     return image_content(file, options, layout)
 

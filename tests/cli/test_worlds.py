@@ -1,0 +1,215 @@
+"""`simulate`, `train` and `evaluate` on a tiny library."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from quietspec.cli import worlds
+from quietspec.denoisers import load_prior
+from quietspec.io import read
+from quietspec.simulate import INSTRUMENTS
+
+SCORES = {"rms_reduction", "rms_reduction_std", "recovery", "lines", "coverage68", "coverage95", "seconds_per_spectrum"}
+LINES = ["Ca II H", "Hdelta", "Fe I 4383", "Hbeta", "Mg b", "Na D"]
+
+
+def images(path: Path) -> dict[str, np.ndarray]:
+    with fits.open(path) as hdus:
+        return {hdu.name: np.array(hdu.data) for hdu in hdus[1:]}
+
+
+@pytest.fixture
+def simulate(run, library_file):
+    return lambda out, *words: run("simulate", "-o", out, "--library", library_file, *words)
+
+
+@pytest.mark.parametrize("recipe", ["paper", "survey"])
+def test_a_seed_makes_the_same_spectra_again(simulate, tmp_path, recipe):
+    for name, seed in (("one", 3), ("again", 3), ("other", 4)):
+        assert simulate(tmp_path / name, "--recipe", recipe, "-n", 5, "--seed", seed).exit_code == 0
+    one, again, other = (images(tmp_path / name) for name in ("one", "again", "other"))
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, again[name])
+    assert one["FLUX"].shape != other["FLUX"].shape or not np.array_equal(one["FLUX"], other["FLUX"], equal_nan=True)
+
+
+def test_simulated_spectra_are_as_asked(simulate, run, tmp_path):
+    out = tmp_path / "simulated.fits"
+    result = simulate(
+        out, "--recipe", "survey", "-n", 6, "--snr", 20, "--instrument", "MaNGA", "--redshift", 0.04, "--without",
+        "emission", "--without", "spikes",
+    )  # fmt: skip
+    assert result.exit_code == 0
+    assert result.stdout.strip() == str(out)
+    assert "6 spectra of recipe 'survey', simulated MaNGA" in result.stderr
+    (facts,) = json.loads(run("info", out, "--json", "-").stdout)
+    assert (facts["n_spectra"], facts["medium"], facts["wavelength"]["sampling"]) == (6, "vacuum", "logarithmic")
+    with fits.open(out) as hdus:
+        np.testing.assert_array_equal(hdus["SPECTRA"].data["redshift"], 0.04)
+        np.testing.assert_array_equal(hdus["SPECTRA"].data["snr"], 20)
+        assert hdus[0].header["QSRECIPE"] == "survey"
+        assert hdus[0].header["QSSEED"] == 0
+
+
+def test_simulated_spectra_can_be_denoised(simulate, run, model, tmp_path):
+    raw, clean = tmp_path / "raw.fits", tmp_path / "clean.fits"
+    simulate(raw, "--recipe", "survey", "-n", 4, "--snr", 5, "--redshift", 0.03, "--instrument", "sami")
+    result = run("denoise", raw, "-o", clean, "--model", model, "--redshift", 0.03)
+    assert result.exit_code == 0
+    truth, noisy, denoised = images(raw)["TRUTH"], read(raw), read(clean)
+    both = noisy.good & denoised.good & np.isfinite(truth)
+    before, after = (np.abs(spectra.flux - truth)[both].mean() for spectra in (noisy, denoised))
+    assert after < 0.5 * before
+
+
+def test_every_instrument_can_be_named(simulate, tmp_path):
+    for name in INSTRUMENTS:
+        out = tmp_path / f"{name}.fits"
+        result = simulate(out, "--recipe", "survey", "-n", 1, "--instrument", name.split()[0].lower())
+        assert result.exit_code == 0
+        assert fits.getheader(out)["SURVEY"] == f"simulated {name}"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["--recipe", "survey", "--instrument", "hst"], 2, "'hst' is not one of"),
+        (["--recipe", "survey", "--redshift", 9], 1, "Choose a smaller redshift"),
+        (["--recipe", "survey", "--without", "gravity"], 1, "--without gravity: recipe 'survey' has no such switch"),
+        (["--redshift", 0.1], 2, "--recipe survey"),
+        (["-n", 0], 2, "greater than or equal to 1"),
+        (["--library", "nowhere"], 1, "nowhere: not found"),
+    ],
+)
+def test_simulations_that_cannot_be(simulate, tmp_path, words, status, says):
+    result = simulate(tmp_path / "out.fits", *words)
+    assert result.exit_code == status
+    assert says in " ".join(result.stderr.replace("│", " ").split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_simulate_replaces_nothing_unasked(simulate, tmp_path):
+    out = tmp_path / "out.fits"
+    out.write_text("precious")
+    result = simulate(out, "-n", 2)
+    assert result.exit_code == 1
+    assert f"error: {out}: exists already" in result.stderr
+    assert out.read_text() == "precious"
+    assert simulate(out, "-n", 2, "--overwrite").exit_code == 0
+    assert images(out)["FLUX"].shape[0] == 2
+
+
+@pytest.fixture(scope="module")
+def trained(run, library_file, tmp_path_factory) -> tuple[Path, object]:
+    """A model file written by `train`, and what the command said."""
+    out = tmp_path_factory.mktemp("trained") / "tiny.npz"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worlds, "_TRAINED_TESTS", 20)
+        patch.setattr(worlds, "_TRAINED_SNR", (10.0,))
+        patch.setattr("quietspec.training.worlds._TUNING_SPECTRA", 20)
+        result = run(
+            "train", "posterior", "-o", out, "--recipe", "paper", "-n", 1000, "--components", 5, "--mixture", 3,
+            "--rounds", 3, "--library", library_file,
+        )  # fmt: skip
+    assert result.exit_code == 0
+    return out, result
+
+
+def test_train_writes_a_model_with_its_card(trained):
+    out, result = trained
+    assert result.stdout.strip() == str(out)
+    prior, card = load_prior(out), json.loads(out.with_suffix(".json").read_text())
+    assert (prior.n_components, prior.n_mixture) == (5, 3)
+    assert card["hash"] == prior.hash
+    assert (card["recipe"], card["n"], card["seed"], card["library"]) == ("paper", 1000, 1, "spectra_tiny")
+    assert card["command"].startswith("quietspec")
+    assert card["scores"]["models"].keys() >= {"pca", "wiener", "posterior"}
+    assert sorted(path.name for path in out.parent.iterdir()) == ["tiny.json", "tiny.npz"]
+
+
+def test_a_trained_model_denoises(trained, simulate, run, tmp_path):
+    model, _ = trained
+    simulate(tmp_path / "raw.fits", "-n", 3, "--snr", 10)
+    result = run("denoise", tmp_path / "raw.fits", "-o", tmp_path / "clean.fits", "--model", model, "--redshift", 0)
+    assert result.exit_code == 0
+    assert fits.getheader(tmp_path / "clean.fits")["QSHASH"] == load_prior(model).hash[:16]
+
+
+def test_training_that_cannot_be(run, library_file, tmp_path):
+    def refused(*words: object, status: int = 1) -> str:
+        result = run("train", "pca", "--library", library_file, *words)
+        assert result.exit_code == status
+        return " ".join(result.stderr.split())
+
+    assert "ends in .npz" in refused("-o", tmp_path / "model.pkl")
+    assert "does not exist" in refused("-o", tmp_path / "nowhere" / "model.npz")
+    assert "90000 spectra" in refused("-o", tmp_path / "model.npz", "--recipe", "paper", "-n", 90_001, status=2)
+    (tmp_path / "model.json").write_text("precious")
+    assert "model.json: exists already" in refused("-o", tmp_path / "model.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
+
+
+@pytest.fixture
+def evaluate(run, library_file, trained):
+    words = ["evaluate", "--library", library_file, "--prior", trained[0], "-n", 20]
+    return lambda *more: run(*words, *more)
+
+
+def test_evaluate_writes_the_documented_json(evaluate, tmp_path):
+    out = tmp_path / "scores.json"
+    names = ["gaussian", "wiener", "posterior"]
+    result = evaluate("--models", ",".join(names), "--snr", "5,7.5", "--seed", 2, "--json", out)
+    assert result.exit_code == 0
+    content = json.loads(out.read_text())
+    assert content.keys() == {"recipe", "n", "seed", "snr", "models"}
+    assert (content["recipe"], content["n"], content["seed"], content["snr"]) == ("paper", 20, 2, [5, 7.5])
+    assert list(content["models"]) == names
+    for by_snr in content["models"].values():
+        assert list(by_snr) == ["5", "7.5"]
+        for scores in by_snr.values():
+            assert scores.keys() == SCORES
+            assert list(scores["lines"]) == LINES
+            assert 0.3 < scores["rms_reduction"] < 1
+            assert 0 < scores["coverage68"] < scores["coverage95"] <= 1
+
+
+def test_evaluate_prints_a_table_or_json(evaluate):
+    table = evaluate("--models", "gaussian, wiener", "--snr", "10")
+    assert "reduction" in table.stdout
+    assert [line.split()[:2] for line in table.stdout.splitlines() if line.startswith(" 10 ")] == [
+        ["10", "noisy"], ["10", "gaussian"], ["10", "wiener"],
+    ]  # fmt: skip
+    assert "evaluating: 100 %" in table.stderr
+    again = json.loads(evaluate("--models", "gaussian", "--snr", "10", "--json", "-").stdout)
+    assert list(again["models"]) == ["gaussian"]
+
+
+def test_evaluate_draws(evaluate, tmp_path):
+    folder = tmp_path / "new" / "figures"
+    result = evaluate("--models", "gaussian,wiener", "--snr", "5,10", "--figures", folder)
+    assert result.exit_code == 0
+    drawn = sorted(folder.iterdir())
+    assert {path.suffix for path in drawn} == {".png", ".pdf"}
+    assert all(str(path) in result.stdout for path in drawn)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["--models", "magic"], 1, "no denoiser 'magic'"),
+        (["--snr", "5,ten"], 2, "not a list of numbers above 0"),
+        (["--snr", "5,-1"], 2, "not a list of numbers above 0"),
+        (["--snr", "5", "-n", 10_001], 2, "10000 spectra to test"),
+        (["--prior", "nothing.npz"], 1, "nothing.npz: no such model file"),
+        (["--json", "nowhere/scores.json"], 1, "the folder nowhere does not exist"),
+    ],
+)
+def test_evaluations_that_cannot_be(evaluate, words, status, says):
+    result = evaluate(*words)
+    assert result.exit_code == status
+    assert says in " ".join(result.stderr.replace("│", " ").split())
