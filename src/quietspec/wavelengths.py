@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,12 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EMISSION_LINES", "FWHM_PER_SIGMA", "LINE_WINDOWS", "SNR_WINDOW", "SPEED_OF_LIGHT", "STRONG_LINES", "LineWindow",
-    "air_to_vacuum", "in_window", "rest_air", "vacuum_to_air",
+    "air_to_vacuum", "in_window", "rest_air", "stretches", "vacuum_to_air",
 ]  # fmt: skip
 
 SPEED_OF_LIGHT = float(_speed_of_light.to_value("km/s"))
 FWHM_PER_SIGMA = float(2 * np.sqrt(2 * np.log(2)))
 
+_GAP = 3.0  # a step this many times the median of the steps about it ends a stretch of spectrum
 _AIR_BEGINS = 2000.0  # Å; by convention wavelengths below are given in vacuum
 
 SNR_WINDOW = (4484.77, 4573.12)  #: rest-frame air Å where S/N is defined (Kim, Lee & Rey 2026, Section 2)
@@ -115,6 +118,16 @@ def rest_air(wavelength: FloatArray, redshift: float, medium: Medium) -> FloatAr
         return wavelength
     vacuum = wavelength if medium == "vacuum" else air_to_vacuum(wavelength)
     return vacuum_to_air(vacuum / (1 + redshift))
+
+
+def stretches(wavelength: FloatArray) -> Iterator[slice]:
+    """Find the runs of pixels without a gap in wavelength, such as the arms of a spectrograph."""
+    from scipy.ndimage import median_filter
+
+    steps = np.diff(wavelength)
+    breaks = np.flatnonzero(steps > _GAP * median_filter(steps, size=5, mode="nearest")) + 1
+    edges = [0, *breaks.tolist(), len(wavelength)]
+    return (slice(low, high) for low, high in pairwise(edges))
 
 
 def in_window(wavelength: FloatArray, window: tuple[float, float]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:

@@ -17,7 +17,7 @@ from quietspec.plots.style import (
     sky_map,
     styled,
 )
-from quietspec.wavelengths import LINE_WINDOWS, air_to_vacuum, vacuum_to_air
+from quietspec.wavelengths import LINE_WINDOWS, air_to_vacuum, stretches, vacuum_to_air
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,10 +103,12 @@ def draw_spectrum(axes: Axes, denoised: Denoised, row: int, colour: str, truth: 
     spectra = denoised.spectra
     wavelength, flux, sigma = spectra.wavelength, denoised.flux[row], denoised.sigma[row]
     good = spectra.good[row]
-    noisy = np.where(good, spectra.flux[row], np.nan)
+    ends = [stretch.stop - 1 for stretch in stretches(wavelength)][:-1]  # no line is drawn across a gap
+    noisy = _without(np.where(good, spectra.flux[row], np.nan), ends)
+    flux = _without(flux, ends)
     axes.plot(wavelength, noisy, color=LIGHT, lw=0.4, drawstyle="steps-mid", label="input", rasterized=True)
     if truth is not None:
-        axes.plot(wavelength, truth, color="black", lw=1.1, label="truth")
+        axes.plot(wavelength, _without(truth, ends), color="black", lw=1.1, label="truth")
     axes.fill_between(wavelength, flux - sigma, flux + sigma, color=colour, alpha=0.35, lw=0, label="±1σ")
     axes.plot(wavelength, flux, color=colour, lw=0.8, label="denoised")
     shade_runs(axes, wavelength, denoised.ignored[row] & good, color="#F0E442", alpha=0.45, label="ignored")
@@ -114,6 +116,13 @@ def draw_spectrum(axes: Axes, denoised: Denoised, row: int, colour: str, truth: 
     noise = 2.5 * float(np.median(spectra.sigma[row][good])) if good.any() else 0.0
     limits = robust_limits(flux, margin=noise)
     axes.set(ylim=limits, xlim=(wavelength[0], wavelength[-1]))
+
+
+def _without(values: FloatArray, pixels: list[int]) -> FloatArray:
+    """Copy with NaN at these pixels."""
+    copy = np.array(values, dtype=np.float64)
+    copy[pixels] = np.nan
+    return copy
 
 
 def log_norm(*values: FloatArray) -> LogNorm:
