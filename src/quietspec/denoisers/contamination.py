@@ -14,7 +14,7 @@ from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT
 __all__ = ["Gas", "line_mask", "measure_gas", "noise_scale", "spike_mask"]
 
 _TRIAL_VELOCITY = np.arange(-450.0, 451.0, 50.0)  # km/s about the redshift given
-_TRIAL_SIGMA = np.array([50.0, 90.0, 150.0, 250.0, 400.0])  # km/s, intrinsic; the instrument's comes on top
+_TRIAL_SIGMA = np.array([50.0, 90.0, 150.0, 250.0])  # km/s, intrinsic; wider trials fit the misfits of bright spectra
 _TRACERS = ("[OII]3726", "[OII]3729", "Hbeta", "[OIII]4959", "[OIII]5007", "[NII]6548", "Halpha", "[NII]6583")
 _DETECTION = 36.0  # Δχ² of the best trial: 5σ after allowing for some 100 trials and 8 lines
 _WIDTH_TRUSTED = 150.0  # Δχ² above which a spectrum's own width is used, not its neighbours'
