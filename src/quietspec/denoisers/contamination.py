@@ -65,7 +65,7 @@ def measure_gas(residual: FloatArray, weight: FloatArray, rest: FloatArray, fwhm
     weighted = np.where(weight > 0, residual, 0.0) * weight
     gain = np.stack([_improvement(weighted, weight, rest, fwhm, *trial) for trial in trials], axis=1)
     best = gain.argmax(axis=1)
-    top = gain[np.arange(len(best)), best] / _scatter(residual, weight) ** 2
+    top = gain[np.arange(len(best)), best] / _scatter(_pull(residual, weight), weight) ** 2
     velocity, sigma = np.array(trials)[best].T
     top = np.where(np.abs(velocity) < _TRIAL_VELOCITY[-1], top, 0.0)
     detected, trusted = top > _DETECTION, top > _WIDTH_TRUSTED
@@ -142,16 +142,20 @@ def spike_mask(residual: FloatArray, weight: FloatArray, threshold: float = 6.0,
     (n_spectra, n_pixels) of bool
         True where spoilt.
     """
-    pull = np.abs(np.where(weight > 0, residual, 0.0)) * np.sqrt(weight)
-    spoilt = pull > threshold * _scatter(residual, weight)[:, None]
+    pull = _pull(residual, weight)
+    spoilt = np.abs(pull) > threshold * _scatter(pull, weight)[:, None]
     long_runs = ndimage.binary_opening(spoilt, np.ones((1, longest + 1), dtype=bool))
     return np.asarray(spoilt & ~long_runs)
 
 
-def _scatter(residual: FloatArray, weight: FloatArray) -> FloatArray:
-    """Robust scatter of the residuals in units of the quoted error, at least 1, (n_spectra,)."""
-    pull = np.abs(np.where(weight > 0, residual, 0.0)) * np.sqrt(weight)
-    return np.asarray(np.fmax(1.0, 1.4826 * masked_median(pull, weight > 0)))
+def _pull(residual: FloatArray, weight: FloatArray) -> FloatArray:
+    """Residuals in units of the quoted error, 0 where masked, (n_spectra, n_pixels)."""
+    return np.asarray(np.where(weight > 0, residual, 0.0) * np.sqrt(weight))
+
+
+def _scatter(pull: FloatArray, weight: FloatArray) -> FloatArray:
+    """Robust scatter of the pulls, at least 1, (n_spectra,)."""
+    return np.asarray(np.fmax(1.0, 1.4826 * masked_median(np.abs(pull), weight > 0)))
 
 
 def noise_scale(residual: FloatArray, weight: FloatArray, dof: FloatArray) -> FloatArray:
@@ -173,7 +177,7 @@ def noise_scale(residual: FloatArray, weight: FloatArray, dof: FloatArray) -> Fl
         Factor on the quoted 1σ; 1 for spectra of too few pixels to tell.
     """
     used = weight > 0
-    pull = np.clip(np.where(used, residual, 0.0) * np.sqrt(weight), -_CLIP, _CLIP)
+    pull = np.clip(_pull(residual, weight), -_CLIP, _CLIP)
     count = used.sum(axis=1)
     enough = count >= _FEWEST_PIXELS
     scatter = np.divide((pull**2).sum(axis=1), count, out=np.ones(len(pull)), where=enough)

@@ -40,9 +40,6 @@ class Projections:
     data: FloatArray
     power: FloatArray
 
-    def __getitem__(self, rows: FloatArray) -> Projections:
-        return Projections(self.gram[rows], self.data[rows], self.power[rows])
-
 
 @dataclass(frozen=True)
 class LinearFit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -36,7 +37,7 @@ _UNLIKELY = 0.001
 _FIRST_MASK = (0.0, 250.0)  # velocity and σ, km/s, of the line mask under which the first continuum is fitted
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Rows:
     """One batch of spectra at one redshift, in float64, as the passes see it."""
 
@@ -47,7 +48,7 @@ class _Rows:
     fwhm: FloatArray
 
 
-class _BasisDenoiser:
+class _BasisDenoiser(ABC):
     """What all denoisers that project onto a prior's basis share: the walk over redshifts, and contamination."""
 
     def __init__(
@@ -107,10 +108,9 @@ class _BasisDenoiser:
             self._denoise_batch(_Rows(flux, weight, basis, rest, width), batch, result)
 
     def _denoise_batch(self, rows: _Rows, index: npt.NDArray[np.intp], result: _Accumulator) -> None:
-        ignored, fit = self._contamination(rows)
+        ignored, fit, residual = self._contamination(rows)
         weight = np.where(ignored, 0.0, rows.weight)
         if self.noise == "measured":
-            residual = rows.flux - fit.mean @ rows.basis.vectors.T
             result.noise_scale[index] = noise_scale(residual, weight, fit.dof)
             weight /= result.noise_scale[index][:, None] ** 2
         weight /= 1 + weight * (fit.scale[:, None] * rows.basis.truncation) ** 2
@@ -119,11 +119,12 @@ class _BasisDenoiser:
         result.store(index, rows, self._solve(projections, fit.scale), fit.scale, ignored)
         result.flags[index[fit.scale < 2 * fit.error]] |= int(Flag.NO_SIGNAL)
 
+    @abstractmethod
     def _solve(self, projections: Projections, scale: FloatArray) -> CoefficientPosterior:
-        raise NotImplementedError
+        """Coefficients of the spectra, given their flux scale."""
 
-    def _contamination(self, rows: _Rows) -> tuple[BoolArray, LinearFit]:
-        """Pixels spoilt by spikes and (unless `emission` is 'none') gas, and the fit behind it: two rounds of both."""
+    def _contamination(self, rows: _Rows) -> tuple[BoolArray, LinearFit, FloatArray]:
+        """Pixels spoilt by spikes and (unless `emission` is 'none') gas, the fit behind it and what that left."""
         first = np.zeros(rows.flux.shape, dtype=bool)
         if self.emission != "none":
             first |= line_mask(rows.rest, rows.fwhm, *_FIRST_MASK)
@@ -135,7 +136,7 @@ class _BasisDenoiser:
             ignored = spike_mask(residual, np.where(first, 0.0, rows.weight))
             if self.emission != "none":
                 ignored |= self._lines(residual, rows)
-        return np.asarray(ignored & (rows.weight > 0)), fit
+        return np.asarray(ignored & (rows.weight > 0)), fit, residual
 
     def _lines(self, residual: FloatArray, rows: _Rows) -> BoolArray:
         """Mask strong lines always, weak ones where gas is seen, as wide as the gas's lines are."""

@@ -15,10 +15,10 @@ import numpy as np
 
 from quietspec.denoisers.base import finish
 from quietspec.errors import ModelError
+from quietspec.wavelengths import stretches
 
 if TYPE_CHECKING:
     from quietspec.spectra import BoolArray, Denoised, FloatArray, Spectra
-from quietspec.wavelengths import stretches
 
 __all__ = ["Butterworth", "Gaussian", "SavitzkyGolay", "Wavelet"]
 
