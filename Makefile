@@ -1,13 +1,19 @@
-# make demo: denoise the example cube.  make test: run the tests.  make check: style, types, docstrings, imports.
+# make demo: denoise the example cube.  make paper: the paper's experiment.  make test: run the tests.
+# make check: style, types, docstrings, imports.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PAPER_MODELS := gaussian,savgol,butterworth,wavelet,pca,wiener,posterior,eut-small,eut-position
 SOURCES := $(shell find src -type f -not -name '*.pyc')
 
-.PHONY: demo test check clean
+.PHONY: demo paper test check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/quietspec demo
+
+paper: $(VENV)/.demo
+	mkdir -p paper
+	$(BIN)/quietspec evaluate --recipe paper --models $(PAPER_MODELS) -n 10000 --json paper/scores.json --figures paper
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto
@@ -33,9 +39,9 @@ $(VENV)/.demo: pyproject.toml $(SOURCES) | $(BIN)/python
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --editable '.[test,train]'
 	touch $(VENV)/.demo $@
 
 $(VENV)/.check: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[test,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[test,train,dev]'
 	touch $(VENV)/.demo $(VENV)/.test $@

@@ -10,11 +10,23 @@ import pytest
 from astropy.io import fits
 
 from quietspec.cli import worlds
-from quietspec.denoisers import load_prior
+from quietspec.denoisers import Gaussian, load_prior
 from quietspec.io import read
 from quietspec.simulate import INSTRUMENTS
 
-SCORES = {"rms_reduction", "rms_reduction_std", "recovery", "lines", "coverage68", "coverage95", "seconds_per_spectrum"}
+SCORES = {
+    *(
+        f"{name}{suffix}"
+        for name in ("rms", "rms_reduction", "recovery", "lines", "lines_rms", "lines_recovery")
+        for suffix in ("", "_std", "_quartiles")
+    ),
+    *(f"lines_ew_{name}" for name in ("true", "bias", "scatter", "outliers")),
+    *("coverage68", "coverage95", "seconds_per_spectrum", "failed", "flagged"),
+}
+FIGURES = {
+    "figure1_architecture", "figure3_example", "figure4_scores", "figure5_lines", "figure6_line_scores", "reduction",
+    "coverage", "quality_cost",
+}  # fmt: skip
 LINES = ["Ca II H", "Hdelta", "Fe I 4383", "Hbeta", "Mg b", "Na D"]
 
 
@@ -168,12 +180,13 @@ def test_evaluate_writes_the_documented_json(evaluate, tmp_path):
     content = json.loads(out.read_text())
     assert content.keys() == {"recipe", "n", "seed", "snr", "models"}
     assert (content["recipe"], content["n"], content["seed"], content["snr"]) == ("paper", 20, 2, [5, 7.5])
-    assert list(content["models"]) == names
+    assert list(content["models"]) == ["noisy", *names]
+    assert all(scores["rms_reduction"] == 0 for scores in content["models"].pop("noisy").values())
     for by_snr in content["models"].values():
         assert list(by_snr) == ["5", "7.5"]
         for scores in by_snr.values():
             assert scores.keys() == SCORES
-            assert list(scores["lines"]) == LINES
+            assert all(list(scores[key]) == LINES for key in SCORES if key.startswith("lines"))
             assert 0.3 < scores["rms_reduction"] < 1
             assert 0 < scores["coverage68"] < scores["coverage95"] <= 1
 
@@ -186,16 +199,36 @@ def test_evaluate_prints_a_table_or_json(evaluate):
     ]  # fmt: skip
     assert "evaluating: 100 %" in table.stderr
     again = json.loads(evaluate("--models", "gaussian", "--snr", "10", "--json", "-").stdout)
-    assert list(again["models"]) == ["gaussian"]
+    assert list(again["models"]) == ["noisy", "gaussian"]
 
 
 def test_evaluate_draws(evaluate, tmp_path):
     folder = tmp_path / "new" / "figures"
     result = evaluate("--models", "gaussian,wiener", "--snr", "5,10", "--figures", folder)
     assert result.exit_code == 0
-    drawn = sorted(folder.iterdir())
-    assert {path.suffix for path in drawn} == {".png", ".pdf"}
-    assert all(str(path) in result.stdout for path in drawn)
+    drawn = {path.name for path in folder.iterdir()}
+    assert drawn == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")}
+    assert all(str(folder / name) in result.stdout for name in drawn)
+
+
+def test_cards_of_networks_lie_beside_them(tmp_path):
+    (tmp_path / "one.json").write_text('{"training_flops": 3e12}')
+    one, other = str(tmp_path / "one.onnx"), str(tmp_path / "other.onnx")
+    tools = {one: Gaussian(), other: Gaussian(), "gaussian": Gaussian()}
+    assert worlds._cards(tools, "paper") == {one: {"training_flops": 3e12}, other: {}}
+
+
+def test_figures_are_given_the_cards_of_trained_models(evaluate, trained, tmp_path, monkeypatch):
+    shipped = {"savgol": {"curve": {}}, "paper": {"training_flops": 1e12}}
+    monkeypatch.setattr("quietspec.denoisers.model_cards", lambda: shipped)
+    seen: list[dict] = []
+    monkeypatch.setattr("quietspec.plots.evaluation_figures", lambda result, cards: seen.append(cards) or {})
+    for prior in (trained[0], "paper"):
+        evaluate("--models", "gaussian,savgol,wiener", "--snr", "5", "--figures", tmp_path, "--prior", prior)
+    assert list(seen[0]) == list(seen[1]) == ["savgol", "wiener"]
+    assert seen[0]["savgol"] is shipped["savgol"]
+    assert (seen[0]["wiener"]["recipe"], seen[0]["wiener"]["n"]) == ("paper", 1000)  # the card within the file
+    assert seen[1]["wiener"] is shipped["paper"]
 
 
 @pytest.mark.parametrize(

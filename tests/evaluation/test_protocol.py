@@ -13,7 +13,13 @@ from quietspec.simulate import PaperRecipe, RestSpectra, Simulated, paper_spectr
 from quietspec.spectra import Flag, Spectra
 from quietspec.wavelengths import LINE_WINDOWS
 
-KEYS = {"rms_reduction", "rms_reduction_std", "recovery", "lines", "coverage68", "coverage95", "seconds_per_spectrum"}
+KEYS = [
+    f"{name}{suffix}"
+    for name in ("rms", "rms_reduction", "recovery", "lines", "lines_rms", "lines_recovery")
+    for suffix in ("", "_std", "_quartiles")
+]
+KEYS += [f"lines_ew_{name}" for name in ("true", "bias", "scatter", "outliers")]
+KEYS += ["coverage68", "coverage95", "seconds_per_spectrum", "failed", "flagged"]
 
 
 class Shrink:
@@ -61,7 +67,9 @@ def test_known_scores_come_out() -> None:
     for snr in (5, 20):
         third, bold = evaluation.scores["third"][snr], evaluation.scores["bold"][snr]
         assert_allclose(third.reduction, 2 / 3, rtol=1e-4)
-        assert_allclose(third.lines["Hbeta"], 2 / 3, rtol=1e-4)
+        assert_allclose(third.lines["Hbeta"].reduction, 2 / 3, rtol=1e-4)
+        assert_allclose(third.lines["Hbeta"].true_width, 0, atol=1e-5)
+        assert third.lines["Hbeta"].rms.mean() == pytest.approx(1 / snr / 3, rel=0.1)
         assert third.rms.mean() == pytest.approx(1 / snr / 3, rel=0.01)
         assert third.coverage68 == pytest.approx(0.6827, abs=0.01)
         assert third.coverage95 == pytest.approx(0.95, abs=0.005)
@@ -93,9 +101,47 @@ def test_json_has_the_agreed_form() -> None:
     for by_snr in parsed["models"].values():
         assert list(by_snr) == ["5", "7.5"]
         for scores in by_snr.values():
-            assert scores.keys() >= KEYS
-            assert list(scores["lines"]) == list(LINE_WINDOWS)
+            assert list(scores) == KEYS
+            for key in KEYS:
+                if key.startswith("lines"):
+                    assert list(scores[key]) == list(LINE_WINDOWS)
     assert parsed["models"]["third"]["5"]["rms_reduction"] == pytest.approx(2 / 3, rel=1e-4)
+
+
+def test_summaries_are_those_of_the_spectra() -> None:
+    evaluation = evaluate(Flat(), {"third": Shrink(1 / 3)}, (5,), 130, seed=5)
+    for name in ("noisy", "third"):
+        scores, summary = evaluation.scores[name][5], evaluation.scores[name][5].to_json()
+        told = {"rms": scores.rms, "rms_reduction": scores.reduction, "recovery": scores.recovery}
+        told["recovery"] = told["recovery"][np.isfinite(told["recovery"])]  # a flat truth correlates with nothing
+        for key, values in told.items():
+            if not values.size:
+                assert summary[key] is summary[f"{key}_std"] is summary[f"{key}_quartiles"] is None
+                continue
+            assert summary[key] == pytest.approx(values.mean())
+            assert summary[f"{key}_std"] == pytest.approx(values.std())
+            assert summary[f"{key}_quartiles"] == pytest.approx(np.percentile(values, (25, 50, 75)))
+        for line, found in scores.lines.items():
+            assert summary["lines_rms"][line] == pytest.approx(found.rms.mean())
+            assert summary["lines_std"][line] == pytest.approx(found.reduction.std())
+            assert summary["lines_rms_quartiles"][line] == pytest.approx(np.percentile(found.rms, (25, 50, 75)))
+
+
+def test_widths_are_as_uncertain_as_the_noise_left() -> None:
+    evaluation = evaluate(Flat(), {"third": Shrink(1 / 3)}, (20,), 200, seed=6)
+    noisy, third = (evaluation.scores[name][20].to_json() for name in ("noisy", "third"))
+    for line in ("Hdelta", "Hbeta", "Mg b"):
+        assert third["lines_ew_scatter"][line] == pytest.approx(noisy["lines_ew_scatter"][line] / 3, rel=0.05)
+        assert abs(third["lines_ew_bias"][line]) < 4 * third["lines_ew_scatter"][line] / np.sqrt(200)
+        assert third["lines_ew_true"][line] == pytest.approx(0, abs=1e-5)
+        assert third["lines_ew_outliers"][line] == 0
+
+
+def test_widths_of_noise_alone_stay_numbers() -> None:
+    text = json.dumps(evaluate(Flat(), {}, (0.05,), 100).to_json(), allow_nan=False)
+    summary = json.loads(text)["models"]["noisy"]["0.05"]
+    assert summary["lines_ew_outliers"]["Hbeta"] > 0
+    assert 0 < summary["lines_ew_scatter"]["Hbeta"] < 1e3
 
 
 class FailsOnEven(Shrink):
@@ -119,6 +165,8 @@ def test_failures_are_counted_and_json_stays_valid() -> None:
     parsed = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
     assert parsed["models"]["nothing"]["5"]["rms_reduction"] is None
     assert parsed["models"]["nothing"]["5"]["coverage68"] is None
+    assert parsed["models"]["nothing"]["5"]["lines_ew_bias"]["Hbeta"] is None
+    assert parsed["models"]["nothing"]["5"]["lines_ew_outliers"]["Hbeta"] == 1
 
 
 def test_paper_recipe_uses_the_test_part(tiny_library) -> None:

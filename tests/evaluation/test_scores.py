@@ -13,11 +13,12 @@ from specutils.analysis import equivalent_width as specutils_width
 from quietspec.evaluation import (
     coverage,
     equivalent_width,
-    line_reductions,
+    line_scores,
     recovery_rate,
     reduced_chi2,
     rms,
     rms_reduction,
+    width_bias,
 )
 from quietspec.wavelengths import LINE_WINDOWS, LineWindow
 
@@ -91,17 +92,67 @@ def test_reduced_chi2(rng) -> None:
     assert reduced_chi2(flux, np.zeros_like(flux), ivar).mean() == pytest.approx(1, abs=0.03)
 
 
-def test_line_reductions_look_only_into_their_window(rng) -> None:
+def test_line_scores_look_only_into_their_window(rng) -> None:
     wavelength = np.arange(3900.0, 5000.0)
     clean = np.ones((2, len(wavelength)))
     noisy = clean + rng.standard_normal(clean.shape)
     low, high = LINE_WINDOWS["Hbeta"].feature
     inside = (wavelength >= low) & (wavelength <= high)
-    scores = line_reductions(wavelength, clean, noisy, np.where(inside, clean, noisy))
+    scores = line_scores(wavelength, clean, noisy, np.where(inside, clean, noisy))
     assert list(scores) == list(LINE_WINDOWS)
-    assert_allclose(scores["Hbeta"], 1)
-    assert_allclose(scores["Hdelta"], 0)
-    assert np.isnan(scores["Na D"]).all()
+    assert_allclose(scores["Hbeta"].reduction, 1)
+    assert_allclose(scores["Hbeta"].rms, 0)
+    assert_allclose(scores["Hdelta"].reduction, 0)
+    for values in vars(scores["Na D"]).values():  # not covered
+        assert np.isnan(values).all()
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_line_scores_are_those_of_the_cut_spectra(line: str, rng) -> None:
+    wavelength, window = np.arange(3900, 6000, 0.9), LINE_WINDOWS[line]
+    clean = 2 + np.cos(wavelength / 5) * rng.uniform(0.2, 0.8, (3, 1))
+    noisy, denoised = (clean + size * rng.standard_normal(clean.shape) for size in (0.5, 0.1))
+    good = rng.random(clean.shape) > 0.02
+    scores = line_scores(wavelength, clean, noisy, denoised, good)[line]
+    for row in range(3):
+        seen = (wavelength >= window.feature[0]) & (wavelength <= window.feature[1]) & good[row]
+        a, b, c = clean[row, seen], noisy[row, seen], denoised[row, seen]
+        assert scores.rms[row] == pytest.approx(np.sqrt(np.mean((c - a) ** 2)))
+        assert scores.reduction[row] == pytest.approx(1 - np.linalg.norm(c - a) / np.linalg.norm(b - a))
+        assert scores.recovery[row] == pytest.approx(pearsonr(a, c).statistic)
+    assert_allclose(scores.width, equivalent_width(wavelength, denoised, window, good))
+    assert_allclose(scores.true_width, equivalent_width(wavelength, clean, window, good))
+
+
+@given(shift=st.floats(-3, 3), scatter=st.floats(0.01, 2))
+def test_bias_of_widths_is_the_mean_error(shift: float, scatter: float) -> None:
+    true = np.random.default_rng(3).uniform(0, 8, 4000)
+    measured = true + shift + scatter * np.random.default_rng(4).standard_normal(4000)
+    bias, spread, outliers = width_bias(measured, true)
+    assert bias == pytest.approx(shift, abs=4 * scatter / np.sqrt(4000))
+    assert spread == pytest.approx(scatter, rel=0.05)
+    assert outliers < 0.002
+
+
+def test_bias_of_widths_stands_what_is_left_of_no_continuum(rng) -> None:
+    true = np.full(1000, 2.0)
+    measured = true + 0.5 + rng.standard_normal(1000)
+    expected = width_bias(measured, true)
+    measured[:30] = [np.nan, np.inf, -np.inf, 1e9, -1e300, 5e4] * 5
+    bias, spread, outliers = width_bias(measured, true)
+    assert_allclose((bias, spread), expected[:2], atol=0.1)
+    assert outliers == pytest.approx(0.03, abs=0.002)
+    true[:30] = np.nan  # no true width: the spectrum does not count
+    assert width_bias(measured, true)[2] < 0.002
+
+
+def test_bias_of_widths_by_hand_and_of_none() -> None:
+    assert width_bias(np.array([1.0, 2.0, 3.0]), np.ones(3)) == pytest.approx((1, np.sqrt(2 / 3), 0))
+    assert width_bias(np.array([4.0]), np.array([1.0])) == (3, 0, 0)
+    assert width_bias(np.ones(5), np.ones(5)) == (0, 0, 0)
+    assert_array_equal(width_bias(np.full(2, np.nan), np.ones(2)), (np.nan, np.nan, 1))
+    assert_array_equal(width_bias(np.ones(2), np.full(2, np.nan)), (np.nan, np.nan, np.nan))
+    assert_array_equal(width_bias(np.empty(0), np.empty(0)), (np.nan, np.nan, np.nan))
 
 
 def test_shapes_that_differ_are_named() -> None:
@@ -158,3 +209,29 @@ def test_equivalent_width_is_nan_where_a_band_is_cut_or_masked() -> None:
     flux[2, wavelength == 5200] = np.nan
     assert_allclose(equivalent_width(wavelength, flux, window, good), [0, np.nan, np.nan], atol=1e-12)
     assert np.isnan(equivalent_width(wavelength[:195], flux[:, :195], window)).all()
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_equivalent_width_looks_only_at_its_bands(line: str, rng) -> None:
+    window = LINE_WINDOWS[line]
+    wavelength = np.arange(3900.0, 6000.0)
+    flux = rng.uniform(1, 2, (2, len(wavelength)))
+    expected = equivalent_width(wavelength, flux, window)
+    bands = (window.blue, window.feature, window.red)
+    near = np.any([(wavelength > low - 1) & (wavelength < high + 1) for low, high in bands], axis=0)
+    assert_allclose(equivalent_width(wavelength, np.where(near, flux, np.nan), window), expected)
+
+
+def test_equivalent_width_does_not_reach_over_a_gap() -> None:
+    window = LINE_WINDOWS["Na D"]
+    wavelength = np.concatenate([np.arange(5000.0, 5890.0), np.arange(5915.0, 6100.0)])
+    assert np.isnan(equivalent_width(wavelength, np.ones((1, len(wavelength))), window)).all()
+    wavelength = np.concatenate([np.arange(5000.0, 5855.0), np.arange(5950.0, 6100.0)])
+    assert np.isnan(equivalent_width(wavelength, np.ones((1, len(wavelength))), window)).all()
+    wavelength = np.concatenate([np.arange(5000.0, 5840.0), np.arange(5858.0, 6100.0)])  # beside the bands
+    assert_allclose(equivalent_width(wavelength, np.ones((1, len(wavelength))), window), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("wavelength", [np.arange(3000.0, 3100.0), np.arange(9000.0, 9100.0), np.array([5170.0])])
+def test_equivalent_width_is_nan_where_nothing_is_covered(wavelength) -> None:
+    assert np.isnan(equivalent_width(wavelength, np.ones((2, len(wavelength))), LINE_WINDOWS["Mg b"])).all()

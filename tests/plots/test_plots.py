@@ -1,4 +1,4 @@
-"""Figures: they say what the results hold, in every odd case, and their files appear whole or not at all."""
+"""Figures of denoised files: they say what the results hold, in every odd case, and appear whole or not at all."""
 
 from dataclasses import replace
 
@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from numpy.testing import assert_allclose
 from PIL import Image
 
-from quietspec.denoisers.smoothers import Gaussian, SavitzkyGolay
+from quietspec.denoisers.smoothers import Gaussian
 from quietspec.errors import SpectraError, WriteError
-from quietspec.evaluation import evaluate
-from quietspec.plots import denoised_map_figure, evaluation_figures, example_figure, gain_figure, save
+from quietspec.plots import denoised_map_figure, gain_figure, save
 from quietspec.plots.style import COLOURS, flux_label
-from quietspec.simulate import PaperRecipe
 from quietspec.spectra import Spectra
+
+from .looking import drawn, texts
 
 
 def cube(ny: int = 5, nx: int = 6, **fields) -> tuple[Spectra, np.ndarray]:
@@ -27,16 +27,6 @@ def cube(ny: int = 5, nx: int = 6, **fields) -> tuple[Spectra, np.ndarray]:
     fields = {"spatial_shape": (ny, nx), "unit": u.Unit("1e-20 erg s-1 cm-2 AA-1"), "redshift": 0.05} | fields
     flux = truth + rng.standard_normal(truth.shape)
     return Spectra(wavelength=wavelength, flux=flux, ivar=np.ones(truth.shape), **fields), truth
-
-
-def texts(figure: Figure) -> str:
-    return "\n".join(text.get_text() for text in figure.findobj(mpl.text.Text))
-
-
-def drawn(figure: Figure) -> Figure:
-    """The figure after a draw, in which matplotlib would warn of a layout that cannot be met."""
-    figure.draw_without_rendering()
-    return figure
 
 
 def test_map_figure_says_which_spaxels_and_how_much_was_gained() -> None:
@@ -113,41 +103,6 @@ def test_gain_figure_refuses_what_it_cannot_draw() -> None:
         gain_figure(truth, Gaussian(12).denoise(replace(spectra, ivar=0 * spectra.ivar)))
     with pytest.raises(SpectraError, match="form no image"):
         gain_figure(truth, Gaussian(12).denoise(replace(spectra, spatial_shape=None)))
-
-
-@pytest.fixture(scope="module")
-def evaluation(request):
-    library = request.getfixturevalue("tiny_library")
-    return evaluate(PaperRecipe(library), {"gaussian": Gaussian(4), "savgol": SavitzkyGolay(25)}, (5, 10, 20), 20)
-
-
-def test_every_figure_of_an_evaluation_is_drawn(evaluation) -> None:
-    figures = evaluation_figures(evaluation)
-    assert list(figures) == ["example", "rms", "recovery", "lines", "coverage", "reduction"]
-    for name, figure in figures.items():
-        said = texts(drawn(figure))
-        assert "savgol" in said, name
-        for axes in figure.axes:
-            labelled = axes.get_ylabel() or axes.get_xlabel() or axes.get_title(loc="left")
-            assert labelled or not axes.get_visible(), name
-    assert "gaussian" in texts(example_figure(evaluation, models=["gaussian"]))
-
-
-def test_figures_show_the_numbers(evaluation) -> None:
-    figures = evaluation_figures(evaluation)
-    heights = [patch.get_height() for patch in figures["coverage"].axes[0].patches]
-    expected = [evaluation.scores[name][snr].coverage68 for name in evaluation.models for snr in evaluation.snrs]
-    assert_allclose(heights, expected)
-    lines = figures["reduction"].axes[0].get_lines()
-    left = [1 - evaluation.scores["gaussian"][snr].reduction.mean() for snr in evaluation.snrs]
-    assert any(len(line.get_ydata()) == 3 and np.allclose(line.get_ydata(), left) for line in lines)
-
-
-def test_one_snr_and_nothing_defined_can_be_drawn(tiny_library) -> None:
-    library = tiny_library.between(4400, 4800)  # holds none of the six lines whole, most not at all
-    recipe = PaperRecipe(library, limits=(4430, 4800))
-    for figure in evaluation_figures(evaluate(recipe, {"gaussian": Gaussian(4)}, (5,), 3)).values():
-        drawn(figure)
 
 
 def test_callers_settings_are_left_alone() -> None:

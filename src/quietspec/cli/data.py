@@ -161,7 +161,7 @@ def _print_card(name: str, card: dict[str, Any], *, whole: bool) -> None:
     console.print(f"[bold]{name}[/]  {card['summary']}")
     keys = card.keys() if whole else ("recipe", "command", "hash")
     for key in keys:
-        if key not in ("summary", "scores"):
+        if key in card and key not in ("summary", "scores", "curve"):
             console.print(f"  {key}: {card[key]}", markup=False, soft_wrap=True)
     for denoiser, by_snr in card.get("scores", {}).get("models", {}).items():
         reductions = ", ".join(f"{100 * scores['rms_reduction']:.1f} % at S/N {snr}" for snr, scores in by_snr.items())

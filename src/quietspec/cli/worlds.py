@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import date
 from math import inf
 from pathlib import Path
@@ -12,38 +13,16 @@ import typer
 
 from quietspec.cli.app import Overwrite, app, command_line, console, log, progress_bar, require_new, write_json
 from quietspec.cli.options import Library, RecipeName, Seed
+from quietspec.cli.recipes import commit, recipe_named
 
 if TYPE_CHECKING:
-    from quietspec.denoisers import SpectralPrior
+    from quietspec.denoisers import Denoiser, SpectralPrior
     from quietspec.evaluation import Evaluation
     from quietspec.simulate import Recipe, Simulated
-    from quietspec.templates import SspLibrary
 
 _TRAINED_SNR = (5.0, 10.0, 20.0)
 _TRAINED_TESTS = 500
 _WHERE = "--instrument, --redshift"
-_SCORES = (
-    "rms_reduction", "rms_reduction_std", "recovery", "lines", "coverage68", "coverage95", "seconds_per_spectrum",
-)  # fmt: skip
-
-
-def _library(path: str | None) -> SspLibrary:
-    """The SSP library asked for, or the fetched MILES."""
-    from quietspec.io.fetcher import fetch
-    from quietspec.templates import load_library
-
-    return load_library(path or fetch("miles"))
-
-
-def _recipe(name: str, library: str | None, switched_off: list[str] | None = None) -> Recipe:
-    from quietspec.errors import QuietspecError
-    from quietspec.simulate import get_recipe
-
-    try:
-        return get_recipe(name, _library(library), **dict.fromkeys(switched_off or [], False))
-    except TypeError as error:
-        wanted = ", ".join(switched_off or [])
-        raise QuietspecError(f"--without {wanted}: recipe {name!r} has no such switch.") from error
 
 
 @app.command()
@@ -79,7 +58,7 @@ def simulate(
         where = {"instrument": seen, "redshift": redshift}
     elif instrument or redshift:
         raise typer.BadParameter("recipe 'paper' is at rest, on one grid; take --recipe survey", param_hint=_WHERE)
-    simulated = _recipe(recipe, library, without).simulate(n, np.random.default_rng(seed), snr, **where)
+    simulated = recipe_named(recipe, library, without).simulate(n, np.random.default_rng(seed), snr, **where)
     hdus = simulated.to_hdulist()
     hdus[0].header.update(_origin(simulated, recipe, seed))
     with os_errors_named(out), whole_file(out, overwrite=overwrite) as partial:
@@ -129,7 +108,7 @@ def train(
         require_new(path, overwrite)
     _require_spectra(recipe, n, "train")
     start = time.perf_counter()
-    world = _recipe(recipe, library)
+    world = recipe_named(recipe, library)
     mixtures = MixtureSettings(n_mixture=mixture if model == "posterior" else 1, floor=floor, max_iter=rounds)
     settings = PriorSettings(n_components=components, reference_snr=reference_snr, mixture=mixtures)
     prior = train_prior(world, n, seed, settings, progress=log)
@@ -142,9 +121,10 @@ def train(
         "summary": f"recipe {recipe!r}: {prior.n_mixture} Gaussian(s) over {prior.n_components} components",
         **prior.card,
         "command": command_line(),
-        "commit": _commit(),
+        "commit": commit(),
         "date": date.today().isoformat(),
         "seconds": round(seconds),
+        "training_flops": settings.flops(n, len(prior.wavelength)),
         "hash": prior.hash,
         "scores": scores,
     }
@@ -162,20 +142,6 @@ def _scores(world: Recipe, prior: SpectralPrior, model: str) -> dict[str, Any]:
     with progress_bar("testing") as progress:
         result = score(world, tools, _TRAINED_SNR, _TRAINED_TESTS, seed=0, progress=lambda f: progress(f, 1.0))
     return result.to_json()
-
-
-def _commit() -> str:
-    """Commit of the code, where it runs from a git checkout; else the version."""
-    import subprocess
-
-    from quietspec import __version__
-
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return f"version {__version__}"
-    return found.stdout.strip()
 
 
 @app.command()
@@ -207,15 +173,15 @@ def evaluate(
         with os_errors_named(figures):
             figures.mkdir(parents=True, exist_ok=True)
     tools = {name: load_denoiser(name, prior or recipe) for name in map(str.strip, models.split(","))}
-    world = _recipe(recipe, library)
+    world = recipe_named(recipe, library)
     with progress_bar("evaluating") as progress:
         result = score(world, tools, levels, n, seed=seed, progress=lambda fraction: progress(fraction, 1.0))
     if json is None or str(json) != "-":
         _print_scores(result)
     if json is not None:
-        write_json(json, _documented(result))
+        write_json(json, result.to_json())
     if figures is not None:
-        _draw(result, figures)
+        _draw(result, _cards(tools, prior or recipe), figures)
 
 
 def _numbers(text: str) -> list[float]:
@@ -233,16 +199,6 @@ def _require_spectra(recipe: str, n: int, part: Literal["train", "test"]) -> Non
 
     if recipe == "paper" and n > PAPER_SIZES[part]:
         raise typer.BadParameter(f"recipe 'paper' has {PAPER_SIZES[part]} spectra to {part}", param_hint="-n")
-
-
-def _documented(result: Evaluation) -> dict[str, Any]:
-    """The scores that the documentation promises, of the models asked for."""
-    content = result.to_json()
-    content["models"] = {
-        name: {snr: {key: scores[key] for key in _SCORES} for snr, scores in content["models"][name].items()}
-        for name in result.models
-    }
-    return content
 
 
 def _print_scores(result: Evaluation) -> None:
@@ -274,9 +230,28 @@ def _percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
-def _draw(result: Evaluation, folder: Path) -> None:
+def _cards(tools: Mapping[str, Denoiser], prior: str) -> dict[str, Mapping[str, Any]]:
+    """Cards of the models that were trained: their own, shipped or beside the file, or that of the prior below."""
+    from json import loads
+
+    from quietspec.denoisers import SpectralPrior, model_cards
+
+    shipped = model_cards()
+    cards: dict[str, Mapping[str, Any]] = {}
+    for name, tool in tools.items():
+        if name in shipped:
+            cards[name] = shipped[name]
+        elif Path(name).suffix == ".onnx":
+            beside = Path(name).with_suffix(".json")
+            cards[name] = loads(beside.read_text(encoding="utf-8")) if beside.exists() else {}
+        elif isinstance(basis := getattr(tool, "prior", None), SpectralPrior):
+            cards[name] = shipped.get(prior, basis.card)
+    return cards
+
+
+def _draw(result: Evaluation, cards: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
     from quietspec.plots import evaluation_figures, save
 
-    for name, figure in evaluation_figures(result).items():
+    for name, figure in evaluation_figures(result, cards).items():
         for suffix in (".png", ".pdf"):
             console.print(str(save(figure, folder / (name + suffix))), style="dim", soft_wrap=True)

@@ -1,6 +1,7 @@
 """Denoisers: noisy `Spectra` in, `Denoised` out, behind one protocol."""
 
 from quietspec.denoisers.base import Denoiser
+from quietspec.denoisers.network import NETWORK_FORMAT, NetworkDenoiser
 from quietspec.denoisers.posterior import Posterior, PrincipalComponents
 from quietspec.denoisers.prior import SpectralPrior
 from quietspec.denoisers.registry import DENOISERS, load_denoiser, load_prior, model_cards
@@ -8,9 +9,11 @@ from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay, 
 
 __all__ = [
     "DENOISERS",
+    "NETWORK_FORMAT",
     "Butterworth",
     "Denoiser",
     "Gaussian",
+    "NetworkDenoiser",
     "Posterior",
     "PrincipalComponents",
     "SavitzkyGolay",

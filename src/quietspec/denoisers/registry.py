@@ -7,15 +7,18 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from quietspec.denoisers.base import Denoiser
+from quietspec.denoisers.network import NetworkDenoiser
 from quietspec.denoisers.posterior import Emission, Posterior, PrincipalComponents
 from quietspec.denoisers.prior import SpectralPrior
 from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay, Wavelet
 from quietspec.errors import ModelError
 
 __all__ = ["DENOISERS", "load_denoiser", "load_prior", "model_cards"]
+
+_Model = TypeVar("_Model", SpectralPrior, NetworkDenoiser)
 
 _SMOOTHERS: dict[str, Callable[[], Denoiser]] = {
     "gaussian": Gaussian,
@@ -25,7 +28,15 @@ _SMOOTHERS: dict[str, Callable[[], Denoiser]] = {
 }
 _LEARNED = ("pca", "wiener", "posterior")
 
-DENOISERS: tuple[str, ...] = (*_SMOOTHERS, *_LEARNED)  #: names `load_denoiser` knows
+
+def _shipped_names(suffix: str) -> tuple[str, ...]:
+    names = (entry.name for entry in files("quietspec.models").iterdir())
+    return tuple(sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix)))
+
+
+_NETWORKS = _shipped_names(".onnx")
+
+DENOISERS: tuple[str, ...] = (*_SMOOTHERS, *_LEARNED, *_NETWORKS)  #: names `load_denoiser` knows
 
 
 def load_denoiser(name: str, model: str | Path = "survey", emission: Emission | None = None) -> Denoiser:
@@ -34,7 +45,7 @@ def load_denoiser(name: str, model: str | Path = "survey", emission: Emission | 
     Parameters
     ----------
     name : str
-        One of `DENOISERS`.
+        One of `DENOISERS`, or path of an ``.onnx`` file written by ``quietspec train-network``.
     model : str or path
         For 'pca', 'wiener' and 'posterior': name of a shipped prior ('survey', 'paper'), or a file written by
         ``quietspec train``.
@@ -53,6 +64,11 @@ def load_denoiser(name: str, model: str | Path = "survey", emission: Emission | 
     """
     if name in _SMOOTHERS:
         return _SMOOTHERS[name]()
+    if name in _NETWORKS:
+        with as_file(files("quietspec.models") / f"{name}.onnx") as path:
+            return _checked(NetworkDenoiser(name, path), name)
+    if Path(name).suffix == ".onnx":
+        return NetworkDenoiser(Path(name).stem, name)
     if name not in _LEARNED:
         raise ModelError(f"no denoiser {name!r}; there are {', '.join(DENOISERS)}.")
     prior = load_prior(model)
@@ -79,13 +95,11 @@ def load_prior(model: str | Path) -> SpectralPrior:
     ModelError
         If there is no such model, or it is damaged.
     """
-    cards = model_cards()
-    if str(model) in cards:
-        return _shipped(str(model), cards[str(model)]["hash"])
+    shipped = _shipped_names(".npz")
+    if str(model) in shipped:
+        return _shipped(str(model))
     if Path(model).suffix != ".npz":
-        raise ModelError(
-            f"no model {str(model)!r}; shipped: {', '.join(cards) or 'none'}. Or give the path of an .npz."
-        )
+        raise ModelError(f"no model {str(model)!r}; shipped: {', '.join(shipped)}. Or give the path of an .npz.")
     return SpectralPrior.load(model)
 
 
@@ -100,9 +114,12 @@ def model_cards() -> Mapping[str, dict[str, Any]]:
 
 
 @lru_cache(maxsize=4)
-def _shipped(name: str, expected: str) -> SpectralPrior:
+def _shipped(name: str) -> SpectralPrior:
     with as_file(files("quietspec.models") / f"{name}.npz") as path:
-        prior = SpectralPrior.load(path)
-    if prior.hash != expected:
+        return _checked(SpectralPrior.load(path), name)
+
+
+def _checked(model: _Model, name: str) -> _Model:
+    if model.hash != model_cards()[name]["hash"]:
         raise ModelError(f"shipped model {name!r} does not match its card's hash: reinstall quietspec.")
-    return prior
+    return model

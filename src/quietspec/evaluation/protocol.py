@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from quietspec.denoisers.base import finish
-from quietspec.evaluation.scores import coverage, line_reductions, recovery_rate, rms, rms_reduction
+from quietspec.evaluation.result import NOISY, Evaluation, Example, Scores
+from quietspec.evaluation.scores import LineScores, coverage, line_scores, recovery_rate, rms, rms_reduction
 from quietspec.simulate import PaperRecipe, paper_spectra
 from quietspec.spectra import Flag
 from quietspec.wavelengths import LINE_WINDOWS, rest_air
 
 if TYPE_CHECKING:
-    import astropy.units as u
-
     from quietspec.denoisers.base import Denoiser
     from quietspec.simulate import Recipe, RestSpectra, Simulated
     from quietspec.spectra import Denoised, FloatArray, Spectra
 
-__all__ = ["BATCH", "NOISY", "Evaluation", "Example", "Scores", "Unchanged", "evaluate"]
+__all__ = ["BATCH", "Unchanged", "evaluate"]
 
 BATCH = 100  #: spectra simulated at a time; a recipe that draws one instrument a call draws a new one for each
-NOISY = "noisy"  #: name under which the input itself is scored
+_LINE_SCORES = tuple(field.name for field in fields(LineScores))
 
 
 class Unchanged:
@@ -36,154 +35,6 @@ class Unchanged:
     def denoise(self, spectra: Spectra) -> Denoised:
         """Return flux and errors as they are."""
         return finish(spectra, np.where(spectra.good, spectra.flux, np.nan), spectra.sigma, model=self.name)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Scores:
-    """Scores of one model at one S/N.
-
-    Parameters
-    ----------
-    rms, reduction, recovery : (n,)
-        Of each spectrum: RMS residual in the flux's unit, `rms_reduction`, `recovery_rate`.
-    lines : mapping of str to (n,)
-        `rms_reduction` in each of `LINE_WINDOWS`.
-    coverage68, coverage95 : float or None
-        Fraction of all pixels whose truth lies within ±1σ and ±1.96σ; nominal are 0.6827 and 0.95. None where there is
-        no pixel.
-    seconds_per_spectrum : float
-        Wall time of `denoise`.
-    failed, flagged : float
-        Fraction of spectra without a result, and with any flag.
-    """
-
-    rms: FloatArray
-    reduction: FloatArray
-    recovery: FloatArray
-    lines: Mapping[str, FloatArray]
-    coverage68: float | None
-    coverage95: float | None
-    seconds_per_spectrum: float
-    failed: float
-    flagged: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Summarise as plain numbers, fractions not percent; None for what is not defined."""
-        return {
-            "rms": _mean(self.rms),
-            "rms_reduction": _mean(self.reduction),
-            "rms_reduction_std": _std(self.reduction),
-            "rms_reduction_quartiles": _quartiles(self.reduction),
-            "recovery": _mean(self.recovery),
-            "recovery_std": _std(self.recovery),
-            "lines": {name: _mean(values) for name, values in self.lines.items()},
-            "lines_std": {name: _std(values) for name, values in self.lines.items()},
-            "coverage68": self.coverage68,
-            "coverage95": self.coverage95,
-            "seconds_per_spectrum": self.seconds_per_spectrum,
-            "failed": self.failed,
-            "flagged": self.flagged,
-        }
-
-
-def _defined(values: FloatArray) -> FloatArray:
-    return values[np.isfinite(values)]
-
-
-def _mean(values: FloatArray) -> float | None:
-    defined = _defined(values)
-    return float(defined.mean()) if defined.size else None
-
-
-def _std(values: FloatArray) -> float | None:
-    defined = _defined(values)
-    return float(defined.std()) if defined.size else None
-
-
-def _quartiles(values: FloatArray) -> list[float] | None:
-    defined = _defined(values)
-    return np.quantile(defined, (0.25, 0.5, 0.75)).tolist() if defined.size else None
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Example:
-    """One spectrum at one S/N with what each model made of it, for figures.
-
-    Parameters
-    ----------
-    snr : float
-        The S/N asked for.
-    wavelength : (n_pixels,)
-        Rest-frame air Å.
-    unit : astropy unit
-        Of the fluxes.
-    truth, noisy : (n_pixels,)
-        Without and with noise.
-    estimates : mapping of str to ((n_pixels,), (n_pixels,))
-        Flux and 1σ error by model.
-    """
-
-    snr: float
-    wavelength: FloatArray
-    unit: u.UnitBase
-    truth: FloatArray
-    noisy: FloatArray
-    estimates: Mapping[str, tuple[FloatArray, FloatArray]]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Evaluation:
-    """What `evaluate` found.
-
-    Parameters
-    ----------
-    recipe : str
-        Name of the simulated world.
-    n, seed : int
-        Number of spectra, and seed of their noise.
-    snrs : (n_snr,)
-        The S/N asked for.
-    scores : mapping of str to mapping of float to Scores
-        By model, then S/N; the model ``'noisy'`` is the input itself.
-    examples : sequence of Example
-        One spectrum at each S/N.
-    """
-
-    recipe: str
-    n: int
-    seed: int
-    snrs: tuple[float, ...]
-    scores: Mapping[str, Mapping[float, Scores]]
-    examples: Sequence[Example]
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Names of the models, without the input itself."""
-        return tuple(name for name in self.scores if name != NOISY)
-
-    def ratio_to(self, reference: str) -> dict[str, dict[float, float]]:
-        """Mean residual (1 − reduction) of each model over that of a reference model, by model and S/N."""
-        residual = {
-            name: {snr: 1 - float(np.mean(_defined(scores.reduction))) for snr, scores in by_snr.items()}
-            for name, by_snr in self.scores.items()
-        }
-        return {
-            name: {snr: value / residual[reference][snr] for snr, value in by_snr.items()}
-            for name, by_snr in residual.items()
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """Summarise as a dictionary that `json.dumps` takes; S/N are keys such as ``"5"``."""
-        return {
-            "recipe": self.recipe,
-            "n": self.n,
-            "seed": self.seed,
-            "snr": list(self.snrs),
-            "models": {
-                name: {f"{snr:g}": scores.to_json() for snr, scores in by_snr.items()}
-                for name, by_snr in self.scores.items()
-            },
-        }
 
 
 def evaluate(
@@ -278,7 +129,10 @@ class _Tally:
         joined = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
         return Scores(
             **{name: joined[name] for name in ("rms", "reduction", "recovery")},
-            lines={line: joined[line] for line in LINE_WINDOWS},
+            lines={
+                line: LineScores(**{name: joined[f"line_{name}"][:, column] for name in _LINE_SCORES})
+                for column, line in enumerate(LINE_WINDOWS)
+            },
             coverage68=_weighted(joined["coverage68"], joined["pixels"]),
             coverage95=_weighted(joined["coverage95"], joined["pixels"]),
             seconds_per_spectrum=self._seconds / len(joined["rms"]),
@@ -309,16 +163,17 @@ def _score(simulated: Simulated, denoised: Denoised) -> dict[str, FloatArray]:
 
 
 def _line_scores(simulated: Simulated, flux: FloatArray) -> dict[str, FloatArray]:
-    """`line_reductions` in the rest frame of each spectrum."""
+    """`line_scores` in the rest frame of each spectrum: arrays (n_spectra, n_lines), named with ``line_`` in front."""
     observed, truth = simulated.observed, simulated.truth
-    scores = {name: np.full(len(observed), np.nan) for name in LINE_WINDOWS}
+    scores = {name: np.full((len(observed), len(LINE_WINDOWS)), np.nan) for name in _LINE_SCORES}
     for redshift in np.unique(observed.redshift[np.isfinite(observed.redshift)]):
         rows = observed.redshift == redshift
         wavelength = rest_air(observed.wavelength, float(redshift), observed.medium)
         arrays = (values[rows] for values in (truth, observed.flux, flux, observed.good))
-        for name, values in line_reductions(wavelength, *arrays).items():
-            scores[name][rows] = values
-    return scores
+        for column, line in enumerate(line_scores(wavelength, *arrays).values()):
+            for name, values in scores.items():
+                values[rows, column] = getattr(line, name)
+    return {f"line_{name}": values for name, values in scores.items()}
 
 
 def _example(snr: float, simulated: Simulated, denoised: Mapping[str, Denoised]) -> Example:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quietspec.wavelengths import LINE_WINDOWS, LineWindow, in_window
+from quietspec.wavelengths import LINE_WINDOWS, LineWindow, in_window, stretches
 
 if TYPE_CHECKING:
     from quietspec.spectra import BoolArray, FloatArray
 
-__all__ = ["coverage", "equivalent_width", "line_reductions", "recovery_rate", "reduced_chi2", "rms", "rms_reduction"]
+__all__ = [
+    "LineScores", "coverage", "equivalent_width", "line_scores", "recovery_rate", "reduced_chi2", "rms",
+    "rms_reduction", "width_bias",
+]  # fmt: skip
+
+_WIDTH_CLIP = 5.0  # robust standard deviations beyond which an error of an equivalent width is an outlier
 
 
 def rms(residual: FloatArray, good: BoolArray | None = None) -> FloatArray:
@@ -91,18 +97,38 @@ def recovery_rate(clean: FloatArray, compared: FloatArray, good: BoolArray | Non
     # About the means, in double precision: rates above 0.999 are what is compared.
     a, b = (np.where(counted, x - _mean(x, counted)[:, None], 0.0) for x in (_doubles(clean), _doubles(compared)))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.sum(a * b, axis=1) / np.sqrt(np.sum(a**2, axis=1) * np.sum(b**2, axis=1)))
+        return np.asarray(np.vecdot(a, b) / np.sqrt(np.vecdot(a, a) * np.vecdot(b, b)))
 
 
-def line_reductions(
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LineScores:
+    """Scores of spectra in one of `LINE_WINDOWS`, each (n_spectra,).
+
+    Parameters
+    ----------
+    rms, reduction, recovery : (n_spectra,)
+        Of the feature band: `rms` of the residual, `rms_reduction`, `recovery_rate`; NaN where no pixel counts.
+    width, true_width : (n_spectra,)
+        `equivalent_width` of the estimate and of the truth, rest-frame Å; NaN where one of the three bands is not
+        covered or holds a masked pixel, infinite where the pseudo-continuum is zero.
+    """
+
+    rms: FloatArray
+    reduction: FloatArray
+    recovery: FloatArray
+    width: FloatArray
+    true_width: FloatArray
+
+
+def line_scores(
     wavelength: FloatArray, clean: FloatArray, noisy: FloatArray, denoised: FloatArray, good: BoolArray | None = None
-) -> dict[str, FloatArray]:
-    """Compute `rms_reduction` within the feature band of each of `LINE_WINDOWS`.
+) -> dict[str, LineScores]:
+    """Score spectra in each of `LINE_WINDOWS`.
 
     Parameters
     ----------
     wavelength : (n_pixels,)
-        Rest-frame air Å.
+        Rest-frame air Å, increasing.
     clean, noisy, denoised : (n_spectra, n_pixels)
         Flux on one scale.
     good : (n_spectra, n_pixels) of bool, optional
@@ -110,15 +136,54 @@ def line_reductions(
 
     Returns
     -------
-    dict of str to (n_spectra,)
-        By name of the line; NaN where the band holds no pixel.
+    dict of str to LineScores
+        By name of the line.
     """
+    good = np.ones(clean.shape, dtype=bool) if good is None else good
     result = {}
     for name, window in LINE_WINDOWS.items():
         band = in_window(wavelength, window.feature)
-        inside = None if good is None else good[:, band]
-        result[name] = rms_reduction(clean[:, band], noisy[:, band], denoised[:, band], inside)
+        inside = good[:, band]
+        true, before, after = (_doubles(flux[:, band]) for flux in (clean, noisy, denoised))
+        result[name] = LineScores(
+            rms=rms(after - true, inside),
+            reduction=rms_reduction(true, before, after, inside),
+            recovery=recovery_rate(true, after, inside),
+            width=equivalent_width(wavelength, denoised, window, good),
+            true_width=equivalent_width(wavelength, clean, window, good),
+        )
     return result
+
+
+def width_bias(width: FloatArray, true_width: FloatArray) -> tuple[float, float, float]:
+    """Compare equivalent widths with the true ones, whatever the noisiest spectra make of theirs.
+
+    A noisy pseudo-continuum near zero makes a width of any size, so that the mean and standard deviation of the errors
+    do not exist. Left out are errors that are not finite, and those more than 5 robust standard deviations (1.4826
+    times the median absolute deviation) from the median. They are counted.
+
+    Parameters
+    ----------
+    width, true_width : (n_spectra,)
+        Å; spectra without a true width do not count.
+
+    Returns
+    -------
+    bias : float
+        Mean of measured − true, Å; NaN where nothing could be measured.
+    scatter : float
+        Their standard deviation, Å.
+    outliers : float
+        Fraction of the spectra with a true width that was left out.
+    """
+    from astropy.stats import mad_std, sigma_clip
+
+    error = (width - true_width)[np.isfinite(true_width)]
+    finite = error[np.isfinite(error)]
+    if not finite.size:
+        return np.nan, np.nan, 1.0 if error.size else np.nan
+    kept = sigma_clip(finite, _WIDTH_CLIP, maxiters=1, cenfunc="median", stdfunc=mad_std, masked=False)
+    return float(np.mean(kept)), float(np.std(kept)), 1 - kept.size / error.size
 
 
 def coverage(
@@ -148,8 +213,8 @@ def coverage(
     from scipy.special import ndtri
 
     counted = _counted(good, clean, flux, sigma)
-    inside = np.zeros(clean.shape)
-    inside[counted] = np.abs(flux - clean)[counted] <= ndtri((1 + level) / 2) * sigma[counted]
+    with np.errstate(invalid="ignore"):  # pixels that do not count may hold anything
+        inside = np.abs(flux - clean) <= ndtri((1 + level) / 2) * sigma
     return _mean(inside, counted)
 
 
@@ -209,7 +274,12 @@ def equivalent_width(
     ----------
     Worthey et al. 1994, ApJS 94, 687, Section 3; Trager et al. 1998, ApJS 116, 1, Equations 1 and 2.
     """
-    counted = _counted(good, flux)
+    _require_one_shape(flux, *(() if good is None else (good,)))
+    near = _pixels_about(wavelength, window)
+    if near is None:
+        return np.full(len(flux), np.nan)
+    wavelength, flux = wavelength[near], _doubles(flux[:, near])
+    counted = _counted(None if good is None else good[:, near], flux)
     blue, red = (_band_integral(wavelength, flux, counted, band) for band in (window.blue, window.red))
     blue, red = blue / np.ptp(window.blue), red / np.ptp(window.red)
     blue_centre, red_centre = np.mean(window.blue), np.mean(window.red)
@@ -217,6 +287,18 @@ def equivalent_width(
     with np.errstate(divide="ignore", invalid="ignore"):
         depth = 1 - flux / (blue[:, None] + (red - blue)[:, None] * position)
     return _band_integral(wavelength, depth, counted, window.feature)
+
+
+def _pixels_about(wavelength: FloatArray, window: LineWindow) -> slice | None:
+    """Pixels of the bands and some more, of the stretch of spectrum that holds the feature; None where none does."""
+    first, last = (int(pixel) for pixel in np.searchsorted(wavelength, (window.blue[0], window.red[1])))
+    first, last = max(first - 2, 0), last + 2
+    low, high = window.feature
+    for part in stretches(wavelength[first:last]):
+        pixels = slice(first + part.start, first + part.stop)
+        if part.stop - part.start > 1 and wavelength[pixels][0] <= low and wavelength[pixels][-1] >= high:
+            return pixels
+    return None
 
 
 def _band_integral(
@@ -236,12 +318,14 @@ def _doubles(values: FloatArray) -> FloatArray:
     return np.asarray(values, dtype=np.float64)
 
 
-def _counted(good: BoolArray | None, *values: FloatArray) -> BoolArray:
-    shapes = {np.shape(array) for array in values}
-    if good is not None:
-        shapes.add(np.shape(good))
+def _require_one_shape(*arrays: FloatArray | BoolArray) -> None:
+    shapes = {np.shape(array) for array in arrays}
     if len(shapes) > 1:
         raise ValueError(f"scores: the shapes differ: {', '.join(map(str, sorted(shapes)))}.")
+
+
+def _counted(good: BoolArray | None, *values: FloatArray) -> BoolArray:
+    _require_one_shape(*values, *(() if good is None else (good,)))
     counted = np.ones(np.shape(values[0]), dtype=bool) if good is None else np.array(good, dtype=bool)
     for array in values:
         counted &= np.isfinite(array)
@@ -250,6 +334,6 @@ def _counted(good: BoolArray | None, *values: FloatArray) -> BoolArray:
 
 def _mean(values: FloatArray, counted: BoolArray) -> FloatArray:
     """Mean over the pixels that count, in double precision; NaN where there are none."""
-    number = counted.sum(axis=1)
-    total = np.sum(values, axis=1, where=counted, dtype=np.float64)
+    number = np.count_nonzero(counted, axis=1)
+    total = np.where(counted, values, 0).sum(axis=1, dtype=np.float64)  # much faster than sum(…, where=counted)
     return np.asarray(np.divide(total, number, out=np.full(len(values), np.nan), where=number > 0))

@@ -1,27 +1,25 @@
 """Figures from result objects: one function a figure, each a matplotlib `Figure`; nothing here keeps pyplot state."""
 
 from quietspec.plots.denoised import denoised_map_figure
-from quietspec.plots.evaluation import (
-    coverage_figure,
-    evaluation_figures,
-    example_figure,
-    lines_figure,
-    recovery_figure,
-    reduction_figure,
-    rms_figure,
-)
+from quietspec.plots.evaluation import cost_figure, coverage_figure, evaluation_figures, reduction_figure
+from quietspec.plots.examples import example_figure, lines_figure
 from quietspec.plots.gain import gain_figure
+from quietspec.plots.network import architecture_figure, learning_figure
+from quietspec.plots.scores import line_scores_figure, scores_figure
 from quietspec.plots.style import save
 
 __all__ = [
+    "architecture_figure",
+    "cost_figure",
     "coverage_figure",
     "denoised_map_figure",
     "evaluation_figures",
     "example_figure",
     "gain_figure",
+    "learning_figure",
+    "line_scores_figure",
     "lines_figure",
-    "recovery_figure",
     "reduction_figure",
-    "rms_figure",
     "save",
+    "scores_figure",
 ]

@@ -1,8 +1,8 @@
-"""What all figures share: sizes and colours, axis labels with units, maps of the sky, and saving."""
+"""What all figures share: sizes and colours, axis labels with units and ticks, maps of the sky, and saving."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -11,6 +11,7 @@ import astropy.units as u
 import numpy as np
 
 from quietspec.errors import WriteError
+from quietspec.wavelengths import SNR_WINDOW
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
     from quietspec.spectra import BoolArray, FloatArray
 
 __all__ = [
-    "BLACK", "COLOURS", "LIGHT", "PAGE_WIDTH", "decimal_ticks", "figure", "flux_label", "line_label", "robust_limits",
-    "save", "shade_runs", "sky_map", "styled",
+    "BLACK", "COLOURS", "LIGHT", "MARKERS", "PAGE_WIDTH", "SMALL", "decimal_ticks", "figure", "flux_label",
+    "line_label", "model_colours", "relative_flux_label", "robust_limits", "save", "shade_runs", "side_by_side",
+    "sky_map", "styled",
 ]  # fmt: skip
 
 PAGE_WIDTH = 7.1  #: inches, both columns of a journal page
 BLACK, LIGHT = "#000000", "#b3b3b3"  #: truth, noisy input
 #: Okabe & Ito 2008, Color Universal Design, without the yellow that white paper swallows; then wine and olive of P. Tol
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933")
+MARKERS = "osD^vPX<"  #: one for each colour
+SMALL = 6.3  #: points; text within crowded panels, no smaller than journals allow
 
 _STYLE: dict[str, Any] = {
     "font.size": 8,
@@ -79,6 +83,18 @@ def flux_label(unit: u.UnitBase, quantity: str = "Flux") -> str:
     return f"{quantity} [{text}]"
 
 
+def relative_flux_label(unit: u.UnitBase, quantity: str = "Flux") -> str:
+    """Label an axis with a flux of simulated spectra: without a unit they are 1 on average in the S/N window."""
+    if u.Unit(unit) != u.dimensionless_unscaled:
+        return flux_label(unit, quantity)
+    return rf"{quantity} / $\overline{{F}}$({SNR_WINDOW[0]:.0f}–{SNR_WINDOW[1]:.0f} Å)"
+
+
+def model_colours(models: Sequence[str]) -> dict[str, str]:
+    """Give each model its colour, the same in all figures of one evaluation."""
+    return {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(models)}
+
+
 def robust_limits(values: FloatArray, margin: float = 0.0) -> tuple[float, float] | None:
     """Limits of an axis that hold all but the utmost 0.5 % of values, and a margin; None where no value is finite."""
     finite = values[np.isfinite(values)]
@@ -94,13 +110,22 @@ def line_label(name: str) -> str:
     return name.replace("Hdelta", "Hδ").replace("Hbeta", "Hβ")
 
 
-def decimal_ticks(axis: Axis) -> None:
-    """Put plain decimals on a logarithmic axis that spans a decade or two."""
+def decimal_ticks(axis: Axis, text: Callable[[float], str] = "{:g}".format, most: int = 12) -> None:
+    """Put plain decimals on a logarithmic axis: the more between powers of ten, the fewer of these it spans."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    low, high = sorted(axis.get_view_interval())
+    decades = np.log10(high / low)
+    between = (1, 2, 3, 5, 7) if decades < 1.5 else (1, 3) if decades < 2.5 else (1,)
+    axis.set_major_locator(LogLocator(subs=between, numticks=most))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def side_by_side(names: Sequence[str]) -> Iterator[tuple[str, float, float]]:
+    """Yield each name with the offset and the width of its mark about an integer place."""
+    width = 0.84 / max(len(names), 1)
+    return ((name, (number - (len(names) - 1) / 2) * width, width) for number, name in enumerate(names))
 
 
 def shade_runs(axes: Axes, wavelength: FloatArray, where: BoolArray, **kwargs: Any) -> None:

@@ -35,6 +35,26 @@ class PriorSettings:
     reference_snr: float = 40.0
     mixture: MixtureSettings = field(default_factory=MixtureSettings)
 
+    def flops(self, n: int, n_pixels: int) -> int:
+        """Count the operations of fitting `n` spectra, at most: the pixels' covariance, and every round of EM.
+
+        A round multiplies the 1 + d + d(d + 1)/2 monomials of each point with every Gaussian's weights, twice.
+
+        Parameters
+        ----------
+        n, n_pixels : int
+            Spectra, and their pixels.
+
+        Returns
+        -------
+        int
+            Floating-point operations.
+        """
+        size = self.n_components
+        monomials = 1 + size + size * (size + 1) // 2
+        rounds = self.mixture.max_iter if self.mixture.n_mixture > 1 else 1
+        return 2 * n * n_pixels**2 + 4 * n * self.mixture.n_mixture * monomials * rounds
+
 
 def fit_prior(
     rest: RestSpectra,

@@ -1,0 +1,93 @@
+"""The command `train-network`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quietspec.cli.app import app, command_line, console, log, progress_bar, write_json
+from quietspec.cli.options import Library
+from quietspec.cli.recipes import commit, recipe_named
+
+if TYPE_CHECKING:
+    from quietspec.training.networks import Corpus, Run
+
+_TEST_SNR = (5.0, 10.0, 15.0, 20.0)
+
+
+@app.command()
+def train_network(
+    run: Annotated[str, typer.Argument(help="eut-small, eut-position, eut-paper, or a YAML file of settings.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for settings, checkpoints, curve and model.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
+    tests: Annotated[int, typer.Option(min=1, max=10_000, help="Test spectra that score it for its card.")] = 500,
+    library: Library = None,
+) -> None:
+    """Train a network on the recipe `paper`, and write it as ONNX with its card. Needs the extra `train`."""
+    from quietspec.denoisers import Posterior, load_prior
+    from quietspec.errors import ModelError
+
+    try:
+        from quietspec.training import networks
+    except ModuleNotFoundError as error:
+        raise ModelError(f"{error.name} is not installed: pip install 'quietspec[train]'.") from error
+    settings = networks.Run.load(run)
+    corpus = networks.Corpus.draw(recipe_named("paper", library), settings)  # type: ignore[arg-type]
+    log(f"{len(corpus.training)} training and {len(corpus.validation)} validation spectra drawn")
+    wiener = Posterior("wiener", load_prior("paper").collapsed()) if "wiener" in settings.network.channels else None
+    seconds = networks.train_network(
+        corpus, settings, out, wiener=wiener, resume=resume, progress=log, bar=sys.stderr.isatty()
+    )
+    if not networks.main_process():
+        return
+    if wiener is None:
+        _publish(corpus, settings, out, seconds, tests)
+    else:
+        log("a network that needs the Wiener filter's estimate is not written as ONNX")
+
+
+def _publish(corpus: Corpus, settings: Run, folder: Path, seconds: float, tests: int) -> None:
+    """Write the best network as ONNX, with its card."""
+    from quietspec.denoisers import NetworkDenoiser
+    from quietspec.evaluation import evaluate
+    from quietspec.training import networks
+
+    name = folder.resolve().name
+    file = folder / f"{name}.onnx"
+    network = networks.best_network(folder)
+    table = None if settings.network.log_variance else networks.residual_table(network, corpus, settings)
+    wavelength = corpus.training.wavelength
+    difference = networks.export_onnx(network, table, wavelength, file, overwrite=True)
+    denoiser = NetworkDenoiser(name, file)
+    with progress_bar("testing") as progress:
+        scores = evaluate(
+            corpus.recipe, {name: denoiser}, _TEST_SNR, tests, progress=lambda fraction: progress(fraction, 1.0)
+        )
+    curve = networks.read_curve(folder / networks.CURVE)
+    card: dict[str, Any] = {
+        "summary": f"recipe 'paper': {settings.network.kind}, {sum(map(_size, network.parameters())):,} parameters",
+        "recipe": "paper",
+        "library": corpus.recipe.library.name,
+        "run": settings.model_dump(mode="json"),
+        "seed": settings.seed,
+        "command": command_line(),
+        "commit": commit(),
+        "date": date.today().isoformat(),
+        "seconds": round(seconds),
+        "training_flops": networks.training_flops(settings, len(wavelength), int(curve["step"][-1])),
+        "inference_flops": networks.inference_flops(network, len(wavelength)),
+        "onnx_difference": difference,
+        "hash": denoiser.hash,
+        "curve": curve,
+        "scores": scores.to_json(),
+    }
+    write_json(folder / f"{name}.json", card)
+    console.print(str(file), soft_wrap=True)
+
+
+def _size(parameter: Any) -> int:
+    return int(parameter.numel())

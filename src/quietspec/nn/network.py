@@ -1,0 +1,105 @@
+"""What every network here shares: named input channels, a flux scale that goes through, errors if asked for."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, model_validator
+from torch import Tensor, nn
+
+__all__ = ["Channel", "Network", "NetworkSettings"]
+
+Channel = Literal["flux", "sigma", "masked", "wiener"]
+
+
+class NetworkSettings(BaseModel):
+    """What goes in and comes out.
+
+    Parameters
+    ----------
+    channels : tuple of {'flux', 'sigma', 'masked', 'wiener'}
+        Input channels in order, ``'flux'`` the first: noisy flux, 1σ noise, 1 where a pixel is masked, and the Wiener
+        filter's estimate. The paper has the flux alone.
+    correction : bool
+        Whether the output is added to the Wiener filter's estimate.
+    log_variance : bool
+        Whether a second output channel gives the natural logarithm of the error's variance.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: tuple[Channel, ...] = ("flux",)
+    correction: bool = False
+    log_variance: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.channels or self.channels[0] != "flux" or len(set(self.channels)) < len(self.channels):
+            raise ValueError(f"channels {self.channels}: 'flux' comes first, and none comes twice")
+        if self.correction and "wiener" not in self.channels:
+            raise ValueError("correction: needs 'wiener' among the channels")
+        return self
+
+    @property
+    def n_outputs(self) -> int:
+        """1, or 2 with the variance."""
+        return 1 + self.log_variance
+
+
+class Network(nn.Module):
+    """Maps spectra in any flux unit to noise-free ones in that unit; subclasses do so for a mean |flux| of 1.
+
+    Parameters
+    ----------
+    settings : NetworkSettings
+        Channels and outputs.
+    """
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        super().__init__()
+        self.channels, self.settings = settings.channels, settings
+
+    def estimate(self, features: Tensor) -> Tensor:
+        """Map scaled channels, (n_spectra, n_channels, n_pixels), to (n_spectra, n_outputs, n_pixels)."""
+        raise NotImplementedError
+
+    def forward(self, spectra: Tensor) -> Tensor:
+        """Denoise.
+
+        Parameters
+        ----------
+        spectra : (n_spectra, n_channels, n_pixels)
+            The channels of the settings, in their order.
+
+        Returns
+        -------
+        (n_spectra, n_outputs, n_pixels)
+            Noise-free flux in the input's unit, and the logarithm of its variance if the settings ask for it.
+        """
+        flux = spectra[:, :1]
+        good = 1 - self._channel(spectra, "masked") if "masked" in self.channels else torch.ones_like(flux)
+        flux = flux * good
+        tiny = torch.finfo(flux.dtype).tiny
+        # The mean of |flux|: positive at any S/N, and in proportion to the flux.
+        scale = (flux.abs().sum(-1, keepdim=True) / good.sum(-1, keepdim=True).clamp_min(1)).clamp_min(tiny)
+        features = [self._feature(spectra, name, flux / scale, scale) for name in self.channels]
+        output = self.estimate(torch.cat(features, dim=1))
+        mean = output[:, :1] * scale
+        if self.settings.correction:
+            mean = mean + self._channel(spectra, "wiener")
+        if not self.settings.log_variance:
+            return mean
+        return torch.cat([mean, output[:, 1:] + 2 * scale.log()], dim=1)
+
+    def _channel(self, spectra: Tensor, name: Channel) -> Tensor:
+        place = self.channels.index(name)
+        return spectra[:, place : place + 1]
+
+    def _feature(self, spectra: Tensor, name: Channel, flux: Tensor, scale: Tensor) -> Tensor:
+        if name == "flux":
+            return flux
+        values = self._channel(spectra, name)
+        if name == "sigma":  # to its logarithm: noise varies by factors
+            return (values / scale).clamp(1e-4, 1e4).log()
+        return values / scale if name == "wiener" else values

@@ -1,0 +1,63 @@
+"""The learning curve of a training, kept in its checkpoints, so that a resumed one goes on where they end."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning
+
+__all__ = ["LearningCurve", "read_curve"]
+
+_COLUMNS = ("step", "training_loss", "validation_loss")
+
+
+class LearningCurve(lightning.Callback):
+    """Writes step, mean training loss since the last validation, and validation loss, as CSV, after each validation.
+
+    Parameters
+    ----------
+    path : path
+        The CSV file.
+    progress : callable
+        Called with a line of text after each validation.
+    """
+
+    def __init__(self, path: Path, progress: Callable[[str], None]) -> None:
+        self.path, self.progress = path, progress
+        self.points: list[tuple[int, float, float]] = []
+        self._losses: list[float] = []
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, *_: Any) -> None:
+        """Note a step's loss."""
+        self._losses.append(float(trainer.strategy.reduce(outputs["loss"].detach(), reduce_op="mean")))
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Add a point, and write."""
+        if trainer.sanity_checking or not self._losses:
+            return
+        validation = float(trainer.callback_metrics["validation_loss"])
+        self.points.append((trainer.global_step, sum(self._losses) / len(self._losses), validation))
+        self._losses = []
+        if trainer.is_global_zero:
+            step, training, _ = self.points[-1]
+            self.progress(f"step {step}: training loss {training:.4f}, validation loss {validation:.4f}")
+            with self.path.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([_COLUMNS, *self.points])
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"points": self.points, "losses": self._losses}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.points, self._losses = [tuple(point) for point in state["points"]], list(state["losses"])
+
+
+def read_curve(path: Path) -> dict[str, list[float]]:
+    """Read a learning curve: lists ``step``, ``training_loss`` and ``validation_loss``."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in _COLUMNS}
