@@ -13,7 +13,7 @@ from . import layouts
 from .layouts import N_PIXELS, NX, NY, SIGMA
 
 specutils = pytest.importorskip("specutils")
-import quietspec.io.loaders  # noqa: E402, F401
+import quietspec.io.loaders  # noqa: F401
 
 
 @pytest.mark.parametrize(("label", "layout"), [("MUSE cube", layouts.muse), ("CALIFA cube", layouts.califa)])

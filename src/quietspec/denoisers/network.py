@@ -56,8 +56,8 @@ class NetworkDenoiser:
             raise ModelError(f"{path}: cannot be read: {error.strerror}.") from error
         except Exception as error:
             raise ModelError(f"{path}: not an ONNX file of a quietspec network, or damaged.") from error
-        if facts["format"] != NETWORK_FORMAT:
-            raise ModelError(f"{path}: format {facts['format']}, this version reads {NETWORK_FORMAT}; train it anew.")
+        if (found := facts.get("format")) != NETWORK_FORMAT:
+            raise ModelError(f"{path}: format {found}, this version reads {NETWORK_FORMAT}; train it anew.")
         self.hash = hashlib.sha256(content).hexdigest()
         self.channels: tuple[str, ...] = tuple(facts["channels"])
         if "wiener" in self.channels:
@@ -84,6 +84,7 @@ class NetworkDenoiser:
             rest = rest_air(spectra.wavelength, float(redshift), spectra.medium)
             alike = usable[spectra.redshift[usable] == redshift]
             inside = (rest >= self.wavelength[0] * (1 - _ON_GRID)) & (rest <= self.wavelength[-1] * (1 + _ON_GRID))
+            inside &= bool(np.any((self.wavelength >= rest[0]) & (self.wavelength <= rest[-1])))
             seen = spectra.good[np.ix_(alike, inside)].any(axis=1)
             flags[alike[~seen]] |= int(Flag.OUT_OF_RANGE)
             for start in range(0, int(seen.sum()), _BATCH):

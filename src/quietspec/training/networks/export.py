@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,15 +138,18 @@ def _traced(model: WithErrors, spectra: Tensor, sigma: Tensor) -> tuple[onnx.Mod
     torch.backends.mha.set_fastpath_enabled(False)  # its fused attention is no ONNX operator
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which nobody needs
     try:
-        program = torch.onnx.export(
-            model,
-            (spectra, sigma),
-            input_names=["spectra", "sigma"],
-            output_names=["flux", "error"],
-            dynamic_shapes=({0: n_spectra}, {0: n_spectra}),
-            dynamo=True,
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec")  # torch's own, about itself
+            warnings.filterwarnings("ignore", message=".*The axis name: n_spectra")  # both inputs have it
+            program = torch.onnx.export(
+                model,
+                (spectra, sigma),
+                input_names=["spectra", "sigma"],
+                output_names=["flux", "error"],
+                dynamic_shapes=({0: n_spectra}, {0: n_spectra}),
+                dynamo=True,
+                verbose=False,
+            )
         with torch.no_grad():
             return program.model_proto, torch.cat(model(spectra, sigma))  # type: ignore[union-attr]
     finally:

@@ -129,6 +129,7 @@ def train_network(
         gradient_clip_val=run.clip,
         logger=False,
         num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # each process takes its part already
         enable_progress_bar=bar,
         enable_model_summary=False,
         callbacks=[*_callbacks(run, folder, progress), *callbacks],
