@@ -24,13 +24,14 @@ def main() -> None:
             parser.error("the files are of different recipes, n, seeds or S/N")
         models |= run["models"]
     levels = [f"{snr:g}" for snr in runs[0]["snr"]]
+    denoised = {name: scores for name, scores in models.items() if name != "noisy"}
     sections = [
-        by_snr("RMS reduction [%], mean ± σ", models, levels, "rms_reduction", 1),
+        by_snr("RMS reduction [%], mean ± σ", denoised, levels, "rms_reduction", 1),
         by_snr("Recovery rate [%], mean ± σ", models, levels, "recovery", 3),
         quartiles(models, levels),
-        lines(models, levels[0]),
+        lines(denoised, levels[0]),
         widths(models, levels[0]),
-        cost(models, levels),
+        cost(denoised, levels),
     ]
     print(f"Recipe {runs[0]['recipe']}, {runs[0]['n']} test spectra, seed {runs[0]['seed']}.\n")
     print("\n\n".join(sections))
