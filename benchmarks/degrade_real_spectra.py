@@ -1,23 +1,26 @@
 """Real spectra of high S/N, degraded by added noise and denoised: what was reduced against what their own noise allows.
 
-Spectra of median S/N above `--least` of SAMI, MaNGA, CALIFA and SDSS get white noise until their S/N is 5, 10, 20,
-several times, and every method denoises the same ones. The residual is taken against the undegraded spectra, so that
-their own noise limits what even a perfect denoiser can reach (`quietspec.evaluation.DegradedScores`). All methods are
-scored on the same pixels: those of the model's wavelengths where a fit to the undegraded spectrum saw neither gas
+Spectra of median S/N above `--least` of SAMI, MaNGA, CALIFA, SDSS and LEGA-C get white noise until their S/N is 5, 10,
+20, several times, and every method denoises the same ones. The residual is taken against the undegraded spectra, so
+that their own noise limits what even a perfect denoiser can reach (`quietspec.evaluation.DegradedScores`). All methods
+are scored on the same pixels: those of the model's wavelengths where a fit to the undegraded spectrum saw neither gas
 emission nor spikes.
 
     python benchmarks/degrade_real_spectra.py [--model survey]
 
-SDSS and MaNGA spectra come from the cache of ``quietspec fetch`` (ngc3522, ngc3073, manga), those of SAMI and CALIFA
-from the folder `--data`; what is not there is left out, and said.
+SDSS, MaNGA and LEGA-C spectra come from the cache of ``quietspec fetch`` (ngc3522, ngc3073, manga, legac), those of
+SAMI and CALIFA from the folder `--data`; what is not there is left out, and said. The results also hold the scatter of
+the pulls of each survey by rest wavelength: (denoised − undegraded) over the errors of both, with the quoted ones.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +32,10 @@ from rich.table import Table
 
 from quietspec import Denoised, Spectra, load_denoiser, read
 from quietspec.denoisers import Posterior
-from quietspec.evaluation import degrade, score_degraded
+from quietspec.evaluation import degrade, pull_scatter, repeat_pulls, score_degraded
 from quietspec.io.fetcher import cached
 from quietspec.plots.style import BLACK, COLOURS, figure, save, styled
+from quietspec.wavelengths import rest_air
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,23 +43,30 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 METHODS = ("posterior", "wiener", "pca", "gaussian", "savgol")
 SNRS = (5.0, 10.0, 20.0)
-FETCHED = {"manga": "MaNGA", "ngc3522": "SDSS", "ngc3073": "SDSS"}
+FETCHED = {  # survey, and the redshift where the file has none
+    "manga": ("MaNGA", None),
+    "ngc3522": ("SDSS", None),
+    "ngc3073": ("SDSS", None),
+    "legac": ("LEGA-C", 0.669),
+}
 SHARED = {  # files in `--data`, and their redshift where they have none
     "SAMI": (("sami/230776_A_sectors_blue.fits.gz", "sami/230776_A_sectors_red.fits.gz"), None),
     "CALIFA": (("NGC2691.COMB.RSS.fits",), 0.0133),
 }
 MARKERS = ("o", "s", "^")
+REST_EDGES = np.arange(3500.0, 7501.0, 400.0)
+Pulls = dict[str, list[np.ndarray]]  # by method: rest wavelengths and pulls, (2, n)
 SCORES = ("reduction", "allowed", "against_truth", "scatter")
 
 
 def real_spectra(folder: Path, least: float, console: Console) -> Iterator[tuple[str, str, Spectra]]:
     """Survey, file and its spectra of S/N above `least`, without repeats."""
-    for name, survey in FETCHED.items():
+    for name, (survey, redshift) in FETCHED.items():
         path = cached(name)
         if path is None:
             console.print(f"{survey} {name} left out: run `quietspec fetch {name}` first")
         else:
-            yield survey, name, select(read(path), least)
+            yield survey, name, select(read(path, redshift=redshift), least)
     for survey, (files, redshift) in SHARED.items():
         paths = [folder / file for file in files]
         if all(path.exists() for path in paths):
@@ -77,28 +88,55 @@ def scored_pixels(original: Spectra, fitted: Denoised) -> Spectra:
 
 
 def score(
-    original: Spectra, fitted: Denoised, degraded: Spectra, tools: dict[str, Posterior]
+    original: Spectra, fitted: Denoised, degraded: Spectra, tools: dict[str, Posterior], pulls: Pulls
 ) -> dict[str, dict[str, np.ndarray]]:
-    """`DegradedScores` of each method, by name."""
+    """`DegradedScores` of each method, by name; their pulls are added to `pulls`."""
     counted = scored_pixels(original, fitted)
+    rest = np.stack([rest_air(original.wavelength, float(z), original.medium) for z in original.redshift])
     scores = {}
     for name, tool in tools.items():
         denoised = tool.denoise(degraded)
         result = score_degraded(counted, degraded, replace(denoised, ignored=np.zeros_like(denoised.ignored)))
         scores[name] = {key: getattr(result, key) for key in SCORES}
+        values = repeat_pulls(denoised, counted, counted.good)
+        kept = np.isfinite(values)
+        pulls[name].append(np.stack([rest[kept], values[kept]]))
     return scores
 
 
-def run(options: argparse.Namespace, console: Console) -> list[dict]:
-    """One record a spectrum: what it is, how the undegraded one is fitted, and its scores, means over realisations."""
+def by_wavelength(pulls: dict[tuple[str, float], Pulls]) -> list[dict]:
+    """Scatter of pulls, one record a survey, S/N, method and bin of rest wavelength."""
+    records = []
+    for (survey, snr), methods in pulls.items():
+        for method, parts in methods.items():
+            rest, values = np.concatenate(parts, axis=1)
+            for low, high in pairwise(REST_EDGES.tolist()):
+                inside = values[(rest >= low) & (rest < high)]
+                if inside.size:
+                    robust, square = (float(scatter[0]) for scatter in pull_scatter(inside[None]))
+                    place = {"survey": survey, "snr": snr, "method": method, "rest": [low, high]}
+                    records.append({**place, "pixels": inside.size, "robust": robust, "rms": square})
+    return records
+
+
+def run(options: argparse.Namespace, console: Console) -> tuple[list[dict], list[dict]]:
+    """One record a spectrum: what it is, how the undegraded one is fitted, and its scores, means over realisations.
+
+    And the scatter of the pulls by wavelength.
+    """
+    pulls: dict[tuple[str, float], Pulls] = defaultdict(lambda: defaultdict(list))
     tools = {name: load_denoiser(name, options.model) for name in METHODS}
     records = []
     for survey, file, original in real_spectra(options.data, options.least, console):
+        if not len(original):
+            console.print(f"{survey} {file} left out: no spectrum of S/N above {options.least:g}")
+            continue
         fitted = tools["posterior"].denoise(original)
         own = [describe(survey, file, fitted, row) for row in range(len(original))]
         for snr in options.snr:
             rngs = [np.random.default_rng((options.seed, round(1e6 * snr), i)) for i in range(options.realisations)]
-            runs = [score(original, fitted, degrade(original, snr, rng), tools) for rng in rngs]
+            place = pulls[survey, snr]
+            runs = [score(original, fitted, degrade(original, snr, rng), tools, place) for rng in rngs]
             for row, record in enumerate(own):
                 record["scores"][f"{snr:g}"] = {
                     name: {key: float(np.mean([result[name][key][row] for result in runs])) for key in SCORES}
@@ -106,7 +144,7 @@ def run(options: argparse.Namespace, console: Console) -> list[dict]:
                 }
         console.print(f"{survey} {file}: {len(own)} spectra", highlight=False)
         records += own
-    return records
+    return records, by_wavelength(pulls)
 
 
 def describe(survey: str, file: str, fitted: Denoised, row: int) -> dict:
@@ -187,13 +225,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "degrade_real_spectra.json")
     options = parser.parse_args()
     console = Console(width=130)
-    records = run(options, console)
+    records, pulls = run(options, console)
     console.print(table(records, options.snr))
     content = {
         "machine": machine(),
         "model": load_denoiser("posterior", options.model).model,
         **{name: getattr(options, name) for name in ("least", "snr", "realisations", "seed")},
         "spectra": records,
+        "pulls": pulls,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

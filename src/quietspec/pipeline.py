@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from quietspec.denoisers import Denoiser
+from quietspec.denoisers.contamination import ChannelNoise, channel_noise
 from quietspec.errors import ReadError
 from quietspec.io import open_spectra
 from quietspec.io.source import SpectraSource
@@ -23,6 +24,7 @@ from quietspec.spectra import Denoised, Flag, FloatArray
 __all__ = ["TILE", "FileReport", "denoise_file"]
 
 TILE = 512  #: spectra held at a time by each worker
+_NOISE_STEP = 4  # one spectrum in so many suffices to measure a tile's noise
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class FileReport:
         Median over spectra of their median S/N per pixel; NaN where there is none.
     failed : int
         Spectra without a result.
+    noise : ChannelNoise, optional
+        What the residuals say of the noise, median over tiles.
     flags : mapping of str to int
         Spectra that carry each flag of `quietspec.Flag`.
     seconds : float
@@ -59,6 +63,7 @@ class FileReport:
     snr_before: float = float("nan")
     snr_after: float = float("nan")
     failed: int = 0
+    noise: ChannelNoise | None = None
     flags: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
@@ -129,6 +134,7 @@ def denoise_file(
                 if progress is not None:
                     progress(done, source.n_spectra)
             summary.require_any(source)
+            writer.record(_noise_keywords(summary.noise()))
         report = FileReport(
             inputs=tuple(str(path) for path in paths),
             output=str(Path(output)),
@@ -163,11 +169,24 @@ class _Summary:
         self.before: list[float] = []
         self.after: list[float] = []
         self.flags: list[int] = []
+        self.noises: list[ChannelNoise] = []
 
     def add(self, tile: Denoised) -> None:
         self.before.extend(tile.snr_before)
         self.after.extend(tile.snr)
         self.flags.extend(int(flag) for flag in tile.flags)
+        some = slice(None, None, _NOISE_STEP)
+        counted = tile.valid[some] & ~tile.ignored[some]
+        if counted.any():
+            residual = np.where(counted, tile.residual[some], 0.0)
+            self.noises.append(channel_noise(residual, np.where(counted, tile.spectra.ivar[some], 0.0)))
+
+    def noise(self) -> ChannelNoise | None:
+        """Median over tiles; None where there is nothing to measure."""
+        if not self.noises:
+            return None
+        scale, *correlation = np.median([(noise.scale, *noise.correlation) for noise in self.noises], axis=0)
+        return ChannelNoise(float(scale), tuple(map(float, correlation))) if np.isfinite(scale) else None
 
     def require_any(self, source: SpectraSource) -> None:
         """Raise `ReadError` where no spectrum with data could be denoised: better no file than one of NaN."""
@@ -190,9 +209,18 @@ class _Summary:
         return {
             "snr_before": _median(self.before),
             "snr_after": _median(self.after),
+            "noise": self.noise(),
             "failed": sum(flag.failed for flag in flags),
             "flags": {name: count for name, count in counts.items() if count},
         }
+
+
+def _noise_keywords(noise: ChannelNoise | None) -> dict[str, tuple[str, str]]:
+    if noise is None:
+        return {}
+    comment = "correlation of channels that many apart"
+    correlations = {f"QSCORR{lag}": (f"{value:.3f}", comment) for lag, value in enumerate(noise.correlation, start=1)}
+    return {"QSNOISE": (f"{noise.scale:.3f}", "scatter of channels over quoted error"), **correlations}
 
 
 def _range(values: FloatArray) -> str:

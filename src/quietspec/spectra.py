@@ -32,8 +32,12 @@ class Flag(IntFlag):
     NO_REDSHIFT = 2  #: the denoiser works in the rest frame and the redshift is unknown
     OUT_OF_RANGE = 4  #: the redshift moves every good pixel out of the model's wavelengths
     NO_SIGNAL = 8  #: the flux scale is not above zero by twice its error
-    POOR_FIT = 16  #: χ² per degree of freedom above 1.5, and improbable (p < 0.001): mis-scaled errors or a bad fit
-    UNLIKE_PRIOR = 32  #: the shape lies farther from the prior than 1 in 1000 that follow it
+    POOR_FIT = 16  #: χ² per degree of freedom above 1.5, and improbable (p < 0.001), after `noise_scale`
+    UNLIKE_PRIOR = 32  #: at its redshift, but with features or colours that the model does not know
+    WRONG_REDSHIFT = 64  #: another redshift explains its features better; used instead if within 2000 km/s
+    STAR = 128  #: stars at redshift 0 explain its features better
+    NOT_GALAXY = 256  #: a smooth continuum explains it better than any galaxy does: quasar, artefact
+    MISSCALED = 512  #: the scatter of its channels is not what the quoted errors say
 
     @property
     def failed(self) -> bool:
@@ -354,7 +358,7 @@ def median_snr(flux: FloatArray, sigma: FloatArray, good: BoolArray) -> FloatArr
     return masked_median(ratio, good)
 
 
-_PER_SPECTRUM = ("flux", "sigma", "flags", "ignored", "chi2", "dof", "evidence", "noise_scale")
+_PER_SPECTRUM = ("flux", "sigma", "flags", "ignored", "chi2", "dof", "evidence", "noise_scale", "p_value", "redshift")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -387,6 +391,10 @@ class Denoised:
         The part of `sigma` that is independent from pixel to pixel; none if not given.
     noise_scale : (n_spectra,), optional
         Factor by which the denoiser took the input's errors to be larger than quoted; 1 if not given.
+    p_value : (n_spectra,), optional
+        Probability that a galaxy at its redshift looks as odd as this spectrum; NaN where nothing tells.
+    redshift : (n_spectra,), optional
+        Redshift at which each was denoised; that of ``spectra`` if not given.
     """
 
     spectra: Spectra
@@ -402,10 +410,14 @@ class Denoised:
     factor_of: Callable[[int], FloatArray] | None = None
     remainder: FloatArray | None = None
     noise_scale: FloatArray = field(default_factory=lambda: np.array(1.0))
+    p_value: FloatArray = field(default_factory=lambda: np.array(np.nan))
+    redshift: FloatArray | None = None
 
     def __post_init__(self) -> None:
         shape = self.spectra.flux.shape
-        object.__setattr__(self, "noise_scale", np.broadcast_to(self.noise_scale, shape[:1]))
+        redshift = self.spectra.redshift if self.redshift is None else self.redshift
+        for name, values in (("noise_scale", self.noise_scale), ("p_value", self.p_value), ("redshift", redshift)):
+            object.__setattr__(self, name, np.broadcast_to(values, shape[:1]))
         for name in ("flux", "sigma", "ignored"):
             _require_shape(f"Denoised.{name}", getattr(self, name), shape)
         for name in ("flags", "chi2", "dof", "evidence"):

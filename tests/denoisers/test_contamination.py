@@ -28,7 +28,8 @@ def gas_lines(rest, velocity, sigma, amplitude, names=STRONG_LINES, fwhm=2.5):
 @pytest.mark.parametrize(("velocity", "sigma"), [(0, 50), (200, 150), (-300, 250)])
 def test_gas_is_measured(velocity, sigma):
     noise = np.random.default_rng(0).normal(size=(20, len(REST)))
-    found = measure_gas(noise + gas_lines(REST, velocity, sigma, 8.0), np.ones_like(noise), REST, FWHM)
+    lines = gas_lines(REST, velocity, sigma, 8.0)
+    found = measure_gas(noise + lines, np.ones_like(noise), np.full_like(noise, 10.0), REST, FWHM)
     assert found.detected.all()
     assert np.median(found.velocity) == pytest.approx(velocity, abs=50)
     assert np.median(found.sigma) == pytest.approx(sigma, rel=0.7)
@@ -37,13 +38,14 @@ def test_gas_is_measured(velocity, sigma):
 def test_noise_and_absorption_are_not_gas():
     noise = np.random.default_rng(1).normal(size=(200, len(REST)))
     absorption = noise - gas_lines(REST, 0, 150, 5.0)
-    assert measure_gas(noise, np.ones_like(noise), REST, FWHM).detected.mean() < 0.01
-    assert measure_gas(absorption, np.ones_like(noise), REST, FWHM).detected.mean() < 0.01
+    weight, continuum = np.ones_like(noise), np.full_like(noise, 10.0)
+    assert measure_gas(noise, weight, continuum, REST, FWHM).detected.mean() < 0.01
+    assert measure_gas(absorption, weight, continuum, REST, FWHM).detected.mean() < 0.01
 
 
 def test_masked_pixels_hold_no_gas():
     lines = gas_lines(REST, 0, 100, 50.0)[None]
-    found = measure_gas(lines, np.where(lines > 1e-3, 0.0, 1.0), REST, FWHM)
+    found = measure_gas(lines, np.where(lines > 1e-3, 0.0, 1.0), np.full_like(lines, 10.0), REST, FWHM)
     assert not found.detected.any()
 
 

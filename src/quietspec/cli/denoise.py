@@ -28,6 +28,7 @@ from quietspec.errors import QuietspecError, WriteError
 
 if TYPE_CHECKING:
     from quietspec.denoisers import Denoiser
+    from quietspec.denoisers.contamination import ChannelNoise
     from quietspec.pipeline import FileReport
     from quietspec.spectra import Denoised
 
@@ -178,10 +179,17 @@ def print_reports(reports: list[FileReport]) -> None:
         )
     console.print(table)
     for report in reports:
+        if report.noise is not None:
+            log(f"{Path(report.inputs[0]).name}: {_noise(report.noise)}")
         for warning in report.warnings:
             log(f"{Path(report.inputs[0]).name}: {warning}")
         for path in filter(None, (report.output, report.figure)):
             console.print(path, style="dim", markup=False, soft_wrap=True)
+
+
+def _noise(noise: ChannelNoise) -> str:
+    correlation = ", ".join(f"{value:.2f}" for value in noise.correlation)
+    return f"channels scatter by {noise.scale:.2f} of the quoted errors; correlated {correlation} at lags 1, 2, 3"
 
 
 def _number(value: float) -> str:

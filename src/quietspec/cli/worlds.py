@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _TRAINED_SNR = (5.0, 10.0, 20.0)
 _TRAINED_TESTS = 500
+_OUTSKIRTS = ((4.0, 1e-2), (36.0, 3e-3), (400.0, 1e-3))  # for real spectra: nuclei, odd calibration
 _WHERE = "--instrument, --redshift"
 
 
@@ -110,7 +111,12 @@ def train(
     start = time.perf_counter()
     world = recipe_named(recipe, library)
     mixtures = MixtureSettings(n_mixture=mixture if model == "posterior" else 1, floor=floor, max_iter=rounds)
-    settings = PriorSettings(n_components=components, reference_snr=reference_snr, mixture=mixtures)
+    settings = PriorSettings(
+        n_components=components,
+        reference_snr=reference_snr,
+        mixture=mixtures,
+        outskirts=_OUTSKIRTS if recipe == "survey" and model == "posterior" else (),
+    )
     prior = train_prior(world, n, seed, settings, progress=log)
     seconds = time.perf_counter() - start
     log(f"trained in {seconds:.0f} s; now tested on {_TRAINED_TESTS} spectra it has not seen")
@@ -136,9 +142,12 @@ def _scores(world: Recipe, prior: SpectralPrior, model: str) -> dict[str, Any]:
     from quietspec.denoisers import Posterior, PrincipalComponents
     from quietspec.evaluation import evaluate as score
 
-    tools: dict[str, Any] = {"pca": PrincipalComponents("pca", prior), "wiener": Posterior("wiener", prior.collapsed())}
+    tools: dict[str, Any] = {
+        "pca": PrincipalComponents("pca", prior),
+        "wiener": Posterior("wiener", prior.collapsed(), discrepancy=False),
+    }
     if model == "posterior":
-        tools["posterior"] = Posterior("posterior", prior)
+        tools["posterior"] = Posterior("posterior", prior, discrepancy=False)
     with progress_bar("testing") as progress:
         result = score(world, tools, _TRAINED_SNR, _TRAINED_TESTS, seed=0, progress=lambda f: progress(f, 1.0))
     return result.to_json()
@@ -153,6 +162,13 @@ def evaluate(
     snr: Annotated[str, typer.Option(help="S/N, by comma.")] = "5,10,15,20",
     n: Annotated[int, typer.Option("-n", min=1, help="Number of test spectra; `paper` has 10000.")] = 1000,
     seed: Seed = 0,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Test by level and bin whether the errors are right (goes to --json).")
+    ] = False,
+    limit: Annotated[
+        bool, typer.Option("--limit", help="Sample the Bayes limit and compare with it (some 10 s a spectrum and S/N).")
+    ] = False,
+    limit_n: Annotated[int, typer.Option("--limit-n", min=1, help="Spectra of which it is sampled at each S/N.")] = 50,
     prior: Annotated[
         str | None, typer.Option(help="Prior of pca, wiener and posterior; the recipe's shipped one by default.")
     ] = None,
@@ -172,10 +188,21 @@ def evaluate(
     if figures is not None:
         with os_errors_named(figures):
             figures.mkdir(parents=True, exist_ok=True)
-    tools = {name: load_denoiser(name, prior or recipe) for name in map(str.strip, models.split(","))}
+    tools = {
+        name: load_denoiser(name, prior or recipe, discrepancy=False) for name in map(str.strip, models.split(","))
+    }
     world = recipe_named(recipe, library)
     with progress_bar("evaluating") as progress:
-        result = score(world, tools, levels, n, seed=seed, progress=lambda fraction: progress(fraction, 1.0))
+        result = score(
+            world,
+            tools,
+            levels,
+            n,
+            seed=seed,
+            coverage=coverage,
+            limit=min(limit_n, n) if limit else 0,
+            progress=lambda fraction: progress(fraction, 1.0),
+        )
     if json is None or str(json) != "-":
         _print_scores(result)
     if json is not None:
@@ -205,7 +232,8 @@ def _print_scores(result: Evaluation) -> None:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("S/N", "model", "reduction", "recovery", "worst line", "68 %", "95 %", "ms/spectrum"):
+    names = ["S/N", "model", "reduction", "recovery", "worst line", "68 %", "95 %", "ms/spectrum"]
+    for name in names + ["÷ limit"] * bool(result.limits):
         table.add_column(name, justify="left" if name in ("model", "worst line") else "right")
     content = result.to_json()["models"]
     for level in result.snrs:
@@ -221,9 +249,16 @@ def _print_scores(result: Evaluation) -> None:
                 _percent(scores["coverage68"]),
                 _percent(scores["coverage95"]),
                 f"{1e3 * scores['seconds_per_spectrum']:.2f}",
+                *_beside_limit(scores),
             )
         table.add_section()
     console.print(table)
+
+
+def _beside_limit(scores: Mapping[str, Any]) -> list[str]:
+    if scores.get("limit_ratio") is None:
+        return []
+    return [f"{scores['limit_ratio']:.3f} ± {scores['limit_ratio_error']:.3f}"]
 
 
 def _percent(value: float | None, digits: int = 1) -> str:

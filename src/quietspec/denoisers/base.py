@@ -122,11 +122,12 @@ def finish(
     flux, sigma = (np.where(silent, np.nan, values).astype(spectra.flux.dtype) for values in (flux, sigma))
     chi2 = unset if dof is None else np.where(failed, np.nan, chi_square(spectra, flux, ignored))
     dof = unset if dof is None else np.where(failed, np.nan, dof)
+    corrected = chi2 / np.maximum(fields.get("noise_scale", 1.0), 1.0) ** 2
     return Denoised(
         spectra=spectra,
         flux=flux,
         sigma=sigma,
-        flags=np.where(_improbable(chi2, dof), flags | int(Flag.POOR_FIT), flags),
+        flags=np.where(_improbable(corrected, dof), flags | int(Flag.POOR_FIT), flags),
         ignored=np.zeros(flux.shape, dtype=bool) if ignored is None else ignored,
         model=model,
         **{"chi2": chi2, "dof": dof, "evidence": unset} | fields,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,18 +11,25 @@ from scipy import ndimage
 from quietspec.spectra import BoolArray, FloatArray, masked_median
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT, STRONG_LINES
 
-__all__ = ["Gas", "line_mask", "measure_gas", "noise_scale", "spike_mask"]
+__all__ = ["TRACERS", "ChannelNoise", "Gas", "channel_noise", "line_mask", "measure_gas", "noise_scale", "spike_mask"]
 
 _TRIAL_VELOCITY = np.arange(-450.0, 451.0, 50.0)  # km/s about the redshift given
 _TRIAL_SIGMA = np.array([50.0, 90.0, 150.0, 250.0])  # km/s, intrinsic; wider trials fit the misfits of bright spectra
-_TRACERS = ("[OII]3726", "[OII]3729", "Hbeta", "[OIII]4959", "[OIII]5007", "[NII]6548", "Halpha", "[NII]6583")
+#: Lines that tell gas.
+TRACERS = ("[OII]3726", "[OII]3729", "Hbeta", "[OIII]4959", "[OIII]5007", "[NII]6548", "Halpha", "[NII]6583")
+_BROAD_SIGMA = np.array([500.0, 900.0, 1500.0])  # km/s: active nuclei
+_BROAD_GAIN = 1.2  # in Δχ² over that of narrow lines …
+_BROAD_PEAK = 0.08  # … and height over the continuum, above any misfit of stars, that tell broad lines
 _DETECTION = 36.0  # Δχ² of the best trial: 5σ after allowing for some 100 trials and 8 lines
 _WIDTH_TRUSTED = 150.0  # Δχ² above which a spectrum's own width is used, not its neighbours'
 _REACH = 3.0  # half width of a mask in σ of the line
 _CLIP = 4.0  # σ, beyond which a residual is taken for something else than noise
+_LONELY = 5.0  # times the median about it, that tells a spike within a long run of misfits
 _FEWEST_PIXELS = 200
 _LAGS = 3  # channels over which resampling correlates noise
 _LEAST_GAIN = 0.25
+_FAR_LAGS = (6, 7, 8)  # channels, where resampling no longer correlates noise
+_MAD = 1.4826  # σ of a Gaussian over its median absolute deviation
 
 
 @dataclass(frozen=True)
@@ -36,20 +43,27 @@ class Gas:
     velocity, sigma : (n_spectra,)
         Velocity against the redshift and intrinsic velocity dispersion, km/s; the catalogue's defaults
         (0 and 100 km/s) where nothing was detected in the whole set.
+    broad : (n_spectra,)
+        Velocity dispersion of broad lines, km/s; 0 where there are none.
     """
 
     detected: BoolArray
     velocity: FloatArray
     sigma: FloatArray
+    broad: FloatArray
 
 
-def measure_gas(residual: FloatArray, weight: FloatArray, rest: FloatArray, fwhm: FloatArray) -> Gas:
+def measure_gas(
+    residual: FloatArray, weight: FloatArray, continuum: FloatArray, rest: FloatArray, fwhm: FloatArray
+) -> Gas:
     """Find emission lines in what a stellar fit left, by matched filters over velocity and width.
 
     Parameters
     ----------
     residual, weight : (n_spectra, n_pixels)
         Data minus continuum, and inverse variances (0 = masked).
+    continuum : (n_spectra, n_pixels)
+        The continuum.
     rest : (n_pixels,)
         Rest-frame air wavelengths, Å.
     fwhm : (n_pixels,)
@@ -63,7 +77,8 @@ def measure_gas(residual: FloatArray, weight: FloatArray, rest: FloatArray, fwhm
     """
     trials = [(velocity, sigma) for sigma in _TRIAL_SIGMA for velocity in _TRIAL_VELOCITY]
     weighted = np.where(weight > 0, residual, 0.0) * weight
-    gain = np.stack([_improvement(weighted, weight, rest, fwhm, *trial) for trial in trials], axis=1)
+    level = {name: _level(name, continuum, rest) for name in TRACERS}
+    gain = np.stack([_improvement(weighted, weight, level, rest, fwhm, *trial)[0] for trial in trials], axis=1)
     best = gain.argmax(axis=1)
     top = gain[np.arange(len(best)), best] / _scatter(_pull(residual, weight), weight) ** 2
     velocity, sigma = np.array(trials)[best].T
@@ -71,23 +86,49 @@ def measure_gas(residual: FloatArray, weight: FloatArray, rest: FloatArray, fwhm
     detected, trusted = top > _DETECTION, top > _WIDTH_TRUSTED
     reliable = trusted if trusted.any() else detected
     typical = (np.median(velocity[reliable]), np.median(sigma[reliable])) if reliable.any() else (0.0, 100.0)
-    return Gas(detected, np.where(detected, velocity, typical[0]), np.where(trusted, sigma, typical[1]))
+    wide = [_improvement(weighted, weight, level, rest, fwhm, 0.0, width) for width in _BROAD_SIGMA]
+    wide_gain, height = (np.stack(values, axis=1) for values in zip(*wide, strict=True))
+    chosen, rows = wide_gain.argmax(axis=1), np.arange(len(best))
+    is_broad = (
+        detected & (wide_gain[rows, chosen] > _BROAD_GAIN * gain.max(axis=1)) & (height[rows, chosen] > _BROAD_PEAK)
+    )
+    return Gas(
+        detected,
+        np.where(detected, velocity, typical[0]),
+        np.where(trusted, sigma, typical[1]),
+        np.where(is_broad, _BROAD_SIGMA[chosen], 0.0),
+    )
+
+
+def _level(name: str, continuum: FloatArray, rest: FloatArray) -> FloatArray:
+    """Continuum at a line, (n_spectra,)."""
+    return continuum[:, np.abs(rest - EMISSION_LINES[name]).argmin()]
 
 
 def _improvement(
-    weighted: FloatArray, weight: FloatArray, rest: FloatArray, fwhm: FloatArray, velocity: float, sigma: float
-) -> FloatArray:
-    """Fall in χ² when each tracer line is given its best amplitude ≥ 0, (n_spectra,)."""
-    total = np.zeros(len(weighted))
-    for name in _TRACERS:
+    weighted: FloatArray,
+    weight: FloatArray,
+    level: Mapping[str, FloatArray],
+    rest: FloatArray,
+    fwhm: FloatArray,
+    velocity: float,
+    sigma: float,
+) -> tuple[FloatArray, FloatArray]:
+    """Fall in χ² when each tracer is given its best amplitude ≥ 0, and the highest over the continuum, (n_spectra,)."""
+    total, highest = np.zeros((2, len(weighted)))
+    for name in TRACERS:
         centre, width = _line(name, rest, fwhm, velocity, sigma)
         near = np.abs(rest - centre) < 4 * width
         if not near.any():
             continue
         profile = np.exp(-0.5 * ((rest[near] - centre) / width) ** 2)
         signal, power = weighted[:, near] @ profile, weight[:, near] @ profile**2
-        total += np.where(signal > 0, signal**2 / np.where(power > 0, power, np.inf), 0.0)
-    return total
+        power = np.where(power > 0, power, np.inf)
+        total += np.where(signal > 0, signal**2 / power, 0.0)
+        highest = np.fmax(
+            highest, np.divide(signal / power, level[name], out=np.zeros_like(signal), where=level[name] > 0)
+        )
+    return total, highest
 
 
 def _line(name: str, rest: FloatArray, fwhm: FloatArray, velocity: float, sigma: float) -> tuple[float, float]:
@@ -135,7 +176,8 @@ def spike_mask(residual: FloatArray, weight: FloatArray, threshold: float = 6.0,
     threshold : float
         In units of the error, or of the spectrum's own scatter where that is larger.
     longest : int
-        Longest run of pixels that counts; longer ones are real features the fit does not know.
+        Longest run of pixels that counts; longer ones are real features the fit does not know, but for pixels that
+        stand out from the run itself: a spike so strong that it dragged the fit away from its neighbours.
 
     Returns
     -------
@@ -145,6 +187,9 @@ def spike_mask(residual: FloatArray, weight: FloatArray, threshold: float = 6.0,
     pull = _pull(residual, weight)
     spoilt = np.abs(pull) > threshold * _scatter(pull, weight)[:, None]
     long_runs = ndimage.binary_opening(spoilt, np.ones((1, longest + 1), dtype=bool))
+    some = long_runs.any(axis=1)
+    around = ndimage.median_filter(np.abs(pull[some]), size=(1, 2 * longest + 1))
+    long_runs[some] &= np.abs(pull[some]) < _LONELY * around
     return np.asarray(spoilt & ~long_runs)
 
 
@@ -155,7 +200,7 @@ def _pull(residual: FloatArray, weight: FloatArray) -> FloatArray:
 
 def _scatter(pull: FloatArray, weight: FloatArray) -> FloatArray:
     """Robust scatter of the pulls, at least 1, (n_spectra,)."""
-    return np.asarray(np.fmax(1.0, 1.4826 * masked_median(np.abs(pull), weight > 0)))
+    return np.asarray(np.fmax(1.0, _MAD * masked_median(np.abs(pull), weight > 0)))
 
 
 def noise_scale(residual: FloatArray, weight: FloatArray, dof: FloatArray) -> FloatArray:
@@ -188,3 +233,45 @@ def noise_scale(residual: FloatArray, weight: FloatArray, dof: FloatArray) -> Fl
         correlation += np.divide(product, pairs * scatter, out=np.zeros(len(pull)), where=enough & (pairs > 0))
     absorbed = (2 * _LAGS + 1) * dof / np.maximum(count, _FEWEST_PIXELS)
     return np.asarray(np.sqrt(scatter * np.maximum(1 + 2 * correlation + absorbed, _LEAST_GAIN)))
+
+
+@dataclass(frozen=True)
+class ChannelNoise:
+    """Noise of a set of spectra as their channels show it.
+
+    Parameters
+    ----------
+    scale : float
+        Scatter of single channels over the quoted 1σ; NaN where there is nothing to measure.
+    correlation : tuple of float
+        Correlation of channels 1, 2 and 3 apart.
+    """
+
+    scale: float
+    correlation: tuple[float, ...]
+
+
+def channel_noise(residual: FloatArray, weight: FloatArray) -> ChannelNoise:
+    """Measure the noise of many spectra at once, by the median difference of channels at several distances.
+
+    What varies slowly, such as a misfit, does not count, nor do outliers.
+
+    Parameters
+    ----------
+    residual, weight : (n_spectra, n_pixels)
+        Data minus continuum, and quoted inverse variances (0 = masked).
+
+    Returns
+    -------
+    ChannelNoise
+        Of the whole set.
+    """
+    pull, used = _pull(residual, weight), weight > 0
+
+    def variance(lag: int) -> float:
+        pairs = used[:, lag:] & used[:, :-lag]
+        differences = np.abs(pull[:, lag:] - pull[:, :-lag])[pairs]
+        return float((_MAD * np.median(differences)) ** 2 / 2) if differences.size else np.nan
+
+    far = float(np.mean([variance(lag) for lag in _FAR_LAGS]))
+    return ChannelNoise(far**0.5, tuple(1 - variance(lag) / far if far > 0 else np.nan for lag in range(1, _LAGS + 1)))

@@ -19,6 +19,7 @@ from quietspec.spectra import FloatArray
 __all__ = ["CoefficientPosterior", "LinearFit", "PreparedPrior", "Projections", "fit_linear", "infer", "project"]
 
 _SCALE_SPREAD = 1.0  # τ: the scale prior's relative width about the current guess; wide, since data fix the scale
+_FEW = 16  # spectra for which the products of all pairs of basis vectors cost more than they save
 _NEGLIGIBLE = 1e-6  # mixture components of lower posterior weight are left out of moments
 
 
@@ -105,16 +106,23 @@ def project(flux: FloatArray, weight: FloatArray, vectors: FloatArray) -> Projec
     Projections
         G, b and yᵀWy in float64.
     """
-    size = vectors.shape[1]
-    rows, columns = np.tril_indices(size)
     weight = np.asarray(weight, dtype=np.float64)
     weighted = np.where(weight > 0, flux, 0.0) * weight
+    power = np.einsum("ij,ij->i", weighted, np.where(weight > 0, flux, 0.0))
+    return Projections(_gram(weight, vectors), weighted @ vectors, power)
+
+
+def _gram(weight: FloatArray, vectors: FloatArray) -> FloatArray:
+    """BᵀWB of each spectrum: one large product over pairs of vectors, worth their making where spectra are many."""
+    if len(weight) <= _FEW:
+        return np.stack([(vectors.T * row) @ vectors for row in weight])
+    size = vectors.shape[1]
+    rows, columns = np.tril_indices(size)
     packed = weight @ (vectors[:, rows] * vectors[:, columns])
-    gram = np.empty((len(flux), size, size))
+    gram = np.empty((len(weight), size, size))
     gram[:, rows, columns] = packed
     gram[:, columns, rows] = packed
-    power = np.einsum("ij,ij->i", weighted, np.where(weight > 0, flux, 0.0))
-    return Projections(gram, weighted @ vectors, power)
+    return gram
 
 
 class PreparedPrior:

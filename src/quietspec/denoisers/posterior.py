@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import chi2 as chi2_distribution
 
 from quietspec.denoisers.base import finish, initial_flags
-from quietspec.denoisers.contamination import line_mask, measure_gas, noise_scale, spike_mask
+from quietspec.denoisers.contamination import TRACERS, line_mask, measure_gas, noise_scale, spike_mask
+from quietspec.denoisers.diagnosis import SYMPTOMS, Reason, SymptomLaws, diagnose, measure
+from quietspec.denoisers.discrepancy import Discrepancy, FollowedData
+from quietspec.denoisers.features import FeatureScan
 from quietspec.denoisers.inference import (
     CoefficientPosterior,
     LinearFit,
@@ -25,7 +27,7 @@ from quietspec.denoisers.inference import (
 )
 from quietspec.denoisers.prior import PixelBasis, SpectralPrior
 from quietspec.spectra import BoolArray, Denoised, Flag, FloatArray, Spectra
-from quietspec.wavelengths import EMISSION_LINES, STRONG_LINES, rest_air
+from quietspec.wavelengths import EMISSION_LINES, SPEED_OF_LIGHT, STRONG_LINES, rest_air
 
 __all__ = ["Emission", "Noise", "Posterior", "PrincipalComponents"]
 
@@ -33,7 +35,16 @@ Emission = Literal["auto", "strong", "none"]
 Noise = Literal["measured", "quoted"]
 
 _BATCH = 256  # spectra that are held in float64 at once
-_UNLIKELY = 0.001
+_FARTHEST = 2000.0  # km/s: another redshift found nearer is taken for an error of the one given
+_BETTER = 5.0  # ln evidence by which it must explain the features better
+_FLAGS = {
+    Reason.NO_SIGNAL: Flag.NO_SIGNAL,
+    Reason.WRONG_REDSHIFT: Flag.WRONG_REDSHIFT,
+    Reason.STAR: Flag.STAR,
+    Reason.NOT_GALAXY: Flag.NOT_GALAXY,
+    Reason.UNLIKE_PRIOR: Flag.UNLIKE_PRIOR,
+    Reason.ERRORS: Flag.MISSCALED,
+}
 _FIRST_MASK = (0.0, 250.0)  # velocity and σ, km/s, of the line mask under which the first continuum is fitted
 
 
@@ -52,12 +63,19 @@ class _BasisDenoiser(ABC):
     """What all denoisers that project onto a prior's basis share: the walk over redshifts, and contamination."""
 
     def __init__(
-        self, name: str, prior: SpectralPrior, emission: Emission | None = None, noise: Noise | None = None
+        self,
+        name: str,
+        prior: SpectralPrior,
+        emission: Emission | None = None,
+        noise: Noise | None = None,
+        *,
+        discrepancy: bool = True,
     ) -> None:
         self.name = name
         self.prior = prior
         self.emission: Emission = emission or prior.card.get("emission", "auto")
         self.noise: Noise = noise or prior.card.get("noise", "measured")
+        self.discrepancy = Discrepancy.from_card(prior.card) if discrepancy else None
         self._linear = PreparedPrior(prior.collapsed())
 
     @property
@@ -81,12 +99,19 @@ class _BasisDenoiser(ABC):
         """
         result = _Accumulator(spectra, self.prior)
         result.flags |= initial_flags(spectra, rest_frame=True)
-        usable = np.flatnonzero(result.flags == 0)
-        for redshift in np.unique(spectra.redshift[usable]):
-            rows = usable[spectra.redshift[usable] == redshift]
-            for fwhm_rows in _by_resolution(spectra, rows):
-                self._denoise_alike(spectra, fwhm_rows, float(redshift), result)
+        self._denoise_rows(spectra, np.flatnonzero(result.flags == 0), result)
+        return self._checked(spectra, result)
+
+    def _checked(self, spectra: Spectra, result: _Accumulator) -> Denoised:
+        """Finish the result; a denoiser that can tell what is no galaxy does so here."""
         return result.finish(self.model)
+
+    def _denoise_rows(self, spectra: Spectra, rows: npt.NDArray[np.intp], result: _Accumulator) -> None:
+        """Denoise some spectra, each at its redshift in `result`."""
+        for redshift in np.unique(result.redshift[rows]):
+            alike = rows[result.redshift[rows] == redshift]
+            for fwhm_rows in _by_resolution(spectra, alike):
+                self._denoise_alike(spectra, fwhm_rows, float(redshift), result)
 
     def _denoise_alike(
         self, spectra: Spectra, rows: npt.NDArray[np.intp], redshift: float, result: _Accumulator
@@ -114,10 +139,26 @@ class _BasisDenoiser(ABC):
             result.noise_scale[index] = noise_scale(residual, weight, fit.dof)
             weight /= result.noise_scale[index][:, None] ** 2
         weight /= 1 + weight * (fit.scale[:, None] * rows.basis.truncation) ** 2
-        projections = project(rows.flux, weight, rows.basis.vectors)
+        less = self._less(weight, rows, fit.scale)
+        projections = project(rows.flux, less, rows.basis.vectors)
         fit = fit_linear(projections, self._linear)
-        result.store(index, rows, self._solve(projections, fit.scale), fit.scale, ignored)
+        posterior = self._solve(projections, fit.scale)
+        result.store(index, rows, posterior, fit.scale, ignored, self._followed(rows, weight, posterior))
+        result.evidence[index] = posterior.log_evidence + _noise_constant(less)
         result.flags[index[fit.scale < 2 * fit.error]] |= int(Flag.NO_SIGNAL)
+
+    def _less(self, weight: FloatArray, rows: _Rows, scale: FloatArray) -> FloatArray:
+        """Weights for the coefficients: the data less the discrepancy are what they describe."""
+        if self.discrepancy is None:
+            return weight
+        spread = self.discrepancy.as_noise(rows.rest, rows.basis.vectors[:, 0])
+        return weight / (1 + weight * (scale[:, None] * spread) ** 2)
+
+    def _followed(self, rows: _Rows, weight: FloatArray, posterior: CoefficientPosterior) -> FollowedData | None:
+        if self.discrepancy is None:
+            return None
+        model = posterior.mean @ rows.basis.vectors.T
+        return self.discrepancy.follow(rows.flux - model, weight, model, rows.rest)
 
     @abstractmethod
     def _solve(self, projections: Projections, scale: FloatArray) -> CoefficientPosterior:
@@ -140,12 +181,14 @@ class _BasisDenoiser(ABC):
 
     def _lines(self, residual: FloatArray, rows: _Rows) -> BoolArray:
         """Mask strong lines always, weak ones where gas is seen, as wide as the gas's lines are."""
-        gas = measure_gas(residual, rows.weight, rows.rest, rows.fwhm)
+        gas = measure_gas(residual, rows.weight, rows.flux - residual, rows.rest, rows.fwhm)
         mask = np.zeros(residual.shape, dtype=bool)
         kinds = np.stack([gas.detected & (self.emission == "auto"), gas.velocity, gas.sigma], axis=1)
         for weak, velocity, sigma in np.unique(kinds, axis=0):
             alike = (kinds == (weak, velocity, sigma)).all(axis=1)
             mask[alike] = line_mask(rows.rest, rows.fwhm, velocity, sigma, EMISSION_LINES if weak else STRONG_LINES)
+        for broad in np.unique(gas.broad[gas.broad > 0]):
+            mask[gas.broad == broad] |= line_mask(rows.rest, rows.fwhm, 0.0, broad, TRACERS)
         return mask
 
 
@@ -164,6 +207,9 @@ class Posterior(_BasisDenoiser):
     noise : {'measured', 'quoted'}, optional
         'measured' rescales each spectrum's errors by what a first fit leaves (`noise_scale`), 'quoted' believes the
         input. What the model's card says if not given, else 'measured'.
+    discrepancy : bool, optional
+        Allow for what real spectra have and the prior does not (`Discrepancy`), if the model's card knows it. Simulated
+        spectra have none.
 
     References
     ----------
@@ -171,10 +217,43 @@ class Posterior(_BasisDenoiser):
     """
 
     def __init__(
-        self, name: str, prior: SpectralPrior, emission: Emission | None = None, noise: Noise | None = None
+        self,
+        name: str,
+        prior: SpectralPrior,
+        emission: Emission | None = None,
+        noise: Noise | None = None,
+        *,
+        discrepancy: bool = True,
     ) -> None:
-        super().__init__(name, prior, emission, noise)
+        super().__init__(name, prior, emission, noise, discrepancy=discrepancy)
         self._prepared = PreparedPrior(prior)
+        laws = prior.card.get("symptom_laws")
+        self._laws = None if laws is None else SymptomLaws.from_dict(laws)
+
+    @cached_property
+    def _scan(self) -> FeatureScan:
+        return FeatureScan(self.prior)
+
+    def _checked(self, spectra: Spectra, result: _Accumulator) -> Denoised:
+        """Tell what is no galaxy at its redshift; where another redshift nearby explains it, denoise again there."""
+        denoised = super()._checked(spectra, result)
+        if self._laws is None:
+            return denoised
+        symptoms = measure(denoised, self._scan)
+        found = diagnose(symptoms, self._laws)
+        nearby = np.abs(np.nan_to_num(found.velocity, nan=np.inf)) <= _FARTHEST
+        better = symptoms.values[:, SYMPTOMS.index("elsewhere")] > _BETTER
+        again = np.flatnonzero((found.reason != Reason.NONE) & nearby & better)
+        if again.size:
+            result.redshift[again] += (1 + result.redshift[again]) * found.velocity[again] / SPEED_OF_LIGHT
+            result.flags[again] = 0
+            self._denoise_rows(spectra, again, result)
+            denoised = super()._checked(spectra, result)
+        flags = denoised.flags.copy()
+        flags[again] |= int(Flag.WRONG_REDSHIFT)
+        for reason, flag in _FLAGS.items():
+            flags[found.reason == reason] |= int(flag)
+        return replace(denoised, flags=flags, p_value=found.p_value)
 
     def _solve(self, projections: Projections, scale: FloatArray) -> CoefficientPosterior:
         return infer(projections, self._prepared, scale)
@@ -207,7 +286,7 @@ class PrincipalComponents(_BasisDenoiser):
         emission: Emission | None = None,
         noise: Noise | None = None,
     ) -> None:
-        super().__init__(name, prior, emission, noise)
+        super().__init__(name, prior, emission, noise, discrepancy=False)
         self.n_components = n_components or int(prior.card.get("pca_components", 6))
 
     def _solve(self, projections: Projections, scale: FloatArray) -> CoefficientPosterior:
@@ -242,6 +321,7 @@ class _Accumulator:
         self.ignored = np.zeros(shape, dtype=bool)
         self.flags = np.zeros(n, dtype=np.int64)
         self.noise_scale = np.ones(n)
+        self.redshift = spectra.redshift.copy()
         self.evidence, self.dof = np.full((2, n), np.nan)
         self.labels, self.label_sigma = np.full((2, n, len(prior.label_names)), np.nan)
         self.factors: dict[int, Callable[[], FloatArray]] = {}
@@ -253,25 +333,27 @@ class _Accumulator:
         posterior: CoefficientPosterior,
         scale: FloatArray,
         ignored: BoolArray,
+        followed: FollowedData | None,
     ) -> None:
-        """Turn coefficients into flux, errors and diagnostics of the spectra `index`."""
+        """Turn coefficients and discrepancy into flux, errors and diagnostics of the spectra `index`."""
         vectors, covered = rows.basis.vectors, rows.basis.covered
         halves = np.linalg.cholesky(_positive(posterior.covariance))
-        variance = np.stack([np.einsum("pi,pi->p", half, half) for half in (vectors @ half for half in halves)])
+        variance = np.stack([_spread(vectors @ half, followed, number) for number, half in enumerate(halves)])
         remainder = np.abs(scale)[:, None] * rows.basis.truncation
-        self.flux[index] = np.where(covered, posterior.mean @ vectors.T, np.nan)
+        flux = posterior.mean @ vectors.T
+        if followed is not None:
+            flux += followed.flux
+            variance += followed.variance
+        self.flux[index] = np.where(covered, flux, np.nan)
         self.sigma[index] = np.where(covered, np.sqrt(variance + remainder**2), np.nan)
         self.remainder[index] = np.where(covered, remainder, 0.0)
         self.ignored[index] = ignored
         used = ((rows.weight > 0) & ~ignored).sum(axis=1)
-        self.dof[index] = used - posterior.dof
-        self.evidence[index] = posterior.log_evidence + _noise_constant(rows.weight, ignored)
-        unlikely = chi2_distribution.sf(posterior.penalty, np.maximum(posterior.dof, 1)) < _UNLIKELY
-        self.flags[index[unlikely]] |= int(Flag.UNLIKE_PRIOR)
+        self.dof[index] = used - posterior.dof - (0.0 if followed is None else followed.dof)
         if posterior.labels.shape[1]:
             self.labels[index], self.label_sigma[index] = posterior.labels, posterior.label_sigma
-        for row, half in zip(index, halves, strict=True):
-            self.factors[int(row)] = partial(np.matmul, vectors, half)
+        for number, (row, half) in enumerate(zip(index, halves, strict=True)):
+            self.factors[int(row)] = partial(_factor, vectors, half, followed, number)
 
     def finish(self, model: str) -> Denoised:
         parameters = {
@@ -290,6 +372,7 @@ class _Accumulator:
             factor_of=self._factor,
             remainder=self.remainder,
             noise_scale=self.noise_scale,
+            redshift=self.redshift,
         )
 
     def _factor(self, row: int) -> FloatArray:
@@ -298,10 +381,23 @@ class _Accumulator:
         return self.factors[row]()
 
 
-def _noise_constant(weight: FloatArray, ignored: BoolArray) -> FloatArray:
+def _spread(errors: FloatArray, followed: FollowedData | None, number: int) -> FloatArray:
+    """Variance of the model's part of the estimate, (n_pixels,), from a factor of its covariance."""
+    left = errors if followed is None else followed.unexplained(number, errors)
+    return np.asarray(np.einsum("pi,pi->p", left, left))
+
+
+def _factor(vectors: FloatArray, half: FloatArray, followed: FollowedData | None, number: int) -> FloatArray:
+    """Factor of the pixel covariance: that of the coefficients, and that of the discrepancy beside it."""
+    stars = vectors @ half
+    if followed is None:
+        return stars
+    return np.concatenate([followed.unexplained(number, stars), followed.factor(number)], axis=1)
+
+
+def _noise_constant(weight: FloatArray) -> FloatArray:
     """−½ Σ ln(2πσ²) over the pixels used, (n_spectra,)."""
-    used = (weight > 0) & ~ignored
-    terms = np.where(used, np.log(np.where(used, weight, 1.0) / (2 * np.pi)), 0.0)
+    terms = np.where(weight > 0, np.log(np.where(weight > 0, weight, 1.0) / (2 * np.pi)), 0.0)
     return np.asarray(0.5 * terms.sum(axis=1))
 
 

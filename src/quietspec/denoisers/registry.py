@@ -39,7 +39,9 @@ _NETWORKS = _shipped_names(".onnx")
 DENOISERS: tuple[str, ...] = (*_SMOOTHERS, *_LEARNED, *_NETWORKS)  #: names `load_denoiser` knows
 
 
-def load_denoiser(name: str, model: str | Path = "survey", emission: Emission | None = None) -> Denoiser:
+def load_denoiser(
+    name: str, model: str | Path = "survey", emission: Emission | None = None, *, discrepancy: bool = True
+) -> Denoiser:
     """Make a denoiser.
 
     Parameters
@@ -51,6 +53,8 @@ def load_denoiser(name: str, model: str | Path = "survey", emission: Emission | 
         ``quietspec train``.
     emission : {'auto', 'strong', 'none'}, optional
         For the same: how gas emission lines are treated; what the model's card says if not given.
+    discrepancy : bool, optional
+        For 'wiener' and 'posterior': allow for what real spectra have and the prior does not. False for simulated ones.
 
     Returns
     -------
@@ -74,7 +78,7 @@ def load_denoiser(name: str, model: str | Path = "survey", emission: Emission | 
     prior = load_prior(model)
     if name == "pca":
         return PrincipalComponents(name, prior, emission=emission)
-    return Posterior(name, prior if name == "posterior" else prior.collapsed(), emission)
+    return Posterior(name, prior if name == "posterior" else prior.collapsed(), emission, discrepancy=discrepancy)
 
 
 def load_prior(model: str | Path) -> SpectralPrior:

@@ -1,8 +1,25 @@
-"""How well denoisers do: scores against the truth, the paper's protocol, and degraded real spectra."""
+"""How well denoisers do: scores against the truth, the paper's protocol, degraded and repeated real spectra."""
 
+from quietspec.evaluation.calibration import Calibration, measure_calibration
 from quietspec.evaluation.degrade import DegradedScores, degrade, score_degraded
+from quietspec.evaluation.discrepancy import DiscrepancySettings, measure_discrepancy
+from quietspec.evaluation.limit import Limit, LimitSettings, bayes_limit
+from quietspec.evaluation.outsiders import detection_rate
 from quietspec.evaluation.protocol import evaluate
+from quietspec.evaluation.ranks import Summaries, summarise, tarp_coverage
+from quietspec.evaluation.repeats import (
+    PooledRepeats,
+    RepeatScores,
+    block_pulls,
+    calibrated,
+    noise_factor,
+    pool_repeats,
+    pull_scatter,
+    repeat_pulls,
+    score_repeat,
+)
 from quietspec.evaluation.result import Evaluation, Example, Scores
+from quietspec.evaluation.robustness import StressScores, StressTest, stress_test
 from quietspec.evaluation.scores import (
     LineScores,
     coverage,
@@ -14,22 +31,51 @@ from quietspec.evaluation.scores import (
     rms_reduction,
     width_bias,
 )
+from quietspec.evaluation.stresses import STRESSES, Observation, Scene, Stress, young_stars
 
 __all__ = [
+    "STRESSES",
+    "Calibration",
     "DegradedScores",
+    "DiscrepancySettings",
     "Evaluation",
     "Example",
+    "Limit",
+    "LimitSettings",
     "LineScores",
+    "Observation",
+    "PooledRepeats",
+    "RepeatScores",
+    "Scene",
     "Scores",
+    "Stress",
+    "StressScores",
+    "StressTest",
+    "Summaries",
+    "bayes_limit",
+    "block_pulls",
+    "calibrated",
     "coverage",
     "degrade",
+    "detection_rate",
     "equivalent_width",
     "evaluate",
     "line_scores",
+    "measure_calibration",
+    "measure_discrepancy",
+    "noise_factor",
+    "pool_repeats",
+    "pull_scatter",
     "recovery_rate",
     "reduced_chi2",
+    "repeat_pulls",
     "rms",
     "rms_reduction",
     "score_degraded",
+    "score_repeat",
+    "stress_test",
+    "summarise",
+    "tarp_coverage",
     "width_bias",
+    "young_stars",
 ]

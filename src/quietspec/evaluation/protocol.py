@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quietspec.denoisers.base import finish
-from quietspec.evaluation.result import NOISY, Evaluation, Example, Scores
+from quietspec.evaluation.calibration import Calibration, measure_calibration
+from quietspec.evaluation.limit import Limit, LimitSettings, bayes_limit
+from quietspec.evaluation.result import NOISY, Evaluation, Example, LimitRatio, LimitScores, Scores
 from quietspec.evaluation.scores import LineScores, coverage, line_scores, recovery_rate, rms, rms_reduction
 from quietspec.simulate import PaperRecipe, paper_spectra
 from quietspec.spectra import Flag
@@ -19,11 +21,12 @@ from quietspec.wavelengths import LINE_WINDOWS, rest_air
 if TYPE_CHECKING:
     from quietspec.denoisers.base import Denoiser
     from quietspec.simulate import Recipe, RestSpectra, Simulated
-    from quietspec.spectra import Denoised, FloatArray, Spectra
+    from quietspec.spectra import BoolArray, Denoised, FloatArray, Spectra
 
 __all__ = ["BATCH", "Unchanged", "evaluate"]
 
 BATCH = 100  #: spectra simulated at a time; a recipe that draws one instrument a call draws a new one for each
+_DRAWS, _SAMPLER = 1, 2  # children of the seed of the noise
 _LINE_SCORES = tuple(field.name for field in fields(LineScores))
 
 
@@ -44,6 +47,9 @@ def evaluate(
     n: int,
     *,
     seed: int = 0,
+    coverage: bool = False,
+    limit: int = 0,
+    limit_settings: LimitSettings | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Evaluation:
     """Score denoisers on simulated spectra, all on the same spectra with the same noise.
@@ -61,6 +67,12 @@ def evaluate(
     seed : int, optional
         Seed of the noise (and of the spectra, except of the recipe `paper`). The result at one S/N does not depend on
         which others are asked for.
+    coverage : bool, optional
+        Whether to test the calibration of the errors as well (`Scores.calibration`).
+    limit : int, optional
+        Number of spectra, spread over the batches, whose Bayes limit is sampled at each S/N; seconds each.
+    limit_settings : LimitSettings, optional
+        How long it is sampled.
     progress : callable, optional
         Called with the fraction done.
 
@@ -79,6 +91,7 @@ def evaluate(
         raise ValueError(f"evaluate: n={n}, snr={levels}: give at least one spectrum and S/N > 0, no model {NOISY!r}.")
     models: dict[str, Denoiser] = {NOISY: Unchanged(), **denoisers}
     tallies = {name: {snr: _Tally() for snr in levels} for name in models}
+    limits: dict[float, list[LimitScores]] = {snr: [] for snr in levels}
     examples: list[Example] = []
     done = 0
     for number, rest in enumerate(_test_spectra(recipe, n, seed)):
@@ -86,6 +99,17 @@ def evaluate(
             rng = np.random.default_rng((seed, number, round(1e6 * snr)))
             simulated = recipe.observe(rest, rng, snr)
             denoised = {name: tallies[name][snr].add(model, simulated) for name, model in models.items()}
+            if coverage:
+                for name, result in denoised.items():
+                    draws = np.random.default_rng((seed, number, round(1e6 * snr), _DRAWS))
+                    tallies[name][snr].calibrations.append(measure_calibration(simulated, result, draws))
+            sampled = slice(0, _share(limit, n, number, len(rest)))
+            if sampled.stop:
+                sampler = np.random.default_rng((seed, number, round(1e6 * snr), _SAMPLER))
+                some = simulated[sampled]
+                limits[snr].append(_limit_scores(some, bayes_limit(recipe, some, sampler, limit_settings)))
+                for name, result in denoised.items():
+                    tallies[name][snr].beside_limit.append(_relative_rms(some, result.flux[sampled]))
             if number == 0:
                 examples.append(_example(snr, simulated, denoised))
             done += len(rest)
@@ -96,8 +120,11 @@ def evaluate(
         n=n,
         seed=seed,
         snrs=levels,
-        scores={name: {snr: tally.scores() for snr, tally in by_snr.items()} for name, by_snr in tallies.items()},
+        scores={
+            name: {snr: tally.scores(limits[snr]) for snr, tally in by_snr.items()} for name, by_snr in tallies.items()
+        },
         examples=examples,
+        limits={snr: LimitScores.join(parts) for snr, parts in limits.items() if parts},
     )
 
 
@@ -111,12 +138,42 @@ def _test_spectra(recipe: Recipe, n: int, seed: int) -> Iterator[RestSpectra]:
         yield from (recipe.rest(min(BATCH, n - start), rng) for start in range(0, n, BATCH))
 
 
+def _share(total: int, n: int, number: int, size: int) -> int:
+    """Spectra of batch `number` in an even share of `total` over batches of `BATCH` among `n` spectra."""
+    n_batches = -(-n // BATCH)
+    return min(size, total * (number + 1) // n_batches - total * number // n_batches)
+
+
+def _limit_scores(simulated: Simulated, limit: Limit) -> LimitScores:
+    counted = _counted(simulated)
+    noise = rms(simulated.observed.flux - simulated.truth, counted)
+    return LimitScores(
+        residual=limit.rms(simulated.truth, counted) / noise,
+        sampling_error=limit.error(counted) / noise,
+        effective=limit.effective,
+        drift=limit.drift,
+    )
+
+
+def _counted(simulated: Simulated) -> BoolArray:
+    return np.asarray(simulated.observed.good & np.isfinite(simulated.truth))
+
+
+def _relative_rms(simulated: Simulated, flux: FloatArray) -> FloatArray:
+    """Residual over that of the noisy input, (n_spectra,)."""
+    counted = _counted(simulated) & np.isfinite(flux)
+    truth = simulated.truth
+    return np.asarray(rms(flux - truth, counted) / rms(simulated.observed.flux - truth, counted))
+
+
 class _Tally:
     """Scores of one model at one S/N as the batches come in."""
 
     def __init__(self) -> None:
         self._parts: list[dict[str, FloatArray]] = []
         self._seconds = 0.0
+        self.calibrations: list[Calibration] = []
+        self.beside_limit: list[FloatArray] = []
 
     def add(self, model: Denoiser, simulated: Simulated) -> Denoised:
         start = time.perf_counter()
@@ -125,7 +182,7 @@ class _Tally:
         self._parts.append(_score(simulated, denoised))
         return denoised
 
-    def scores(self) -> Scores:
+    def scores(self, limits: Sequence[LimitScores]) -> Scores:
         joined = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
         return Scores(
             **{name: joined[name] for name in ("rms", "reduction", "recovery")},
@@ -138,6 +195,8 @@ class _Tally:
             seconds_per_spectrum=self._seconds / len(joined["rms"]),
             failed=float(np.mean(joined["failed"])),
             flagged=float(np.mean(joined["flagged"])),
+            calibration=Calibration.join(self.calibrations) if self.calibrations else None,
+            limit_ratio=LimitRatio.of(np.concatenate(self.beside_limit), LimitScores.join(limits)) if limits else None,
         )
 
 
@@ -147,7 +206,7 @@ def _weighted(fractions: FloatArray, pixels: FloatArray) -> float | None:
 
 def _score(simulated: Simulated, denoised: Denoised) -> dict[str, FloatArray]:
     observed, truth = simulated.observed, simulated.truth
-    counted = observed.good & np.isfinite(truth) & denoised.valid
+    counted = _counted(simulated) & denoised.valid
     flux, noisy = denoised.flux, observed.flux
     return {
         "rms": rms(flux - truth, counted),

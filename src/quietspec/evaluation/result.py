@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from quietspec.evaluation.calibration import Calibration
 from quietspec.evaluation.scores import LineScores, width_bias
 
 if TYPE_CHECKING:
@@ -15,9 +16,63 @@ if TYPE_CHECKING:
 
     from quietspec.spectra import FloatArray
 
-__all__ = ["NOISY", "Evaluation", "Example", "Scores"]
+__all__ = ["NOISY", "Evaluation", "Example", "LimitRatio", "LimitScores", "Scores"]
 
 NOISY = "noisy"  #: name under which the input itself is scored
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LimitScores:
+    """The Bayes limit of some spectra at one S/N.
+
+    Parameters
+    ----------
+    residual : (n,)
+        RMS residual of the exact posterior mean over that of the noisy input.
+    sampling_error : (n,)
+        Error of the sampled mean, in the same unit; it has been taken out of `residual`.
+    effective, drift : (n,)
+        As in `quietspec.evaluation.Limit`.
+    """
+
+    residual: FloatArray
+    sampling_error: FloatArray
+    effective: FloatArray
+    drift: FloatArray
+
+    @classmethod
+    def join(cls, parts: Sequence[LimitScores]) -> Self:
+        """Join the scores of several batches."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    def to_json(self) -> dict[str, Any]:
+        """Summarise as plain numbers."""
+        return {
+            "n": len(self.residual),
+            "residual": float(self.residual.mean()),
+            "sampling_error": float(np.sqrt(np.mean(self.sampling_error**2))),
+            "median_effective_sample": float(np.median(self.effective)),
+            "median_drift": float(np.median(self.drift)),
+        }
+
+
+@dataclass(frozen=True)
+class LimitRatio:
+    """Mean residual of a model over that of the Bayes limit on the same spectra, and its 1σ error."""
+
+    value: float
+    error: float
+
+    @classmethod
+    def of(cls, residual: FloatArray, limit: LimitScores) -> Self:
+        """Compare residuals of (n,) spectra, in units of the noisy input's, with the limit's; spectra vary together."""
+        defined = np.isfinite(residual)
+        model, best = residual[defined], limit.residual[defined]
+        if not defined.any():
+            return cls(np.nan, np.nan)
+        ratio = float(model.mean() / best.mean())
+        return cls(ratio, float(np.std(model - ratio * best) / np.sqrt(len(best)) / best.mean()))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,6 +92,10 @@ class Scores:
         Wall time of `denoise`.
     failed, flagged : float
         Fraction of spectra without a result, and with any flag.
+    calibration : Calibration, optional
+        How right the errors are, where this was asked for.
+    limit_ratio : LimitRatio, optional
+        Residual over the Bayes limit's, where this was asked for.
     """
 
     rms: FloatArray
@@ -48,6 +107,8 @@ class Scores:
     seconds_per_spectrum: float
     failed: float
     flagged: float
+    calibration: Calibration | None = None
+    limit_ratio: LimitRatio | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Summarise as plain numbers, fractions not percent; None for what is not defined."""
@@ -64,7 +125,14 @@ class Scores:
             "seconds_per_spectrum": self.seconds_per_spectrum,
             "failed": self.failed,
             "flagged": self.flagged,
+            **({} if self.calibration is None else {"coverage": self.calibration.to_json()}),
+            **self._beside_limit(),
         }
+
+    def _beside_limit(self) -> dict[str, float | None]:
+        if self.limit_ratio is None:
+            return {}
+        return {"limit_ratio": _number(self.limit_ratio.value), "limit_ratio_error": _number(self.limit_ratio.error)}
 
     def _by_line(self, name: str, score: str) -> dict[str, dict[str, Any]]:
         summaries = {line: _summary(name, getattr(scores, score)) for line, scores in self.lines.items()}
@@ -146,6 +214,8 @@ class Evaluation:
         By model, then S/N; the model ``'noisy'`` is the input itself.
     examples : sequence of Example
         One spectrum at each S/N.
+    limits : mapping of float to LimitScores
+        The Bayes limit by S/N, where it was asked for.
     """
 
     recipe: str
@@ -154,6 +224,7 @@ class Evaluation:
     snrs: tuple[float, ...]
     scores: Mapping[str, Mapping[float, Scores]]
     examples: Sequence[Example]
+    limits: Mapping[float, LimitScores] = field(default_factory=dict)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -178,6 +249,7 @@ class Evaluation:
             "n": self.n,
             "seed": self.seed,
             "snr": list(self.snrs),
+            **({"limit": {f"{snr:g}": limit.to_json() for snr, limit in self.limits.items()}} if self.limits else {}),
             "models": {
                 name: {f"{snr:g}": scores.to_json() for snr, scores in by_snr.items()}
                 for name, by_snr in self.scores.items()

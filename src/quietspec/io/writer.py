@@ -104,6 +104,7 @@ class DenoisedWriter:
         self._stack = ExitStack()
         self._partial: Path | None = None
         self._provenance: Provenance = {}
+        self._found: Provenance = {}
         self._images: MappedImages | None = None
         self._columns: dict[str, npt.NDArray[Any]] = {}
         self._added = np.zeros(axes.n_spectra, dtype=bool)
@@ -167,6 +168,10 @@ class DenoisedWriter:
             self._columns[name][where] = column
         self._added[where] = True
 
+    def record(self, facts: Mapping[str, tuple[str, str]]) -> None:
+        """Add facts found on the way, value and comment by keyword, to the PROVENANCE table."""
+        self._found.update(facts)
+
     def _require_fitting(
         self, denoised: Denoised, index: npt.NDArray[np.intp], columns: Mapping[str, npt.NDArray[Any]]
     ) -> None:
@@ -205,7 +210,7 @@ class DenoisedWriter:
             *hdus.spectrum_images(self._columns, self._axes),
             hdus.wave_table(self._axes),
             hdus.spectra_table(self._columns),
-            hdus.provenance_table(self._provenance),
+            hdus.provenance_table({**self._provenance, **self._found}),
         ]
         with os_errors_named(self._path), fits.open(partial, mode="append") as file:
             for hdu in small:
@@ -241,6 +246,8 @@ def _columns(denoised: Denoised) -> dict[str, npt.NDArray[Any]]:
         "dof": denoised.dof,
         "evidence": denoised.evidence,
         "noise_scale": denoised.noise_scale,
+        "p_value": denoised.p_value,
+        "redshift_used": denoised.redshift,
     }
     for name, (mean, sigma) in denoised.parameters.items():
         columns |= {name: mean, f"{name}_err": sigma}

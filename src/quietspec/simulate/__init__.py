@@ -1,6 +1,7 @@
 """Simulated galaxy spectra: histories, kinematics, dust, emission, instruments and noise, joined into recipes."""
 
 from quietspec.simulate.galaxy import Galaxy, Geometry, Population, simulate_galaxy
+from quietspec.simulate.given import GivenDraws
 from quietspec.simulate.histories import HistoryPrior, population_labels, random_histories, random_ssp_mixtures
 from quietspec.simulate.instruments import INSTRUMENTS, Instrument
 from quietspec.simulate.noise import SAMI_NOISE, NoiseLaw
@@ -16,6 +17,7 @@ __all__ = [
     "SAMI_NOISE",
     "Galaxy",
     "Geometry",
+    "GivenDraws",
     "HistoryPrior",
     "Instrument",
     "NoiseLaw",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from quietspec.spectra import BoolArray, FloatArray
 
-__all__ = ["SAMI_NOISE", "NoiseLaw", "correlated_noise", "scale_to_snr", "window_snr"]
+__all__ = ["SAMI_NOISE", "NoiseLaw", "correlated_noise", "lag_correlations", "scale_to_snr", "window_snr"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,11 +181,22 @@ def correlated_noise(
         return rng.standard_normal(shape, dtype=np.float32)
     if np.any((wanted < 0) | (wanted > 0.66)):
         raise ValueError(f"correlation: {wanted.min():.2f}–{wanted.max():.2f}; this noise reaches 0 to 0.66.")
-    root = np.sqrt(1 - 2 * wanted**2)
-    side = np.divide(1 - root, 2 * wanted, out=np.zeros_like(root), where=wanted > 0).astype(np.float32)[:, None]
+    side = _side_weight(wanted).astype(np.float32)[:, None]
     white = rng.standard_normal((shape[0], shape[1] + 2), dtype=np.float32)
     mixed = white[:, :-2] + white[:, 2:]
     mixed *= side
     mixed += white[:, 1:-1]
     mixed /= np.sqrt(1 + 2 * side**2)
     return mixed
+
+
+def lag_correlations(correlation: float) -> tuple[float, float]:
+    """Correlations of `correlated_noise` at lags 1 and 2; beyond there is none."""
+    side = float(_side_weight(np.array(correlation)))
+    return correlation, side**2 / (1 + 2 * side**2)
+
+
+def _side_weight(correlation: FloatArray) -> FloatArray:
+    """Weight a of the neighbours in (a, 1, a) that gives a lag-1 correlation."""
+    root = np.sqrt(1 - 2 * correlation**2)
+    return np.asarray(np.divide(1 - root, 2 * correlation, out=np.zeros_like(root), where=correlation > 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -104,6 +104,10 @@ class PaperRecipe:
             meta={"survey": "simulated", "recipe": self.name, "library": self.library.name},
         )
         return Simulated(observed=observed, truth=rest.flux, parameters={**rest.parameters, "snr": wanted})
+
+    def noise_free(self, observed: Spectra) -> Callable[[int, np.random.Generator], FloatArray]:
+        """What is recorded without noise, as a function of random draws: (n, rng) -> (n, n_pixels)."""
+        return lambda n, rng: self.rest(n, rng).flux
 
     def simulate(self, n: int, rng: np.random.Generator, snr: float | FloatArray | None = None) -> Simulated:
         """Draw `n` spectra and add noise."""

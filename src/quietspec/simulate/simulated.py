@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from quietspec.spectra import FloatArray, Spectra
+from quietspec.spectra import BoolArray, FloatArray, Spectra
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
@@ -63,15 +63,28 @@ class Simulated:
         What the same instrument would record without noise, gas emission and spikes, in the unit of
         ``observed.flux``, on its pixels: a flux-calibration error is part of it. NaN outside the templates.
     parameters : mapping of str to (n_spectra,)
-        Those of `RestSpectra` and ``snr``, the S/N asked for.
+        Those of `RestSpectra`, ``snr``, the S/N asked for, and ``noise_correlation``, that of neighbouring channels,
+        where they are correlated.
+    contaminated : (n_spectra, n_pixels) of bool, optional
+        Where gas or a spike was added that counts beside the noise; none if not given.
     """
 
     observed: Spectra
     truth: FloatArray
     parameters: Parameters
+    contaminated: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.observed)
+
+    def __getitem__(self, rows: slice) -> Simulated:
+        """Select spectra by slice."""
+        return Simulated(
+            observed=self.observed[rows],
+            truth=self.truth[rows],
+            parameters={name: values[rows] for name, values in self.parameters.items()},
+            contaminated=None if self.contaminated is None else self.contaminated[rows],
+        )
 
     def to_hdulist(self) -> HDUList:
         """Arrange as FITS: FLUX, VAR, MASK, TRUTH (n_spectra × n_pixels), tables WAVE and SPECTRA.
@@ -124,6 +137,9 @@ class Recipe(Protocol):
 
     def observe(self, rest: RestSpectra, rng: np.random.Generator, snr: float | FloatArray | None = None) -> Simulated:
         """Observe spectra at the S/N given, or at S/N drawn from the recipe's range."""
+
+    def noise_free(self, observed: Spectra) -> Callable[[int, np.random.Generator], FloatArray]:
+        """What is recorded without noise on the pixels of an observation, as a function of random draws."""
 
     def simulate(self, n: int, rng: np.random.Generator, snr: float | FloatArray | None = None) -> Simulated:
         """Draw `n` spectra and observe them."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.interpolate import make_interp_spline
 
 from quietspec.errors import TemplateError
 from quietspec.resampling import Resampler
@@ -35,6 +36,8 @@ SURVEY_HISTORIES = HistoryPrior(
 _MARGIN = 0.008  # of the wavelength, beyond `limits` at either end: 2400 km/s, for the widest LOSVD
 _MIN_WINDOW_PIXELS = 5
 _BLOCK = 250  # spectra worked on at a time
+_GALAXY = 50  # spectra that share an instrument where calibration errors are drawn for training
+_CONTAMINATED = 0.05  # of the noise: gas or spikes above it make a pixel useless to the fit of stars
 
 
 @dataclass(frozen=True)
@@ -213,7 +216,8 @@ class SurveyRecipe:
         scatter, limit = prior.velocity
         core, tail = np.clip(scatter * rng.standard_normal(n), -limit, limit), rng.uniform(-limit, limit, n)
         velocity = np.where(rng.random(n) < 0.8, core, tail)
-        h3, h4 = np.clip(prior.moments[0] * rng.standard_normal((2, n)), -prior.moments[1], prior.moments[1])
+        scatter_h, limit_h = prior.moments
+        h3, h4 = (np.clip(scatter_h * rng.standard_normal(n), -limit_h, limit_h) for _ in range(2))
         shape = float(on.dispersion and on.higher_moments)
         return Losvd(velocity * float(on.velocity), sigma * float(on.dispersion), h3 * shape, h4 * shape)
 
@@ -262,19 +266,18 @@ class SurveyRecipe:
         wanted = log_uniform(rng, self.prior.snr, n) if snr is None else np.broadcast_to(np.asarray(snr, float), n)
         resample = self._resampler(view, rest.wavelength)
         truth, flux, ivar = (np.empty((n, len(view.pixels)), dtype=np.float32) for _ in range(3))
+        contaminated, correlation = np.empty(flux.shape, dtype=bool), np.empty(n)
         for rows in _blocks(n):
-            truth[rows] = resample(rest.flux[rows])
-            if self.switches.calibration_error:
-                truth[rows] *= calibration_error(
-                    view.wavelength, view.arm, len(truth[rows]), rng, self.prior.calibration
-                )
-            sigma, noise = self._noise(view, truth[rows], wanted[rows], rng)
+            truth[rows] = self._recorded(view, resample(rest.flux[rows]), rng)
+            sigma, noise, correlation[rows] = self._noise(view, truth[rows], wanted[rows], rng)
             np.multiply(sigma, noise, out=flux[rows])
             flux[rows] += truth[rows]
+            clean = flux[rows].copy()
             if self.switches.emission:
                 lines = self._gas(rest[rows], rng) if gas is None else gas[rows]
                 add_lines(flux[rows], view.pixels, view.fwhm / (1 + z), lines)
             ivar[rows] = self._spoil(flux[rows], sigma, rng)
+            contaminated[rows] = np.abs(np.nan_to_num(flux[rows] - clean)) > _CONTAMINATED * sigma
         observed = Spectra(
             wavelength=view.wavelength,
             flux=flux,
@@ -282,9 +285,65 @@ class SurveyRecipe:
             redshift=np.full(n, z),
             medium=seen.medium,
             fwhm=view.fwhm,
-            meta={"survey": f"simulated {seen.name}", "recipe": self.name, "library": self.library.name},
+            meta={
+                "survey": f"simulated {seen.name}",
+                "instrument": seen.name,
+                "recipe": self.name,
+                "library": self.library.name,
+            },
         )
-        return Simulated(observed=observed, truth=truth, parameters={**rest.parameters, "snr": wanted.copy()})
+        parameters = {**rest.parameters, "snr": wanted.copy(), "noise_correlation": correlation}
+        return Simulated(observed=observed, truth=truth, parameters=parameters, contaminated=contaminated)
+
+    def miscalibrated(self, rest: RestSpectra, rng: np.random.Generator) -> RestSpectra:
+        """Give rest-frame spectra the calibration errors of instruments and redshifts drawn a few spectra at a time.
+
+        Parameters
+        ----------
+        rest : RestSpectra
+            Noise-free spectra.
+        rng : numpy.random.Generator
+            Source of all draws.
+
+        Returns
+        -------
+        RestSpectra
+            The same, times the smooth errors; beyond an instrument's ends these are constant, between its arms linear.
+        """
+        flux = rest.flux.copy()
+        for first in range(0, len(rest) if self.switches.calibration_error else 0, _GALAXY):
+            seen = self.instruments[rng.integers(len(self.instruments))]
+            view = _View.of(seen, float(rng.uniform(*seen.redshift)), rest.wavelength)
+            block = flux[first : first + _GALAXY]
+            errors = calibration_error(view.wavelength, view.arm, len(block), rng, self.prior.calibration)
+            block *= make_interp_spline(view.pixels, errors, k=1, axis=1)(
+                np.clip(rest.wavelength, view.pixels[0], view.pixels[-1])
+            )
+        return replace(rest, flux=flux)
+
+    def noise_free(self, observed: Spectra) -> Callable[[int, np.random.Generator], FloatArray]:
+        """What is recorded without noise on the pixels of an observation, as a function of random draws.
+
+        Parameters
+        ----------
+        observed : Spectra
+            Made by `observe`.
+
+        Returns
+        -------
+        callable
+            (n, rng) -> (n, n_pixels): the `Simulated.truth` of n spectra.
+        """
+        seen, z = INSTRUMENTS[observed.meta["instrument"]], float(observed.redshift[0])
+        view = _View.of(seen, z, self.wavelength)
+        resample = self._resampler(view, self.wavelength)
+        return lambda n, rng: self._recorded(view, resample(self.rest(n, rng).flux), rng)
+
+    def _recorded(self, view: _View, flux: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Flux on an instrument's pixels with its smooth calibration error."""
+        if not self.switches.calibration_error:
+            return flux
+        return flux * calibration_error(view.wavelength, view.arm, len(flux), rng, self.prior.calibration)
 
     def simulate(
         self,
@@ -308,8 +367,8 @@ class SurveyRecipe:
 
     def _noise(
         self, view: _View, truth: FloatArray, snr: FloatArray, rng: np.random.Generator
-    ) -> tuple[FloatArray, FloatArray]:
-        """1σ noise and unit-variance noise, both (n, n_pixels)."""
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """1σ noise and unit-variance noise, both (n, n_pixels), and the latter's lag-1 correlation, (n,)."""
         n, law = len(truth), view.instrument.noise
         position = law.draw(n, rng) * float(self.switches.noise_spread)
         window = in_window(view.pixels, SNR_WINDOW)
@@ -317,7 +376,7 @@ class SurveyRecipe:
             window = np.ones_like(window)
         correlation = rng.uniform(*law.correlation, n) * float(self.switches.noise_correlation)
         sigma = scale_to_snr(truth, law.relative_sigma(view.wavelength, position), window, snr)
-        return sigma, correlated_noise(truth.shape, rng, correlation)
+        return sigma, correlated_noise(truth.shape, rng, correlation), correlation
 
     def _gas(self, rest: RestSpectra, rng: np.random.Generator) -> Gas:
         return random_gas(

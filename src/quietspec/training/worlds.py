@@ -9,7 +9,6 @@ import numpy as np
 
 from quietspec.denoisers import PrincipalComponents, SpectralPrior
 from quietspec.simulate import SAMI_NOISE, PaperRecipe, Recipe, RestSpectra, SurveyRecipe, paper_spectra
-from quietspec.simulate.defects import calibration_error
 from quietspec.spectra import FloatArray
 from quietspec.training.prior import PriorSettings, fit_prior
 
@@ -42,10 +41,8 @@ def training_spectra(recipe: Recipe, n: int, seed: int) -> RestSpectra:
         return _joined(list(paper_spectra(recipe, "train", 0, n)))
     rng = np.random.default_rng((seed, _TRAINING))
     parts = [recipe.rest(min(2000, n - start), rng) for start in range(0, n, 2000)]
-    if isinstance(recipe, SurveyRecipe) and recipe.switches.calibration_error:
-        one_arm = np.zeros(len(parts[0].wavelength))
-        for part in parts:
-            part.flux[:] *= calibration_error(part.wavelength, one_arm, len(part), rng, recipe.prior.calibration)
+    if isinstance(recipe, SurveyRecipe):
+        parts = [recipe.miscalibrated(part, rng) for part in parts]
     return _joined(parts)
 
 
