@@ -226,7 +226,7 @@ def draw_prediction(content: dict) -> Figure:
     handles = {
         label: handle for axes in panels[0] for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    drawing.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
+    drawing.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=4)
     return drawing
 
 
