@@ -244,16 +244,33 @@ class Posterior(_BasisDenoiser):
         nearby = np.abs(np.nan_to_num(found.velocity, nan=np.inf)) <= _FARTHEST
         better = symptoms.values[:, SYMPTOMS.index("elsewhere")] > _BETTER
         again = np.flatnonzero((found.reason != Reason.NONE) & nearby & better)
+        again = self._move(spectra, again, found.velocity[again], denoised, result)
         if again.size:
-            result.redshift[again] += (1 + result.redshift[again]) * found.velocity[again] / SPEED_OF_LIGHT
-            result.flags[again] = 0
-            self._denoise_rows(spectra, again, result)
             denoised = super()._checked(spectra, result)
         flags = denoised.flags.copy()
         flags[again] |= int(Flag.WRONG_REDSHIFT)
         for reason, flag in _FLAGS.items():
             flags[found.reason == reason] |= int(flag)
         return replace(denoised, flags=flags, p_value=found.p_value)
+
+    def _move(
+        self,
+        spectra: Spectra,
+        rows: npt.NDArray[np.intp],
+        velocity: FloatArray,
+        denoised: Denoised,
+        result: _Accumulator,
+    ) -> npt.NDArray[np.intp]:
+        """Denoise some spectra at redshifts moved by velocities; keep and return those fitted better there."""
+        redshift = spectra.redshift[rows] + (1 + spectra.redshift[rows]) * velocity / SPEED_OF_LIGHT
+        trial = _Accumulator(spectra[rows].with_redshift(redshift), self.prior)
+        self._denoise_rows(trial.spectra, np.arange(len(rows)), trial)
+        moved = super()._checked(trial.spectra, trial)
+        better = moved.chi2 / moved.dof < denoised.chi2[rows] / denoised.dof[rows]
+        result.redshift[rows[better]] = redshift[better]
+        result.flags[rows[better]] = 0
+        self._denoise_rows(spectra, rows[better], result)
+        return rows[better]
 
     def _solve(self, projections: Projections, scale: FloatArray) -> CoefficientPosterior:
         return infer(projections, self._prepared, scale)
