@@ -13,7 +13,10 @@ from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT
 
 __all__ = ["TRACERS", "ChannelNoise", "Gas", "channel_noise", "line_mask", "measure_gas", "noise_scale", "spike_mask"]
 
-_TRIAL_VELOCITY = np.arange(-450.0, 451.0, 50.0)  # km/s about the redshift given
+#: km/s about the redshift given; coarse far out, where wrong redshifts put the lines.
+_TRIAL_VELOCITY = np.concatenate(
+    [np.arange(-900.0, -450.0, 100.0), np.arange(-450.0, 451.0, 50.0), np.arange(500.0, 901.0, 100.0)]
+)
 _TRIAL_SIGMA = np.array([50.0, 90.0, 150.0, 250.0])  # km/s, intrinsic; wider trials fit the misfits of bright spectra
 #: Lines that tell gas.
 TRACERS = ("[OII]3726", "[OII]3729", "Hbeta", "[OIII]4959", "[OIII]5007", "[NII]6548", "Halpha", "[NII]6583")
