@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as hnp
 from specutils import Spectrum, SpectrumCollection
 
 from quietspec.errors import SpectraError
-from quietspec.spectra import Denoised, Flag, Spectra, masked_median
+from quietspec.robust import masked_median
+from quietspec.spectra import Denoised, Flag, Spectra
 
 WAVELENGTH = np.linspace(4000.0, 5000.0, 11)
 

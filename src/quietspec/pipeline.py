@@ -134,14 +134,15 @@ def denoise_file(
                 if progress is not None:
                     progress(done, source.n_spectra)
             summary.require_any(source)
-            writer.record(_noise_keywords(summary.noise()))
+            totals = summary.totals()
+            writer.record(_noise_keywords(totals["noise"]))
         report = FileReport(
             inputs=tuple(str(path) for path in paths),
             output=str(Path(output)),
             n_spectra=source.n_spectra,
             seconds=time.perf_counter() - start,
             warnings=tuple(source.meta["warnings"]),
-            **summary.totals(),
+            **totals,
         )
         return report, Denoised.stack(kept, source.read()) if keep else None
 
@@ -175,11 +176,11 @@ class _Summary:
         self.before.extend(tile.snr_before)
         self.after.extend(tile.snr)
         self.flags.extend(int(flag) for flag in tile.flags)
-        some = slice(None, None, _NOISE_STEP)
-        counted = tile.valid[some] & ~tile.ignored[some]
+        some = tile[::_NOISE_STEP]
+        counted = some.valid & ~some.ignored
         if counted.any():
-            residual = np.where(counted, tile.residual[some], 0.0)
-            self.noises.append(channel_noise(residual, np.where(counted, tile.spectra.ivar[some], 0.0)))
+            residual = np.where(counted, some.residual, 0.0)
+            self.noises.append(channel_noise(residual, np.where(counted, some.spectra.ivar, 0.0)))
 
     def noise(self) -> ChannelNoise | None:
         """Median over tiles; None where there is nothing to measure."""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.errors import SpectraError
+from quietspec.robust import masked_median
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -341,15 +342,6 @@ def _as_specutils(spectra: Spectra, flux: FloatArray, sigma: FloatArray, mask: B
         spectral_axis_index=len(shape) - 1,
         meta=dict(spectra.meta),
     )
-
-
-def masked_median(values: FloatArray, good: BoolArray) -> FloatArray:
-    """Median of the good values of each row, (n_rows,); NaN where there are none."""
-    # One sort with the bad ones at the end: numpy.nanmedian takes ten times as long on thousands of long rows.
-    ordered = np.sort(np.where(good, values, np.inf), axis=1)
-    count = good.sum(axis=1)
-    middle = np.stack([np.maximum(count - 1, 0) // 2, np.minimum(count // 2, values.shape[1] - 1)], axis=1)
-    return np.where(count > 0, np.take_along_axis(ordered, middle, axis=1).mean(axis=1), np.nan)
 
 
 def median_snr(flux: FloatArray, sigma: FloatArray, good: BoolArray) -> FloatArray:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from quietspec.spectra import BoolArray, FloatArray, masked_median
+from quietspec.robust import MAD_TO_SIGMA, robust_scatter
+from quietspec.spectra import BoolArray, FloatArray
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT, STRONG_LINES
 
 __all__ = ["TRACERS", "ChannelNoise", "Gas", "channel_noise", "line_mask", "measure_gas", "noise_scale", "spike_mask"]
@@ -32,7 +33,6 @@ _FEWEST_PIXELS = 200
 _LAGS = 3  # channels over which resampling correlates noise
 _LEAST_GAIN = 0.25
 _FAR_LAGS = (6, 7, 8)  # channels, where resampling no longer correlates noise
-_MAD = 1.4826  # σ of a Gaussian over its median absolute deviation
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def _pull(residual: FloatArray, weight: FloatArray) -> FloatArray:
 
 def _scatter(pull: FloatArray, weight: FloatArray) -> FloatArray:
     """Robust scatter of the pulls, at least 1, (n_spectra,)."""
-    return np.asarray(np.fmax(1.0, _MAD * masked_median(np.abs(pull), weight > 0)))
+    return np.asarray(np.fmax(1.0, robust_scatter(pull, weight > 0)))
 
 
 def noise_scale(residual: FloatArray, weight: FloatArray, dof: FloatArray) -> FloatArray:
@@ -274,7 +274,7 @@ def channel_noise(residual: FloatArray, weight: FloatArray) -> ChannelNoise:
     def variance(lag: int) -> float:
         pairs = used[:, lag:] & used[:, :-lag]
         differences = np.abs(pull[:, lag:] - pull[:, :-lag])[pairs]
-        return float((_MAD * np.median(differences)) ** 2 / 2) if differences.size else np.nan
+        return float((MAD_TO_SIGMA * np.median(differences)) ** 2 / 2) if differences.size else np.nan
 
     far = float(np.mean([variance(lag) for lag in _FAR_LAGS]))
     return ChannelNoise(far**0.5, tuple(1 - variance(lag) / far if far > 0 else np.nan for lag in range(1, _LAGS + 1)))

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from scipy.stats import norm
 
 from quietspec.denoisers.features import Explanations, FeatureScan
-from quietspec.spectra import BoolArray, Denoised, FloatArray, masked_median
+from quietspec.robust import masked_median, robust_scatter
+from quietspec.spectra import BoolArray, Denoised, FloatArray
 from quietspec.wavelengths import rest_air
 
 __all__ = ["SYMPTOMS", "Diagnosis", "Reason", "SymptomLaws", "Symptoms", "diagnose", "measure"]
@@ -32,7 +33,6 @@ _FOUND, _FOUND_OF_EXPECTED = 5.0, 0.25  # log evidence, and share of the expecte
 _NOISE = slice(SYMPTOMS.index("noisier"), SYMPTOMS.index("quieter") + 1)
 _ERRORS_OF_ERRORS = 0.1  # log of a factor: quoted errors are not right to better, nor does their law end sharper
 _FEWEST = 40  # spectra of a world, of which a tail can be read off
-_MAD = 1.4826  # σ of a Gaussian over its median absolute deviation
 
 
 class Reason(IntEnum):
@@ -160,12 +160,12 @@ def _noise(denoised: Denoised, used: BoolArray) -> tuple[FloatArray, FloatArray]
     """Noise between a channel and its neighbours, and scatter of the residuals, over the quoted errors; robust."""
     residual = np.where(used, denoised.residual, 0).astype(np.float64)
     variance = np.divide(1, denoised.spectra.ivar, out=np.zeros(used.shape), where=used)
-    scatter = _MAD * masked_median(np.abs(residual) * np.sqrt(np.where(used, denoised.spectra.ivar, 0)), used)
+    scatter = robust_scatter(residual * np.sqrt(np.where(used, denoised.spectra.ivar, 0)), used)
     both = used[:, 1:-1] & used[:, :-2] & used[:, 2:]
     difference = residual[:, 1:-1] - 0.5 * (residual[:, :-2] + residual[:, 2:])
     expected = np.sqrt(variance[:, 1:-1] + 0.25 * (variance[:, :-2] + variance[:, 2:]))
-    ratio = np.divide(np.abs(difference), expected, out=np.zeros(both.shape), where=both)
-    return _MAD * masked_median(ratio, both), scatter
+    ratio = np.divide(difference, expected, out=np.zeros(both.shape), where=both)
+    return robust_scatter(ratio, both), scatter
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,10 +74,8 @@ class CoefficientPosterior:
         Posterior covariance of d.
     log_evidence : (n_spectra,)
         ln p(y) less the constant −½ Σ ln(2πσ²) of the noise.
-    penalty : (n_spectra,)
-        Squared Mahalanobis distance of the estimate from the prior, averaged over the mixture.
     dof : (n_spectra,)
-        Number of coefficients the data determine, tr(H⁻¹G); the penalty's expectation where the prior is right.
+        Number of coefficients the data determine, tr(H⁻¹G).
     labels, label_sigma : (n_spectra, n_labels)
         Posterior mean and 1σ of the labels.
     """
@@ -85,7 +83,6 @@ class CoefficientPosterior:
     mean: FloatArray
     covariance: FloatArray
     log_evidence: FloatArray
-    penalty: FloatArray
     dof: FloatArray
     labels: FloatArray
     label_sigma: FloatArray
@@ -204,7 +201,7 @@ def infer(projections: Projections, prior: PreparedPrior, scale: FloatArray) -> 
 
 def _infer_one(
     gram: FloatArray, data: FloatArray, power: float, prior: PreparedPrior, scale: float
-) -> tuple[FloatArray, FloatArray, float, float, float, FloatArray, FloatArray]:
+) -> tuple[FloatArray, FloatArray, float, float, FloatArray, FloatArray]:
     size = len(data)
     start = scale * prior.location
     pulled = start @ gram
@@ -219,16 +216,14 @@ def _infer_one(
     weights = weights[keep] / weights[keep].sum()
 
     covariances = np.linalg.inv(precision[keep])
-    steps = np.einsum("kij,kj->ki", covariances, gradient[keep])
-    means = start[keep] + steps
+    means = start[keep] + np.einsum("kij,kj->ki", covariances, gradient[keep])
     mean = weights @ means
     offset = means - mean
     covariance = np.einsum("k,kij->ij", weights, covariances) + (weights[:, None] * offset).T @ offset
-    penalty = np.einsum("ki,kij,kj->k", steps, prior.precision[keep] / scale**2, steps)
     dof = weights @ np.einsum("kij,ji->k", covariances, gram)
     labels, label_sigma = _labels(prior.prior, keep, weights, means, covariances, scale)
     log_evidence = top + np.log(total) - size * np.log(scale)
-    return mean, covariance, log_evidence, float(weights @ penalty), float(dof), labels, label_sigma
+    return mean, covariance, log_evidence, float(dof), labels, label_sigma
 
 
 def _log_posterior(

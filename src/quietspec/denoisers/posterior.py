@@ -267,9 +267,7 @@ class Posterior(_BasisDenoiser):
         self._denoise_rows(trial.spectra, np.arange(len(rows)), trial)
         moved = super()._checked(trial.spectra, trial)
         better = moved.chi2 / moved.dof < denoised.chi2[rows] / denoised.dof[rows]
-        result.redshift[rows[better]] = redshift[better]
-        result.flags[rows[better]] = 0
-        self._denoise_rows(spectra, rows[better], result)
+        result.replace(rows, trial, np.flatnonzero(better))
         return rows[better]
 
     def _solve(self, projections: Projections, scale: FloatArray) -> CoefficientPosterior:
@@ -314,9 +312,7 @@ class PrincipalComponents(_BasisDenoiser):
         mean[:, used] = np.einsum("nij,nj->ni", inverse, projections.data[:, used])
         covariance[:, used, used] = inverse
         unset, no_labels = np.full(n, np.nan), np.zeros((n, 0))
-        return CoefficientPosterior(
-            mean, covariance, unset, np.zeros(n), np.full(n, self.n_components + 1.0), no_labels, no_labels
-        )
+        return CoefficientPosterior(mean, covariance, unset, np.full(n, self.n_components + 1.0), no_labels, no_labels)
 
 
 def _by_resolution(spectra: Spectra, rows: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
@@ -325,6 +321,12 @@ def _by_resolution(spectra: Spectra, rows: npt.NDArray[np.intp]) -> list[npt.NDA
         return [rows]
     _, kind = np.unique(spectra.fwhm[rows], axis=0, return_inverse=True)
     return [rows[kind.ravel() == k] for k in range(int(kind.max()) + 1)]
+
+
+_ACCUMULATED = (
+    "flux", "sigma", "remainder", "ignored", "flags", "noise_scale", "redshift", "evidence", "dof", "labels",
+    "label_sigma",
+)  # fmt: skip
 
 
 class _Accumulator:
@@ -371,6 +373,12 @@ class _Accumulator:
             self.labels[index], self.label_sigma[index] = posterior.labels, posterior.label_sigma
         for number, (row, half) in enumerate(zip(index, halves, strict=True)):
             self.factors[int(row)] = partial(_factor, vectors, half, followed, number)
+
+    def replace(self, rows: npt.NDArray[np.intp], other: _Accumulator, which: npt.NDArray[np.intp]) -> None:
+        """Put in the place of spectra `rows` what another, of these alone, holds; of `which` of them."""
+        for name in _ACCUMULATED:
+            getattr(self, name)[rows[which]] = getattr(other, name)[which]
+        self.factors.update({int(rows[k]): other.factors[int(k)] for k in which})
 
     def finish(self, model: str) -> Denoised:
         parameters = {

@@ -10,7 +10,7 @@ flux scale is free, with a flat prior, as it is for a denoiser whose result scal
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from scipy.linalg import cholesky_banded
 from scipy.linalg.lapack import dtbtrs
 
 from quietspec.errors import QuietspecError
+from quietspec.evaluation.scores import rms
 from quietspec.simulate.given import GivenDraws
 from quietspec.simulate.noise import lag_correlations
 
@@ -90,7 +91,7 @@ class Limit:
 
     def error(self, counted: BoolArray) -> FloatArray:
         """Sampling error of `flux`, rms over the pixels counted, (n_spectra,): half the ensembles' difference."""
-        return _rms(0.5 * (self.halves[0] - self.halves[1]), counted)
+        return rms(0.5 * (self.halves[0] - self.halves[1]), counted)
 
     def rms(self, truth: FloatArray, counted: BoolArray) -> FloatArray:
         """Residual of the exact mean, (n_spectra,): sampling errors of the ensembles are independent and drop out.
@@ -284,8 +285,7 @@ class _Target:
     forward: Forward
     factor: FloatArray
     data: FloatArray
-    used: BoolArray
-    noise_scaled: FloatArray = field(repr=False)
+    noise_scaled: FloatArray
 
     @classmethod
     def of(cls, forward: Forward, simulated: Simulated, row: int) -> _Target:
@@ -298,7 +298,7 @@ class _Target:
         factor = _noise_factor(sigma, used, lag_correlations(float(correlation)))
         flux = np.where(used, observed.flux[row], 0.0)
         data = _whitened(factor, flux[None])[0]
-        return cls(forward, factor, data, used, _unwhitened(factor, data))
+        return cls(forward, factor, data, _unwhitened(factor, data))
 
     def __call__(self, draws: FloatArray) -> FloatArray:
         spectra = self.forward(len(draws), GivenDraws(draws))
@@ -355,7 +355,3 @@ def _unwhitened(factor: FloatArray, data: FloatArray) -> FloatArray:
     """C⁻¹y from L⁻¹y."""
     solution, _ = dtbtrs(factor, data[:, None], uplo="L", trans="T")
     return np.asarray(solution[:, 0])
-
-
-def _rms(values: FloatArray, counted: BoolArray) -> FloatArray:
-    return np.asarray(np.sqrt(np.where(counted, values**2, 0.0).sum(axis=1) / counted.sum(axis=1)))

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quietspec.errors import SpectraError
+from quietspec.robust import masked_median
 from quietspec.simulate import INSTRUMENTS, RestSpectra
-from quietspec.wavelengths import SNR_WINDOW, SPEED_OF_LIGHT, in_window, vacuum_to_air
+from quietspec.wavelengths import SNR_WINDOW, SPEED_OF_LIGHT, in_window, rest_air, vacuum_to_air
 
 if TYPE_CHECKING:
     from quietspec.simulate import Simulated, SurveyRecipe
@@ -147,11 +148,10 @@ def sky_residuals(simulated: Simulated, rng: np.random.Generator, peak: float) -
         At the redshift of `simulated`.
     """
     noise = without_signal(simulated)
-    vacuum = noise.medium == "vacuum"
-    air = vacuum_to_air(noise.wavelength) if vacuum else noise.wavelength
+    air = rest_air(noise.wavelength, 0.0, noise.medium)
     fwhm = np.full(len(air), 3.0) if noise.fwhm is None else np.broadcast_to(noise.fwhm, noise.flux.shape)[0]
     profiles = np.exp(-4 * np.log(2) * ((air - np.array(SKY_LINES)[:, None]) / fwhm) ** 2)
-    error = np.array([np.median(sigma[np.isfinite(sigma)]) for sigma in noise.sigma])
+    error = masked_median(noise.sigma, noise.good)
     strength = peak * error[:, None] * rng.standard_normal((len(noise), len(SKY_LINES)))
     return replace(noise, flux=(noise.flux + strength @ profiles).astype(noise.flux.dtype))
 

@@ -108,8 +108,8 @@ def evaluate(
                 sampler = np.random.default_rng((seed, number, round(1e6 * snr), _SAMPLER))
                 some = simulated[sampled]
                 limits[snr].append(_limit_scores(some, bayes_limit(recipe, some, sampler, limit_settings)))
-                for name, result in denoised.items():
-                    tallies[name][snr].beside_limit.append(_relative_rms(some, result.flux[sampled]))
+                for by_snr in tallies.values():
+                    by_snr[snr].sample(sampled)
             if number == 0:
                 examples.append(_example(snr, simulated, denoised))
             done += len(rest)
@@ -159,13 +159,6 @@ def _counted(simulated: Simulated) -> BoolArray:
     return np.asarray(simulated.observed.good & np.isfinite(simulated.truth))
 
 
-def _relative_rms(simulated: Simulated, flux: FloatArray) -> FloatArray:
-    """Residual over that of the noisy input, (n_spectra,)."""
-    counted = _counted(simulated) & np.isfinite(flux)
-    truth = simulated.truth
-    return np.asarray(rms(flux - truth, counted) / rms(simulated.observed.flux - truth, counted))
-
-
 class _Tally:
     """Scores of one model at one S/N as the batches come in."""
 
@@ -173,7 +166,7 @@ class _Tally:
         self._parts: list[dict[str, FloatArray]] = []
         self._seconds = 0.0
         self.calibrations: list[Calibration] = []
-        self.beside_limit: list[FloatArray] = []
+        self._beside_limit: list[FloatArray] = []
 
     def add(self, model: Denoiser, simulated: Simulated) -> Denoised:
         start = time.perf_counter()
@@ -181,6 +174,10 @@ class _Tally:
         self._seconds += time.perf_counter() - start
         self._parts.append(_score(simulated, denoised))
         return denoised
+
+    def sample(self, rows: slice) -> None:
+        """Keep the residuals of some spectra of the last batch, over the noise's, to stand beside the limit's."""
+        self._beside_limit.append(1 - self._parts[-1]["reduction"][rows])
 
     def scores(self, limits: Sequence[LimitScores]) -> Scores:
         joined = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
@@ -196,7 +193,7 @@ class _Tally:
             failed=float(np.mean(joined["failed"])),
             flagged=float(np.mean(joined["flagged"])),
             calibration=Calibration.join(self.calibrations) if self.calibrations else None,
-            limit_ratio=LimitRatio.of(np.concatenate(self.beside_limit), LimitScores.join(limits)) if limits else None,
+            limit_ratio=LimitRatio.of(np.concatenate(self._beside_limit), LimitScores.join(limits)) if limits else None,
         )
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quietspec.spectra import masked_median
+from quietspec.evaluation.scores import rms
+from quietspec.robust import masked_median, robust_scatter
 from quietspec.wavelengths import stretches
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def noise_factor(first: Spectra, second: Spectra, counted: BoolArray, window: in
 
     variance = _variance(first, counted) + _variance(second, counted)
     pulls = np.where(counted, (_filled(first, counted) - _filled(second, counted)) / np.sqrt(variance), 0.0)
-    limit = _CLIP * 1.4826 * np.nan_to_num(masked_median(np.abs(pulls), counted), nan=np.inf)[:, None]
+    limit = _CLIP * np.nan_to_num(robust_scatter(pulls, counted), nan=np.inf)[:, None]
     pulls = np.clip(pulls, -limit, limit)
     factor = np.ones(pulls.shape)
     for part in stretches(first.wavelength):
@@ -308,10 +309,7 @@ def pull_scatter(pulls: FloatArray) -> tuple[FloatArray, FloatArray]:
         1.4826 times the median of the absolute values, and the root mean square; NaN where there are no pulls.
     """
     counted = np.isfinite(pulls)
-    absolute = np.where(counted, np.abs(pulls), 0.0)
-    number = counted.sum(axis=1)
-    square = np.divide((absolute**2).sum(axis=1), number, out=np.full(len(pulls), np.nan), where=number > 0)
-    return 1.4826 * masked_median(absolute, counted), np.sqrt(square)
+    return robust_scatter(np.where(counted, pulls, 0.0), counted), rms(pulls)
 
 
 def _blocks(wavelength: FloatArray, size: int) -> FloatArray:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from quietspec.evaluation.outsiders import moved
 from quietspec.simulate.defects import masked_runs, spikes
 from quietspec.simulate.emission import Gas, add_lines, line_ratios
 from quietspec.simulate.kinematics import Losvd
 from quietspec.simulate.survey import halpha_continuum
-from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT, in_window, rest_air
+from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, in_window, rest_air
 
 if TYPE_CHECKING:
     from quietspec.simulate import Instrument, RestSpectra, Simulated, SurveyRecipe
@@ -174,7 +175,7 @@ def _side_missing(scene: Scene, amount: float, *, blue: bool) -> Observation:
 
 
 def _wrong_redshift(scene: Scene, amount: float) -> Observation:
-    return scene.plain.with_changes(redshift=scene.redshift + (1 + scene.redshift) * amount / SPEED_OF_LIGHT)
+    return scene.plain.with_changes(redshift=moved(scene.plain.simulated.observed, amount).redshift)
 
 
 def _wrong_variance(scene: Scene, amount: float) -> Observation:

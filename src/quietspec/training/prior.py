@@ -170,7 +170,7 @@ def _with_outskirts(prior: SpectralPrior, outskirts: tuple[tuple[float, float], 
     """
     whole = prior.collapsed()
     parts = [
-        (replace(prior, weights=prior.weights * (1 - sum(weight for _, weight in outskirts)))),
+        replace(prior, weights=prior.weights * (1 - sum(weight for _, weight in outskirts))),
         *(
             replace(whole, weights=np.array([weight]), covariances=whole.covariances * factor)
             for factor, weight in outskirts
