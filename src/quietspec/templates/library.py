@@ -42,6 +42,9 @@ class SspLibrary:
         Resolution, Å.
     remaining_mass : (n_ssp,), optional
         Fraction of the formed mass now in stars and remnants, where the library says.
+    per_mass : bool
+        Whether `spectra` are per solar mass formed. False where each SSP has a scale of its own, as after
+        `normalised`: weights then are shares of light, and no mass follows from them.
 
     Raises
     ------
@@ -57,6 +60,7 @@ class SspLibrary:
     metallicity: FloatArray
     fwhm: FloatArray
     remaining_mass: FloatArray | None = None
+    per_mass: bool = True
 
     def __post_init__(self) -> None:
         for name in ("wavelength", "spectra", "log_age", "metallicity", "fwhm", "remaining_mass"):
@@ -133,7 +137,7 @@ class SspLibrary:
 
     def normalised(self, window: tuple[float, float] = SNR_WINDOW) -> Self:
         """Scale every SSP to mean flux density 1 in a window (Å), so that weights become light fractions there."""
-        return replace(self, spectra=self.spectra / self.light(window)[:, None])
+        return replace(self, spectra=self.spectra / self.light(window)[:, None], per_mass=False)
 
     def between(self, low: float, high: float) -> Self:
         """Keep the pixels with ``low <= wavelength <= high`` (Å).
