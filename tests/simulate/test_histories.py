@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quietspec.errors import TemplateError
 from quietspec.simulate import HistoryPrior, population_labels, random_histories, random_ssp_mixtures
 from quietspec.simulate.histories import _delayed_tau, _formed, interpolation_weights
 
@@ -114,3 +115,12 @@ def test_mixtures_hold_one_to_five_members(tiny_library):
     members = (weights > 0).sum(axis=1)
     assert members.min() == 1
     assert members.max() == 5
+
+
+def test_a_library_without_masses_gives_light_only(tiny_library):
+    library = tiny_library.normalised()
+    with pytest.raises(TemplateError, match="mixtures"):
+        random_histories(library, 3, np.random.default_rng(1))
+    labels = population_labels(library, random_ssp_mixtures(library, 3, np.random.default_rng(1)))
+    assert np.isnan([labels["log_age_mw"], labels["mh_mw"]]).all()
+    assert np.isfinite([labels["log_age_lw"], labels["mh_lw"]]).all()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr
 
+from quietspec.errors import TemplateError
 from quietspec.wavelengths import SNR_WINDOW
 
 if TYPE_CHECKING:
@@ -131,7 +132,17 @@ def random_histories(
     -------
     (n, n_ssp)
         Fractions of the mass formed, of sum 1.
+
+    Raises
+    ------
+    TemplateError
+        If the library's spectra are not per solar mass: mass fractions then give no spectrum.
     """
+    if not library.per_mass:
+        raise TemplateError(
+            f"{library.name}: its spectra are scaled by light, not per solar mass formed, so a history of mass formed "
+            "gives no spectrum. Draw histories 'mixtures', whose light is drawn, or take a library with masses."
+        )
     prior = prior or HistoryPrior()
     start = _root_uniform(rng, prior.start_gyr, n) * 1e9
     tau = log_uniform(rng, prior.tau_gyr, n) * 1e9
@@ -169,8 +180,8 @@ def random_ssp_mixtures(library: SspLibrary, n: int, rng: np.random.Generator, *
     Returns
     -------
     (n, n_ssp)
-        Fractions of the mass formed, of sum 1. Light (in the S/N window), not mass, is what is drawn evenly: by mass
-        the young SSPs would outshine all others.
+        Fractions of the mass formed, of sum 1 (of a library that is not per mass: of what its spectra are per). Light
+        (in the S/N window), not mass, is what is drawn evenly: by mass the young SSPs would outshine all others.
     """
     members = rng.integers(0, library.n_ssp, size=(n, n_max))
     light = rng.standard_exponential((n, n_max))
@@ -198,14 +209,16 @@ def population_labels(
     -------
     dict of str to (n,)
         ``log_age_mw``, ``mh_mw``: means of log10(age/yr) and [M/H] weighted by the mass formed (not the mass that
-        remains), as pPXF gives them; ``log_age_lw``, ``mh_lw``: weighted by the light in the window.
+        remains), as pPXF gives them, NaN for a library that is not per mass; ``log_age_lw``, ``mh_lw``: weighted by the
+        light in the window.
     """
     light = weights * library.light(window)
     light = light / light.sum(axis=1, keepdims=True)
+    mass = weights if library.per_mass else np.full_like(weights, np.nan)
     quantities = {"log_age": library.log_age, "mh": library.metallicity}
     return {
         f"{name}_{kind}": fractions @ values
-        for kind, fractions in (("mw", weights), ("lw", light))
+        for kind, fractions in (("mw", mass), ("lw", light))
         for name, values in quantities.items()
     }
 
