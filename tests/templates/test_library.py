@@ -120,3 +120,25 @@ def test_miles_is_the_grid_it_is_known_to_be(miles):
     # Starlight fades: the light per solar mass falls by more than a factor 20 from 63 Myr to 15.8 Gyr.
     light = miles.light().reshape(miles.grid_shape)
     assert np.all(light[0] / light[-1] > 20)
+
+
+def test_within_keeps_a_part_of_the_grid(tiny_library):
+    with_masses = dataclasses.replace(tiny_library, remaining_mass=1 / tiny_library.log_age)
+    old = with_masses.within(log_age=(9.0, 10.2))
+    np.testing.assert_allclose(old.log_ages, tiny_library.log_ages[tiny_library.log_ages >= 9])
+    np.testing.assert_array_equal(old.metallicities, tiny_library.metallicities)
+    np.testing.assert_array_equal(old.spectra, tiny_library.spectra[tiny_library.log_age >= 9])
+    np.testing.assert_array_equal(old.remaining_mass, 1 / old.log_age)
+    assert old.within(metallicity=(-0.6, 0.2)).grid_shape == (3, 2)  # ends included
+    assert tiny_library.within().n_ssp == tiny_library.n_ssp
+
+
+def test_within_refuses_to_keep_nothing(tiny_library):
+    with pytest.raises(TemplateError, match=r"log ages 7\.80–10\.20 and \[M/H\] -1\.50 to \+0\.20"):
+        tiny_library.within(log_age=(11, 12))
+
+
+def test_normalised_libraries_are_not_per_mass(tiny_library):
+    assert tiny_library.per_mass
+    assert not tiny_library.normalised().per_mass
+    assert not tiny_library.normalised().between(4000, 5000).within(log_age=(9, 11)).to_fwhm(5).per_mass

@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 
 from quietspec.errors import TemplateError
-from quietspec.templates import load_library, load_ppxf
+from quietspec.templates import load_library, load_miles, load_ppxf
 
 AGES, METALS = (0.1, 1.0, 10.0), ("m0.40", "p0.22")
 SUFFIX = "_iPp0.00_baseFe_linear_FWHM_2.51.fits"
@@ -64,6 +64,29 @@ def test_emiles_has_its_resolution_by_section(tmp_path):
     np.testing.assert_allclose(np.interp([2000, 3300, 5000], library.wavelength, library.fwhm), [3.0, 5.0, 2.51])
     assert np.interp(10_000, library.wavelength, library.fwhm) == pytest.approx(4.71, abs=0.01)  # 60 km/s
     np.testing.assert_allclose(library.metallicities, [0.06])
+
+
+def test_the_library_ends_where_its_first_spectrum_ends(tmp_path):
+    for age in ("00.1000", "01.0000"):
+        write_spectrum(tmp_path / f"Ebi1.30Zp0.06T{age}_iTp0.00_baseFe.fits")
+    with fits.open(tmp_path / "Ebi1.30Zp0.06T00.1000_iTp0.00_baseFe.fits", mode="update") as hdus:
+        hdus[0].data[30:] = 0
+    assert len(load_library(tmp_path).wavelength) == 30
+    old = load_miles(tmp_path, log_age=(8.5, 11))
+    assert len(old.wavelength) == 50
+    np.testing.assert_allclose(old.log_age, [9])
+    with pytest.raises(TemplateError, match="no spectrum of a log age in"):
+        load_miles(tmp_path, log_age=(11, 12))
+
+
+def test_miuscat_is_cut_to_its_valid_range(tmp_path):
+    for age in ("00.1000", "01.0000"):
+        write_spectrum(tmp_path / f"Iun1.30Zm0.40T{age}.fits", n_pixels=6672, start=3464.9)
+    library = load_library(tmp_path)
+    assert library.name == "Iun1.30"
+    assert library.wavelength[0] >= 3480
+    assert library.wavelength[-1] <= 9430
+    np.testing.assert_array_equal(library.fwhm, 2.51)
 
 
 def test_an_empty_folder_says_how_to_get_templates(tmp_path):

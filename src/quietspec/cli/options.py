@@ -49,7 +49,7 @@ RecipeName = Annotated[Literal["paper", "survey"], typer.Option(help="Simulated 
 Seed = Annotated[int, typer.Option(help="Seed of all random draws.")]
 Library = Annotated[
     str | None,
-    typer.Option(help="SSP library: a folder of MILES FITS or a pPXF .npz; `quietspec fetch miles` by default."),
+    typer.Option(help="SSP library: a folder of FITS spectra or a pPXF .npz; `quietspec fetch miles` by default."),
 ]
 
 

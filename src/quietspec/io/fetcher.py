@@ -66,6 +66,22 @@ class Dataset:
 _SDSS = "SDSS public data; acknowledge SDSS"
 _IN_PPXF = "; the pPXF package is for non-commercial use, not to be redistributed"
 _PPXF_WHEEL = "7876fbc4e96359e1be321f475abe593ac3af983fc345d971162132e4ced14cd5"
+_M11 = "Maraston & Strömbäck 2011, MNRAS 418, 2785"
+_DAP = "a1742b9dd59e766d0f73b3022ecd8d6474e248d1277bfb95546670979f6b18d8"
+
+
+def _dap_templates(name: str, folder: str, what: str, citation: str, terms: str = "") -> Dataset:
+    """SSP models that the MaNGA data analysis pipeline (DAP) ships; its README files lie beside the spectra."""
+    return Dataset(
+        name=name,
+        requirement="sdss-mangadap==4.5.0",
+        archive_sha256=_DAP,
+        member=f"sdss_mangadap-4.5.0/mangadap/data/spectral_templates/{folder}",
+        what=what,
+        terms=terms or "BSD-3-Clause, as part of the MaNGA DAP",
+        citation=f"{citation}; Westfall et al. 2019, AJ 158, 231 (DAP)",
+    )
+
 
 #: The data sets that `fetch` knows, by name.
 DATASETS: dict[str, Dataset] = {
@@ -137,12 +153,70 @@ DATASETS: dict[str, Dataset] = {
         Dataset(
             name="manga",
             requirement="sdss-mangadap==4.5.0",
-            archive_sha256="a1742b9dd59e766d0f73b3022ecd8d6474e248d1277bfb95546670979f6b18d8",
+            archive_sha256=_DAP,
             member="sdss_mangadap-4.5.0/mangadap/data/tests/MaNGA_test_spectra.fits.gz",
             member_sha256="bb1d509884095505e1d93a9d2eb4e86e13b3ffe4060f14a4b6e61fbaa02cc7c6",
             what="8 MaNGA spectra of S/N 0-153, one of them empty",
             terms="BSD-3-Clause, as part of the MaNGA DAP; " + _SDSS,
             citation="Westfall et al. 2019, AJ 158, 231; Bundy et al. 2015, ApJ 798, 7",
+        ),
+        Dataset(
+            name="emiles",
+            requirement="ppxf==8.2.6",
+            archive_sha256="e51249d28f12eb41c6dce325a17c7bd554b546e73de930a59f7b29b02f35c8c3",
+            member="ppxf-8.2.6/ppxf/miles_models",
+            what="150 E-MILES SSP models: `miles` from 1680 to 49999 Å, younger than 0.3 Gyr to 8950 Å",
+            terms="non-commercial use, not to be redistributed",
+            citation="Vazdekis et al. 2016, MNRAS 463, 3409",
+        ),
+        _dap_templates(
+            "miuscat",
+            "miuscat",
+            "200 MIUSCAT SSP models: `miles` from 3465 to 9469 Å with 50 ages, [M/H] -0.71 to 0.22",
+            "Vazdekis et al. 2012, MNRAS 424, 157; Ricciardelli et al. 2012, MNRAS 424, 172",
+            "non-commercial use, the notice in the files' headers to be kept",
+        ),
+        _dap_templates(
+            "bc03",
+            "bc03_mpajhu",
+            "40 SSP models of Bruzual & Charlot (10 ages, 4 metallicities, 3326-9294 Å, STELIB stars)",
+            "Bruzual & Charlot 2003, MNRAS 344, 1000",
+        ),
+        _dap_templates(
+            "bpass",
+            "bpass",
+            "72 BPASS 2.2.1 models with binaries (24 ages, 3 metallicities, 3601-10399 Å, theoretical stars, 1 Å)",
+            "Eldridge et al. 2017, PASA 34, 58; Stanway & Eldridge 2018, MNRAS 479, 75",
+        ),
+        _dap_templates(
+            "m11-miles",
+            "m11_miles",
+            "109 SSP models of Maraston & Strömbäck, MILES stars (3 metallicities, 3550-7400 Å, FWHM 2.54 Å)",
+            _M11,
+        ),
+        _dap_templates(
+            "m11-stelib",
+            "m11_stelib",
+            "85 SSP models of Maraston & Strömbäck, STELIB stars (3 metallicities, 3201-7899 Å, FWHM 3.4 Å)",
+            _M11,
+        ),
+        _dap_templates(
+            "m11-elodie",
+            "m11_elodie",
+            "116 SSP models of Maraston & Strömbäck, ELODIE stars (3 metallicities, 3900-6795 Å, FWHM 0.55 Å)",
+            _M11,
+        ),
+        _dap_templates(
+            "m11-marcs",
+            "m11_marcs",
+            "22 SSP models of Maraston & Strömbäck, theoretical MARCS stars (3-15 Gyr, 3000-11999 Å, FWHM 2.73 Å)",
+            _M11,
+        ),
+        _dap_templates(
+            "mastar",
+            "mastar_ssp_v1.0",
+            "54 MaStar SSP models (9 ages, 6 metallicities, 3622-10351 Å), each divided by its median: no masses",
+            "Maraston et al. 2020, MNRAS 496, 2962; Yan et al. 2019, ApJ 883, 175",
         ),
     )
 }

@@ -161,6 +161,46 @@ class SspLibrary:
         keep = in_window(self.wavelength, (low, high))
         return replace(self, wavelength=self.wavelength[keep], spectra=self.spectra[:, keep], fwhm=self.fwhm[keep])
 
+    def within(
+        self,
+        *,
+        log_age: tuple[float, float] = (-np.inf, np.inf),
+        metallicity: tuple[float, float] = (-np.inf, np.inf),
+    ) -> Self:
+        """Keep the SSPs of a range of ages and metallicities, ends included.
+
+        Parameters
+        ----------
+        log_age : (low, high), optional
+            log10 of the age in years; all by default.
+        metallicity : (low, high), optional
+            [M/H], dex; all by default.
+
+        Returns
+        -------
+        SspLibrary
+            The part of the grid inside.
+
+        Raises
+        ------
+        TemplateError
+            If nothing is inside.
+        """
+        keep = in_window(self.log_age, log_age) & in_window(self.metallicity, metallicity)
+        if not keep.any():
+            raise TemplateError(
+                f"{self.name}: no SSP with log age in {log_age} and [M/H] in {metallicity}; the library has log ages "
+                f"{self.log_ages[0]:.2f}–{self.log_ages[-1]:.2f} and [M/H] {self.metallicities[0]:+.2f} to "
+                f"{self.metallicities[-1]:+.2f}. Choose ranges that hold some."
+            )
+        return replace(
+            self,
+            spectra=self.spectra[keep],
+            log_age=self.log_age[keep],
+            metallicity=self.metallicity[keep],
+            remaining_mass=None if self.remaining_mass is None else self.remaining_mass[keep],
+        )
+
     def to_fwhm(self, fwhm: float | FloatArray) -> Self:
         """Smooth to a lower resolution.
 

@@ -1,4 +1,4 @@
-"""SSP libraries from files: folders of MILES and E-MILES FITS spectra, and pPXF's ``spectra_*.npz``."""
+"""SSP libraries from files: folders of MILES, E-MILES and MIUSCAT FITS spectra, and pPXF's ``spectra_*.npz``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.errors import TemplateError
+from quietspec.templates.dap import is_dap, load_dap
 from quietspec.templates.library import SspLibrary
+from quietspec.templates.spectrum_files import read_spectra
 from quietspec.wavelengths import FWHM_PER_SIGMA, SPEED_OF_LIGHT
 
 if TYPE_CHECKING:
@@ -22,10 +24,11 @@ __all__ = ["load_library", "load_miles", "load_ppxf"]
 
 #: ``Mun1.30Zm0.40T00.0631_iPp0.00_baseFe_linear_FWHM_2.51.fits``: family, IMF and slope, [M/H], age in Gyr, the rest.
 _MILES_NAME = re.compile(
-    r"(?P<family>[ME])(?P<imf>[a-z]{2}\d\.\d{2})Z(?P<sign>[mp])(?P<metal>\d\.\d{2})T(?P<age>\d{2}\.\d{4})"
+    r"(?P<family>[MEI])(?P<imf>[a-z]{2}\d\.\d{2})Z(?P<sign>[mp])(?P<metal>\d\.\d{2})T(?P<age>\d{2}\.\d{4})"
     r"(?P<rest>.*)\.fits(\.gz)?"
 )
 _MASS_TABLES = "*ssp_mass*baseFe*"
+_MIUSCAT_VALID = (3480.0, 9430.0)  # Å; nearer to the ends the spectra run out (limits of the MaNGA DAP)
 
 
 class _MilesFile(NamedTuple):
@@ -36,44 +39,48 @@ class _MilesFile(NamedTuple):
 
 
 def load_library(path: str | Path) -> SspLibrary:
-    """Load an SSP library: a folder of MILES FITS spectra, or a pPXF ``spectra_*.npz``.
+    """Load an SSP library, known by the names of its files.
 
     Parameters
     ----------
     path : path
-        Folder or file.
+        A folder of MILES, E-MILES or MIUSCAT spectra (`load_miles`), of BC03, BPASS, M11 or MaStar spectra
+        (`load_dap`), or a pPXF ``spectra_*.npz`` (`load_ppxf`).
 
     Returns
     -------
     SspLibrary
-        The whole library, as it stands in the files.
+        The whole library.
 
     Raises
     ------
     TemplateError
-        If nothing is there, or it is neither of the two.
+        If nothing is there, or it is none of these.
     """
     path = Path(path)
     if path.is_dir():
-        return load_miles(path)
+        return load_dap(path) if is_dap(path) else load_miles(path)
     if path.suffix == ".npz" and path.is_file():
         return load_ppxf(path)
     raise TemplateError(
-        f"{path}: {'neither a folder nor an .npz file' if path.exists() else 'not found'}. Give a folder of MILES FITS "
+        f"{path}: {'neither a folder nor an .npz file' if path.exists() else 'not found'}. Give a folder of FITS "
         "spectra or a pPXF spectra_*.npz file; `quietspec fetch miles` brings the MILES models."
     )
 
 
-def load_miles(folder: str | Path) -> SspLibrary:
-    """Load a folder of MILES or E-MILES SSP spectra, named as miles.iac.es names them.
+def load_miles(folder: str | Path, *, log_age: tuple[float, float] = (-np.inf, np.inf)) -> SspLibrary:
+    """Load a folder of MILES, E-MILES or MIUSCAT SSP spectra, named as miles.iac.es names them.
 
     Ages and [M/H] are taken from the names, wavelengths from the headers, the remaining mass from the table of
-    Vazdekis et al. 2012 (``*ssp_mass*baseFe*``) where it lies beside the spectra.
+    Vazdekis et al. 2012 (``*ssp_mass*baseFe*``) where it lies beside the spectra. The library ends where the first of
+    its spectra ends: E-MILES has no light beyond 8950 Å for stars of 0.25 Gyr and less (0.08 Gyr from solar [M/H] on).
 
     Parameters
     ----------
     folder : path
         With one kind of spectra: one IMF, one set of isochrones, one abundance pattern.
+    log_age : (low, high), optional
+        Leave the other ages aside, log10 yr: E-MILES from 8.45 on reaches 5 µm.
 
     Returns
     -------
@@ -83,36 +90,30 @@ def load_miles(folder: str | Path) -> SspLibrary:
     Raises
     ------
     TemplateError
-        If the folder holds no such spectra, several kinds, spectra on different wavelengths, or no full grid.
+        If the folder holds no such spectra, several kinds, spectra on different wavelengths, or no full grid, or none
+        has an age asked for.
 
     References
     ----------
-    Vazdekis et al. 2010, MNRAS 404, 1639 (MILES); 2016, MNRAS 463, 3409 (E-MILES).
+    Vazdekis et al. 2010, MNRAS 404, 1639 (MILES); 2012, MNRAS 424, 157 (MIUSCAT); 2016, MNRAS 463, 3409 (E-MILES).
     """
     folder = Path(folder)
-    files = _miles_files(folder)
-    wavelength = _linear_wavelength(files[0].path)[0]
-    spectra = np.empty((len(files), len(wavelength)))
-    for row, file in enumerate(files):
-        own, spectra_row = _linear_wavelength(file.path)
-        if own.shape != wavelength.shape or not np.allclose(own, wavelength, rtol=0, atol=1e-3):
-            raise TemplateError(
-                f"{file.path}: wavelengths {own[0]:.2f}–{own[-1]:.2f} Å ({len(own)} px) differ from those of "
-                f"{files[0].path.name}. Keep spectra of one range and sampling in a folder."
-            )
-        spectra[row] = spectra_row
-    log_age = np.array([file.log_age for file in files])
-    metallicity = np.array([file.metallicity for file in files])
+    files = [file for file in _miles_files(folder) if log_age[0] <= file.log_age <= log_age[1]]
+    if not files:
+        raise TemplateError(f"{folder}: no spectrum of a log age in {log_age}. Choose a range that holds some.")
+    wavelength, spectra, _ = read_spectra([file.path for file in files])
+    end = len(wavelength) - int(np.argmax(spectra[:, ::-1] != 0, axis=1).max())
     library = SspLibrary(
         name=files[0].kind,
-        wavelength=wavelength,
+        wavelength=wavelength[:end],
         medium="air",
-        spectra=spectra,
-        log_age=log_age,
-        metallicity=metallicity,
-        fwhm=_miles_fwhm(files[0].kind, wavelength),
+        spectra=spectra[:, :end],
+        log_age=np.array([file.log_age for file in files]),
+        metallicity=np.array([file.metallicity for file in files]),
+        fwhm=_miles_fwhm(files[0].kind, wavelength[:end]),
     )
-    return replace(library, remaining_mass=_remaining_mass(folder, files[0].kind, library))
+    library = replace(library, remaining_mass=_remaining_mass(folder, library))
+    return library.between(*_MIUSCAT_VALID) if library.name.startswith("I") else library
 
 
 def _miles_files(folder: Path) -> list[_MilesFile]:
@@ -124,8 +125,8 @@ def _miles_files(folder: Path) -> list[_MilesFile]:
             files.append(_MilesFile(path, kind, 9 + float(np.log10(float(match["age"]))), metallicity))
     if not files:
         raise TemplateError(
-            f"{folder}: no MILES spectra in this folder (names like Mun1.30Zm0.40T00.0631_….fits). "
-            "`quietspec fetch miles` brings them, or give the folder where yours are."
+            f"{folder}: no SSP spectra of a known library in this folder (those of MILES have names like "
+            "Mun1.30Zm0.40T00.0631_….fits). `quietspec fetch miles` brings them, or give the folder where yours are."
         )
     kinds = sorted({file.kind for file in files})
     if len(kinds) > 1:
@@ -135,42 +136,27 @@ def _miles_files(folder: Path) -> list[_MilesFile]:
     return files
 
 
-def _linear_wavelength(path: Path) -> tuple[FloatArray, FloatArray]:
-    """Wavelengths (Å) and flux of one MILES file."""
-    from astropy.io import fits
-
-    try:
-        with fits.open(path) as hdus:
-            header, flux = hdus[0].header, np.array(hdus[0].data, dtype=np.float64)
-        step = header["CDELT1"] if "CDELT1" in header else header["CD1_1"]
-        start = header["CRVAL1"] + step * (1 - header.get("CRPIX1", 1))
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise TemplateError(f"{path}: not a MILES spectrum ({error}). Download this file again.") from error
-    if flux.ndim != 1:
-        raise TemplateError(f"{path}: HDU 0 has shape {flux.shape}; a MILES spectrum has one axis.")
-    return start + step * np.arange(flux.size), flux
-
-
 def _miles_fwhm(kind: str, wavelength: FloatArray) -> FloatArray:
-    """FWHM in Å: as the file name says, 2.51 Å for MILES, and the sections of Vazdekis et al. 2016 for E-MILES."""
+    """FWHM in Å: as the name says, 2.51 for MILES and MIUSCAT, and for E-MILES the sections of Vazdekis et al. 2016."""
     if match := re.search(r"FWHM_(\d+\.\d+)", kind):
         return np.full(wavelength.shape, float(match[1]))
-    if kind.startswith("M"):
+    if kind.startswith(("M", "I")):
         return np.full(wavelength.shape, 2.51)
     infrared = FWHM_PER_SIGMA * 60 / SPEED_OF_LIGHT * wavelength
     conditions = [wavelength < 3060, wavelength < 3541, wavelength < 8950]
     return np.select(conditions, [3.0, 5.0, 2.51], default=infrared)
 
 
-def _remaining_mass(folder: Path, kind: str, library: SspLibrary) -> FloatArray | None:
+def _remaining_mass(folder: Path, library: SspLibrary) -> FloatArray | None:
     """Fraction of the formed mass in stars and remnants, (n_ssp,), or None where no table covers the library."""
     tables = sorted(folder.glob(_MASS_TABLES))
     if not tables:
         return None
+    imf, slope = library.name[1:3], float(library.name[3:7])
     masses: dict[tuple[int, int], float] = {}
     for line in tables[0].read_text(encoding="utf-8", errors="replace").splitlines():
         words = line.split()  # IMF, slope, [M/H], age (Gyr), M total, M(stars + remnants), …
-        if len(words) > 5 and words[0].lower() == kind[1:3] and float(words[1]) == float(kind[3:7]):
+        if len(words) > 5 and words[0].lower() == imf and float(words[1]) == slope:
             masses[round(100 * float(words[2])), round(1e4 * float(words[3]))] = float(words[5])
     keys = [
         (round(100 * metal), round(10 ** (age - 5)))
