@@ -1,9 +1,9 @@
 """SSP libraries as the MaNGA data analysis pipeline (DAP) ships them: BC03, BPASS, M11 and MaStar.
 
 Sources: mangadap 4.5.0, the READMEs in ``data/spectral_templates`` and the settings in ``config/spectral_templates``.
-Media and resolutions were checked by pPXF fits of solar SSPs with those of M11-ELODIE, 4050–6650 Å: the libraries said
-to be in vacuum stand 83–89 km/s off, the others within 40 (STELIB in the blue) and mostly within 10, and the widths
-are those below to 0.2 Å. Where they were not (BC03), what was measured is used.
+Media and resolutions were checked by pPXF fits of solar SSPs with those of M11-ELODIE
+(``benchmarks/library_resolution.py``): once in air, all stand within 10 km/s, but for STELIB stars (BC03 to 22, M11 to
+37), where a wrong medium would be 83; and the widths are those below to 0.25 Å. For BC03 what was measured is used.
 """
 
 from __future__ import annotations
