@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.errors import SpectraError
+from quietspec.mixtures import ParameterPosterior
 from quietspec.robust import masked_median
 
 if TYPE_CHECKING:
@@ -326,6 +327,11 @@ class Spectra:
         return _as_specutils(self, self.flux, self.sigma, ~self.good)
 
 
+def _stacked_posteriors(tiles: Sequence[Denoised]) -> ParameterPosterior | None:
+    posteriors = [tile.parameter_posterior for tile in tiles if tile.parameter_posterior is not None]
+    return ParameterPosterior.stack(posteriors) if len(posteriors) == len(tiles) else None
+
+
 def _as_specutils(spectra: Spectra, flux: FloatArray, sigma: FloatArray, mask: BoolArray) -> Spectrum:
     from astropy.nddata import StdDevUncertainty
     from specutils import Spectrum
@@ -377,6 +383,8 @@ class Denoised:
         Log evidence ln p(data | model); NaN where the denoiser defines none.
     parameters : mapping of str to ((n_spectra,), (n_spectra,))
         Mean and 1σ of physical parameters, by name.
+    parameter_posterior : ParameterPosterior, optional
+        Joint posterior of the same parameters; none where the denoiser has only means and errors.
     factor_of : callable, optional
         Maps a row number to F of shape (n_pixels, n_factors); the pixel covariance is F Fᵀ + diag(remainder²).
     remainder : (n_spectra, n_pixels), optional
@@ -399,6 +407,7 @@ class Denoised:
     dof: FloatArray
     evidence: FloatArray
     parameters: Mapping[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
+    parameter_posterior: ParameterPosterior | None = None
     factor_of: Callable[[int], FloatArray] | None = None
     remainder: FloatArray | None = None
     noise_scale: FloatArray = field(default_factory=lambda: np.array(1.0))
@@ -460,6 +469,7 @@ class Denoised:
             self,
             spectra=self.spectra[index],
             parameters={name: (mean[rows], sigma[rows]) for name, (mean, sigma) in self.parameters.items()},
+            parameter_posterior=None if self.parameter_posterior is None else self.parameter_posterior[rows],
             factor_of=None if of is None else (lambda row: of(int(rows[row]))),
             remainder=None if self.remainder is None else self.remainder[rows],
             **{name: getattr(self, name)[rows] for name in _PER_SPECTRUM},
@@ -501,6 +511,7 @@ class Denoised:
                 )
                 for name in first.parameters
             },
+            parameter_posterior=_stacked_posteriors(tiles),
             factor_of=None if first.factor_of is None else factor_of,
             remainder=None if first.remainder is None else joined("remainder"),
             **{name: joined(name) for name in _PER_SPECTRUM},

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quietspec.errors import TemplateError
-from quietspec.simulate import HistoryPrior, population_labels, random_histories, random_ssp_mixtures
+from quietspec.simulate import HistoryPrior, random_histories, random_ssp_mixtures
 from quietspec.simulate.histories import _delayed_tau, _formed, interpolation_weights
+from quietspec.templates import population_labels
 
 GRID = np.array([-1.71, -1.31, -0.71, -0.40, 0.0, 0.22])
 

@@ -98,13 +98,10 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train a model on simulated spectra, test it on others, and write it with its card."""
-    from quietspec.errors import WriteError
     from quietspec.io.atomic import os_errors_named
     from quietspec.training import MixtureSettings, PriorSettings, train_prior
 
-    if out.suffix != ".npz":
-        raise WriteError(f"{out}: a model file's name ends in .npz.")
-    card_file = out.with_suffix(".json")
+    card_file = _card_file(out)
     for path in (out, card_file):
         require_new(path, overwrite)
     _require_spectra(recipe, n, "train")
@@ -136,6 +133,53 @@ def train(
     }
     write_json(card_file, card)
     console.print(str(out), soft_wrap=True)
+
+
+@app.command()
+def relabel(
+    prior: Annotated[str, typer.Argument(help="Trained prior: name of a shipped one, or an .npz from `train`.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Model file (.npz) to write; its card goes beside it.")],
+    library: Library = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Fit the parameters (age, metallicity, …) of a trained prior anew; its spectra stay what they are."""
+    from quietspec.denoisers import load_prior
+    from quietspec.io.atomic import os_errors_named
+    from quietspec.training import relabelled_prior
+
+    card_file = _card_file(out)
+    for path in (out, card_file):
+        require_new(path, overwrite)
+    trained = load_prior(prior)
+    world = recipe_named(trained.card["recipe"], library)
+    labelled = relabelled_prior(trained, world, int(trained.card["n"]), int(trained.card["seed"]))
+    log(f"labels: {', '.join(labelled.label_names)}")
+    with os_errors_named(out):
+        labelled.save(out)
+    made = {"command": command_line(), "commit": commit(), "date": date.today().isoformat(), "of": trained.hash}
+    scores = _scores(world, labelled, "posterior" if labelled.n_mixture > 1 else "wiener")
+    write_json(card_file, {**_card_of(prior), **labelled.card, "labels": made, "hash": labelled.hash, "scores": scores})
+    console.print(str(out), soft_wrap=True)
+
+
+def _card_file(out: Path) -> Path:
+    from quietspec.errors import WriteError
+
+    if out.suffix != ".npz":
+        raise WriteError(f"{out}: a model file's name ends in .npz.")
+    return out.with_suffix(".json")
+
+
+def _card_of(prior: str) -> dict[str, Any]:
+    """Card of a prior: shipped, or beside its file."""
+    from json import loads
+
+    from quietspec.denoisers import model_cards
+
+    beside = Path(prior).with_suffix(".json")
+    if prior in model_cards():
+        return model_cards()[prior]
+    return dict(loads(beside.read_text(encoding="utf-8"))) if beside.exists() else {}
 
 
 def _scores(world: Recipe, prior: SpectralPrior, model: str) -> dict[str, Any]:
@@ -267,18 +311,13 @@ def _percent(value: float | None, digits: int = 1) -> str:
 
 def _cards(tools: Mapping[str, Denoiser], prior: str) -> dict[str, Mapping[str, Any]]:
     """Cards of the models that were trained: their own, shipped or beside the file, or that of the prior below."""
-    from json import loads
-
     from quietspec.denoisers import SpectralPrior, model_cards
 
     shipped = model_cards()
     cards: dict[str, Mapping[str, Any]] = {}
     for name, tool in tools.items():
-        if name in shipped:
-            cards[name] = shipped[name]
-        elif Path(name).suffix == ".onnx":
-            beside = Path(name).with_suffix(".json")
-            cards[name] = loads(beside.read_text(encoding="utf-8")) if beside.exists() else {}
+        if name in shipped or Path(name).suffix == ".onnx":
+            cards[name] = _card_of(name)
         elif isinstance(basis := getattr(tool, "prior", None), SpectralPrior):
             cards[name] = shipped.get(prior, basis.card)
     return cards

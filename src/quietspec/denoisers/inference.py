@@ -8,12 +8,14 @@ G = BᵀWB and b = BᵀWy with W the inverse noise variances, so masks, gaps and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from quietspec.denoisers.prior import SpectralPrior
+from quietspec.mixtures import ParameterPosterior, merged_moments
 from quietspec.spectra import FloatArray
 
 __all__ = ["CoefficientPosterior", "LinearFit", "PreparedPrior", "Projections", "fit_linear", "infer", "project"]
@@ -21,6 +23,10 @@ __all__ = ["CoefficientPosterior", "LinearFit", "PreparedPrior", "Projections", 
 _SCALE_SPREAD = 1.0  # τ: the scale prior's relative width about the current guess; wide, since data fix the scale
 _FEW = 16  # spectra for which the products of all pairs of basis vectors cost more than they save
 _NEGLIGIBLE = 1e-6  # mixture components of lower posterior weight are left out of moments
+_MOST_PARTS = 24  # Gaussians kept of the labels' posterior; the lightest beyond are merged into one
+
+
+_Parts = tuple[FloatArray, ...]  # weights, means and covariances of a mixture
 
 
 @dataclass(frozen=True)
@@ -76,16 +82,15 @@ class CoefficientPosterior:
         ln p(y) less the constant −½ Σ ln(2πσ²) of the noise.
     dof : (n_spectra,)
         Number of coefficients the data determine, tr(H⁻¹G).
-    labels, label_sigma : (n_spectra, n_labels)
-        Posterior mean and 1σ of the labels.
+    labels : ParameterPosterior
+        Posterior of the labels.
     """
 
     mean: FloatArray
     covariance: FloatArray
     log_evidence: FloatArray
     dof: FloatArray
-    labels: FloatArray
-    label_sigma: FloatArray
+    labels: ParameterPosterior
 
 
 def project(flux: FloatArray, weight: FloatArray, vectors: FloatArray) -> Projections:
@@ -143,6 +148,7 @@ class PreparedPrior:
         log_det = np.linalg.slogdet(prior.covariances)[1] + 2 * np.log(_SCALE_SPREAD)
         with np.errstate(divide="ignore"):
             self.log_weight = np.log(prior.weights) - 0.5 * log_det
+        self.label_parts = prior.label_parts()
 
 
 def fit_linear(projections: Projections, prior: PreparedPrior, iterations: int = 3) -> LinearFit:
@@ -196,12 +202,19 @@ def infer(projections: Projections, prior: PreparedPrior, scale: FloatArray) -> 
         _infer_one(projections.gram[i], projections.data[i], projections.power[i], prior, scale[i])
         for i in range(len(scale))
     ]
-    return CoefficientPosterior(*(np.array(values) for values in zip(*results, strict=True)))
+    mean, covariance, log_evidence, dof, labels = zip(*results, strict=True)
+    return CoefficientPosterior(
+        mean=np.array(mean),
+        covariance=np.array(covariance),
+        log_evidence=np.array(log_evidence),
+        dof=np.array(dof),
+        labels=_label_posterior(labels, prior.prior.label_names),
+    )
 
 
 def _infer_one(
     gram: FloatArray, data: FloatArray, power: float, prior: PreparedPrior, scale: float
-) -> tuple[FloatArray, FloatArray, float, float, FloatArray, FloatArray]:
+) -> tuple[FloatArray, FloatArray, float, float, _Parts]:
     size = len(data)
     start = scale * prior.location
     pulled = start @ gram
@@ -221,9 +234,9 @@ def _infer_one(
     offset = means - mean
     covariance = np.einsum("k,kij->ij", weights, covariances) + (weights[:, None] * offset).T @ offset
     dof = weights @ np.einsum("kij,ji->k", covariances, gram)
-    labels, label_sigma = _labels(prior.prior, keep, weights, means, covariances, scale)
+    labels = _labels(prior, keep, weights, means, covariances, scale)
     log_evidence = top + np.log(total) - size * np.log(scale)
-    return mean, covariance, log_evidence, float(dof), labels, label_sigma
+    return mean, covariance, log_evidence, float(dof), labels
 
 
 def _log_posterior(
@@ -243,22 +256,51 @@ def _log_posterior(
 
 
 def _labels(
-    prior: SpectralPrior,
+    prior: PreparedPrior,
     keep: npt.NDArray[np.intp],
     weights: FloatArray,
     means: FloatArray,
     covariances: FloatArray,
     scale: float,
-) -> tuple[FloatArray, FloatArray]:
-    """Mean and 1σ of the labels: the mixture's conditionals, averaged over the posterior of the shape."""
-    centre = prior.means[keep]
+) -> _Parts:
+    """Mixture of the labels: the prior's conditionals, averaged over the posterior of the shape."""
+    model = prior.prior
+    centre = model.means[keep]
     shape = (means[:, 1:] - means[:, :1] * centre) / scale  # c − m_k, to first order in the scale's error
-    identity = np.broadcast_to(np.eye(centre.shape[1]), (len(keep), centre.shape[1], centre.shape[1]))
-    to_shape = np.concatenate([-centre[:, :, None], identity], axis=2) / scale
-    slopes = prior.slopes[keep]
-    labels = prior.labels[keep] + np.einsum("kpi,ki->kp", slopes, shape)
-    transfer = slopes @ to_shape
-    variance = np.einsum("kpi,kij,kpj->kp", transfer, covariances, transfer)
-    variance += np.diagonal(prior.label_covariances[keep], axis1=1, axis2=2)
-    mean = weights @ labels
-    return mean, np.sqrt(weights @ (variance + (labels - mean) ** 2))
+    slopes = model.slopes[keep]
+    transfer = np.concatenate([-slopes @ centre[:, :, None], slopes], axis=2) / scale
+    labels = model.labels[keep] + np.einsum("kpi,ki->kp", slopes, shape)
+    spread = transfer @ covariances @ np.swapaxes(transfer, 1, 2)
+    part_weights, offsets, part_covariances = (array[keep] for array in prior.label_parts)
+    return _thinned(
+        (weights[:, None] * part_weights).ravel(),
+        np.concatenate(labels[:, None] + offsets),
+        np.concatenate(spread[:, None] + part_covariances),
+    )
+
+
+def _thinned(weights: FloatArray, means: FloatArray, covariances: FloatArray) -> _Parts:
+    """At most `_MOST_PARTS` Gaussians of the same mean and covariance as a whole."""
+    order = np.argsort(weights)[::-1]
+    kept, rest = order[: _MOST_PARTS - 1], order[_MOST_PARTS - 1 :]
+    parts = weights[kept], means[kept], covariances[kept]
+    if not rest.size or weights[rest].sum() <= 0:
+        return parts
+    merged = merged_moments(weights[rest], means[rest], covariances[rest])
+    return tuple(np.concatenate([part, np.array(one)[None]]) for part, one in zip(parts, merged, strict=True))
+
+
+def _label_posterior(parts: Sequence[_Parts], names: tuple[str, ...]) -> ParameterPosterior:
+    """Gather the mixtures of all spectra, filled up with parts of weight 0."""
+    n, most, size = len(parts), max(len(weights) for weights, _, _ in parts), len(names)
+    gathered = ParameterPosterior(
+        names,
+        np.zeros((n, most), dtype=np.float32),
+        np.zeros((n, most, size), dtype=np.float32),
+        np.tile(np.eye(size, dtype=np.float32), (n, most, 1, 1)),
+    )
+    for row, (weights, means, covariances) in enumerate(parts):
+        gathered.weights[row, : len(weights)] = weights
+        gathered.means[row, : len(weights)] = means
+        gathered.covariances[row, : len(weights)] = covariances
+    return gathered

@@ -26,6 +26,7 @@ from quietspec.denoisers.inference import (
     project,
 )
 from quietspec.denoisers.prior import PixelBasis, SpectralPrior
+from quietspec.mixtures import ParameterPosterior
 from quietspec.spectra import BoolArray, Denoised, Flag, FloatArray, Spectra
 from quietspec.wavelengths import EMISSION_LINES, SPEED_OF_LIGHT, STRONG_LINES, rest_air
 
@@ -311,8 +312,8 @@ class PrincipalComponents(_BasisDenoiser):
         mean, covariance = np.zeros((n, size)), np.zeros((n, size, size))
         mean[:, used] = np.einsum("nij,nj->ni", inverse, projections.data[:, used])
         covariance[:, used, used] = inverse
-        unset, no_labels = np.full(n, np.nan), np.zeros((n, 0))
-        return CoefficientPosterior(mean, covariance, unset, np.full(n, self.n_components + 1.0), no_labels, no_labels)
+        dof = np.full(n, self.n_components + 1.0)
+        return CoefficientPosterior(mean, covariance, np.full(n, np.nan), dof, ParameterPosterior.empty(n, ()))
 
 
 def _by_resolution(spectra: Spectra, rows: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
@@ -324,8 +325,7 @@ def _by_resolution(spectra: Spectra, rows: npt.NDArray[np.intp]) -> list[npt.NDA
 
 
 _ACCUMULATED = (
-    "flux", "sigma", "remainder", "ignored", "flags", "noise_scale", "redshift", "evidence", "dof", "labels",
-    "label_sigma",
+    "flux", "sigma", "remainder", "ignored", "flags", "noise_scale", "redshift", "evidence", "dof",
 )  # fmt: skip
 
 
@@ -342,7 +342,7 @@ class _Accumulator:
         self.noise_scale = np.ones(n)
         self.redshift = spectra.redshift.copy()
         self.evidence, self.dof = np.full((2, n), np.nan)
-        self.labels, self.label_sigma = np.full((2, n, len(prior.label_names)), np.nan)
+        self.labels: list[tuple[npt.NDArray[np.intp], ParameterPosterior]] = []  # later ones replace earlier ones
         self.factors: dict[int, Callable[[], FloatArray]] = {}
 
     def store(
@@ -369,8 +369,8 @@ class _Accumulator:
         self.ignored[index] = ignored
         used = ((rows.weight > 0) & ~ignored).sum(axis=1)
         self.dof[index] = used - posterior.dof - (0.0 if followed is None else followed.dof)
-        if posterior.labels.shape[1]:
-            self.labels[index], self.label_sigma[index] = posterior.labels, posterior.label_sigma
+        if posterior.labels.names:
+            self.labels.append((index, posterior.labels))
         for number, (row, half) in enumerate(zip(index, halves, strict=True)):
             self.factors[int(row)] = partial(_factor, vectors, half, followed, number)
 
@@ -378,12 +378,20 @@ class _Accumulator:
         """Put in the place of spectra `rows` what another, of these alone, holds; of `which` of them."""
         for name in _ACCUMULATED:
             getattr(self, name)[rows[which]] = getattr(other, name)[which]
+        if other.labels and which.size:
+            self.labels.append((rows[which], other.posterior_of_labels()[which]))
         self.factors.update({int(rows[k]): other.factors[int(k)] for k in which})
 
+    def posterior_of_labels(self) -> ParameterPosterior:
+        """Posterior of the labels of all spectra; NaN where none was stored."""
+        unknown = ParameterPosterior.empty(len(self.spectra), self.prior.label_names)
+        if not self.labels:
+            return unknown
+        rows, posteriors = zip(*self.labels, strict=True)
+        return unknown.with_rows(np.concatenate(rows), ParameterPosterior.stack(posteriors))
+
     def finish(self, model: str) -> Denoised:
-        parameters = {
-            name: (self.labels[:, i], self.label_sigma[:, i]) for i, name in enumerate(self.prior.label_names)
-        }
+        labels = self.posterior_of_labels()
         return finish(
             self.spectra,
             self.flux,
@@ -393,7 +401,8 @@ class _Accumulator:
             ignored=self.ignored,
             dof=self.dof,
             evidence=self.evidence,
-            parameters=parameters,
+            parameters={name: (labels.mean(name), labels.sigma(name)) for name in labels.names},
+            parameter_posterior=labels,
             factor_of=self._factor,
             remainder=self.remainder,
             noise_scale=self.noise_scale,

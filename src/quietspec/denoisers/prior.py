@@ -23,6 +23,7 @@ __all__ = ["PixelBasis", "SpectralPrior"]
 _FORMAT = 1
 _BULK = ("mean", "components", "truncation", "fwhm", "weights", "means", "labels", "slopes")
 _PACKED = ("covariances", "label_covariances")
+_PARTS = ("part_weights", "part_offsets", "part_covariances")  # of which a model may have none
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,13 @@ class SpectralPrior:
         Change of the labels with the coefficients.
     label_covariances : (n_mixture, n_labels, n_labels)
         Covariance of the labels at given coefficients.
+    part_weights : (n_mixture, n_parts), optional
+        What is left of the labels is no Gaussian: within mixture component k it is a mixture of n_parts, with these
+        weights, of mean 0 and covariance label_covariances[k] as a whole. One Gaussian if not given.
+    part_offsets : (n_mixture, n_parts, n_labels), optional
+        Means of these parts.
+    part_covariances : (n_mixture, n_parts, n_labels, n_labels), optional
+        Covariances of these parts.
     card : mapping
         Recipe, seed, command and scores of the model, as JSON types.
 
@@ -99,6 +107,9 @@ class SpectralPrior:
     labels: FloatArray
     slopes: FloatArray
     label_covariances: FloatArray
+    part_weights: FloatArray | None = None
+    part_offsets: FloatArray | None = None
+    part_covariances: FloatArray | None = None
     card: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -138,7 +149,16 @@ class SpectralPrior:
             labels=label[None],
             slopes=slope[None],
             label_covariances=(label_covariance - slope @ cross_covariance.T)[None],
+            part_weights=None,
+            part_offsets=None,
+            part_covariances=None,
         )
+
+    def label_parts(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Weights, offsets and covariances of the parts of what is left of the labels; a single one if none are set."""
+        if self.part_weights is None or self.part_offsets is None or self.part_covariances is None:
+            return np.ones((self.n_mixture, 1)), np.zeros_like(self.labels)[:, None], self.label_covariances[:, None]
+        return self.part_weights, self.part_offsets, self.part_covariances
 
     def on_pixels(self, wavelength: FloatArray, fwhm: FloatArray | None = None) -> PixelBasis:
         """Evaluate the basis at an observation's pixels.
@@ -173,7 +193,8 @@ class SpectralPrior:
             full = getattr(self, name)
             rows, columns = np.tril_indices(full.shape[1])
             arrays[name] = full[:, rows, columns].astype(np.float32)
-        return arrays
+        parts = {name: getattr(self, name) for name in _PARTS if getattr(self, name) is not None}
+        return arrays | {name: array.astype(np.float32) for name, array in parts.items()}
 
     def save(self, path: str | Path) -> None:
         """Write the prior to an ``.npz`` file (arrays and JSON only, no code), whole or not at all.

@@ -2,7 +2,7 @@
 
 from quietspec.simulate.galaxy import Galaxy, Geometry, Population, simulate_galaxy
 from quietspec.simulate.given import GivenDraws
-from quietspec.simulate.histories import HistoryPrior, population_labels, random_histories, random_ssp_mixtures
+from quietspec.simulate.histories import HistoryPrior, random_histories, random_ssp_mixtures
 from quietspec.simulate.instruments import INSTRUMENTS, Instrument
 from quietspec.simulate.noise import SAMI_NOISE, NoiseLaw
 from quietspec.simulate.paper import PAPER_SIZES, PaperRecipe, paper_rng, paper_spectra
@@ -32,7 +32,6 @@ __all__ = [
     "get_recipe",
     "paper_rng",
     "paper_spectra",
-    "population_labels",
     "random_histories",
     "random_ssp_mixtures",
     "simulate_galaxy",

@@ -19,7 +19,6 @@ import numpy as np
 from scipy.special import ndtr
 
 from quietspec.errors import TemplateError
-from quietspec.wavelengths import SNR_WINDOW
 
 if TYPE_CHECKING:
     from quietspec.spectra import FloatArray
@@ -29,7 +28,6 @@ __all__ = [
     "HistoryPrior",
     "interpolation_weights",
     "log_uniform",
-    "population_labels",
     "random_histories",
     "random_ssp_mixtures",
 ]
@@ -189,38 +187,6 @@ def random_ssp_mixtures(library: SspLibrary, n: int, rng: np.random.Generator, *
     weights = np.zeros((n, library.n_ssp))
     np.add.at(weights, (np.arange(n)[:, None], members), light / library.light()[members])
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
-
-
-def population_labels(
-    library: SspLibrary, weights: FloatArray, window: tuple[float, float] = SNR_WINDOW
-) -> dict[str, FloatArray]:
-    """Mean log age and [M/H] of histories.
-
-    Parameters
-    ----------
-    library : SspLibrary
-        Whose SSPs were mixed.
-    weights : (n, n_ssp)
-        Fractions of the mass formed.
-    window : (low, high), optional
-        Å, where light is measured (before dust); the S/N window by default.
-
-    Returns
-    -------
-    dict of str to (n,)
-        ``log_age_mw``, ``mh_mw``: means of log10(age/yr) and [M/H] weighted by the mass formed (not the mass that
-        remains), as pPXF gives them, NaN for a library that is not per mass; ``log_age_lw``, ``mh_lw``: weighted by the
-        light in the window.
-    """
-    light = weights * library.light(window)
-    light = light / light.sum(axis=1, keepdims=True)
-    mass = weights if library.per_mass else np.full_like(weights, np.nan)
-    quantities = {"log_age": library.log_age, "mh": library.metallicity}
-    return {
-        f"{name}_{kind}": fractions @ values
-        for kind, fractions in (("mw", mass), ("lw", light))
-        for name, values in quantities.items()
-    }
 
 
 @dataclass(frozen=True)

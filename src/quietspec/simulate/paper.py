@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from quietspec.errors import TemplateError
-from quietspec.simulate.histories import HistoryPrior, population_labels, random_histories, random_ssp_mixtures
+from quietspec.simulate.histories import HistoryPrior, random_histories, random_ssp_mixtures
 from quietspec.simulate.noise import SAMI_NOISE, NoiseLaw, scale_to_snr
 from quietspec.simulate.simulated import RestSpectra, Simulated
 from quietspec.spectra import Spectra
+from quietspec.templates.means import population_labels
 from quietspec.wavelengths import SNR_WINDOW, in_window
 
 if TYPE_CHECKING:

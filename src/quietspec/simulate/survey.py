@@ -14,12 +14,13 @@ from quietspec.resampling import Resampler
 from quietspec.simulate.defects import calibration_error, masked_runs, spikes
 from quietspec.simulate.dust import transmission
 from quietspec.simulate.emission import EmissionPrior, Gas, add_lines, random_gas
-from quietspec.simulate.histories import HistoryPrior, log_uniform, population_labels, random_histories
+from quietspec.simulate.histories import HistoryPrior, log_uniform, random_histories
 from quietspec.simulate.instruments import INSTRUMENTS, Instrument
 from quietspec.simulate.kinematics import FourierLibrary, Losvd, log_wavelengths
 from quietspec.simulate.noise import correlated_noise, scale_to_snr
 from quietspec.simulate.simulated import RestSpectra, Simulated
 from quietspec.spectra import Spectra
+from quietspec.templates.means import population_labels
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SNR_WINDOW, in_window, rest_air
 
 if TYPE_CHECKING:

@@ -2,6 +2,9 @@
 
 from quietspec.training.mixture import Mixture, MixtureSettings, fit_mixture
 from quietspec.training.prior import PriorSettings, fit_prior
-from quietspec.training.worlds import train_prior, training_spectra
+from quietspec.training.worlds import relabelled_prior, train_prior, training_spectra
 
-__all__ = ["Mixture", "MixtureSettings", "PriorSettings", "fit_mixture", "fit_prior", "train_prior", "training_spectra"]
+__all__ = [
+    "Mixture", "MixtureSettings", "PriorSettings", "fit_mixture", "fit_prior", "relabelled_prior", "train_prior",
+    "training_spectra",
+]  # fmt: skip

@@ -7,15 +7,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from quietspec.denoisers.prior import SpectralPrior
 from quietspec.simulate import RestSpectra
 from quietspec.spectra import FloatArray
 from quietspec.training.mixture import Mixture, MixtureSettings, fit_mixture
 
-__all__ = ["PriorSettings", "fit_prior", "without_floor"]
+__all__ = ["PriorSettings", "fit_prior", "refit_labels", "without_floor"]
 
 _FLOOR_KEPT = 0.1
+_LABEL_PARTS = 4
+_FEWEST_FOR_PARTS = 4  # spectra for each part and label
+_PART_SETTINGS = MixtureSettings(n_mixture=_LABEL_PARTS, floor=0.01, max_iter=60, held_out=0.1)
 
 
 @dataclass(frozen=True)
@@ -100,18 +104,13 @@ def fit_prior(
     Spectra are divided by their noise-weighted mean flux, so that a shape's scale is what all pixels together say.
     """
     settings = settings or PriorSettings()
-    inverse = 1 / relative_sigma**2
-    scale = rest.flux @ (inverse / inverse.sum()).astype(np.float32)
-    shapes = rest.flux / scale[:, None]
     noise = relative_sigma / settings.reference_snr
+    shapes = _shapes(rest, relative_sigma)
     mean, vectors = _principal_components(shapes, noise, settings.n_components)
     coefficients = ((shapes - mean) / noise) @ vectors
     components = vectors.T * noise
     remainder = shapes - mean - coefficients @ components
     mixture, responsibilities = fit_mixture(coefficients, settings.mixture, rng, progress)
-    names = tuple(name for name, values in rest.parameters.items() if np.ptp(values) > 0)
-    labels = np.stack([rest.parameters[name] for name in names], axis=1)
-    means, slopes, covariances = _label_regressions(coefficients, labels, responsibilities, mixture)
     prior = SpectralPrior(
         wavelength=rest.wavelength,
         fwhm=fwhm,
@@ -121,13 +120,56 @@ def fit_prior(
         weights=mixture.weights,
         means=mixture.means,
         covariances=mixture.covariances,
-        label_names=names,
-        labels=means,
-        slopes=slopes,
-        label_covariances=covariances,
         card=card or {},
+        **_labels(rest, coefficients, responsibilities, mixture, rng),
     )
     return without_floor(_with_outskirts(prior, settings.outskirts), settings.mixture.floor)
+
+
+def refit_labels(
+    prior: SpectralPrior, rest: RestSpectra, relative_sigma: FloatArray, rng: np.random.Generator
+) -> SpectralPrior:
+    """Fit the labels of a prior anew, its basis and mixture as they are.
+
+    Parameters
+    ----------
+    prior : SpectralPrior
+        As `fit_prior` made it; its card tells the settings.
+    rest : RestSpectra
+        Training spectra on the prior's wavelengths, drawn as those it was trained on; their parameters become the
+        labels.
+    relative_sigma : (n_pixels,)
+        As for `fit_prior`.
+    rng : numpy.random.Generator
+        Assigns spectra to Gaussians, and starts EM.
+
+    Returns
+    -------
+    SpectralPrior
+        The same prior of spectra with other labels.
+    """
+    settings = prior.card["settings"]
+    noise = relative_sigma / settings["reference_snr"]
+    outskirts = tuple((float(factor), float(weight)) for factor, weight in settings.get("outskirts", ()))
+    inner = slice(0, prior.n_mixture - len(outskirts))
+    mixture = Mixture(prior.weights[inner] / prior.weights[inner].sum(), prior.means[inner], prior.covariances[inner])
+    coefficients = ((_shapes(rest, relative_sigma) - prior.mean) / noise) @ (prior.components / noise).T
+    responsibilities, _ = mixture.responsibilities(coefficients)
+    labelled = replace(
+        prior,
+        weights=mixture.weights,
+        means=mixture.means,
+        covariances=mixture.covariances,
+        **_labels(rest, coefficients, responsibilities, mixture, rng),
+    )
+    return _with_outskirts(labelled, outskirts)
+
+
+def _shapes(rest: RestSpectra, relative_sigma: FloatArray) -> FloatArray:
+    """Spectra over their noise-weighted mean flux."""
+    inverse = 1 / relative_sigma**2
+    scale = rest.flux @ (inverse / inverse.sum()).astype(np.float32)
+    return np.asarray(rest.flux / scale[:, None])
 
 
 def without_floor(prior: SpectralPrior, floor: float) -> SpectralPrior:
@@ -176,9 +218,19 @@ def _with_outskirts(prior: SpectralPrior, outskirts: tuple[tuple[float, float], 
             for factor, weight in outskirts
         ),
     ]
-    names = ("weights", "means", "covariances", "labels", "slopes", "label_covariances")
+    names = ["weights", "means", "covariances", "labels", "slopes", "label_covariances"]
     joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return replace(prior, **joined)
+    label_parts = zip(*(part.label_parts() for part in parts), strict=True)
+    most = prior.label_parts()[0].shape[1]
+    padded = [[_repeated(array, most) for array in arrays] for arrays in label_parts]
+    weights, offsets, covariances = (np.concatenate(arrays) for arrays in padded)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return replace(prior, **joined, part_weights=weights, part_offsets=offsets, part_covariances=covariances)
+
+
+def _repeated(parts: FloatArray, n: int) -> FloatArray:
+    """The first of each Gaussian's label parts n times, where there is only one."""
+    return np.repeat(parts, n, axis=1) if parts.shape[1] == 1 else parts
 
 
 def _principal_components(shapes: FloatArray, noise: FloatArray, n: int) -> tuple[FloatArray, FloatArray]:
@@ -191,6 +243,59 @@ def _principal_components(shapes: FloatArray, noise: FloatArray, n: int) -> tupl
     size = len(covariance)
     _, vectors = eigh(covariance.astype(np.float64), subset_by_index=(size - n, size - 1))
     return mean, vectors[:, ::-1].astype(np.float32)
+
+
+def _labels(
+    rest: RestSpectra,
+    coefficients: FloatArray,
+    responsibilities: FloatArray,
+    mixture: Mixture,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Fields of `SpectralPrior` that tell of the labels."""
+    names = tuple(name for name, values in rest.parameters.items() if np.ptp(values) > 0)
+    labels = np.stack([rest.parameters[name] for name in names], axis=1)
+    means, slopes, covariances = _label_regressions(coefficients, labels, responsibilities, mixture)
+    member = _drawn_members(responsibilities, rng)
+    left = labels - means[member] - np.einsum("npi,ni->np", slopes[member], coefficients - mixture.means[member])
+    parts = [_label_parts(left[member == k], covariances[k], rng) for k in range(len(means))]
+    weights, offsets, spreads = (np.stack(arrays) for arrays in zip(*parts, strict=True))
+    return {
+        "label_names": names,
+        "labels": means,
+        "slopes": slopes,
+        "label_covariances": covariances,
+        "part_weights": weights,
+        "part_offsets": offsets,
+        "part_covariances": spreads,
+    }
+
+
+def _drawn_members(responsibilities: FloatArray, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Draw for each spectrum the Gaussian it belongs to."""
+    chances = np.cumsum(responsibilities, axis=1)
+    drawn = rng.random((len(chances), 1)) * chances[:, -1:]
+    return np.asarray((drawn > chances[:, :-1]).sum(axis=1))
+
+
+def _label_parts(
+    left: FloatArray, covariance: FloatArray, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Weights (n_parts,), offsets and covariances of the mixture of what is left of the labels of one Gaussian."""
+    # A regression leaves tails: spectra alike have ages alike, but for a few with an old, dim population.
+    size = len(covariance)
+    weights, offsets = np.zeros(_LABEL_PARTS), np.zeros((_LABEL_PARTS, size))
+    weights[0], spreads = 1.0, np.tile(covariance, (_LABEL_PARTS, 1, 1))
+    if len(left) < _FEWEST_FOR_PARTS * _LABEL_PARTS * size:
+        return weights, offsets, spreads
+    half = np.linalg.cholesky(covariance)
+    whitened = np.linalg.solve(half, left.T).T
+    mixture, _ = fit_mixture(whitened, _PART_SETTINGS, rng)
+    used = slice(0, len(mixture.weights))
+    weights[used] = mixture.weights
+    offsets[used] = (mixture.means - mixture.weights @ mixture.means) @ half.T
+    spreads[used] = half @ mixture.covariances @ half.T
+    return weights, offsets, spreads
 
 
 def _label_regressions(

@@ -10,9 +10,9 @@ import numpy as np
 from quietspec.denoisers import PrincipalComponents, SpectralPrior
 from quietspec.simulate import SAMI_NOISE, PaperRecipe, Recipe, RestSpectra, SurveyRecipe, paper_spectra
 from quietspec.spectra import FloatArray
-from quietspec.training.prior import PriorSettings, fit_prior
+from quietspec.training.prior import PriorSettings, fit_prior, refit_labels
 
-__all__ = ["train_prior", "training_spectra"]
+__all__ = ["relabelled_prior", "train_prior", "training_spectra"]
 
 _TRAINING, _TUNING = 1, 2  # children of the seed; evaluation uses the seed itself
 _TUNING_SPECTRA, _TUNING_SNR = 300, 10.0
@@ -97,6 +97,30 @@ def train_prior(
         progress=lambda number, value: progress(f"EM round {number}: held-out log likelihood {value:.3f}"),
     )
     return replace(prior, card={**card, "pca_components": _best_pca(prior, recipe, seed)})
+
+
+def relabelled_prior(prior: SpectralPrior, recipe: Recipe, n: int, seed: int) -> SpectralPrior:
+    """Fit the labels of a trained prior anew, to the spectra it was trained on.
+
+    Parameters
+    ----------
+    prior : SpectralPrior
+        From `train_prior`.
+    recipe : Recipe
+        The simulated world it was trained on.
+    n : int
+        Training spectra.
+    seed : int
+        Seed of all draws.
+
+    Returns
+    -------
+    SpectralPrior
+        The same but for its labels.
+    """
+    rest = training_spectra(recipe, n, seed)
+    rng = np.random.default_rng((seed, _TRAINING, 2))
+    return refit_labels(prior, rest, _relative_sigma(rest.wavelength), rng)
 
 
 def _joined(parts: list[RestSpectra]) -> RestSpectra:

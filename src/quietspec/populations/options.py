@@ -1,0 +1,74 @@
+"""What a user decides about a pPXF fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from quietspec.errors import QuietspecError
+
+__all__ = ["PpxfOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PpxfOptions:
+    """Options of a pPXF fit. The defaults are for observed spectra with unknown kinematics and flux calibration.
+
+    Parameters
+    ----------
+    velocity_scale : float, optional
+        Step of the logarithmic grid, km/s; if not given the median step of the data, or their largest where pPXF is given
+        a covariance, which a finer grid would make singular.
+    limits : (low, high), optional
+        Rest-frame air Å that are fitted; all that data and templates share if not given.
+    kinematics : {'free', 'fixed'}
+        Whether velocity and dispersion are fitted, or held at `velocity` and `dispersion`.
+    velocity, dispersion : float
+        Start, or fixed values, km/s. A fixed dispersion of 0 leaves the templates as sharp as they are.
+    moments : {2, 4}
+        Gauss–Hermite moments fitted: 2 (velocity, dispersion), or 4 (h3 and h4 as well).
+    additive, multiplicative : int
+        Degrees of the additive (−1 for none) and multiplicative (0 for none) Legendre polynomials. Additive ones dilute
+        lines and so bias metallicities: for kinematics only.
+    regularisation : float
+        pPXF's ``regul``: inverse of the scatter allowed between neighbouring SSPs' weights, with spectra and templates
+        of median 1; 0 for none.
+    gas : {'mask', 'fit', 'none'}
+        Emission lines: masked (±450 km/s and the line spread), fitted with pPXF's line templates of their own
+        kinematics, or taken as absent (denoised spectra have none).
+    bootstrap : int
+        Refits with signs of the residuals drawn anew (wild bootstrap), from which errors are taken; 0 gives formal
+        errors.
+    seed : int
+        Of the bootstrap; each spectrum has its own stream.
+
+    References
+    ----------
+    Cappellari 2017, MNRAS 466, 798; 2023, MNRAS 526, 3273 (pPXF). Davidson & Flachaire 2008, J. Econometrics 146, 162
+    (wild bootstrap).
+    """
+
+    velocity_scale: float | None = None
+    limits: tuple[float, float] | None = None
+    kinematics: Literal["free", "fixed"] = "free"
+    velocity: float = 0.0
+    dispersion: float = 120.0
+    moments: Literal[2, 4] = 2
+    additive: int = -1
+    multiplicative: int = 8
+    regularisation: float = 10.0
+    gas: Literal["mask", "fit", "none"] = "mask"
+    bootstrap: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        choices = {"kinematics": ("free", "fixed"), "gas": ("mask", "fit", "none"), "moments": (2, 4)}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise QuietspecError(f"{name}: {getattr(self, name)!r}; give {' or '.join(map(str, allowed))}.")
+        if self.additive < -1 or self.multiplicative < 0 or self.regularisation < 0 or self.bootstrap < 0:
+            raise QuietspecError("additive ≥ −1, multiplicative, regularisation and bootstrap ≥ 0 are needed.")
+        if self.dispersion < 0 or (self.velocity_scale is not None and self.velocity_scale <= 0):
+            raise QuietspecError("dispersion ≥ 0 and velocity_scale > 0 km/s are needed.")
+        if self.bootstrap == 1:
+            raise QuietspecError("bootstrap: one refit gives no scatter; give 0, or some 20 and more.")

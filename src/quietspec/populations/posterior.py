@@ -1,0 +1,56 @@
+"""Stellar populations from the posterior that denoises: no fit of its own, errors that know the prior."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quietspec.errors import SpectraError
+from quietspec.populations.result import CENTRAL, PopulationFlag, Populations
+from quietspec.spectra import Denoised, Flag
+
+__all__ = ["posterior_populations"]
+
+_DOUBTFUL = Flag.WRONG_REDSHIFT | Flag.STAR | Flag.NOT_GALAXY | Flag.UNLIKE_PRIOR | Flag.NO_SIGNAL | Flag.POOR_FIT
+
+
+def posterior_populations(denoised: Denoised) -> Populations:
+    """Read ages, metallicities, M/L, dust and kinematics off a denoiser's posterior.
+
+    Parameters
+    ----------
+    denoised : Denoised
+        From the denoiser ``posterior`` or ``wiener``.
+
+    Returns
+    -------
+    Populations
+        Posterior means, and intervals between the posterior's quantiles, which hold the truth as often as they say in
+        the simulated world (``docs/populations.md``). Joint draws are to be had from
+        ``denoised.parameter_posterior.draw``.
+
+    Raises
+    ------
+    SpectraError
+        If the denoiser has no posterior of parameters.
+    """
+    posterior = denoised.parameter_posterior
+    if posterior is None or not posterior.names:
+        raise SpectraError(f"{denoised.model}: knows no stellar populations; use the denoiser 'posterior'.")
+    tail = (1 - CENTRAL) / 2
+    failed = np.array([Flag(int(flag)).failed for flag in denoised.flags], dtype=bool)
+    doubtful = (denoised.flags & int(_DOUBTFUL)) != 0
+    flags = np.where(failed, int(PopulationFlag.NO_DATA), np.where(doubtful, int(PopulationFlag.DOUBTFUL), 0))
+    return Populations(
+        method=f"posterior of {denoised.model}",
+        values={name: posterior.mean(name) for name in posterior.names},
+        low={name: posterior.quantile(name, tail) for name in posterior.names},
+        high={name: posterior.quantile(name, 1 - tail) for name in posterior.names},
+        flags=flags,
+        reasons=tuple(_names(int(flag)) for flag in denoised.flags),
+        chi2=np.asarray(denoised.chi2 / denoised.dof),
+        seconds=np.full(len(denoised), np.nan),
+    )
+
+
+def _names(flag: int) -> str:
+    return " ".join((member.name or "").lower() for member in Flag(flag & int(_DOUBTFUL)) if member)

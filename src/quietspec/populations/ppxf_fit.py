@@ -1,0 +1,243 @@
+"""One spectrum through pPXF: weights of SSPs, and from them means, errors and kinematics."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quietspec.populations.result import PopulationFlag
+from quietspec.templates.means import population_jacobian, population_labels
+
+if TYPE_CHECKING:
+    from quietspec.populations.grid import LogGrid, Rebinning
+    from quietspec.populations.options import PpxfOptions
+    from quietspec.populations.templates import FittingTemplates
+    from quietspec.spectra import BoolArray, FloatArray
+
+__all__ = ["KINEMATICS", "FitResult", "FitSetup", "FitTask", "fit_one"]
+
+KINEMATICS = ("velocity", "sigma", "h3", "h4")
+_VELOCITY_RANGE, _DISPERSION_RANGE = 1000.0, (1.0, 600.0)  # km/s about the start; km/s
+_POOR = 2.0  # reduced χ²
+_MASKED_SIGMA = 1e4  # times the median error, where a covariance has to cover a pixel that does not count
+
+
+@dataclass(frozen=True)
+class FitSetup:
+    """What the fits of many spectra share: templates, the data's grid and the way to it, and the options."""
+
+    templates: FittingTemplates
+    grid: LogGrid
+    rebinning: Rebinning
+    options: PpxfOptions
+
+    @cached_property
+    def columns(self) -> FloatArray:
+        """All templates, (n_template_pixels, n_ssp + n_lines)."""
+        stars = self.templates.stars.reshape(len(self.templates.grid), -1)
+        return stars if self.templates.gas is None else np.hstack([stars, self.templates.gas])
+
+    @property
+    def n_ssp(self) -> int:
+        """Number of SSPs among the templates."""
+        return self.templates.library.n_ssp
+
+    def keywords(self) -> dict[str, Any]:
+        """Keywords of ``ppxf`` that do not depend on the spectrum."""
+        options, grid = self.options, self.grid
+        width = max(options.dispersion, grid.velocity_scale / 100)
+        fixed = options.kinematics == "fixed"
+        start = [options.velocity, width]
+        n_gas = self.columns.shape[1] - self.n_ssp
+        bounds = [
+            [options.velocity - _VELOCITY_RANGE, options.velocity + _VELOCITY_RANGE],
+            list(_DISPERSION_RANGE),
+            *[[-0.3, 0.3]] * (options.moments - 2),
+        ]
+        stars = -2 if fixed else options.moments
+        shared: dict[str, Any] = {
+            "velscale": grid.velocity_scale,
+            "vsyst": (self.templates.grid.first - grid.first) * grid.velocity_scale,
+            "degree": options.additive,
+            "mdegree": options.multiplicative,
+            "regul": options.regularisation,
+            "reg_dim": self.templates.library.grid_shape,
+            "linear_method": "nnls",
+            "quiet": True,
+        }
+        if not n_gas:
+            return shared | {"start": start, "moments": stars, "bounds": None if fixed else bounds}
+        component = np.repeat([0, 1], [self.n_ssp, n_gas])
+        return shared | {
+            "start": [start, [options.velocity, max(width, 50.0)]],
+            "moments": [stars, 2],
+            "bounds": [bounds[:2] if fixed else bounds, bounds[:2]],
+            "component": component,
+            "gas_component": component > 0,
+            "gas_names": np.array([f"line{number}" for number in range(n_gas)]),
+        }
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """One spectrum on the data's grid.
+
+    Parameters
+    ----------
+    flux, sigma : (n_grid,)
+        Flux and error.
+    good : (n_grid,) of bool
+        Pixels to fit.
+    covariance : (F, independent), optional
+        Factor (n_pixels, n_factors) and independent variance (n_pixels,) of the covariance of the data's own pixels;
+        used in place of `sigma`.
+    seed : tuple of int
+        Of the bootstrap.
+    """
+
+    flux: FloatArray
+    sigma: FloatArray
+    good: BoolArray
+    covariance: tuple[FloatArray, FloatArray] | None
+    seed: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Values and errors by parameter, reduced χ², flags, reason of failure and seconds of one fit."""
+
+    values: dict[str, float]
+    errors: dict[str, float]
+    chi2: float
+    flags: int
+    reason: str
+    seconds: float
+
+
+def fit_one(task: FitTask, setup: FitSetup) -> FitResult:
+    """Fit one spectrum; a fit that fails is a result with a reason.
+
+    Parameters
+    ----------
+    task : FitTask
+        The spectrum.
+    setup : FitSetup
+        What all spectra share.
+
+    Returns
+    -------
+    FitResult
+        Parameters by name.
+    """
+    start = time.perf_counter()
+    try:
+        values, errors, chi2, flags = _fitted(task, setup)
+    except (ArithmeticError, AssertionError, RuntimeError, ValueError, np.linalg.LinAlgError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return FitResult({}, {}, np.nan, int(PopulationFlag.FAILED), reason, time.perf_counter() - start)
+    return FitResult(values, errors, chi2, flags, "", time.perf_counter() - start)
+
+
+def _fitted(task: FitTask, setup: FitSetup) -> tuple[dict[str, float], dict[str, float], float, int]:
+    from ppxf.ppxf import ppxf
+
+    level = float(np.median(task.flux[task.good]))
+    if not level > 0:
+        raise ValueError("the median flux is not above 0")
+    galaxy = np.where(task.good, task.flux / level, 1.0)
+    noise = _noise(task, setup, level)
+    keywords = setup.keywords() | {"mask": task.good}
+    fit = ppxf(setup.columns, galaxy, noise, **keywords)
+    weights = fit.weights[: setup.n_ssp]
+    if not weights.sum() > 0:
+        raise ValueError("no SSP has a positive weight")
+    library = setup.templates.library
+    values = {name: float(value[0]) for name, value in population_labels(library, weights[None]).items()}
+    solution, solution_error = _stellar(fit.sol, setup), _stellar(fit.error, setup)
+    values |= dict(zip(KINEMATICS, solution, strict=False))
+    if setup.options.bootstrap:
+        errors = _bootstrap(fit, galaxy, noise, task, setup, keywords)
+    else:
+        errors = _formal(fit, weights, noise, setup) | dict(
+            zip(KINEMATICS, solution_error * np.sqrt(max(fit.chi2, 1.0)), strict=False)
+        )
+    return values, errors, float(fit.chi2), _flags(solution, fit.chi2, setup)
+
+
+def _noise(task: FitTask, setup: FitSetup, level: float) -> FloatArray:
+    """Errors, (n_grid,), or covariance, (n_grid, n_grid), of the spectrum divided by `level`."""
+    if task.covariance is None:
+        return np.where(task.good, task.sigma / level, np.median(task.sigma[task.good]) / level)
+    covariance = setup.rebinning.covariance(*task.covariance) / level**2
+    bad = np.flatnonzero(~task.good)
+    covariance[bad] = covariance[:, bad] = 0
+    covariance[bad, bad] = _MASKED_SIGMA**2 * np.median(np.diag(covariance)[task.good])
+    return covariance
+
+
+def _stellar(solution: Any, setup: FitSetup) -> FloatArray:
+    """Kinematics of the stars, where there may be gas as well."""
+    return np.asarray(solution if setup.templates.gas is None else solution[0], dtype=float)
+
+
+def _formal(fit: Any, weights: FloatArray, noise: FloatArray, setup: FitSetup) -> dict[str, float]:
+    """Propagate the errors of the weights that are not 0, linearly; the regularisation counts as data."""
+    active = np.flatnonzero(fit.weights > 0)
+    n_additive = setup.options.additive + 1
+    design = fit.matrix[:, n_additive + active]
+    design = (fit.noise @ design if noise.ndim == 2 else design / noise[:, None])[fit.goodpixels]
+    precision = design.T @ design + _regularising(setup, active)
+    covariance = np.linalg.pinv(precision, hermitian=True)
+    jacobian = population_jacobian(setup.templates.library, weights)
+    stars = active[active < setup.n_ssp]
+    inner = covariance[: stars.size, : stars.size]
+    variances = {name: float(row[stars] @ inner @ row[stars]) for name, row in jacobian.items()}
+    return {name: max(variance, 0.0) ** 0.5 for name, variance in variances.items()}
+
+
+def _regularising(setup: FitSetup, active: Any) -> FloatArray:
+    """Precision that the regularisation adds to the weights in use."""
+    size = setup.columns.shape[1]
+    strength = setup.options.regularisation
+    if not strength:
+        return np.zeros((len(active), len(active)))
+    from ppxf.ppxf import regularization
+
+    shape = np.asarray(setup.templates.library.grid_shape)
+    rows = np.zeros((int(np.prod(shape)), size))
+    regularization(rows, 0, 0, shape, 2, [np.ones(n - 1) for n in shape], strength)
+    return np.asarray(rows[:, active].T @ rows[:, active])
+
+
+def _bootstrap(
+    fit: Any, galaxy: FloatArray, noise: FloatArray, task: FitTask, setup: FitSetup, keywords: dict[str, Any]
+) -> dict[str, float]:
+    """Scatter of fits to the best fit plus its residuals with random signs."""
+    from ppxf.ppxf import ppxf
+
+    rng = np.random.default_rng(task.seed)
+    residual = np.where(task.good, galaxy - fit.bestfit, 0.0)
+    weights, solutions = [], []
+    for _ in range(setup.options.bootstrap):
+        again = fit.bestfit + residual * rng.choice([-1.0, 1.0], residual.size)
+        refit = ppxf(setup.columns, again, noise, **keywords)
+        weights.append(refit.weights[: setup.n_ssp])
+        solutions.append(_stellar(refit.sol, setup))
+    labels = population_labels(setup.templates.library, np.array(weights))
+    errors = {name: float(np.std(values, ddof=1)) for name, values in labels.items()}
+    return errors | dict(zip(KINEMATICS, np.std(solutions, axis=0, ddof=1).tolist(), strict=False))
+
+
+def _flags(solution: FloatArray, chi2: float, setup: FitSetup) -> int:
+    options = setup.options
+    flags = PopulationFlag.POOR_FIT if chi2 > _POOR else PopulationFlag.OK
+    if options.kinematics == "free":
+        low, high = _DISPERSION_RANGE
+        far = abs(solution[0] - options.velocity) > 0.99 * _VELOCITY_RANGE
+        if far or not 1.05 * low < solution[1] < 0.99 * high:
+            flags |= PopulationFlag.AT_LIMIT
+    return int(flags)

@@ -1,0 +1,137 @@
+"""SSP templates as pPXF takes them: on the logarithmic grid of the data, at the data's resolution."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from quietspec.errors import TemplateError
+from quietspec.populations.grid import LogGrid, Rebinning
+from quietspec.wavelengths import SPEED_OF_LIGHT
+
+if TYPE_CHECKING:
+    from quietspec.populations.options import PpxfOptions
+    from quietspec.spectra import FloatArray
+    from quietspec.templates import SspLibrary
+
+__all__ = ["FittingTemplates", "fitted_range"]
+
+_FREE_REACH = 1500.0  # km/s that templates reach beyond the data, where kinematics are free
+_FEWEST = 100  # pixels
+
+
+@dataclass(frozen=True, eq=False)
+class FittingTemplates:
+    """Templates for one setting of wavelengths and resolution.
+
+    Parameters
+    ----------
+    library : SspLibrary
+        Where they come from.
+    grid : LogGrid
+        Of the templates; it holds that of the data.
+    stars : (n_grid, n_ages, n_metallicities)
+        Flux density of 1/`scale` solar masses formed; their median is 1.
+    scale : float
+        Factor the library was divided by.
+    gas : (n_grid, n_lines), optional
+        Emission lines, Balmer lines tied.
+    """
+
+    library: SspLibrary
+    grid: LogGrid
+    stars: FloatArray
+    scale: float
+    gas: FloatArray | None = None
+
+    @classmethod
+    def make(
+        cls, library: SspLibrary, data: LogGrid, wavelength: FloatArray, fwhm: FloatArray, options: PpxfOptions
+    ) -> FittingTemplates:
+        """Match a library to data.
+
+        Parameters
+        ----------
+        library : SspLibrary
+            In air.
+        data : LogGrid
+            Grid of the data, rest frame.
+        wavelength, fwhm : (n_pixels,)
+            Rest-frame wavelengths and resolution of the data, Å.
+        options : PpxfOptions
+            Of the fit.
+
+        Returns
+        -------
+        FittingTemplates
+            Smoothed where the data are coarser.
+        """
+        grid = LogGrid.within(library.wavelength[0], library.wavelength[-1], data.velocity_scale)
+        reach = int(np.ceil(_reach(options) / data.velocity_scale))
+        grid = LogGrid(max(grid.first, data.first - reach), min(grid.last, data.last + reach), data.velocity_scale)
+        target = np.maximum(np.interp(library.wavelength, wavelength, fwhm), library.fwhm)
+        matched = library if np.allclose(target, library.fwhm, rtol=1e-3) else library.to_fwhm(target)
+        everywhere = np.ones(matched.spectra.shape, dtype=bool)
+        stars, _, _ = Rebinning(library.wavelength, grid)(matched.spectra, everywhere)
+        scale = float(np.median(stars))
+        shape = (len(grid), *library.grid_shape)
+        gas = _gas_templates(grid, data, wavelength, fwhm) if options.gas == "fit" else None
+        return cls(library, grid, (stars / scale).T.reshape(shape), scale, gas)
+
+
+def fitted_range(library: SspLibrary, wavelength: FloatArray, options: PpxfOptions) -> tuple[float, float]:
+    """Rest-frame wavelengths (Å) that data, templates and options share.
+
+    Parameters
+    ----------
+    library : SspLibrary
+        Templates.
+    wavelength : (n_pixels,)
+        Of the usable data, rest frame.
+    options : PpxfOptions
+        Of the fit.
+
+    Returns
+    -------
+    low, high : float
+        Where templates also cover the velocities that are tried.
+
+    Raises
+    ------
+    TemplateError
+        If fewer than 100 pixels are shared.
+    """
+    stretch = np.exp(_reach(options) / SPEED_OF_LIGHT)
+    edges = [(wavelength[0], wavelength[-1]), (library.wavelength[0] * stretch, library.wavelength[-1] / stretch)]
+    if options.limits is not None:
+        edges.append(options.limits)
+    low, high = max(edge[0] for edge in edges), min(edge[1] for edge in edges)
+    if np.count_nonzero((wavelength >= low) & (wavelength <= high)) < _FEWEST:
+        raise TemplateError(
+            f"{library.name}: covers {library.wavelength[0]:.0f}–{library.wavelength[-1]:.0f} Å and shares fewer than "
+            f"{_FEWEST} pixels with data at rest-frame {wavelength[0]:.0f}–{wavelength[-1]:.0f} Å"
+            + (f" within {options.limits[0]:.0f}–{options.limits[1]:.0f} Å" if options.limits else "")
+            + ". Is the redshift right? Else take a library that reaches further."
+        )
+    return float(low), float(high)
+
+
+def _reach(options: PpxfOptions) -> float:
+    if options.kinematics == "free":
+        return _FREE_REACH
+    return abs(options.velocity) + 4 * options.dispersion + 100.0
+
+
+def _gas_templates(grid: LogGrid, data: LogGrid, wavelength: FloatArray, fwhm: FloatArray) -> FloatArray:
+    """PPXF's emission-line templates within the data's range."""
+    from ppxf.ppxf_util import emission_lines
+
+    limits = data.borders[[0, -1]]
+    resolution = {"lam": wavelength, "fwhm": fwhm}
+    with contextlib.redirect_stdout(io.StringIO()):
+        lines, _, _ = emission_lines(np.log(grid.wavelength), limits, resolution, tie_balmer=True)
+    return np.asarray(lines)
