@@ -213,7 +213,7 @@ def _known(fwhm: FloatArray, own: FloatArray) -> FloatArray:
 
 
 def _velocity_scale(rest: FloatArray, low: float, high: float, *, coarse: bool) -> float:
-    """Step of the grid, km/s: the median of the data's, or their largest, so that no pixel is made of another's part."""
+    """Step of the grid, km/s: the median of the data's, or their largest, for pixels made of data of their own."""
     steps = np.concatenate([np.diff(np.log(rest[arm])) for arm in stretches(rest)])
     centres = np.concatenate([rest[arm][1:] for arm in stretches(rest)])
     inside = steps[(centres > low) & (centres < high)] * SPEED_OF_LIGHT

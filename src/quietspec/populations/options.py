@@ -17,8 +17,8 @@ class PpxfOptions:
     Parameters
     ----------
     velocity_scale : float, optional
-        Step of the logarithmic grid, km/s; if not given the median step of the data, or their largest where pPXF is given
-        a covariance, which a finer grid would make singular.
+        Step of the logarithmic grid, km/s. If not given the median step of the data, or their largest where pPXF is
+        given a covariance, which a finer grid would make singular.
     limits : (low, high), optional
         Rest-frame air Å that are fitted; all that data and templates share if not given.
     kinematics : {'free', 'fixed'}
