@@ -104,14 +104,14 @@ class ParameterPosterior:
     def quantile(self, name: str, probability: float) -> FloatArray:
         """Value below which a parameter lies with a probability in (0, 1), (n_spectra,)."""
         weights, means, sigma = self._marginal(name)
-        used = weights > 0
-        low = np.where(used, means - _REACH * sigma, np.inf).min(axis=1)
-        high = np.where(used, means + _REACH * sigma, -np.inf).max(axis=1)
+        unused = weights == 0  # not so where there is no posterior: NaN goes through
+        low = np.where(unused, np.inf, means - _REACH * sigma).min(axis=1)
+        high = np.where(unused, -np.inf, means + _REACH * sigma).max(axis=1)
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
             above = (weights * ndtr((middle[:, None] - means) / sigma)).sum(axis=1) > probability
             low, high = np.where(above, low, middle), np.where(above, middle, high)
-        return np.asarray(np.where(np.isfinite(self.weights[:, 0]), (low + high) / 2, np.nan))
+        return np.asarray((low + high) / 2)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Draw `n` joint samples of each spectrum, (n_spectra, n, n_names); NaN where there is no posterior."""
@@ -119,11 +119,17 @@ class ParameterPosterior:
         chances = np.cumsum(np.nan_to_num(self.weights), axis=1, dtype=np.float64)
         chances /= np.where(known, chances[:, -1], 1.0)[:, None]
         part = (rng.random((len(self), n))[:, :, None] > chances[:, None, :-1]).sum(axis=2)
-        half = np.linalg.cholesky(np.where(known[:, None, None, None], self.covariances, np.eye(len(self.names))))
+        half = _square_roots(np.where(known[:, None, None, None], self.covariances, np.eye(len(self.names))))
         rows = np.arange(len(self))[:, None]
         noise = rng.standard_normal((len(self), n, len(self.names)))
         drawn = self.means[rows, part] + np.einsum("snij,snj->sni", half[rows, part], noise)
         return np.asarray(np.where(known[:, None, None], drawn, np.nan))
+
+
+def _square_roots(covariances: FloatArray) -> FloatArray:
+    """Matrices R with R Rᵀ the covariances, (…, d, d), singular ones too: parameters may follow from one another."""
+    variances, axes = np.linalg.eigh(covariances.astype(np.float64))
+    return np.asarray(axes * np.sqrt(np.clip(variances, 0, None))[..., None, :])
 
 
 def merged_moments(

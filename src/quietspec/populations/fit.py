@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ CovarianceOf = Callable[[int], tuple["FloatArray", "FloatArray"]]
 _GAS_SIGMA = 150.0  # km/s; lines are masked to 3σ of this and the line spread
 _FEWEST = 100  # good pixels on the grid
 _TASKS = 8  # spectra a worker takes at a time
-_GROUP_TASKS = 512  # spectra rebinned at a time
+_GROUP_TASKS, _GROUP_COVARIANCES = 512, 32  # spectra rebinned at a time, without and with factors of covariances
 
 
 def fit_populations(
@@ -74,25 +74,14 @@ def fit_populations(
     Raises
     ------
     TemplateError
-        If library and data share too few wavelengths.
+        If library and data share too few wavelengths, for all spectra. One spectrum of such a redshift among others
+        is flagged.
     QuietspecError
         If pPXF is not installed.
     """
     options = options or PpxfOptions()
-    _require(options, covariance_of)
-    if library.medium != "air":
-        raise TemplateError(f"{library.name}: pPXF fits need a library in air wavelengths.")
-    collected = _Collector(len(spectra), library, options)
-    done = 0
-    for rows, setup, tasks in _groups(spectra, library, options, covariance_of):
-        for row, result in zip(rows, _run(tasks, setup, jobs), strict=True):
-            collected.store(row, result)
-            done += 1
-            if progress is not None:
-                progress(done, len(spectra))
-    if progress is not None and done < len(spectra):
-        progress(len(spectra), len(spectra))
-    return collected.finish()
+    _require(library, options, covariance_of)
+    return _fitted(_Data(spectra, covariance_of), library, options, jobs, progress)
 
 
 def fit_denoised(
@@ -128,23 +117,36 @@ def fit_denoised(
     -------
     Populations
         Of the denoised spectra.
+
+    Raises
+    ------
+    TemplateError
+        As `fit_populations`.
+    QuietspecError
+        If `errors` is none of these ways, or pPXF is not installed.
     """
+    if errors not in get_args(Errors):
+        raise QuietspecError(f"errors: {errors!r}; give {' or '.join(get_args(Errors))}.")
+    options = replace(options or PpxfOptions(), gas="none")
+    covariance_of = _covariance_of(denoised) if errors == "covariance" else None
+    _require(library, options, covariance_of)
+    data = _Data(_estimate(denoised, errors), covariance_of, smoothed=True)
+    return _fitted(data, library, options, jobs, progress)
+
+
+def _estimate(denoised: Denoised, errors: Errors) -> Spectra:
+    """The denoised spectra as if they were observed, with errors of one of several kinds."""
     spectra = denoised.spectra
-    good = denoised.valid
     if errors == "input":
-        sigma = np.where(np.isfinite(spectra.sigma), spectra.sigma, np.nanmax(np.where(spectra.good, spectra.sigma, 0)))
+        largest = np.max(np.where(spectra.good, spectra.sigma, 0.0), axis=1, keepdims=True)
+        sigma = np.where(spectra.good, spectra.sigma, largest)
     elif errors == "flat":
         sigma = np.broadcast_to(_typical(denoised.sigma)[:, None], denoised.flux.shape)
     else:
         sigma = denoised.sigma
-    good = good & np.isfinite(sigma) & (np.nan_to_num(sigma) > 0)
+    good = denoised.valid & np.isfinite(sigma) & (np.nan_to_num(sigma) > 0)
     ivar = np.divide(1.0, np.asarray(sigma, dtype=np.float64) ** 2, out=np.zeros(good.shape), where=good)
-    estimate = replace(
-        spectra, flux=np.where(good, denoised.flux, 0.0), ivar=ivar, redshift=np.asarray(denoised.redshift)
-    )
-    options = replace(options or PpxfOptions(), gas="none")
-    covariance_of = _covariance_of(denoised) if errors == "covariance" else None
-    return fit_populations(estimate, library, options, covariance_of=covariance_of, jobs=jobs, progress=progress)
+    return replace(spectra, flux=np.where(good, denoised.flux, 0.0), ivar=ivar, redshift=np.asarray(denoised.redshift))
 
 
 def _typical(sigma: FloatArray) -> FloatArray:
@@ -155,20 +157,62 @@ def _typical(sigma: FloatArray) -> FloatArray:
 
 def _covariance_of(denoised: Denoised) -> CovarianceOf:
     def covariance(row: int) -> tuple[FloatArray, FloatArray]:
-        valid = denoised.valid[row]
-        factor = np.where(valid[:, None], denoised.covariance_factor(row), 0.0)
-        independent = np.zeros(len(valid)) if denoised.remainder is None else denoised.remainder[row] ** 2
-        return factor, np.where(valid, independent, 0.0).astype(np.float64)
+        factor = denoised.covariance_factor(row)
+        remainder = np.zeros(len(factor)) if denoised.remainder is None else denoised.remainder[row]
+        return factor, np.asarray(remainder, dtype=np.float64) ** 2
 
     return covariance
 
 
-def _require(options: PpxfOptions, covariance_of: CovarianceOf | None) -> None:
+def _require(library: SspLibrary, options: PpxfOptions, covariance_of: CovarianceOf | None) -> None:
     for package in ("ppxf", "joblib"):
         if find_spec(package) is None:
             raise QuietspecError(f"{package} is not installed: pip install 'quietspec[populations]'.")
     if covariance_of is not None and options.bootstrap:
         raise QuietspecError("bootstrap: residuals of correlated data cannot be signed at random; give bootstrap=0.")
+    if library.medium != "air":
+        raise TemplateError(f"{library.name}: is in vacuum; pPXF fits need a library in air, such as MILES.")
+
+
+def _fitted(
+    data: _Data,
+    library: SspLibrary,
+    options: PpxfOptions,
+    jobs: int,
+    progress: Callable[[int, int], None] | None,
+) -> Populations:
+    """Fit all spectra; those whose templates do not reach far enough are flagged, if there are others."""
+    total = len(data.spectra)
+    collected = _Collector(total, library, options)
+    refusal: TemplateError | None = None
+    done = 0
+    for group in _alike(data, library):
+        try:
+            setup = _setup(group, data, library, options)
+        except TemplateError as error:
+            refusal = refusal or error
+            collected.refuse(group.rows, str(error))
+            continue
+        for rows, tasks in _tasks(group, setup, data):
+            for row, result in zip(rows, _run(tasks, setup, jobs), strict=True):
+                collected.store(row, result)
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+    if refusal is not None and not done:
+        raise refusal
+    if progress is not None and done < total:
+        progress(total, total)
+    return collected.finish()
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Spectra, their covariances where these are known, and whether they are at least as smooth as the templates."""
+
+    spectra: Spectra
+    covariance_of: CovarianceOf | None = None
+    smoothed: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,36 +224,27 @@ class _Group:
     fwhm: FloatArray
 
 
-def _groups(
-    spectra: Spectra, library: SspLibrary, options: PpxfOptions, covariance_of: CovarianceOf | None
-) -> Iterator[tuple[npt.NDArray[np.intp], FitSetup, list[FitTask]]]:
-    """Rebin spectra that share templates, some hundreds at a time."""
-    for group in _alike(spectra, library):
-        # A covariance on a grid finer than the data's would be singular.
-        setup = _setup(group, spectra, library, options, coarse=covariance_of is not None)
-        for start in range(0, len(group.rows), _GROUP_TASKS):
-            rows = group.rows[start : start + _GROUP_TASKS]
-            yield from _tasks(rows, group, setup, spectra, covariance_of)
-
-
-def _alike(spectra: Spectra, library: SspLibrary) -> Iterator[_Group]:
+def _alike(data: _Data, library: SspLibrary) -> Iterator[_Group]:
+    """Spectra that share templates."""
+    spectra = data.spectra
     usable = np.flatnonzero(spectra.good.any(axis=1) & np.isfinite(spectra.redshift))
     for redshift in np.unique(spectra.redshift[usable]):
         rows = usable[spectra.redshift[usable] == redshift]
         rest = rest_air(spectra.wavelength, float(redshift), spectra.medium)
         own = np.interp(rest, library.wavelength, library.fwhm)
         if spectra.fwhm is None or spectra.fwhm.ndim == 1:
-            fwhm = own if spectra.fwhm is None else _known(spectra.fwhm / (1 + redshift), own)
+            fwhm = own if spectra.fwhm is None else _known(spectra.fwhm / (1 + redshift), own, data)
             yield _Group(rows, rest, fwhm)
             continue
         kinds, kind = np.unique(spectra.fwhm[rows], axis=0, return_inverse=True)
         for number, fwhm in enumerate(kinds):
-            yield _Group(rows[kind.ravel() == number], rest, _known(fwhm / (1 + redshift), own))
+            yield _Group(rows[kind.ravel() == number], rest, _known(fwhm / (1 + redshift), own, data))
 
 
-def _known(fwhm: FloatArray, own: FloatArray) -> FloatArray:
-    """Resolution of the data; that of the templates where it is unknown."""
-    return np.where(np.isfinite(fwhm) & (fwhm > 0), fwhm, own)
+def _known(fwhm: FloatArray, own: FloatArray, data: _Data) -> FloatArray:
+    """Resolution of the data; that of the templates where it is unknown, or where the data took it from such."""
+    known = np.where(np.isfinite(fwhm) & (fwhm > 0), fwhm, own)
+    return np.maximum(known, own) if data.smoothed else known
 
 
 def _velocity_scale(rest: FloatArray, low: float, high: float, *, coarse: bool) -> float:
@@ -220,9 +255,10 @@ def _velocity_scale(rest: FloatArray, low: float, high: float, *, coarse: bool) 
     return float(inside.max() if coarse else np.median(inside))
 
 
-def _setup(group: _Group, spectra: Spectra, library: SspLibrary, options: PpxfOptions, *, coarse: bool) -> FitSetup:
-    used = spectra.good[group.rows].any(axis=0)
+def _setup(group: _Group, data: _Data, library: SspLibrary, options: PpxfOptions) -> FitSetup:
+    used = data.spectra.good[group.rows].any(axis=0)
     low, high = fitted_range(library, group.rest[used], options)
+    coarse = data.covariance_of is not None  # on a grid finer than the data's a covariance would be singular
     grid = LogGrid.within(low, high, options.velocity_scale or _velocity_scale(group.rest, low, high, coarse=coarse))
     own = np.interp(group.rest, library.wavelength, library.fwhm)
     missing = np.sqrt(np.clip(own**2 - group.fwhm**2, 0, None))
@@ -231,32 +267,43 @@ def _setup(group: _Group, spectra: Spectra, library: SspLibrary, options: PpxfOp
     return FitSetup(templates, grid, rebinning, options)
 
 
-def _tasks(
-    rows: npt.NDArray[np.intp],
-    group: _Group,
-    setup: FitSetup,
-    spectra: Spectra,
-    covariance_of: CovarianceOf | None,
-) -> Iterator[tuple[npt.NDArray[np.intp], FitSetup, list[FitTask]]]:
-    good = spectra.good[rows]
-    if setup.options.gas == "mask":
-        good = good & ~line_mask(group.rest, group.fwhm, 0.0, _GAS_SIGMA, tuple(EMISSION_LINES))
-    flux, cover, fine = setup.rebinning(spectra.flux[rows], good)
-    variance = np.divide(1.0, spectra.ivar[rows], out=np.zeros(good.shape), where=good)
-    sigma = np.sqrt(setup.rebinning.variance(variance, cover))
-    enough = fine.sum(axis=1) >= _FEWEST
-    tasks = [
-        FitTask(
-            flux[k],
-            sigma[k],
-            fine[k],
-            None if covariance_of is None else covariance_of(int(rows[k])),
-            (setup.options.seed, int(rows[k])),
-        )
-        for k in np.flatnonzero(enough)
-    ]
-    if tasks:
-        yield rows[enough], setup, tasks
+def _tasks(group: _Group, setup: FitSetup, data: _Data) -> Iterator[tuple[npt.NDArray[np.intp], list[FitTask]]]:
+    """Rebin a group's spectra, some hundreds at a time; those of too few pixels are left out."""
+    size = _GROUP_TASKS if data.covariance_of is None else _GROUP_COVARIANCES
+    for start in range(0, len(group.rows), size):
+        rows = group.rows[start : start + size]
+        good = data.spectra.good[rows]
+        if setup.options.gas == "mask":
+            good = good & ~line_mask(group.rest, group.fwhm, 0.0, _GAS_SIGMA, tuple(EMISSION_LINES))
+        flux, cover, fine = setup.rebinning(data.spectra.flux[rows], good)
+        variance = np.divide(1.0, data.spectra.ivar[rows], out=np.zeros(good.shape), where=good)
+        sigma = np.sqrt(setup.rebinning.variance(variance, cover))
+        enough = np.flatnonzero(fine.sum(axis=1) >= _FEWEST)
+        if enough.size:
+            yield (
+                rows[enough],
+                [
+                    FitTask(
+                        flux[k],
+                        sigma[k],
+                        cover[k],
+                        fine[k],
+                        _factors(data.covariance_of, int(rows[k]), good[k]),
+                        (setup.options.seed, int(rows[k])),
+                    )
+                    for k in enough
+                ],
+            )
+
+
+def _factors(
+    covariance_of: CovarianceOf | None, row: int, good: npt.NDArray[np.bool_]
+) -> tuple[FloatArray, FloatArray] | None:
+    """Covariance of a spectrum's pixels, 0 where they are masked."""
+    if covariance_of is None:
+        return None
+    factor, independent = covariance_of(row)
+    return np.where(good[:, None], factor, 0.0), np.where(good, independent, 0.0).astype(np.float64)
 
 
 def _run(tasks: list[FitTask], setup: FitSetup, jobs: int) -> Iterable[FitResult]:
@@ -292,6 +339,10 @@ class _Collector:
             self.errors[name][row] = result.errors.get(name, np.nan)
         self.chi2[row], self.seconds[row] = result.chi2, result.seconds
         self.flags[row], self.reasons[row] = result.flags, result.reason
+
+    def refuse(self, rows: npt.NDArray[np.intp], reason: str) -> None:
+        for row in rows:
+            self.reasons[row] = reason
 
     def finish(self) -> Populations:
         return Populations(

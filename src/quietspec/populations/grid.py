@@ -18,6 +18,7 @@ __all__ = ["LogGrid", "Rebinning"]
 
 _LEAST_COVER = 0.7  # of a pixel's weight that has to come from good data
 _REACH = 4.0  # σ at which smoothing kernels are cut
+_NARROW = 0.7  # pixels of σ
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,12 @@ class Rebinning:
     """
 
     def __init__(self, wavelength: FloatArray, grid: LogGrid, added_fwhm: FloatArray | None = None) -> None:
-        matrix = _overlaps(wavelength, grid)
-        if added_fwhm is not None and np.any(added_fwhm > 0):
+        if added_fwhm is None or not np.any(added_fwhm > 0):
+            matrix = _overlaps(wavelength, grid)
+        else:
             width = np.interp(grid.wavelength, wavelength, added_fwhm) / FWHM_PER_SIGMA
-            matrix = _smoothing(width / np.diff(grid.borders)) @ matrix
+            smoothing, wider = _smoothing(width / np.diff(grid.borders), grid)
+            matrix = smoothing @ _overlaps(wavelength, wider)
         self.matrix: sparse.csr_array = matrix.tocsr()
         self.grid = grid
 
@@ -110,25 +113,28 @@ class Rebinning:
         total = (self.matrix.power(2) @ variance.T.astype(np.float64)).T
         return np.asarray(total / np.maximum(cover, _LEAST_COVER) ** 2)
 
-    def covariance(self, factor: FloatArray, independent: FloatArray) -> FloatArray:
-        """Covariance of one rebinned spectrum without masked pixels, (n_grid, n_grid).
+    def covariance(self, factor: FloatArray, independent: FloatArray, cover: FloatArray) -> FloatArray:
+        """Covariance of one rebinned spectrum, (n_grid, n_grid).
 
         Parameters
         ----------
         factor : (n_pixels, n_factors)
-            F of the covariance F Fᵀ + diag(independent).
+            F of the covariance F Fᵀ + diag(independent); 0 in masked pixels.
         independent : (n_pixels,)
-            Variance that is independent from pixel to pixel.
+            Variance that is independent from pixel to pixel; 0 in masked pixels.
+        cover : (n_grid,)
+            Share of each output pixel's weight that is good data.
 
         Returns
         -------
         (n_grid, n_grid)
-            M (F Fᵀ + diag(independent)) Mᵀ.
+            M (F Fᵀ + diag(independent)) Mᵀ, with the rows of M over `cover`.
         """
         from scipy import sparse
 
-        taken = self.matrix @ factor
-        diagonal = (self.matrix @ sparse.diags_array(independent)) @ self.matrix.T
+        matrix = sparse.diags_array(1 / np.maximum(cover, _LEAST_COVER)) @ self.matrix
+        taken = matrix @ factor
+        diagonal = (matrix @ sparse.diags_array(independent)) @ matrix.T
         return np.asarray(taken @ taken.T + diagonal.toarray())
 
 
@@ -160,17 +166,19 @@ def _edges(wavelength: FloatArray) -> tuple[FloatArray, FloatArray]:
     return low, high
 
 
-def _smoothing(sigma: FloatArray) -> sparse.csr_array:
-    """Gaussian smoothing by a σ in pixels that varies, (n, n); rows sum to 1."""
+def _smoothing(sigma: FloatArray, grid: LogGrid) -> tuple[sparse.csr_array, LogGrid]:
+    """Gaussian smoothing by a σ in pixels that varies, (n, n + 2 reach), and the wider grid it takes its data from."""
     from scipy import sparse
+    from scipy.special import ive
 
     reach = int(np.ceil(_REACH * sigma.max())) + 1
     offset = np.arange(-reach, reach + 1)
-    scaled = offset / np.maximum(sigma, 1e-3)[:, None]
-    kernel = np.where(np.abs(scaled) < _REACH, np.exp(-0.5 * scaled**2), 0.0)
-    columns = np.arange(len(sigma))[:, None] + offset
-    inside = (columns >= 0) & (columns < len(sigma)) & (kernel > 0)
-    kernel = np.where(inside, kernel, 0.0)
+    scaled = offset / np.maximum(sigma, _NARROW)[:, None]
+    sampled = np.where(np.abs(scaled) < _REACH, np.exp(-0.5 * scaled**2), 0.0)
+    # Samples of a narrow Gaussian have too small a variance; Lindeberg's (1990) discrete Gaussian has the right one.
+    kernel = np.where(sigma[:, None] < _NARROW, ive(np.abs(offset), sigma[:, None] ** 2), sampled)
     kernel /= kernel.sum(axis=1, keepdims=True)
-    rows = np.broadcast_to(np.arange(len(sigma))[:, None], columns.shape)
-    return sparse.csr_array((kernel[inside], (rows[inside], columns[inside])), shape=(len(sigma),) * 2)
+    wider = LogGrid(grid.first - reach, grid.last + reach, grid.velocity_scale)
+    rows, columns = np.broadcast_arrays(np.arange(len(sigma))[:, None], np.arange(len(sigma))[:, None] + offset + reach)
+    used = kernel > 0
+    return sparse.csr_array((kernel[used], (rows[used], columns[used])), shape=(len(sigma), len(wider))), wider

@@ -10,6 +10,7 @@ from quietspec.spectra import Denoised, Flag
 
 __all__ = ["posterior_populations"]
 
+_FAILED = Flag.EMPTY | Flag.NO_REDSHIFT | Flag.OUT_OF_RANGE
 _DOUBTFUL = Flag.WRONG_REDSHIFT | Flag.STAR | Flag.NOT_GALAXY | Flag.UNLIKE_PRIOR | Flag.NO_SIGNAL | Flag.POOR_FIT
 
 
@@ -37,7 +38,7 @@ def posterior_populations(denoised: Denoised) -> Populations:
     if posterior is None or not posterior.names:
         raise SpectraError(f"{denoised.model}: knows no stellar populations; use the denoiser 'posterior'.")
     tail = (1 - CENTRAL) / 2
-    failed = np.array([Flag(int(flag)).failed for flag in denoised.flags], dtype=bool)
+    failed = (denoised.flags & int(_FAILED)) != 0
     doubtful = (denoised.flags & int(_DOUBTFUL)) != 0
     flags = np.where(failed, int(PopulationFlag.NO_DATA), np.where(doubtful, int(PopulationFlag.DOUBTFUL), 0))
     return Populations(
@@ -47,10 +48,10 @@ def posterior_populations(denoised: Denoised) -> Populations:
         high={name: posterior.quantile(name, 1 - tail) for name in posterior.names},
         flags=flags,
         reasons=tuple(_names(int(flag)) for flag in denoised.flags),
-        chi2=np.asarray(denoised.chi2 / denoised.dof),
+        chi2=np.divide(denoised.chi2, denoised.dof, out=np.full(len(denoised), np.nan), where=denoised.dof > 0),
         seconds=np.full(len(denoised), np.nan),
     )
 
 
 def _names(flag: int) -> str:
-    return " ".join((member.name or "").lower() for member in Flag(flag & int(_DOUBTFUL)) if member)
+    return " ".join((member.name or "").lower() for member in Flag(flag) & (_FAILED | _DOUBTFUL))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,6 +44,11 @@ class FitSetup:
         return stars if self.templates.gas is None else np.hstack([stars, self.templates.gas])
 
     @property
+    def n_gas(self) -> int:
+        """Number of emission lines among the templates."""
+        return self.templates.n_gas
+
+    @property
     def n_ssp(self) -> int:
         """Number of SSPs among the templates."""
         return self.templates.library.n_ssp
@@ -52,7 +59,6 @@ class FitSetup:
         width = max(options.dispersion, grid.velocity_scale / 100)
         fixed = options.kinematics == "fixed"
         start = [options.velocity, width]
-        n_gas = self.columns.shape[1] - self.n_ssp
         bounds = [
             [options.velocity - _VELOCITY_RANGE, options.velocity + _VELOCITY_RANGE],
             list(_DISPERSION_RANGE),
@@ -69,16 +75,16 @@ class FitSetup:
             "linear_method": "nnls",
             "quiet": True,
         }
-        if not n_gas:
+        if not self.n_gas:
             return shared | {"start": start, "moments": stars, "bounds": None if fixed else bounds}
-        component = np.repeat([0, 1], [self.n_ssp, n_gas])
+        component = np.repeat([0, 1], [self.n_ssp, self.n_gas])
         return shared | {
             "start": [start, [options.velocity, max(width, 50.0)]],
             "moments": [stars, 2],
             "bounds": [bounds[:2] if fixed else bounds, bounds[:2]],
             "component": component,
             "gas_component": component > 0,
-            "gas_names": np.array([f"line{number}" for number in range(n_gas)]),
+            "gas_names": np.array([f"line{number}" for number in range(self.n_gas)]),
         }
 
 
@@ -90,17 +96,20 @@ class FitTask:
     ----------
     flux, sigma : (n_grid,)
         Flux and error.
+    cover : (n_grid,)
+        Share of each pixel that is good data.
     good : (n_grid,) of bool
         Pixels to fit.
     covariance : (F, independent), optional
-        Factor (n_pixels, n_factors) and independent variance (n_pixels,) of the covariance of the data's own pixels;
-        used in place of `sigma`.
+        Factor (n_pixels, n_factors) and independent variance (n_pixels,) of the covariance of the data's own pixels, 0
+        where these are masked; used in place of `sigma`.
     seed : tuple of int
         Of the bootstrap.
     """
 
     flux: FloatArray
     sigma: FloatArray
+    cover: FloatArray
     good: BoolArray
     covariance: tuple[FloatArray, FloatArray] | None
     seed: tuple[int, int]
@@ -143,36 +152,40 @@ def fit_one(task: FitTask, setup: FitSetup) -> FitResult:
 
 
 def _fitted(task: FitTask, setup: FitSetup) -> tuple[dict[str, float], dict[str, float], float, int]:
-    from ppxf.ppxf import ppxf
-
     level = float(np.median(task.flux[task.good]))
     if not level > 0:
         raise ValueError("the median flux is not above 0")
     galaxy = np.where(task.good, task.flux / level, 1.0)
     noise = _noise(task, setup, level)
     keywords = setup.keywords() | {"mask": task.good}
-    fit = ppxf(setup.columns, galaxy, noise, **keywords)
+    fit = _quiet_ppxf(setup.columns, galaxy, noise, **keywords)
     weights = fit.weights[: setup.n_ssp]
     if not weights.sum() > 0:
         raise ValueError("no SSP has a positive weight")
     library = setup.templates.library
     values = {name: float(value[0]) for name, value in population_labels(library, weights[None]).items()}
-    solution, solution_error = _stellar(fit.sol, setup), _stellar(fit.error, setup)
+    solution = _stellar(fit.sol, setup)
     values |= dict(zip(KINEMATICS, solution, strict=False))
     if setup.options.bootstrap:
         errors = _bootstrap(fit, galaxy, noise, task, setup, keywords)
     else:
-        errors = _formal(fit, weights, noise, setup) | dict(
-            zip(KINEMATICS, solution_error * np.sqrt(max(fit.chi2, 1.0)), strict=False)
-        )
+        errors = _formal(fit, weights, noise, setup)
     return values, errors, float(fit.chi2), _flags(solution, fit.chi2, setup)
+
+
+def _quiet_ppxf(*arguments: Any, **keywords: Any) -> Any:
+    """Call pPXF without its advice, which ``quiet`` does not silence."""
+    from ppxf.ppxf import ppxf
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        return ppxf(*arguments, **keywords)
 
 
 def _noise(task: FitTask, setup: FitSetup, level: float) -> FloatArray:
     """Errors, (n_grid,), or covariance, (n_grid, n_grid), of the spectrum divided by `level`."""
     if task.covariance is None:
         return np.where(task.good, task.sigma / level, np.median(task.sigma[task.good]) / level)
-    covariance = setup.rebinning.covariance(*task.covariance) / level**2
+    covariance = setup.rebinning.covariance(*task.covariance, task.cover) / level**2
     bad = np.flatnonzero(~task.good)
     covariance[bad] = covariance[:, bad] = 0
     covariance[bad, bad] = _MASKED_SIGMA**2 * np.median(np.diag(covariance)[task.good])
@@ -181,22 +194,37 @@ def _noise(task: FitTask, setup: FitSetup, level: float) -> FloatArray:
 
 def _stellar(solution: Any, setup: FitSetup) -> FloatArray:
     """Kinematics of the stars, where there may be gas as well."""
-    return np.asarray(solution if setup.templates.gas is None else solution[0], dtype=float)
+    return np.asarray(solution[0] if setup.n_gas else solution, dtype=float)
 
 
 def _formal(fit: Any, weights: FloatArray, noise: FloatArray, setup: FitSetup) -> dict[str, float]:
-    """Propagate the errors of the weights that are not 0, linearly; the regularisation counts as data."""
+    """Errors of the means by linear propagation, and pPXF's of the kinematics; both grow with a χ² above 1."""
+    # Weights that are not 0 and polynomials are free, the kinematics held; the regularisation counts as data.
     active = np.flatnonzero(fit.weights > 0)
     n_additive = setup.options.additive + 1
-    design = fit.matrix[:, n_additive + active]
+    templates = fit.matrix[:, n_additive + active]
+    design = np.hstack([templates, fit.matrix[:, :n_additive], _multiplicative(fit, weights, setup)])
     design = (fit.noise @ design if noise.ndim == 2 else design / noise[:, None])[fit.goodpixels]
-    precision = design.T @ design + _regularising(setup, active)
+    precision = design.T @ design
+    precision[: active.size, : active.size] += _regularising(setup, active)
     covariance = np.linalg.pinv(precision, hermitian=True)
     jacobian = population_jacobian(setup.templates.library, weights)
     stars = active[active < setup.n_ssp]
     inner = covariance[: stars.size, : stars.size]
     variances = {name: float(row[stars] @ inner @ row[stars]) for name, row in jacobian.items()}
-    return {name: max(variance, 0.0) ** 0.5 for name, variance in variances.items()}
+    growth = max(float(fit.chi2), 1.0) ** 0.5
+    errors = {name: growth * max(variance, 0.0) ** 0.5 for name, variance in variances.items()}
+    return errors | dict(zip(KINEMATICS, (growth * _stellar(fit.error, setup)).tolist(), strict=False))
+
+
+def _multiplicative(fit: Any, weights: FloatArray, setup: FitSetup) -> FloatArray:
+    """Change of the fit with the coefficients of the multiplicative polynomial, (n_grid, degree)."""
+    degree, first = setup.options.multiplicative, setup.options.additive + 1
+    if not degree:
+        return np.empty((len(fit.bestfit), 0))
+    stars = fit.matrix[:, first : first + setup.n_ssp] @ weights / fit.mpoly
+    powers = np.polynomial.legendre.legvander(np.linspace(-1, 1, len(stars)), degree)
+    return np.asarray(powers[:, 1:] * stars[:, None])
 
 
 def _regularising(setup: FitSetup, active: Any) -> FloatArray:
@@ -217,14 +245,12 @@ def _bootstrap(
     fit: Any, galaxy: FloatArray, noise: FloatArray, task: FitTask, setup: FitSetup, keywords: dict[str, Any]
 ) -> dict[str, float]:
     """Scatter of fits to the best fit plus its residuals with random signs."""
-    from ppxf.ppxf import ppxf
-
     rng = np.random.default_rng(task.seed)
     residual = np.where(task.good, galaxy - fit.bestfit, 0.0)
     weights, solutions = [], []
     for _ in range(setup.options.bootstrap):
         again = fit.bestfit + residual * rng.choice([-1.0, 1.0], residual.size)
-        refit = ppxf(setup.columns, again, noise, **keywords)
+        refit = _quiet_ppxf(setup.columns, again, noise, **keywords)
         weights.append(refit.weights[: setup.n_ssp])
         solutions.append(_stellar(refit.sol, setup))
     labels = population_labels(setup.templates.library, np.array(weights))

@@ -63,7 +63,7 @@ class Populations:
     flags : (n_spectra,) of int
         Bits of `PopulationFlag`.
     reasons : (n_spectra,) of str
-        Why a fit failed; empty where it did not.
+        Why there are no populations, or doubtful ones; empty where all is well.
     chi2 : (n_spectra,)
         Reduced χ²; NaN where the method has none.
     seconds : (n_spectra,)
@@ -84,12 +84,9 @@ class Populations:
         return len(self.flags)
 
     def __getitem__(self, rows: Any) -> Self:
-        """Select spectra by slice, list or mask."""
-        chosen = np.arange(len(self))[rows]
-        mappings = {
-            name: {key: array[chosen] for key, array in getattr(self, name).items()}
-            for name in ("values", "low", "high")
-        }
+        """Select spectra by number, slice, list or mask."""
+        chosen = np.atleast_1d(np.arange(len(self))[rows])
+        mappings = {name: {key: array[chosen] for key, array in getattr(self, name).items()} for name in _MAPPINGS}
         return type(self)(
             method=self.method,
             flags=self.flags[chosen],
@@ -139,14 +136,17 @@ class Populations:
         -------
         astropy.table.Table
             A row a spectrum: each parameter with ``_low`` and ``_high`` beside it, ``chi2``, ``flags``, ``reason``.
+            Logarithms have no unit, since FITS knows none for them; their columns' descriptions have it.
         """
-        import astropy.units as u
-        from astropy.table import QTable
+        from astropy.table import Column, Table
 
-        table = QTable()
+        table = Table()
         for name in self.names:
+            unit = UNITS.get(name, "")
+            plain = unit if unit and "dex" not in unit else None
             for suffix, values in (("", self.values), ("_low", self.low), ("_high", self.high)):
-                table[name + suffix] = u.Quantity(values[name], UNITS.get(name, ""), dtype=np.float32)
+                column = np.asarray(values[name], dtype=np.float32)
+                table[name + suffix] = Column(column, unit=plain, description=unit or None)
         table["chi2"] = self.chi2.astype(np.float32)
         table["flags"] = self.flags.astype(np.int16)
         table["reason"] = np.array(self.reasons, dtype=str) if len(self) else np.array([], dtype="U1")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FittingTemplates", "fitted_range"]
 
-_FREE_REACH = 1500.0  # km/s that templates reach beyond the data, where kinematics are free
+_FREE_REACH = 1500.0  # km/s about the start that templates reach beyond the data, where kinematics are free
 _FEWEST = 100  # pixels
 
 
@@ -39,7 +39,7 @@ class FittingTemplates:
     scale : float
         Factor the library was divided by.
     gas : (n_grid, n_lines), optional
-        Emission lines, Balmer lines tied.
+        Emission lines, Balmer lines tied; none where no line is in range.
     """
 
     library: SspLibrary
@@ -82,6 +82,11 @@ class FittingTemplates:
         gas = _gas_templates(grid, data, wavelength, fwhm) if options.gas == "fit" else None
         return cls(library, grid, (stars / scale).T.reshape(shape), scale, gas)
 
+    @property
+    def n_gas(self) -> int:
+        """Number of emission-line templates."""
+        return 0 if self.gas is None else self.gas.shape[1]
+
 
 def fitted_range(library: SspLibrary, wavelength: FloatArray, options: PpxfOptions) -> tuple[float, float]:
     """Rest-frame wavelengths (Å) that data, templates and options share.
@@ -122,7 +127,7 @@ def fitted_range(library: SspLibrary, wavelength: FloatArray, options: PpxfOptio
 
 def _reach(options: PpxfOptions) -> float:
     if options.kinematics == "free":
-        return _FREE_REACH
+        return abs(options.velocity) + _FREE_REACH
     return abs(options.velocity) + 4 * options.dispersion + 100.0
 
 

@@ -41,7 +41,7 @@ def population_labels(
     """
     light = weights * library.light(window)
     light = light / light.sum(axis=1, keepdims=True)
-    mass = weights / weights.sum(axis=1, keepdims=True) if library.per_mass else np.full_like(weights, np.nan)
+    mass = weights / weights.sum(axis=1, keepdims=True) if library.per_mass else np.full(weights.shape, np.nan)
     quantities = {"log_age": library.log_age, "mh": library.metallicity}
     means = {
         f"{name}_{kind}": fractions @ values
