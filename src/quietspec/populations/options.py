@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Literal
 
 from quietspec.errors import QuietspecError
@@ -66,9 +67,13 @@ class PpxfOptions:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise QuietspecError(f"{name}: {getattr(self, name)!r}; give {' or '.join(map(str, allowed))}.")
-        if self.additive < -1 or self.multiplicative < 0 or self.regularisation < 0 or self.bootstrap < 0:
+        if not (self.additive >= -1 and self.multiplicative >= 0 and self.regularisation >= 0 and self.bootstrap >= 0):
             raise QuietspecError("additive ≥ −1, multiplicative, regularisation and bootstrap ≥ 0 are needed.")
-        if self.dispersion < 0 or (self.velocity_scale is not None and self.velocity_scale <= 0):
-            raise QuietspecError("dispersion ≥ 0 and velocity_scale > 0 km/s are needed.")
+        if not (isfinite(self.velocity) and 0 <= self.dispersion < inf) or (
+            self.velocity_scale is not None and not self.velocity_scale > 0
+        ):
+            raise QuietspecError("a finite velocity, dispersion ≥ 0 and velocity_scale > 0 km/s are needed.")
+        if self.limits is not None and not self.limits[0] < self.limits[1]:
+            raise QuietspecError(f"limits: {self.limits}; give two wavelengths (Å), the lower first.")
         if self.bootstrap == 1:
             raise QuietspecError("bootstrap: one refit gives no scatter; give 0, or some 20 and more.")

@@ -147,6 +147,8 @@ def fit_one(task: FitTask, setup: FitSetup) -> FitResult:
         values, errors, chi2, flags = _fitted(task, setup)
     except (ArithmeticError, AssertionError, RuntimeError, ValueError, np.linalg.LinAlgError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        if task.covariance is not None and isinstance(error, np.linalg.LinAlgError):
+            reason += ": the covariance is singular; give a larger velocity_scale, or errors in place of it"
         return FitResult({}, {}, np.nan, int(PopulationFlag.FAILED), reason, time.perf_counter() - start)
     return FitResult(values, errors, chi2, flags, "", time.perf_counter() - start)
 
@@ -174,10 +176,10 @@ def _fitted(task: FitTask, setup: FitSetup) -> tuple[dict[str, float], dict[str,
 
 
 def _quiet_ppxf(*arguments: Any, **keywords: Any) -> Any:
-    """Call pPXF without its advice, which ``quiet`` does not silence."""
+    """Call pPXF without the advice that ``quiet`` leaves, and without warnings of 0/0 from steps that lead nowhere."""
     from ppxf.ppxf import ppxf
 
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), np.errstate(divide="ignore", invalid="ignore"):
         return ppxf(*arguments, **keywords)
 
 
