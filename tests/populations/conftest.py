@@ -23,14 +23,12 @@ def observe(
     rest = rest_air(wavelength, redshift, medium)
     own = np.interp(rest, library.wavelength, library.fwhm)
     added = 0.0 if fwhm is None else np.clip((fwhm / (1 + redshift)) ** 2 - own**2, 0, None) ** 0.5 / FWHM_PER_SIGMA
-    flux = np.vstack(
-        [
-            Resampler(
-                library.wavelength, rest * np.exp(-v / SPEED_OF_LIGHT), np.hypot(rest * s / SPEED_OF_LIGHT, added)
-            )(w[None] @ library.spectra)
-            for w, v, s in zip(weights, velocities, dispersions, strict=True)
-        ]
-    )
+    flux = np.empty((len(weights), len(wavelength)))
+    for v, s in {*zip(velocities.tolist(), dispersions.tolist(), strict=True)}:
+        same = (velocities == v) & (dispersions == s)
+        width = np.hypot(rest * s / SPEED_OF_LIGHT, added)
+        resample = Resampler(library.wavelength, rest * np.exp(-v / SPEED_OF_LIGHT), width)
+        flux[same] = weights[same] @ resample(library.spectra)
     error = np.median(flux, axis=1, keepdims=True) / snr * np.ones_like(flux)
     if rng is not None:
         flux = flux + error * rng.normal(size=flux.shape)
