@@ -1,5 +1,7 @@
 """A small world with a known prior: closed forms to hold the denoisers against."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,29 @@ def small_prior(n_mixture=3, n_components=4, seed=0, truncation=0.0):
     )
 
 
+def with_parts(prior, offset=0.3):
+    """The same prior, with a tail to what is left of the labels: parts of mean 0 and of other shapes."""
+    n, size = prior.labels.shape
+    offsets = np.zeros((n, 2, size))
+    offsets[:, 0, 0], offsets[:, 1, 0] = -0.2 * offset, 0.8 * offset
+    spreads = np.stack([np.diag([1e-3, 4e-3]), [[0.05, 0.02], [0.02, 0.03]]])
+    weights = np.tile([0.8, 0.2], (n, 1))
+    whole = np.einsum("kp,kpi,kpj->kij", weights, offsets, offsets) + 0.8 * spreads[0] + 0.2 * spreads[1]
+    return replace(
+        prior, part_weights=weights, part_offsets=offsets, part_covariances=np.tile(spreads, (n, 1, 1, 1)),
+        label_covariances=whole,
+    )  # fmt: skip
+
+
+def left_of_labels(prior, member, rng):
+    """Draw what is left of the labels of spectra of given Gaussians."""
+    if prior.part_weights is None:
+        return 0.1 * rng.normal(size=(len(member), 2))
+    part = (rng.random((len(member), 1)) > np.cumsum(prior.part_weights[member], axis=1)[:, :-1]).sum(axis=1)
+    half = np.linalg.cholesky(prior.part_covariances)[member, part]
+    return prior.part_offsets[member, part] + np.einsum("nij,nj->ni", half, rng.normal(size=(len(member), 2)))
+
+
 def draw(prior, n, snr, rng, scale=1.0):
     """Truth from the prior, observed with white noise; returns Spectra, truth, coefficients, labels."""
     member = rng.choice(prior.n_mixture, n, p=prior.weights)
@@ -40,7 +65,7 @@ def draw(prior, n, snr, rng, scale=1.0):
     offset = np.einsum("nij,nj->ni", half[member], rng.normal(size=(n, prior.n_components)))
     coefficients = prior.means[member] + offset
     labels = prior.labels[member] + np.einsum("npi,ni->np", prior.slopes[member], offset)
-    labels += 0.1 * rng.normal(size=(n, 2))
+    labels += left_of_labels(prior, member, rng)
     truth = scale * (prior.mean + coefficients @ prior.components)
     sigma = np.full(truth.shape, scale / snr)
     spectra = Spectra(

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import multivariate_normal
+from scipy.stats import kstest, multivariate_normal
 
 from quietspec.denoisers import Posterior, PrincipalComponents
-from quietspec.denoisers.inference import PreparedPrior, fit_linear, infer, project
+from quietspec.denoisers.inference import PreparedPrior, _thinned, fit_linear, infer, project
 from quietspec.errors import ModelError
+from quietspec.mixtures import ParameterPosterior, merged_moments
 from quietspec.simulate.noise import correlated_noise
 from quietspec.spectra import Flag, Spectra
 
-from .conftest import draw, small_prior
+from .conftest import draw, left_of_labels, small_prior, with_parts
 
 
 def all_denoisers(prior):
@@ -125,6 +126,64 @@ def test_labels_follow_the_joint_gaussian():
         assert found.labels.sigma(name)[0] == pytest.approx(variance[index, index] ** 0.5, rel=1e-5)
 
 
+def test_labels_follow_the_joint_mixture():
+    """Three Gaussians over (coefficients, labels) with two parts each: six terms, each conditioned on the data."""
+    prior = with_parts(small_prior(n_mixture=3))
+    spectra, *_ = draw(prior, 1, 3, np.random.default_rng(16))
+    basis = np.vstack([prior.mean, prior.components]).T
+    found = infer(project(spectra.flux, spectra.ivar, basis), PreparedPrior(prior), np.ones(1)).labels
+    y, logs, means, spreads = spectra.flux[0], [], [], []
+    for k in range(3):
+        c, slope, start = prior.covariances[k], prior.slopes[k], np.r_[1.0, prior.means[k]]
+        spread = np.outer(start, start)
+        spread[1:, 1:] += c
+        total = basis @ spread @ basis.T + np.diag(spectra.sigma[0] ** 2)
+        cross = slope @ c @ basis[:, 1:].T
+        log_p = multivariate_normal(basis @ start, total, allow_singular=True).logpdf(y)
+        for weight, offset, left in zip(
+            prior.part_weights[k], prior.part_offsets[k], prior.part_covariances[k], strict=True
+        ):
+            logs.append(np.log(prior.weights[k] * weight) + log_p)
+            means.append(prior.labels[k] + offset + cross @ np.linalg.solve(total, y - basis @ start))
+            spreads.append(slope @ c @ slope.T + left - cross @ np.linalg.solve(total, cross.T))
+    weights = np.exp(np.array(logs) - np.logaddexp.reduce(logs))
+    expected = ParameterPosterior(prior.label_names, weights[None], np.array(means)[None], np.array(spreads)[None])
+    for name in prior.label_names:
+        assert found.mean(name)[0] == pytest.approx(expected.mean(name)[0], rel=1e-5)
+        assert found.sigma(name)[0] == pytest.approx(expected.sigma(name)[0], rel=1e-5)
+        for probability in (0.02, 0.3, 0.9):
+            value = expected.quantile(name, probability)
+            assert found.cdf(name, value)[0] == pytest.approx(probability, abs=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), n=st.integers(1, 90))
+def test_thinning_keeps_mean_and_covariance(seed, n):
+    rng = np.random.default_rng(seed)
+    roots = rng.normal(size=(n, 2, 2))
+    parts = rng.dirichlet(np.full(n, 0.3)), rng.normal(size=(n, 2)), roots @ np.swapaxes(roots, 1, 2)
+    thinned = _thinned(*parts)
+    assert len(thinned[0]) == min(n, 24)
+    for before, after in zip(merged_moments(*parts), merged_moments(*thinned), strict=True):
+        np.testing.assert_allclose(after, before, rtol=1e-9, atol=1e-12)
+
+
+def test_labels_are_uniform_in_their_posterior_when_the_prior_is_right():
+    """Simulation-based calibration, with labels of heavy tails; one Gaussian in their place is found out."""
+    prior = with_parts(small_prior(n_mixture=2), offset=1.0)
+    spectra, _, _, labels = draw(prior, 1500, 200, np.random.default_rng(17))
+    one = replace(prior, part_weights=None, part_offsets=None, part_covariances=None)
+    for index, name in enumerate(prior.label_names):
+        found, gaussian = (
+            kstest(
+                Posterior("posterior", each).denoise(spectra).parameter_posterior.cdf(name, labels[:, index]), "uniform"
+            )
+            for each in (prior, one)
+        )
+        assert found.pvalue > 0.01
+        assert gaussian.pvalue < 1e-4
+
+
 def test_errors_and_labels_are_calibrated_when_the_prior_is_right():
     prior = small_prior(n_mixture=3)
     spectra, truth, _, labels = draw(prior, 600, 3, np.random.default_rng(7), scale=20.0)
@@ -210,8 +269,10 @@ def test_resolution_a_spectrum_has_is_given_to_the_basis():
     np.testing.assert_allclose(Posterior("posterior", prior).denoise(spectra).flux[0], seen, atol=2e-4)
 
 
-def test_saved_prior_comes_back_the_same(prior, tmp_path):
+@pytest.mark.parametrize("parts", [False, True])
+def test_saved_prior_comes_back_the_same(prior, tmp_path, parts):
     path = tmp_path / "prior.npz"
+    prior = with_parts(prior) if parts else prior
     prior.save(path)
     again = type(prior).load(path)
     assert again.hash == prior.hash
@@ -219,13 +280,25 @@ def test_saved_prior_comes_back_the_same(prior, tmp_path):
     assert again.label_names == prior.label_names
     np.testing.assert_allclose(again.covariances, prior.covariances, rtol=1e-6)
     np.testing.assert_allclose(again.components, prior.components, rtol=1e-6)
+    assert (again.part_weights is not None) == parts
+    for one, other in zip(prior.label_parts(), again.label_parts(), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-6)
     assert [entry.name for entry in tmp_path.iterdir()] == ["prior.npz"]
 
 
-def test_collapsed_prior_has_the_moments_of_the_mixture(prior):
+def test_models_without_parts_keep_their_hash_and_those_with_have_another(prior):
+    assert replace(prior, card={}).hash == prior.hash
+    assert with_parts(prior).hash != prior.hash
+    assert not {"part_weights", "part_offsets", "part_covariances"} & prior._arrays().keys()
+
+
+@pytest.mark.parametrize("parts", [False, True])
+def test_collapsed_prior_has_the_moments_of_the_mixture(prior, parts):
     rng = np.random.default_rng(13)
+    prior = with_parts(prior) if parts else prior
     coefficients, labels = _sample(prior, 200_000, rng)
     one = prior.collapsed()
+    assert one.part_weights is one.part_offsets is one.part_covariances is None
     np.testing.assert_allclose(one.means[0], coefficients.mean(axis=0), atol=2e-3)
     np.testing.assert_allclose(one.covariances[0], np.cov(coefficients.T), atol=3e-4)
     joint = np.cov(np.hstack([coefficients, labels]).T)
@@ -240,7 +313,7 @@ def _sample(prior, n, rng):
     half = np.linalg.cholesky(prior.covariances)
     offset = np.einsum("nij,nj->ni", half[member], rng.normal(size=(n, prior.n_components)))
     labels = prior.labels[member] + np.einsum("npi,ni->np", prior.slopes[member], offset)
-    labels += 0.1 * rng.normal(size=(n, 2))
+    labels += left_of_labels(prior, member, rng)
     return prior.means[member] + offset, labels
 
 

@@ -144,6 +144,7 @@ def relabel(
 ) -> None:
     """Fit the parameters (age, metallicity, …) of a trained prior anew; its spectra stay what they are."""
     from quietspec.denoisers import load_prior
+    from quietspec.errors import ModelError
     from quietspec.io.atomic import os_errors_named
     from quietspec.training import relabelled_prior
 
@@ -151,6 +152,8 @@ def relabel(
     for path in (out, card_file):
         require_new(path, overwrite)
     trained = load_prior(prior)
+    if not {"recipe", "n", "seed", "settings"} <= trained.card.keys():
+        raise ModelError(f"{prior}: its card does not say how it was trained; use a model that `quietspec train` made.")
     world = recipe_named(trained.card["recipe"], library)
     labelled = relabelled_prior(trained, world, int(trained.card["n"]), int(trained.card["seed"]))
     log(f"labels: {', '.join(labelled.label_names)}")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.denoisers.prior import SpectralPrior
+from quietspec.errors import ModelError
 from quietspec.simulate import RestSpectra
 from quietspec.spectra import FloatArray
 from quietspec.training.mixture import Mixture, MixtureSettings, fit_mixture
@@ -147,7 +148,16 @@ def refit_labels(
     -------
     SpectralPrior
         The same prior of spectra with other labels.
+
+    Raises
+    ------
+    ModelError
+        If the card tells no settings, or the spectra are not on the prior's wavelengths.
     """
+    if "settings" not in prior.card:
+        raise ModelError("the prior's card does not say how it was trained; train it anew with `quietspec train`.")
+    if len(rest.wavelength) != len(prior.wavelength) or not np.allclose(rest.wavelength, prior.wavelength, rtol=1e-7):
+        raise ModelError("the spectra are not on the prior's wavelengths; take the library it was trained on.")
     settings = prior.card["settings"]
     noise = relative_sigma / settings["reference_snr"]
     outskirts = tuple((float(factor), float(weight)) for factor, weight in settings.get("outskirts", ()))
@@ -162,7 +172,8 @@ def refit_labels(
         covariances=mixture.covariances,
         **_labels(rest, coefficients, responsibilities, mixture, rng),
     )
-    return _with_outskirts(labelled, outskirts)
+    spectral = {name: getattr(prior, name) for name in ("weights", "means", "covariances")}
+    return replace(_with_outskirts(labelled, outskirts), **spectral)
 
 
 def _shapes(rest: RestSpectra, relative_sigma: FloatArray) -> FloatArray:
