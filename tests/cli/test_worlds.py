@@ -152,6 +152,45 @@ def test_a_trained_model_denoises(trained, simulate, run, tmp_path):
     assert fits.getheader(tmp_path / "clean.fits")["QSHASH"] == load_prior(model).hash[:16]
 
 
+def test_relabel_fits_labels_anew_and_leaves_the_spectra_alone(trained, run, library_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(worlds, "_TRAINED_TESTS", 20)
+    monkeypatch.setattr(worlds, "_TRAINED_SNR", (10.0,))
+    old, out = load_prior(trained[0]), tmp_path / "again.npz"
+    result = run("relabel", trained[0], "-o", out, "--library", library_file)
+    assert result.exit_code == 0
+    assert result.stdout.strip() == str(out)
+    assert f"labels: {', '.join(old.label_names)}" in result.stderr
+    new, card = load_prior(out), json.loads(out.with_suffix(".json").read_text())
+    for name in ("wavelength", "mean", "components", "truncation", "weights", "means", "covariances"):
+        np.testing.assert_array_equal(getattr(new, name), getattr(old, name))
+    assert card["labels"]["of"] == old.hash
+    assert card["labels"]["command"].startswith("quietspec")
+    assert card["hash"] == new.hash
+    assert card["command"] == json.loads(trained[0].with_suffix(".json").read_text())["command"]
+    assert card["scores"]["models"].keys() >= {"pca", "wiener", "posterior"}
+    assert {*tmp_path.iterdir()} == {out, out.with_suffix(".json")}
+
+
+def test_relabelling_that_cannot_be(trained, model, run, library_file, tmp_path):
+    def refused(*words: object) -> str:
+        result = run("relabel", *words)
+        assert result.exit_code == 1
+        return " ".join(result.stderr.split())
+
+    out = tmp_path / "again.npz"
+    other = tmp_path / "spectra_other.npz"
+    content = dict(np.load(library_file))
+    np.savez(other, **content | {"templates": content["templates"][::2], "lam": content["lam"][::2]})
+    assert "ends in .npz" in refused(trained[0], "-o", tmp_path / "model.pkl")
+    assert "does not say how it was trained" in refused(model, "-o", out, "--library", library_file)
+    assert "no such model file" in refused(tmp_path / "nothing.npz", "-o", out)
+    assert "take the library it was trained on" in refused(trained[0], "-o", out, "--library", other)
+    assert {*tmp_path.iterdir()} == {other}
+    out.write_text("precious")
+    assert "again.npz: exists already" in refused(trained[0], "-o", out)
+    assert out.read_text() == "precious"
+
+
 def test_training_that_cannot_be(run, library_file, tmp_path):
     def refused(*words: object, status: int = 1) -> str:
         result = run("train", "pca", "--library", library_file, *words)

@@ -82,7 +82,7 @@ class SpectralPrior:
         Covariance of the labels at given coefficients.
     part_weights : (n_mixture, n_parts), optional
         What is left of the labels is no Gaussian: within mixture component k it is a mixture of n_parts, with these
-        weights, of mean 0 and covariance label_covariances[k] as a whole. One Gaussian if not given.
+        weights, of mean 0 and about the covariance label_covariances[k] as a whole. One Gaussian if not given.
     part_offsets : (n_mixture, n_parts, n_labels), optional
         Means of these parts.
     part_covariances : (n_mixture, n_parts, n_labels, n_labels), optional

@@ -299,13 +299,17 @@ def _label_parts(
     weights[0], spreads = 1.0, np.tile(covariance, (_LABEL_PARTS, 1, 1))
     if len(left) < _FEWEST_FOR_PARTS * _LABEL_PARTS * size:
         return weights, offsets, spreads
-    half = np.linalg.cholesky(covariance)
+    try:
+        half = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:  # labels that follow from the spectrum, or from one another
+        return weights, offsets, spreads
     whitened = np.linalg.solve(half, left.T).T
     mixture, _ = fit_mixture(whitened, _PART_SETTINGS, rng)
+    narrowed = mixture.covariances - (1 - _FLOOR_KEPT) * _PART_SETTINGS.floor * np.eye(size)
     used = slice(0, len(mixture.weights))
     weights[used] = mixture.weights
     offsets[used] = (mixture.means - mixture.weights @ mixture.means) @ half.T
-    spreads[used] = half @ mixture.covariances @ half.T
+    spreads[used] = half @ narrowed @ half.T
     return weights, offsets, spreads
 
 
