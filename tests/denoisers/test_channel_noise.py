@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from quietspec.denoisers import Posterior
@@ -84,6 +84,13 @@ def test_broad_lines_under_narrow_ones_are_found():
     assert (found.broad >= 500).all()
 
 
+@pytest.mark.parametrize("names", [["Halpha"], ["Hbeta", "Halpha"]])
+@pytest.mark.parametrize("sigma", [700.0, 1500.0])
+@pytest.mark.parametrize("height", [0.5, 2.0])
+def test_broad_lines_of_many_widths_and_heights_are_found(names, sigma, height):
+    assert (measured(lines(REST, sigma, height, names)).broad >= 500).all()
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     sigma=st.floats(30.0, 250.0),
@@ -91,6 +98,9 @@ def test_broad_lines_under_narrow_ones_are_found():
     height=st.floats(0.05, 20.0),
     names=st.lists(st.sampled_from(STRONG_LINES), min_size=1, max_size=8, unique=True),
 )
+@example(sigma=146.0, velocity=0.0, height=1.0, names=["[OII]3726", "[NII]6548", "Halpha", "[NII]6583"])
+@example(sigma=216.6, velocity=-145.1, height=0.22, names=["Halpha", "Hbeta", "[NII]6583"])
+@example(sigma=246.7, velocity=123.8, height=0.164, names=["Halpha", "[OIII]5007", "[NII]6548", "[SII]6716"])
 def test_narrow_lines_are_not_called_broad(sigma, velocity, height, names):
     assert not measured(lines(REST, sigma, height, names, velocity), n=3).broad.any()
 

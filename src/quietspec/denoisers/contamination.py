@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, optimize
 
 from quietspec.robust import MAD_TO_SIGMA, robust_scatter
 from quietspec.spectra import BoolArray, FloatArray
@@ -24,6 +24,7 @@ TRACERS = ("[OII]3726", "[OII]3729", "Hbeta", "[OIII]4959", "[OIII]5007", "[NII]
 _BROAD_SIGMA = np.array([500.0, 900.0, 1500.0])  # km/s: active nuclei
 _BROAD_GAIN = 1.2  # in Δχ² over that of narrow lines …
 _BROAD_PEAK = 0.08  # … and height over the continuum, above any misfit of stars, that tell broad lines
+_BROAD_ADDS = 16.0, 0.01  # Δχ², and share of the joint fit's, that broad Balmer lines have to add to narrow lines
 _DETECTION = 36.0  # Δχ² of the best trial: 5σ after allowing for some 100 trials and 8 lines
 _WIDTH_TRUSTED = 150.0  # Δχ² above which a spectrum's own width is used, not its neighbours'
 _REACH = 3.0  # half width of a mask in σ of the line
@@ -95,12 +96,37 @@ def measure_gas(
     is_broad = (
         detected & (wide_gain[rows, chosen] > _BROAD_GAIN * gain.max(axis=1)) & (height[rows, chosen] > _BROAD_PEAK)
     )
+    for row in np.flatnonzero(is_broad):
+        found = float(velocity[row]), float(sigma[row]), float(_BROAD_SIGMA[chosen[row]])
+        is_broad[row] = _broad_lines_add(residual[row], weight[row], rest, fwhm, *found)
     return Gas(
         detected,
         np.where(detected, velocity, typical[0]),
         np.where(trusted, sigma, typical[1]),
         np.where(is_broad, _BROAD_SIGMA[chosen], 0.0),
     )
+
+
+def _broad_lines_add(
+    residual: FloatArray,
+    weight: FloatArray,
+    rest: FloatArray,
+    fwhm: FloatArray,
+    velocity: float,
+    sigma: float,
+    broad: float,
+) -> bool:
+    """Whether one spectrum's narrow lines leave something to broad Balmer lines, all fitted together."""
+    # Line by line, a broad filter sees Hα and [NII] as one line, and sees that blend three times over.
+    used = weight > 0
+    root = np.sqrt(weight[used].astype(np.float64))
+    narrow = [_line(name, rest, fwhm, velocity, sigma) for name in TRACERS]
+    wide = [_line(name, rest, fwhm, 0.0, broad) for name in ("Hbeta", "Halpha")]
+    profiles = [root * np.exp(-0.5 * ((rest[used] - centre) / width) ** 2) for centre, width in narrow + wide]
+    design, data = np.stack(profiles, axis=1), root * residual[used]
+    left_by_narrow, left = (optimize.nnls(design[:, :n], data, maxiter=1000)[1] ** 2 for n in (len(narrow), None))
+    least, share = _BROAD_ADDS
+    return bool(left_by_narrow - left > max(least, share * (data @ data - left)))
 
 
 def _level(name: str, continuum: FloatArray, rest: FloatArray) -> FloatArray:
