@@ -83,8 +83,8 @@ def denoise(
     inputs: list[tuple[Path, ...]] = [tuple(files)] if together else [(path,) for path in files]
     if json is not None:
         require_new(json, overwrite)
-    outputs = _places(inputs, out, _SUFFIX)
-    figures = _places(inputs, figure, ".png") if figure else [None] * len(inputs)
+    outputs = places(inputs, out, _SUFFIX)
+    figures = places(inputs, figure, ".png") if figure else [None] * len(inputs)
     tool = load_denoiser(denoiser, model, emission)
     reports = [
         _denoise_one(paths, output, picture, tool, overwrite=overwrite, workers=workers, **options)
@@ -98,7 +98,7 @@ def denoise(
         raise typer.Exit(1)
 
 
-def _places(inputs: list[tuple[Path, ...]], target: Path, suffix: str) -> list[Path]:
+def places(inputs: list[tuple[Path, ...]], target: Path, suffix: str) -> list[Path]:
     """Where each input's output goes: the target itself, or files in it where it is a folder or inputs are several."""
     if len(inputs) == 1 and not target.is_dir():
         if not target.suffix:
@@ -124,7 +124,7 @@ def _denoise_one(
     try:
         if figure is not None:
             require_new(figure, overwrite)
-            _require_drawable(figure)
+            require_drawable(figure)
         with progress_bar(paths[0].name) as progress:
             report, denoised = denoise_file(
                 paths, output, tool, overwrite=overwrite, command=command_line(), keep=figure is not None,
@@ -138,7 +138,8 @@ def _denoise_one(
     return _drawn(report, denoised, figure)
 
 
-def _require_drawable(figure: Path) -> None:
+def require_drawable(figure: Path) -> None:
+    """Refuse figures of other kinds than PNG, PDF and SVG."""
     if figure.suffix.lower() not in _FIGURES:
         raise WriteError(f"{figure}: a figure's name ends in {', '.join(_FIGURES)}.")
 

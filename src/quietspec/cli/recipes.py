@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from quietspec.simulate import Recipe
     from quietspec.templates import SspLibrary
 
-__all__ = ["commit", "recipe_named"]
+__all__ = ["commit", "library_named", "recipe_named"]
 
 
 def recipe_named(name: str, library: str | None, switched_off: list[str] | None = None) -> Recipe:
@@ -38,18 +38,29 @@ def recipe_named(name: str, library: str | None, switched_off: list[str] | None 
     from quietspec.simulate import get_recipe
 
     try:
-        return get_recipe(name, _library(library), **dict.fromkeys(switched_off or [], False))
+        return get_recipe(name, library_named(library), **dict.fromkeys(switched_off or [], False))
     except TypeError as error:
         wanted = ", ".join(switched_off or [])
         raise QuietspecError(f"--without {wanted}: recipe {name!r} has no such switch.") from error
 
 
-def _library(path: str | None) -> SspLibrary:
-    """The SSP library asked for, or the fetched MILES."""
+def library_named(path: str | None) -> SspLibrary:
+    """Load the SSP library asked for, or MILES, fetched where it is not yet.
+
+    Parameters
+    ----------
+    path : str or None
+        Folder or file of the library.
+
+    Returns
+    -------
+    SspLibrary
+        Loaded.
+    """
     from quietspec.io.fetcher import fetch
     from quietspec.templates import load_library
 
-    return load_library(path or fetch("miles"))
+    return loadlibrary_named(path or fetch("miles"))
 
 
 def commit() -> str:

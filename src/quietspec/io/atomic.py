@@ -12,7 +12,7 @@ from pathlib import Path
 
 from quietspec.errors import WriteError
 
-__all__ = ["os_errors_named", "reserve", "whole_file"]
+__all__ = ["os_errors_named", "require_uncompressed", "reserve", "whole_file"]
 
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
@@ -102,6 +102,12 @@ def reserve(partial: Path, size: int, path: Path) -> None:
             f"{path}: {size} bytes ({size / 1e6:.1f} MB) are needed, more than the disk or the limit on file sizes "
             f"leaves ({_free(path)}). Free some space, or write elsewhere. Nothing was written."
         ) from error
+
+
+def require_uncompressed(path: Path) -> None:
+    """Refuse names of compressed files."""
+    if path.suffix in (".gz", ".bz2", ".xz", ".zip"):
+        raise WriteError(f"{path}: output is not compressed; give it a name that ends in .fits.")
 
 
 def _require_free(target: Path, overwrite: bool, inputs: Iterable[str | os.PathLike[str]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from enum import IntFlag
 from typing import TYPE_CHECKING, Any, Protocol
 
 import astropy.units as u
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IGNORED", "INPUT_MASKED", "NO_ESTIMATE", "OutputAxes", "bulk_header", "bulk_shape", "primary_header",
-    "provenance_table", "spectra_table", "spectrum_images", "wave_table",
+    "printable", "provenance_table", "spectra_table", "spectrum_images", "wave_table",
 ]  # fmt: skip
 
 NO_ESTIMATE, INPUT_MASKED, IGNORED = 1, 2, 4  #: bits of the MASK HDU
@@ -30,6 +31,11 @@ _MASK_BITS = {
     IGNORED: "good in the input but left out by the model: emission line, spike",
 }
 _PARAMETER_UNITS = {"sigma": u.km / u.s, "velocity": u.km / u.s, "a_v": u.mag}
+_LOGARITHMS = {  # FITS has no unit for them
+    "log_age": "log10 of the age in years",
+    "mh": "[M/H] in dex",
+    "log_ml_v": "log10 of M*/L_V in solar units",
+}
 _CARD = 64  # characters of value and comment that surely share one card; longer values get several cards
 _STRAIGHT = 0.01  # pixels by which a wavelength may miss a linear or logarithmic axis; the WAVE table is exact
 
@@ -90,11 +96,11 @@ def primary_header(provenance: Mapping[str, tuple[str, str]], history: Sequence[
     header["EXTEND"] = True
     header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC date of writing")
     for keyword, (value, comment) in provenance.items():
-        text = _ascii(value)
+        text = printable(value)
         written = len(text.replace("'", "''"))  # FITS doubles quotes
         header[keyword] = (text, comment if written + len(comment) < _CARD else "")
     for line in history:
-        header.add_history(_ascii(line))
+        header.add_history(printable(line))
     primary.add_checksum()
     return header
 
@@ -175,11 +181,13 @@ def spectra_table(values: Mapping[str, npt.NDArray[Any]]) -> fits.BinTableHDU:
         ``SPECTRA``.
     """
     table = _table("SPECTRA", {name: (column, _parameter_unit(name)) for name, column in values.items()})
-    _explain_flags(table.header)
+    _explain_flags(table.header, Flag)
     return table
 
 
-def spectrum_images(values: Mapping[str, npt.NDArray[Any]], axes: OutputAxes) -> list[fits.ImageHDU]:
+def spectrum_images(
+    values: Mapping[str, npt.NDArray[Any]], axes: OutputAxes, flag_bits: type[IntFlag] = Flag
+) -> list[fits.ImageHDU]:
     """Images of what is known of each spaxel; none where the spectra form no image.
 
     Parameters
@@ -188,6 +196,8 @@ def spectrum_images(values: Mapping[str, npt.NDArray[Any]], axes: OutputAxes) ->
         By name; the redshift, and those that are NaN everywhere, are left out.
     axes : OutputAxes
         Of the output.
+    flag_bits : type of IntFlag, optional
+        What the bits of ``flags`` mean.
 
     Returns
     -------
@@ -204,8 +214,11 @@ def spectrum_images(values: Mapping[str, npt.NDArray[Any]], axes: OutputAxes) ->
         image = fits.ImageHDU(column.astype(dtype).reshape(axes.spatial_shape), header=_sky(axes.wcs), name=name)
         if (unit := _parameter_unit(name)) is not None:
             image.header["BUNIT"] = _unit_string(unit)
+        for start, meaning in _LOGARITHMS.items():
+            if name.startswith(start):
+                image.header.add_comment(meaning)
         if name == "flags":
-            _explain_flags(image.header)
+            _explain_flags(image.header, flag_bits)
         images.append(image)
     return images
 
@@ -224,7 +237,7 @@ def provenance_table(provenance: Mapping[str, tuple[str, str]]) -> fits.BinTable
         ``PROVENANCE``: columns `keyword`, `value` and `comment`.
     """
     values, comments = zip(*provenance.values(), strict=True)
-    texts = {"keyword": list(provenance), "value": [_ascii(value) for value in values], "comment": comments}
+    texts = {"keyword": list(provenance), "value": [printable(value) for value in values], "comment": comments}
     return _table("PROVENANCE", {name: (np.array(column, dtype=np.str_), None) for name, column in texts.items()})
 
 
@@ -237,9 +250,9 @@ def _table(name: str, columns: Mapping[str, tuple[npt.NDArray[Any], u.UnitBase |
     return fits.BinTableHDU(table, name=name)
 
 
-def _explain_flags(header: fits.Header) -> None:
+def _explain_flags(header: fits.Header, bits: type[IntFlag]) -> None:
     header.add_comment("Bits of flags, 0 where all is well:")
-    for flag in Flag:
+    for flag in bits:
         header.add_comment(f"{flag.value}: {flag.name}")
 
 
@@ -275,9 +288,9 @@ def _unit_string(unit: u.UnitBase) -> str:
     try:
         return str(unit.to_string("fits"))
     except ValueError:
-        return _ascii(unit.to_string())
+        return printable(unit.to_string())
 
 
-def _ascii(text: str) -> str:
-    """Escape what a FITS header may not hold."""
+def printable(text: str) -> str:
+    """Escape what FITS may not hold: all but printable ASCII."""
     return re.sub(r"[^ -~]", lambda other: other.group().encode("unicode_escape").decode(), text)

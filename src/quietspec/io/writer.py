@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
@@ -18,17 +16,15 @@ from astropy.io import fits
 
 from quietspec.errors import WriteError
 from quietspec.io import hdus
-from quietspec.io.atomic import os_errors_named, whole_file
+from quietspec.io.atomic import os_errors_named, require_uncompressed, whole_file
 from quietspec.io.hdus import IGNORED, INPUT_MASKED, NO_ESTIMATE, OutputAxes
 from quietspec.io.mapped import MappedImages
+from quietspec.io.provenance import Provenance, input_paths, provenance
 from quietspec.spectra import Denoised
 
 __all__ = ["DenoisedWriter", "write"]
 
 _FLOAT32_VARIANCE = (1e-30, 1e30)  # beyond, float32 underflows or overflows
-_HASHED = re.compile(r"(?P<name>.+) (?P<hash>[0-9a-f]{8,64})")
-
-Provenance = dict[str, tuple[str, str]]
 
 
 def write(
@@ -110,9 +106,8 @@ class DenoisedWriter:
         self._added = np.zeros(axes.n_spectra, dtype=bool)
 
     def __enter__(self) -> Self:
-        if self._path.suffix in (".gz", ".bz2", ".xz", ".zip"):
-            raise WriteError(f"{self._path}: output is not compressed; give it a name that ends in .fits.")
-        inputs = _input_paths(self._axes.meta)
+        require_uncompressed(self._path)
+        inputs = input_paths(self._axes.meta)
         self._partial = self._stack.enter_context(whole_file(self._path, overwrite=self._overwrite, inputs=inputs))
         return self
 
@@ -190,7 +185,7 @@ class DenoisedWriter:
             raise WriteError(f"{self._path}: {wrong}.")
 
     def _lay_out(self, partial: Path, denoised: Denoised) -> MappedImages:
-        self._provenance = _provenance(denoised.model, self._command, self._axes.meta)
+        self._provenance = provenance(denoised.model, self._command, self._axes.meta)
         history = [*_history(denoised.model, self._axes.meta), *self._history]
         dtypes: dict[str, npt.DTypeLike] = {"FLUX": np.float32, "VAR": _variance_dtype(denoised), "MASK": np.uint8}
         headers = {name: hdus.bulk_header(name, dtype, self._axes) for name, dtype in dtypes.items()}
@@ -254,42 +249,8 @@ def _columns(denoised: Denoised) -> dict[str, npt.NDArray[Any]]:
     return {name: column if name == "flags" else np.asarray(column, np.float64) for name, column in columns.items()}
 
 
-def _input_paths(meta: Mapping[str, Any]) -> list[Path]:
-    paths = meta.get("path") or []
-    return [Path(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
-
-
-def _provenance(model: str, command: str | None, meta: Mapping[str, Any]) -> Provenance:
-    """Value and comment of the keywords that tell how the output was made."""
-    hashed = _HASHED.fullmatch(model)
-    facts: Provenance = {
-        "QSVERS": (version("quietspec"), "version of quietspec"),
-        "QSMODEL": (hashed["name"] if hashed else model, "denoiser"),
-    }
-    if hashed:
-        facts["QSHASH"] = (hashed["hash"], "SHA-256 of its model file, or its start")
-    if command is not None:
-        facts["QSCMD"] = (command, "command")
-    for number, path in enumerate(_input_paths(meta), start=1):
-        suffix = "" if number == 1 else str(number)
-        facts[f"QSINPUT{suffix}"] = (str(path), "input file")
-        if path.is_file():
-            facts[f"QSINSHA{suffix}"] = (_sha256(path), "SHA-256 of it")
-    facts |= {
-        key: (str(meta[name]), "of the input")
-        for key, name in {"OBJECT": "object", "SURVEY": "survey"}.items()
-        if meta.get(name)
-    }
-    return facts
-
-
 def _history(model: str, meta: Mapping[str, Any]) -> list[str]:
     return [
         f"Denoised by quietspec {version('quietspec')}, {model}",
         *(f"Input: {warning}" for warning in meta.get("warnings", ())),
     ]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

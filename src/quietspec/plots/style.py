@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from quietspec.spectra import BoolArray, FloatArray
 
 __all__ = [
-    "BLACK", "COLOURS", "LIGHT", "MARKERS", "PAGE_WIDTH", "SMALL", "decimal_ticks", "figure", "flux_label",
-    "line_label", "model_colours", "relative_flux_label", "robust_limits", "save", "shade_runs", "side_by_side",
+    "BLACK", "COLOURS", "LIGHT", "MARKERS", "PAGE_WIDTH", "SMALL", "colour_bar", "decimal_ticks", "figure", "flux_label",
+    "hatched_image", "line_label", "model_colours", "relative_flux_label", "robust_limits", "save", "shade_runs", "side_by_side",
     "sky_map", "styled",
 ]  # fmt: skip
 
@@ -144,19 +144,24 @@ def sky_map(
     """Draw an image of one value a spaxel, with a colour bar if it has a label; spaxels without a value are hatched."""
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_facecolor("#e6e6e6")
-    axes.patch.set(hatch="////", edgecolor="#cfcfcf")
-    image = axes.imshow(np.ma.masked_invalid(values), norm=norm, cmap=cmap)
+    image = hatched_image(axes, values, norm, cmap)
     axes.set(title=title, xlabel="x [spaxel]")
     axes.tick_params(direction="out", top=False, right=False)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     if label is not None:
-        _colour_bar(axes, image, label)
+        colour_bar(axes, image, label)
     return image
 
 
-def _colour_bar(axes: Axes, image: AxesImage, label: str) -> None:
+def hatched_image(axes: Axes, values: FloatArray, norm: Normalize, cmap: str) -> AxesImage:
+    """Draw an image of one value a spaxel; spaxels without a value are hatched."""
+    axes.set_facecolor("#e6e6e6")
+    axes.patch.set(hatch="////", edgecolor="#cfcfcf")
+    return axes.imshow(np.ma.masked_invalid(values), norm=norm, cmap=cmap)
+
+
+def colour_bar(axes: Axes, image: AxesImage, label: str) -> None:
     """Add a colour bar as high as the map, with plain numbers."""
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import MaxNLocator, ScalarFormatter

@@ -1,0 +1,238 @@
+"""The command `recover` on files: stellar populations of spectra and cubes, as maps and tables."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from quietspec.cli.app import Overwrite, app, command_line, console, fail, log, progress_bar, require_new, write_json
+from quietspec.cli.denoise import places, require_drawable
+from quietspec.cli.options import (
+    Exposures,
+    FluxHdu,
+    Fwhm,
+    Library,
+    MaskHdu,
+    MediumOption,
+    NoiseFromResiduals,
+    NoiseHdu,
+    NoiseKind,
+    Redshift,
+    Together,
+    WavelengthUnit,
+    read_options,
+)
+from quietspec.cli.recipes import library_named
+from quietspec.errors import QuietspecError
+
+if TYPE_CHECKING:
+    from quietspec.populations import PpxfOptions
+    from quietspec.populations.files import RecoveredFile, RecoverReport
+    from quietspec.populations.methods import PopulationMethod
+
+__all__ = ["MethodName", "recover_files"]
+
+_SUFFIX = "_populations.fits"
+_PPXF = "pPXF fits (--method ppxf and denoised)"
+
+MethodName = Literal["posterior", "ppxf", "denoised"]
+Method = Annotated[
+    MethodName,
+    typer.Option(
+        help="From the posterior that denoises (no templates needed); pPXF on the noisy spectra; pPXF on denoised ones."
+    ),
+]
+Jobs = Annotated[int, typer.Option(min=1, help="Fits side by side.", rich_help_panel=_PPXF)]
+Regularisation = Annotated[
+    float, typer.Option(min=0, help="Smoothness of the weights, pPXF's regul; 0: none.", rich_help_panel=_PPXF)
+]
+Multiplicative = Annotated[
+    int, typer.Option(min=0, help="Degree of the multiplicative polynomial.", rich_help_panel=_PPXF)
+]
+Gas = Annotated[
+    Literal["mask", "fit", "none"],
+    typer.Option(help="Emission lines of noisy spectra: masked, fitted, or taken as absent.", rich_help_panel=_PPXF),
+]
+Kinematics = Annotated[
+    Literal["free", "fixed"],
+    typer.Option(help="Velocity and dispersion fitted, or held at 0 and --dispersion.", rich_help_panel=_PPXF),
+]
+Dispersion = Annotated[float, typer.Option(min=0, help="Start or fixed value, km/s.", rich_help_panel=_PPXF)]
+Bootstrap = Annotated[
+    int, typer.Option(min=0, help="Refits from which errors come; 0: formal errors.", rich_help_panel=_PPXF)
+]
+
+
+@app.command("recover")
+def recover_files(
+    files: Annotated[list[Path], typer.Argument(help="Spectra or cubes, of any survey `quietspec info` knows.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="FITS file to write; with several inputs a folder for them.")
+    ],
+    redshift: Redshift = None,
+    method: Method = "posterior",
+    model: Annotated[
+        str, typer.Option(help="Prior: the name of a shipped one (`quietspec models`), or an .npz from `train`.")
+    ] = "survey",
+    together: Together = False,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw maps (or values, where there is no image): a PNG or PDF file, or a folder.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the report as JSON; - is standard output.")] = None,
+    overwrite: Overwrite = False,
+    library: Library = None,
+    jobs: Jobs = 1,
+    regularisation: Regularisation = 10.0,
+    multiplicative: Multiplicative = 8,
+    gas: Gas = "mask",
+    kinematics: Kinematics = "free",
+    dispersion: Dispersion = 120.0,
+    bootstrap: Bootstrap = 0,
+    flux_hdu: FluxHdu = None,
+    noise_hdu: NoiseHdu = None,
+    noise_kind: NoiseKind = None,
+    mask_hdu: MaskHdu = None,
+    noise_from_residuals: NoiseFromResiduals = False,
+    wavelength_unit: WavelengthUnit = None,
+    medium: MediumOption = None,
+    fwhm: Fwhm = None,
+    exposures: Exposures = False,
+) -> None:
+    """Ages, metallicities, M/L and kinematics of spectra and cubes: maps with errors, as FITS."""
+    from quietspec.populations import PpxfOptions
+
+    options = read_options(
+        redshift=redshift, flux_hdu=flux_hdu, noise_hdu=noise_hdu, noise_kind=noise_kind, mask_hdu=mask_hdu,
+        noise_from_residuals=noise_from_residuals, wavelength_unit=wavelength_unit, medium=medium, fwhm=fwhm,
+        exposures=exposures,
+    )  # fmt: skip
+    inputs: list[tuple[Path, ...]] = [tuple(files)] if together else [(path,) for path in files]
+    if json is not None:
+        require_new(json, overwrite)
+    outputs = places(inputs, out, _SUFFIX)
+    figures = places(inputs, figure, "_populations.png") if figure else [None] * len(inputs)
+    settings = PpxfOptions(
+        regularisation=regularisation, multiplicative=multiplicative, gas=gas, kinematics=kinematics,
+        dispersion=dispersion, bootstrap=bootstrap,
+    )  # fmt: skip
+    way = method_named(method, model, library, settings, jobs)
+    reports = [
+        _recover_one(paths, output, picture, way, overwrite=overwrite, **options)
+        for paths, output, picture in zip(inputs, outputs, figures, strict=True)
+    ]
+    if json is None or str(json) != "-":
+        print_populations(reports)
+    if json is not None:
+        write_json(json, {"model": way.model, "method": method, "files": [asdict(report) for report in reports]})
+    if any(report.error for report in reports):
+        raise typer.Exit(1)
+
+
+def method_named(
+    method: MethodName, model: str, library: str | None, options: PpxfOptions, jobs: int
+) -> PopulationMethod:
+    """Make the way to populations asked for.
+
+    Parameters
+    ----------
+    method : {'posterior', 'ppxf', 'denoised'}
+        Which.
+    model : str
+        Prior of the denoiser.
+    library : str or None
+        Path of the SSP library for pPXF; the fetched MILES by default.
+    options : PpxfOptions
+        Of pPXF.
+    jobs : int
+        Fits side by side.
+
+    Returns
+    -------
+    PopulationMethod
+        Ready to use.
+    """
+    from quietspec.denoisers import load_denoiser
+    from quietspec.populations.methods import DenoisedPpxfMethod, PosteriorMethod, PpxfMethod
+
+    if method == "posterior":
+        return PosteriorMethod(load_denoiser("posterior", model))
+    templates = library_named(library)
+    if method == "ppxf":
+        return PpxfMethod(templates, options, jobs)
+    return DenoisedPpxfMethod(load_denoiser("posterior", model), templates, options, jobs=jobs)
+
+
+def _recover_one(
+    paths: tuple[Path, ...],
+    output: Path,
+    figure: Path | None,
+    method: PopulationMethod,
+    *,
+    overwrite: bool,
+    **options: Any,
+) -> RecoverReport:
+    """Do one input; an error becomes a line of the report, so that the other inputs are still done."""
+    from quietspec.populations.files import RecoverReport, recover_file
+
+    try:
+        if figure is not None:
+            require_new(figure, overwrite)
+            require_drawable(figure)
+        with progress_bar(paths[0].name) as progress:
+            report, recovered = recover_file(
+                paths, output, method, overwrite=overwrite, command=command_line(), progress=progress, **options
+            )
+    except QuietspecError as error:
+        fail(error)
+        return RecoverReport(inputs=tuple(str(path) for path in paths), error=str(error))
+    return report if figure is None else _drawn(report, recovered, figure)
+
+
+def _drawn(report: RecoverReport, recovered: RecoveredFile, figure: Path) -> RecoverReport:
+    """Draw the figure; where that fails the output is there all the same, and the report says both."""
+    from quietspec.plots import populations_figure, save
+
+    try:
+        save(populations_figure(recovered.populations, recovered.spatial_shape, recovered.wcs), figure)
+    except QuietspecError as error:
+        fail(error)
+        return replace(report, error=str(error))
+    return replace(report, figure=str(figure))
+
+
+def print_populations(reports: list[RecoverReport]) -> None:
+    """Print a table, a line per file, and the readers' warnings below it."""
+    from rich.table import Table
+
+    names = list(dict.fromkeys(name for report in reports for name in report.medians))
+    table = Table(box=None, header_style="bold", pad_edge=False, title="Medians over spectra", title_justify="left")
+    for column in ("file", "spectra", *names, "failed", "flagged", "seconds"):
+        table.add_column(column, justify="left" if column == "file" else "right", overflow="fold")
+    for report in reports:
+        name = " + ".join(Path(path).name for path in report.inputs)
+        if not report.output:
+            table.add_row(name, "[red]not done[/]")
+            continue
+        values = [_value(*report.medians[key]) if key in report.medians else "" for key in names]
+        flags = ", ".join(f"{count} {flag.lower().replace('_', ' ')}" for flag, count in report.flags.items())
+        counts = str(report.n_spectra), str(report.failed)
+        table.add_row(name, counts[0], *values, counts[1], flags or "none", f"{report.seconds:.1f}")
+    console.print(table)
+    for report in reports:
+        for warning in report.warnings:
+            log(f"{Path(report.inputs[0]).name}: {warning}")
+        for path in filter(None, (report.output, report.figure)):
+            console.print(path, style="dim", markup=False, soft_wrap=True)
+
+
+def _value(median: float, error: float) -> str:
+    """A number with its error, to the error's second digit."""
+    from math import floor, isfinite, log10
+
+    if not (isfinite(median) and isfinite(error) and error > 0):
+        return f"{median:.3g}"
+    digits = max(0, 1 - floor(log10(error)))
+    return f"{median:.{digits}f} ± {error:.{digits}f}"

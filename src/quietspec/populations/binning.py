@@ -1,0 +1,206 @@
+"""Adaptive binning of cubes to a S/N, and populations of bins put back on their spaxels.
+
+The binning is PowerBin's (Cappellari 2025, MNRAS 544, 1432), the successor of Voronoi binning: what one usually does
+before fitting populations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quietspec.errors import QuietspecError, SpectraError
+from quietspec.populations.result import PopulationFlag, Populations
+from quietspec.robust import masked_median
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from quietspec.spectra import FloatArray, Spectra
+
+__all__ = ["MANGA_COVARIANCE", "Binned", "bin_spectra", "bin_to_snr"]
+
+MANGA_COVARIANCE = 1.62  #: of `covariance` for MaNGA's 0.5″ spaxels (Law et al. 2016, AJ 152, 83)
+_FEWEST_TO_TILE = 4  # spaxels below which there is nothing to triangulate
+_LEAST_SHARE = 0.5  # of a bin's light that has to come from good pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Binned:
+    """Spectra summed over bins.
+
+    Parameters
+    ----------
+    number : (n_spaxels,) of int
+        Bin of each spaxel, counted from 0; −1 for those in none.
+    spectra : Spectra
+        Sums, (n_bins, n_pixels).
+    """
+
+    number: npt.NDArray[np.intp]
+    spectra: Spectra
+
+    @property
+    def n_spaxels(self) -> npt.NDArray[np.intp]:
+        """Spaxels in each bin, (n_bins,)."""
+        return np.bincount(self.number[self.number >= 0], minlength=len(self.spectra))
+
+    def on_spaxels(self, populations: Populations) -> Populations:
+        """Give each spaxel the populations of its bin; those in no bin are flagged.
+
+        Parameters
+        ----------
+        populations : Populations
+            Of the bins.
+
+        Returns
+        -------
+        Populations
+            Of the spaxels, (n_spaxels,); `seconds` are shared out among the spaxels of a bin.
+        """
+        outside = self.number < 0
+        spread = populations[np.maximum(self.number, 0)]
+        values: dict[str, Any] = {
+            field: {name: np.where(outside, np.nan, array) for name, array in getattr(spread, field).items()}
+            for field in ("values", "low", "high")
+        }
+        return replace(
+            spread,
+            flags=np.where(outside, int(PopulationFlag.NO_DATA), spread.flags),
+            reasons=tuple(
+                "in no bin" if out else reason for out, reason in zip(outside, spread.reasons, strict=True)
+            ),
+            chi2=np.where(outside, np.nan, spread.chi2),
+            seconds=np.where(outside, np.nan, spread.seconds / self.n_spaxels[np.maximum(self.number, 0)]),
+            **values,
+        )
+
+
+def bin_to_snr(spectra: Spectra, target: float, *, covariance: float = 0.0) -> npt.NDArray[np.intp]:
+    """Group the spaxels of an image into bins of about equal S/N.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        With a spatial shape.
+    target : float
+        S/N of a bin: its summed median flux over its noise, per pixel.
+    covariance : float, optional
+        Noise of a bin of N spaxels is taken to be 1 + `covariance` log10 N times that of independent ones
+        (`MANGA_COVARIANCE`).
+
+    Returns
+    -------
+    (n_spaxels,) of int
+        Bin numbers from 0; −1 for spaxels without data or with a negative median flux.
+
+    Raises
+    ------
+    SpectraError
+        If the spectra form no image, or no spaxel has a signal.
+    QuietspecError
+        If PowerBin is not installed.
+    """
+    if spectra.spatial_shape is None:
+        raise SpectraError("bin_to_snr: these spectra form no image, so that none are neighbours.")
+    signal, noise = _signal_and_noise(spectra)
+    usable = np.flatnonzero((signal > 0) & np.isfinite(noise))
+    if not usable.size:
+        raise SpectraError("bin_to_snr: no spaxel has a positive median flux.")
+    number = np.full(len(spectra), -1)
+    y, x = np.divmod(usable, spectra.spatial_shape[1])
+    law = _Law(signal[usable], noise[usable], covariance)
+    number[usable] = _power_bins(np.stack([x, y], axis=1), law, target)
+    return number
+
+
+def bin_spectra(spectra: Spectra, number: npt.NDArray[np.integer[Any]], *, covariance: float = 0.0) -> Binned:
+    """Sum spectra over bins, and their variances.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        Spaxels.
+    number : (n_spaxels,) of int
+        Bin of each, from 0 without gaps; −1 for none.
+    covariance : float, optional
+        As for `bin_to_snr`.
+
+    Returns
+    -------
+    Binned
+        Where some spaxels of a bin are masked in a pixel, the sum of the others is scaled up by their share of the
+        bin's light; where they have less than half of it, the pixel is masked. Redshift and resolution are the members'
+        mean.
+    """
+    from scipy import sparse
+
+    number = np.asarray(number, dtype=np.intp)
+    n_bins = int(number.max(initial=-1)) + 1
+    members = np.flatnonzero(number >= 0)
+    size = np.bincount(number[members], minlength=n_bins)
+    if not n_bins or (size == 0).any():
+        raise SpectraError("bin_spectra: bins must be numbered from 0 without gaps, and at least one is needed.")
+    shape = n_bins, len(spectra)
+    join = sparse.csr_array((np.ones(len(members)), (number[members], members)), shape=shape)
+    good = spectra.good
+    light = np.maximum(np.nan_to_num(_signal_and_noise(spectra)[0]), 0.0)
+    light = np.where((join @ light > 0)[np.maximum(number, 0)], light, 1.0)  # dark bins: all spaxels count alike
+    share = join @ (good * light[:, None]) / (join @ light)[:, None]
+    fine = share >= _LEAST_SHARE
+    flux = join @ np.where(good, spectra.flux, 0.0).astype(np.float64)
+    variance = join @ np.divide(1.0, spectra.ivar, out=np.zeros(good.shape), where=good)
+    variance *= (1 + covariance * np.log10(size))[:, None] ** 2
+    scale = np.where(fine, share, 1.0)
+    fwhm = spectra.fwhm
+    summed = replace(
+        spectra,
+        flux=np.where(fine, flux / scale, 0.0),
+        ivar=np.divide(scale**2, variance, out=np.zeros_like(variance), where=fine & (variance > 0)),
+        redshift=(join @ spectra.redshift) / size,
+        fwhm=fwhm if fwhm is None or fwhm.ndim == 1 else (join @ fwhm) / size[:, None],
+        spatial_shape=None,
+        wcs=None,
+    )
+    return Binned(number, summed)
+
+
+def _signal_and_noise(spectra: Spectra) -> tuple[FloatArray, FloatArray]:
+    """Median flux and 1σ error over the good pixels of each spectrum, (n_spectra,); NaN where there are none."""
+    good = spectra.good
+    sigma = np.where(good, spectra.sigma, 0.0)
+    return masked_median(np.where(good, spectra.flux, 0.0), good), masked_median(sigma, good)
+
+
+@dataclass(frozen=True, eq=False)
+class _Law:
+    """How S/N adds up: signals linearly, noise in quadrature and more where it is correlated."""
+
+    signal: FloatArray
+    noise: FloatArray
+    covariance: float
+
+    def __call__(self, index: Any) -> float:
+        """(S/N)² of a bin of these spaxels: what PowerBin calls its capacity."""
+        index = np.atleast_1d(index)
+        noise = np.sqrt(np.sum(self.noise[index] ** 2)) * (1 + self.covariance * np.log10(len(index)))
+        return float((self.signal[index].sum() / noise) ** 2)
+
+
+def _power_bins(places: npt.NDArray[np.integer[Any]], law: _Law, target: float) -> npt.NDArray[np.intp]:
+    """Bin numbers from 0 without gaps; what is too faint as a whole is one bin, what is bright enough is not binned."""
+    n = len(places)
+    single = np.array([law([spaxel]) for spaxel in range(n)])
+    if np.all(single > target**2):
+        return np.arange(n)
+    if n < _FEWEST_TO_TILE or law(np.arange(n)) < target**2:
+        return np.zeros(n, dtype=np.intp)
+    if find_spec("powerbin") is None:
+        raise QuietspecError("powerbin is not installed: pip install 'quietspec[populations]'.")
+    from powerbin import PowerBin
+
+    bins = PowerBin(places.astype(float), law, float(target) ** 2, pixelsize=1.0, verbose=0)
+    return np.asarray(np.unique(bins.bin_num, return_inverse=True)[1], dtype=np.intp)

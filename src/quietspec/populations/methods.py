@@ -1,0 +1,154 @@
+"""The ways from noisy spectra to populations, each as one callable: by pPXF, denoised and pPXF, the posterior, binned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from quietspec.denoisers import Denoiser
+from quietspec.populations.binning import bin_spectra, bin_to_snr
+from quietspec.populations.fit import Errors, fit_denoised, fit_populations
+from quietspec.populations.options import PpxfOptions
+from quietspec.populations.posterior import posterior_populations
+from quietspec.populations.result import Populations
+from quietspec.spectra import Spectra
+from quietspec.templates import SspLibrary
+
+__all__ = ["BinnedMethod", "DenoisedPpxfMethod", "PopulationMethod", "PosteriorMethod", "PpxfMethod", "Progress"]
+
+Progress = Callable[[int, int], None]
+
+
+class PopulationMethod(Protocol):
+    """Anything that tells the stellar populations of noisy spectra."""
+
+    @property
+    def model(self) -> str:
+        """What the answer rests on: denoiser with the hash of its file, library."""
+        ...
+
+    def __call__(self, spectra: Spectra, progress: Progress | None = None) -> Populations:
+        """Populations of spectra; `progress` is called with the number done and their total."""
+        ...
+
+
+@dataclass(frozen=True)
+class PosteriorMethod:
+    """Populations from the posterior that denoises.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        ``posterior`` or ``wiener``.
+    """
+
+    denoiser: Denoiser
+
+    @property
+    def model(self) -> str:
+        """Name and hash of the denoiser."""
+        return str(getattr(self.denoiser, "model", self.denoiser.name))
+
+    def __call__(self, spectra: Spectra, progress: Progress | None = None) -> Populations:
+        """Populations of spectra."""
+        populations = posterior_populations(self.denoiser.denoise(spectra))
+        if progress is not None:
+            progress(len(spectra), len(spectra))
+        return populations
+
+
+@dataclass(frozen=True)
+class PpxfMethod:
+    """Populations by pPXF on the noisy spectra.
+
+    Parameters
+    ----------
+    library : SspLibrary
+        In air, per solar mass formed.
+    options : PpxfOptions, optional
+        Of the fits.
+    jobs : int
+        Processes side by side.
+    """
+
+    library: SspLibrary
+    options: PpxfOptions = PpxfOptions()
+    jobs: int = 1
+
+    @property
+    def model(self) -> str:
+        """Says pPXF and the library."""
+        return f"pPXF {self.library.name}"
+
+    def __call__(self, spectra: Spectra, progress: Progress | None = None) -> Populations:
+        """Populations of spectra."""
+        return fit_populations(spectra, self.library, self.options, jobs=self.jobs, progress=progress)
+
+
+@dataclass(frozen=True)
+class DenoisedPpxfMethod:
+    """Populations by pPXF on denoised spectra.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        Any.
+    library : SspLibrary
+        In air, per solar mass formed.
+    options : PpxfOptions, optional
+        Of the fits.
+    errors : {'input', 'flat', 'sigma', 'covariance'}
+        What pPXF is told, see `fit_denoised`.
+    jobs : int
+        Processes side by side.
+    """
+
+    denoiser: Denoiser
+    library: SspLibrary
+    options: PpxfOptions = PpxfOptions()
+    errors: Errors = "sigma"
+    jobs: int = 1
+
+    @property
+    def model(self) -> str:
+        """Name and hash of the denoiser; the library is in the populations' `meta`."""
+        return str(getattr(self.denoiser, "model", self.denoiser.name))
+
+    def __call__(self, spectra: Spectra, progress: Progress | None = None) -> Populations:
+        """Populations of spectra."""
+        denoised = self.denoiser.denoise(spectra)
+        fitted = fit_denoised(
+            denoised, self.library, self.options, errors=self.errors, jobs=self.jobs, progress=progress
+        )
+        return replace(fitted, method=f"{fitted.method} of spectra denoised by {self.model}")
+
+
+@dataclass(frozen=True)
+class BinnedMethod:
+    """Another method on spaxels that are binned to a S/N first.
+
+    Parameters
+    ----------
+    method : PopulationMethod
+        What the bins are given to.
+    target : float
+        S/N of a bin.
+    covariance : float
+        Growth of the noise of bins, see `bin_to_snr`.
+    """
+
+    method: PopulationMethod
+    target: float
+    covariance: float = 0.0
+
+    @property
+    def model(self) -> str:
+        """That of the method."""
+        return self.method.model
+
+    def __call__(self, spectra: Spectra, progress: Progress | None = None) -> Populations:
+        """Populations of the spaxels of an image, the same within each bin."""
+        number = bin_to_snr(spectra, self.target, covariance=self.covariance)
+        binned = bin_spectra(spectra, number, covariance=self.covariance)
+        return binned.on_spaxels(self.method(binned.spectra, progress))
