@@ -72,7 +72,7 @@ class FitSetup:
             "mdegree": options.multiplicative,
             "regul": options.regularisation,
             "reg_dim": self.templates.library.grid_shape,
-            "linear_method": "nnls",
+            "linear_method": "lsq_box",  # SciPy's nnls (1.17) never returns on some spectra; the same minimum, faster
             "quiet": True,
         }
         if not self.n_gas:
