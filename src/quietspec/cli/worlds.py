@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from quietspec.evaluation import Evaluation
     from quietspec.simulate import Recipe, Simulated
 
+__all__ = ["numbers", "require_spectra"]
+
 _TRAINED_SNR = (5.0, 10.0, 20.0)
 _TRAINED_TESTS = 500
 _OUTSKIRTS = ((4.0, 1e-2), (36.0, 3e-3), (400.0, 1e-3))  # for real spectra: nuclei, odd calibration
@@ -104,7 +106,7 @@ def train(
     card_file = _card_file(out)
     for path in (out, card_file):
         require_new(path, overwrite)
-    _require_spectra(recipe, n, "train")
+    require_spectra(recipe, n, "train")
     start = time.perf_counter()
     world = recipe_named(recipe, library)
     mixtures = MixtureSettings(n_mixture=mixture if model == "posterior" else 1, floor=floor, max_iter=rounds)
@@ -228,8 +230,8 @@ def evaluate(
     from quietspec.evaluation import evaluate as score
     from quietspec.io.atomic import os_errors_named
 
-    levels = _numbers(snr)
-    _require_spectra(recipe, n, "test")
+    levels = numbers(snr)
+    require_spectra(recipe, n, "test")
     if json is not None:
         require_new(json, overwrite=True)
     if figures is not None:
@@ -258,7 +260,8 @@ def evaluate(
         _draw(result, _cards(tools, prior or recipe), figures)
 
 
-def _numbers(text: str) -> list[float]:
+def numbers(text: str) -> list[float]:
+    """Read numbers above 0 from a list by comma."""
     try:
         numbers = [float(number) for number in text.split(",")]
     except ValueError:
@@ -268,7 +271,8 @@ def _numbers(text: str) -> list[float]:
     return numbers
 
 
-def _require_spectra(recipe: str, n: int, part: Literal["train", "test"]) -> None:
+def require_spectra(recipe: str, n: int, part: Literal["train", "test"]) -> None:
+    """Refuse more spectra than a part of a recipe has."""
     from quietspec.simulate import PAPER_SIZES
 
     if recipe == "paper" and n > PAPER_SIZES[part]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from quietspec.simulate import Recipe, RestSpectra, Simulated
     from quietspec.spectra import BoolArray, Denoised, FloatArray, Spectra
 
-__all__ = ["BATCH", "Unchanged", "evaluate"]
+__all__ = ["BATCH", "Unchanged", "evaluate", "noise_rng", "test_spectra"]
 
 BATCH = 100  #: spectra simulated at a time; a recipe that draws one instrument a call draws a new one for each
 _DRAWS, _SAMPLER = 1, 2  # children of the seed of the noise
@@ -94,10 +94,9 @@ def evaluate(
     limits: dict[float, list[LimitScores]] = {snr: [] for snr in levels}
     examples: list[Example] = []
     done = 0
-    for number, rest in enumerate(_test_spectra(recipe, n, seed)):
+    for number, rest in enumerate(test_spectra(recipe, n, seed)):
         for snr in levels:
-            rng = np.random.default_rng((seed, number, round(1e6 * snr)))
-            simulated = recipe.observe(rest, rng, snr)
+            simulated = recipe.observe(rest, noise_rng(seed, number, snr), snr)
             denoised = {name: tallies[name][snr].add(model, simulated) for name, model in models.items()}
             if coverage:
                 for name, result in denoised.items():
@@ -128,8 +127,28 @@ def evaluate(
     )
 
 
-def _test_spectra(recipe: Recipe, n: int, seed: int) -> Iterator[RestSpectra]:
-    """Noise-free spectra, `BATCH` at a time."""
+def noise_rng(seed: int, number: int, snr: float) -> np.random.Generator:
+    """Random stream of the noise of test batch `number` at an S/N."""
+    return np.random.default_rng((seed, number, round(1e6 * snr)))
+
+
+def test_spectra(recipe: Recipe, n: int, seed: int) -> Iterator[RestSpectra]:
+    """Draw the noise-free test spectra, `BATCH` at a time.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The simulated world.
+    n : int
+        Number of spectra; of the recipe `paper` the first of its test part.
+    seed : int
+        Seed of the spectra (not used by the recipe `paper`).
+
+    Yields
+    ------
+    RestSpectra
+        Up to `BATCH` spectra.
+    """
     if isinstance(recipe, PaperRecipe):
         for chunk in paper_spectra(recipe, "test", 0, n):
             yield from (chunk[start : start + BATCH] for start in range(0, len(chunk), BATCH))
