@@ -43,7 +43,7 @@ class Summaries:
     truth : (n_spectra, n_summaries)
         NaN where not defined.
     draws : (n_spectra, n_draws, n_summaries)
-        Of independent draws from the Gaussian posterior.
+        Of independent draws from the posterior: Gaussian for the flux, the whole mixture for labels.
     reference : (n_spectra, n_summaries)
         Of the noisy data, with the estimate in masked pixels; NaN for labels.
     """
@@ -115,10 +115,12 @@ def summarise(simulated: Simulated, denoised: Denoised, rng: np.random.Generator
         drawn += remainder * rng.standard_normal(drawn.shape, dtype=np.float32)
         stack = np.vstack([simulated.truth[row, pixels], noisy, drawn])
         values[row, :, : len(spectral)] = _spectral_summaries(rest[pixels], stack)
-    for column, name in enumerate(labels, start=len(spectral)):
-        mean, sigma = denoised.parameters[name]
-        values[:, 0, column] = simulated.parameters[name]
-        values[:, 2:, column] = mean[:, None] + sigma[:, None] * rng.standard_normal((len(denoised), n_draws))
+    posterior = denoised.parameter_posterior
+    if labels and posterior is not None:
+        drawn_labels = posterior.draw(n_draws, rng)
+        for column, name in enumerate(labels, start=len(spectral)):
+            values[:, 0, column] = simulated.parameters[name]
+            values[:, 2:, column] = drawn_labels[:, :, posterior.names.index(name)]
     names = (*spectral, *labels)
     return Summaries(names=names, truth=values[:, 0], reference=values[:, 1], draws=values[:, 2:])
 
