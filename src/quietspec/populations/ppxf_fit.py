@@ -53,6 +53,19 @@ class FitSetup:
         """Number of SSPs among the templates."""
         return self.templates.library.n_ssp
 
+    @cached_property
+    def regularising(self) -> FloatArray:
+        """Precision that the regularisation adds to the weights, (n_templates, n_templates)."""
+        size, strength = self.columns.shape[1], self.options.regularisation
+        if not strength:
+            return np.zeros((size, size))
+        from ppxf.ppxf import regularization
+
+        shape = np.asarray(self.templates.library.grid_shape)
+        rows = np.zeros((int(np.prod(shape)), size))
+        regularization(rows, 0, 0, shape, 2, [np.ones(n - 1) for n in shape], strength)
+        return np.asarray(rows.T @ rows)
+
     def keywords(self) -> dict[str, Any]:
         """Keywords of ``ppxf`` that do not depend on the spectrum."""
         options, grid = self.options, self.grid
@@ -208,7 +221,7 @@ def _formal(fit: Any, weights: FloatArray, noise: FloatArray, setup: FitSetup) -
     design = np.hstack([templates, fit.matrix[:, :n_additive], _multiplicative(fit, weights, setup)])
     design = (fit.noise @ design if noise.ndim == 2 else design / noise[:, None])[fit.goodpixels]
     precision = design.T @ design
-    precision[: active.size, : active.size] += _regularising(setup, active)
+    precision[: active.size, : active.size] += setup.regularising[np.ix_(active, active)]
     covariance = np.linalg.pinv(precision, hermitian=True)
     jacobian = population_jacobian(setup.templates.library, weights)
     stars = active[active < setup.n_ssp]
@@ -227,20 +240,6 @@ def _multiplicative(fit: Any, weights: FloatArray, setup: FitSetup) -> FloatArra
     stars = fit.matrix[:, first : first + setup.n_ssp] @ weights / fit.mpoly
     powers = np.polynomial.legendre.legvander(np.linspace(-1, 1, len(stars)), degree)
     return np.asarray(powers[:, 1:] * stars[:, None])
-
-
-def _regularising(setup: FitSetup, active: Any) -> FloatArray:
-    """Precision that the regularisation adds to the weights in use."""
-    size = setup.columns.shape[1]
-    strength = setup.options.regularisation
-    if not strength:
-        return np.zeros((len(active), len(active)))
-    from ppxf.ppxf import regularization
-
-    shape = np.asarray(setup.templates.library.grid_shape)
-    rows = np.zeros((int(np.prod(shape)), size))
-    regularization(rows, 0, 0, shape, 2, [np.ones(n - 1) for n in shape], strength)
-    return np.asarray(rows[:, active].T @ rows[:, active])
 
 
 def _bootstrap(

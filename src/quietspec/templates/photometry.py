@@ -77,7 +77,8 @@ def v_luminosity(library: SspLibrary) -> FloatArray:
             f"({_V_WAVELENGTH[1]:.0f}–{_V_WAVELENGTH[-2]:.0f} Å). Take a library, or a cut of one, that does."
         )
     response = np.interp(wavelength, _V_WAVELENGTH, _V_RESPONSE, left=0, right=0)
-    density = np.trapezoid(library.spectra * response, wavelength) / np.trapezoid(response, wavelength)
+    weights = response * np.gradient(wavelength)
+    density = library.spectra @ (weights / weights.sum())
     at_10pc = (1 * L_sun / (4 * np.pi * (10 * u.pc) ** 2)).to_value(u.erg / u.s / u.cm**2)  # flux of 1 L☉
     return np.asarray(density * at_10pc / _V_ZERO_FLUX * 10 ** (0.4 * _SUN_V))
 
