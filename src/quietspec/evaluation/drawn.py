@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quietspec.denoisers.inference import project
 from quietspec.errors import QuietspecError
 from quietspec.simulate import PaperRecipe
 
@@ -110,15 +109,15 @@ class DrawnGalaxies:
         """Means and probabilities below the truth, (n, n_names), and effective numbers, (n,)."""
         observed = simulated.observed
         weight = observed.ivar / (1 + observed.ivar * self._truncation**2)
-        projections = project(observed.flux, weight, self._vectors)
         low, high = self._pairs
-        gram = projections.gram[:, low, high] * np.where(low == high, 1.0, 2.0)
+        products = self._vectors[:, low] * self._vectors[:, high] * np.where(low == high, 1.0, 2.0)
+        gram, data = weight @ products, (weight * observed.flux) @ self._vectors
         truth = np.stack([simulated.parameters[name] for name in self.names], axis=1)
         top = np.full(len(observed), -np.inf)
         sums = np.zeros((2 + 2 * len(self.names), len(observed)))
         for start in range(0, len(self._coefficients), _BLOCK):
             block = self._coefficients[start : start + _BLOCK]
-            product = block @ projections.data.T
+            product = block @ data.T
             power = (block[:, low] * block[:, high]) @ gram.T
             likelihood = 0.5 * product * np.abs(product) / power - 0.5 * np.log(power)
             highest = np.maximum(top, likelihood.max(axis=0))
