@@ -38,7 +38,6 @@ LADDER = (3.0, 5.0, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0, 56.0, 80.0)
 NOISY, POPULATIONS, LIMIT = "noisy", "populations", "limit"
 
 _CHUNK = 10  # batches worked on at a time
-_GALAXIES = 1_000_000
 _LIMIT_STREAM = 7  # child of the seed
 _WAYS = ("flat", "sigma", "covariance")
 _CENTRAL = 0.6827
@@ -149,7 +148,7 @@ class ArmResult:
 
 def _scores(found: FloatArray, true: FloatArray, inside: BoolArray) -> dict[str, float]:
     if len(found) < 3:
-        return {}
+        return dict.fromkeys(("rms", "rms_error", "bias", "scatter", "r", "slope", "coverage68"), float("nan"))
     error = found - true
     rms = float(np.sqrt(np.mean(error**2)))
     return {
@@ -236,7 +235,7 @@ class Recovery:
         scores: dict[str, Any] = result.scores()
         equivalents = {short: self.equivalent_snr(short, scores[f"{short}_rms"]) for short in ("age", "mh")}
         scores |= {f"{short}_equivalent_snr": snr for short, (snr, _) in equivalents.items()}
-        least, beyond = min(equivalents.values())
+        least, beyond = min(equivalents.values(), key=lambda found: found[0])
         return scores | {"equivalent_snr": least, "equivalent_snr_is_lower_limit": beyond}
 
     def _beside_limit(self) -> dict[str, dict[str, dict[str, float]]]:
@@ -273,6 +272,7 @@ def recover(
     library: SspLibrary | None = None,
     options: PpxfOptions | None = None,
     n_ladder: int = 1000,
+    n_galaxies: int = 1_000_000,
     jobs: int = 1,
     store: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
@@ -298,6 +298,8 @@ def recover(
         `recipe_options` by default.
     n_ladder : int, optional
         Spectra fitted at each S/N of `LADDER`; 0 leaves equivalent S/N out.
+    n_galaxies : int, optional
+        Galaxies weighed for the arm ``limit``.
     jobs : int, optional
         Processes that fit side by side.
     store : Path, optional
@@ -316,7 +318,7 @@ def recover(
         If an arm's denoiser is missing, or has no posterior of populations.
     """
     options = options or recipe_options(recipe)
-    experiment = _Experiment(recipe, denoisers, seed, library or recipe.library, options, jobs, store)
+    experiment = _Experiment(recipe, denoisers, seed, library or recipe.library, options, n_galaxies, jobs, store)
     experiment.require(arms)
     results: dict[str, dict[float, ArmResult]] = {}
     for arm in arms:
@@ -336,6 +338,7 @@ class _Experiment:
     seed: int
     library: SspLibrary
     options: PpxfOptions
+    n_galaxies: int
     jobs: int
     store: Path | None
     drawn: DrawnGalaxies | None = None
@@ -396,7 +399,7 @@ class _Experiment:
         if self.drawn is None:
             posterior = cast("Posterior", self.denoisers["posterior"])
             rng = np.random.default_rng((self.seed, _LIMIT_STREAM))
-            self.drawn = DrawnGalaxies(self.recipe, posterior.prior, _GALAXIES, rng)
+            self.drawn = DrawnGalaxies(self.recipe, posterior.prior, self.n_galaxies, rng)
         start = time.perf_counter()
         found = self.drawn(simulated)
         names = {short: name for short, name in RECOVERED.items() if name in found.means}
@@ -412,7 +415,7 @@ class _Experiment:
         model = getattr(self.denoisers.get(arm.denoiser or ""), "model", arm.denoiser)
         facts = [self.recipe.name, self.recipe.library.name, self.library.name, self.seed, arm.n, model]
         histories = getattr(self.recipe, "histories", "")
-        return json.dumps([*facts, histories, _GALAXIES if arm.name == LIMIT else 0, asdict(self.options)])
+        return json.dumps([*facts, histories, self.n_galaxies if arm.name == LIMIT else 0, asdict(self.options)])
 
     def _kept(self, arm: Arm, snr: float) -> Path | None:
         return None if self.store is None else self.store / f"{arm.name.replace('/', '_')}-snr{snr:g}-n{arm.n}.npz"
