@@ -60,7 +60,7 @@ def library_named(path: str | None) -> SspLibrary:
     from quietspec.io.fetcher import fetch
     from quietspec.templates import load_library
 
-    return loadlibrary_named(path or fetch("miles"))
+    return load_library(path or fetch("miles"))
 
 
 def commit() -> str:

@@ -1,134 +1,178 @@
-"""The command `recover`: stellar populations, of simulated spectra beside their truth."""
+"""The command `recover`: stellar populations of files, or of simulated spectra beside their truth."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 
-from quietspec.cli.app import app, console, log, require_new, write_json
-from quietspec.cli.options import Library, RecipeName, Seed
-from quietspec.cli.recipes import library_named, recipe_named
-from quietspec.cli.worlds import numbers, require_spectra
+from quietspec.cli.app import Overwrite, app
+from quietspec.cli.options import (
+    Exposures,
+    FluxHdu,
+    Fwhm,
+    Library,
+    MaskHdu,
+    MediumOption,
+    NoiseFromResiduals,
+    NoiseHdu,
+    NoiseKind,
+    Redshift,
+    Seed,
+    Together,
+    WavelengthUnit,
+    read_options,
+)
+from quietspec.cli.recover_experiment import ARMS, recover_experiment
+from quietspec.cli.recover_files import MethodName, recover_files
 
-if TYPE_CHECKING:
-    from quietspec.evaluation.recovery import Arm, Recovery
-
-_PAPER_ARMS = ("noisy", "eut-position")  # of which all spectra are fitted, as in the paper
-_ARMS = "noisy,eut-position,eut-small,wiener,posterior,posterior-sigma,posterior-covariance,populations,limit"
+_FILES, _SIMULATED, _PPXF = "With files", "With --recipe", "pPXF fits"
 
 
 @app.command()
 def recover(
-    recipe: RecipeName = "paper",
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Spectra or cubes, of any survey `quietspec info` knows.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="FITS file to write; with several inputs a folder for them.", rich_help_panel=_FILES
+        ),
+    ] = None,
+    method: Annotated[
+        MethodName,
+        typer.Option(
+            help="From the posterior that denoises (needs no templates); pPXF on the noisy spectra; pPXF on denoised.",
+            rich_help_panel=_FILES,
+        ),
+    ] = "posterior",
+    redshift: Redshift = None,
+    together: Together = False,
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="Draw maps (values, where there is no image): a file or a folder.", rich_help_panel=_FILES),
+    ] = None,
+    overwrite: Overwrite = False,
+    recipe: Annotated[
+        Literal["paper", "survey"] | None,
+        typer.Option(help="Run the experiment on this simulated world.", rich_help_panel=_SIMULATED),
+    ] = None,
     arms: Annotated[
         str,
         typer.Option(
             help="Ways from spectrum to populations, by comma: noisy, DENOISER, DENOISER-flat, -sigma or -covariance "
-            "(errors that pPXF is told), populations, limit."
+            "(errors that pPXF is told; those of the input if not said), populations, limit.",
+            rich_help_panel=_SIMULATED,
         ),
-    ] = _ARMS,
-    snr: Annotated[str, typer.Option(help="S/N, by comma.")] = "5,10,20",
-    n: Annotated[int, typer.Option("-n", min=3, help="Test spectra of the arms noisy and eut-position.")] = 10_000,
-    n_others: Annotated[int, typer.Option("--n-others", min=3, help="Test spectra of the other arms.")] = 2000,
+    ] = ARMS,
+    snr: Annotated[str, typer.Option(help="S/N, by comma.", rich_help_panel=_SIMULATED)] = "5,10,20",
+    n: Annotated[
+        int,
+        typer.Option("-n", min=3, help="Test spectra of arms noisy and eut-position.", rich_help_panel=_SIMULATED),
+    ] = 10_000,
+    n_others: Annotated[
+        int, typer.Option("--n-others", min=3, help="Test spectra of the other arms.", rich_help_panel=_SIMULATED)
+    ] = 2000,
     n_ladder: Annotated[
-        int, typer.Option("--n-ladder", min=0, help="Noisy spectra fitted at each of ten S/N, for equivalent S/N.")
+        int,
+        typer.Option(
+            "--n-ladder",
+            min=0,
+            help="Noisy spectra fitted at each of ten S/N, for equivalent S/N.",
+            rich_help_panel=_SIMULATED,
+        ),
     ] = 1000,
     seed: Seed = 0,
-    prior: Annotated[
-        str | None, typer.Option(help="Prior of pca, wiener and posterior; the recipe's shipped one by default.")
+    templates: Annotated[
+        str | None,
+        typer.Option(help="SSP library that pPXF fits with; the simulated one by default.", rich_help_panel=_SIMULATED),
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps finished arms; the command given again goes on.",
+            rich_help_panel=_SIMULATED,
+        ),
+    ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for figures, as PNG and PDF; made if missing.", rich_help_panel=_SIMULATED),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Prior: a shipped one or an .npz; by default `survey`, or the recipe's."),
     ] = None,
     library: Library = None,
-    templates: Annotated[
-        str | None, typer.Option(help="SSP library that pPXF fits with; the one of --library by default.")
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write report or scores as JSON; - is standard output.")
     ] = None,
-    regularisation: Annotated[float, typer.Option(min=0, help="pPXF's regul.")] = 10.0,
-    bootstrap: Annotated[int, typer.Option(min=0, help="Refits a spectrum for errors; 0 gives formal ones.")] = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes side by side.")] = 1,
-    store: Annotated[
-        Path | None, typer.Option(help="Folder that keeps finished arms; the same command then goes on from there.")
+    jobs: Annotated[int, typer.Option(min=1, help="Fits side by side.", rich_help_panel=_PPXF)] = 1,
+    regularisation: Annotated[
+        float, typer.Option(min=0, help="Smoothness of the weights, pPXF's regul; 0: none.", rich_help_panel=_PPXF)
+    ] = 10.0,
+    multiplicative: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Degree of the multiplicative polynomial; 8, or 0 for recipe paper.", rich_help_panel=_PPXF
+        ),
     ] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the scores as JSON; - is standard output.")] = None,
-    figures: Annotated[Path | None, typer.Option(help="Folder for figures, as PNG and PDF; made if missing.")] = None,
+    gas: Annotated[
+        Literal["mask", "fit", "none"] | None,
+        typer.Option(
+            help="Emission lines of noisy spectra: masked (the default), fitted, or none (recipe paper).",
+            rich_help_panel=_PPXF,
+        ),
+    ] = None,
+    kinematics: Annotated[
+        Literal["free", "fixed"] | None,
+        typer.Option(
+            help="Fitted, or held at 0 and --dispersion (recipe paper).",
+            rich_help_panel=_PPXF,
+        ),
+    ] = None,
+    dispersion: Annotated[
+        float | None,
+        typer.Option(min=0, help="Start or fixed value, km/s; 120, or 0 for recipe paper.", rich_help_panel=_PPXF),
+    ] = None,
+    bootstrap: Annotated[
+        int, typer.Option(min=0, help="Refits from which errors come; 0: formal errors.", rich_help_panel=_PPXF)
+    ] = 0,
+    flux_hdu: FluxHdu = None,
+    noise_hdu: NoiseHdu = None,
+    noise_kind: NoiseKind = None,
+    mask_hdu: MaskHdu = None,
+    noise_from_residuals: NoiseFromResiduals = False,
+    wavelength_unit: WavelengthUnit = None,
+    medium: MediumOption = None,
+    fwhm: Fwhm = None,
+    exposures: Exposures = False,
 ) -> None:
-    """Recover ages and metallicities of simulated spectra, noisy and denoised, and score them against the truth."""
-    from dataclasses import replace
-
-    from quietspec.denoisers import load_denoiser
-    from quietspec.evaluation.recovery import Arm, recipe_options
-    from quietspec.evaluation.recovery import recover as run
-    from quietspec.io.atomic import os_errors_named
-
-    levels = numbers(snr)
-    chosen = [Arm(name, n if name in _PAPER_ARMS else min(n, n_others)) for name in map(str.strip, arms.split(","))]
-    require_spectra(recipe, max(arm.n for arm in chosen), "test")
-    if json is not None:
-        require_new(json, overwrite=True)
-    for folder in filter(None, (figures, store)):
-        with os_errors_named(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-    world = recipe_named(recipe, library)
-    tools = {name: load_denoiser(name, prior or recipe, discrepancy=False) for name in sorted(_denoisers(chosen))}
-    result = run(
-        world,
-        tools,
-        chosen,
-        levels,
-        seed=seed,
-        library=None if templates is None else library_named(templates),
-        options=replace(recipe_options(world), regularisation=regularisation, bootstrap=bootstrap),
-        n_ladder=min(n_ladder, n),
-        jobs=jobs,
-        store=store,
-        progress=log,
-    )
-    if json is None or str(json) != "-":
-        _print(result)
-    if json is not None:
-        write_json(json, result.to_json())
-    if figures is not None:
-        _draw(result, figures)
-
-
-def _denoisers(arms: list[Arm]) -> set[str]:
-    """Names of the denoisers that arms need; the limit stands on the posterior's basis."""
-    return {arm.denoiser or "posterior" for arm in arms if arm.denoiser or arm.name == "limit"}
-
-
-def _print(result: Recovery) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("S/N", "arm", "n", "age rms", "bias", "slope", "68 %", "[M/H] rms", "bias", "slope", "68 %"):
-        table.add_column(name.replace("[", r"\["), justify="left" if name == "arm" else "right")
-    table.add_column("equivalent S/N", justify="right")
-    table.add_column("ms/spectrum", justify="right")
-    content = result.to_json()["arms"]
-    for level in result.snrs:
-        for name, by_snr in content.items():
-            table.add_row(f"{level:g}", name, *_cells(by_snr[f"{level:g}"]))
-        table.add_section()
-    console.print(table)
-
-
-def _cells(scores: dict[str, Any]) -> list[str]:
-    cells = [str(scores["n"])]
-    for short in ("age", "mh"):
-        cells += [
-            f"{scores[f'{short}_rms']:.3f}",
-            f"{scores[f'{short}_bias']:+.3f}",
-            f"{scores[f'{short}_slope']:.2f}",
-            f"{100 * scores[f'{short}_coverage68']:.1f} %",
-        ]
-    beyond = "> " if scores["equivalent_snr_is_lower_limit"] else ""
-    return [*cells, f"{beyond}{scores['equivalent_snr']:.1f}", f"{1e3 * scores['seconds_per_spectrum']:.1f}"]
-
-
-def _draw(result: Recovery, folder: Path) -> None:
-    from quietspec.plots import save
-    from quietspec.plots.recovery import recovery_figures
-
-    for name, figure in recovery_figures(result).items():
-        for suffix in (".png", ".pdf"):
-            console.print(str(save(figure, folder / (name + suffix))), style="dim", soft_wrap=True)
+    """Ages, metallicities, M/L, kinematics: of files, as maps with errors; or of a simulated world (--recipe)."""
+    given = {
+        "regularisation": regularisation, "multiplicative": multiplicative, "gas": gas, "kinematics": kinematics,
+        "dispersion": dispersion, "bootstrap": bootstrap,
+    }  # fmt: skip
+    changes = {name: value for name, value in given.items() if value is not None}
+    if recipe is not None:
+        if files or out is not None:
+            raise typer.BadParameter("simulates its spectra: it takes no files and no --out", param_hint="--recipe")
+        recover_experiment(
+            recipe, arms, snr, n=n, n_others=n_others, n_ladder=n_ladder, seed=seed, prior=model, library=library,
+            templates=templates, changes=changes, jobs=jobs, store=store, json=json, figures=figures,
+        )  # fmt: skip
+        return
+    if not files:
+        raise typer.BadParameter("name files, or give --recipe paper for the simulated experiment", param_hint="FILES")
+    if out is None:
+        raise typer.BadParameter("say where the populations of the files go", param_hint="--out")
+    options = read_options(
+        redshift=redshift, flux_hdu=flux_hdu, noise_hdu=noise_hdu, noise_kind=noise_kind, mask_hdu=mask_hdu,
+        noise_from_residuals=noise_from_residuals, wavelength_unit=wavelength_unit, medium=medium, fwhm=fwhm,
+        exposures=exposures,
+    )  # fmt: skip
+    recover_files(
+        files, out, method=method, model=model or "survey", together=together, figure=figure, json=json,
+        overwrite=overwrite, library=library, jobs=jobs, changes=changes, options=options,
+    )  # fmt: skip

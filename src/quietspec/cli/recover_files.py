@@ -1,30 +1,15 @@
-"""The command `recover` on files: stellar populations of spectra and cubes, as maps and tables."""
+"""The command `recover` with files: stellar populations of spectra and cubes, as maps and tables."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from quietspec.cli.app import Overwrite, app, command_line, console, fail, log, progress_bar, require_new, write_json
+from quietspec.cli.app import command_line, console, fail, log, progress_bar, require_new, write_json
 from quietspec.cli.denoise import places, require_drawable
-from quietspec.cli.options import (
-    Exposures,
-    FluxHdu,
-    Fwhm,
-    Library,
-    MaskHdu,
-    MediumOption,
-    NoiseFromResiduals,
-    NoiseHdu,
-    NoiseKind,
-    Redshift,
-    Together,
-    WavelengthUnit,
-    read_options,
-)
 from quietspec.cli.recipes import library_named
 from quietspec.errors import QuietspecError
 
@@ -36,88 +21,62 @@ if TYPE_CHECKING:
 __all__ = ["MethodName", "recover_files"]
 
 _SUFFIX = "_populations.fits"
-_PPXF = "pPXF fits (--method ppxf and denoised)"
-
 MethodName = Literal["posterior", "ppxf", "denoised"]
-Method = Annotated[
-    MethodName,
-    typer.Option(
-        help="From the posterior that denoises (no templates needed); pPXF on the noisy spectra; pPXF on denoised ones."
-    ),
-]
-Jobs = Annotated[int, typer.Option(min=1, help="Fits side by side.", rich_help_panel=_PPXF)]
-Regularisation = Annotated[
-    float, typer.Option(min=0, help="Smoothness of the weights, pPXF's regul; 0: none.", rich_help_panel=_PPXF)
-]
-Multiplicative = Annotated[
-    int, typer.Option(min=0, help="Degree of the multiplicative polynomial.", rich_help_panel=_PPXF)
-]
-Gas = Annotated[
-    Literal["mask", "fit", "none"],
-    typer.Option(help="Emission lines of noisy spectra: masked, fitted, or taken as absent.", rich_help_panel=_PPXF),
-]
-Kinematics = Annotated[
-    Literal["free", "fixed"],
-    typer.Option(help="Velocity and dispersion fitted, or held at 0 and --dispersion.", rich_help_panel=_PPXF),
-]
-Dispersion = Annotated[float, typer.Option(min=0, help="Start or fixed value, km/s.", rich_help_panel=_PPXF)]
-Bootstrap = Annotated[
-    int, typer.Option(min=0, help="Refits from which errors come; 0: formal errors.", rich_help_panel=_PPXF)
-]
 
 
-@app.command("recover")
 def recover_files(
-    files: Annotated[list[Path], typer.Argument(help="Spectra or cubes, of any survey `quietspec info` knows.")],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="FITS file to write; with several inputs a folder for them.")
-    ],
-    redshift: Redshift = None,
-    method: Method = "posterior",
-    model: Annotated[
-        str, typer.Option(help="Prior: the name of a shipped one (`quietspec models`), or an .npz from `train`.")
-    ] = "survey",
-    together: Together = False,
-    figure: Annotated[
-        Path | None, typer.Option(help="Draw maps (or values, where there is no image): a PNG or PDF file, or a folder.")
-    ] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the report as JSON; - is standard output.")] = None,
-    overwrite: Overwrite = False,
-    library: Library = None,
-    jobs: Jobs = 1,
-    regularisation: Regularisation = 10.0,
-    multiplicative: Multiplicative = 8,
-    gas: Gas = "mask",
-    kinematics: Kinematics = "free",
-    dispersion: Dispersion = 120.0,
-    bootstrap: Bootstrap = 0,
-    flux_hdu: FluxHdu = None,
-    noise_hdu: NoiseHdu = None,
-    noise_kind: NoiseKind = None,
-    mask_hdu: MaskHdu = None,
-    noise_from_residuals: NoiseFromResiduals = False,
-    wavelength_unit: WavelengthUnit = None,
-    medium: MediumOption = None,
-    fwhm: Fwhm = None,
-    exposures: Exposures = False,
+    files: list[Path],
+    out: Path,
+    *,
+    method: MethodName,
+    model: str,
+    together: bool,
+    figure: Path | None,
+    json: Path | None,
+    overwrite: bool,
+    library: str | None,
+    jobs: int,
+    changes: dict[str, Any],
+    options: dict[str, Any],
 ) -> None:
-    """Ages, metallicities, M/L and kinematics of spectra and cubes: maps with errors, as FITS."""
+    """Recover populations of files: maps with errors, as FITS.
+
+    Parameters
+    ----------
+    files : list of Path
+        As on the command line of ``recover``, as are the others.
+    out : Path
+        File or folder to write.
+    method : {'posterior', 'ppxf', 'denoised'}
+        Way to populations.
+    model : str
+        Prior of the denoiser.
+    together, overwrite : bool
+        Whether the files are the arms of one object; whether outputs may be replaced.
+    figure, json : Path or None
+        Where the figure and the report go.
+    library : str or None
+        SSPs that pPXF fits with.
+    jobs : int
+        Fits side by side.
+    changes : dict
+        Options of pPXF that differ from the defaults.
+    options : dict
+        Of the reader.
+
+    Raises
+    ------
+    typer.Exit
+        If a file could not be done.
+    """
     from quietspec.populations import PpxfOptions
 
-    options = read_options(
-        redshift=redshift, flux_hdu=flux_hdu, noise_hdu=noise_hdu, noise_kind=noise_kind, mask_hdu=mask_hdu,
-        noise_from_residuals=noise_from_residuals, wavelength_unit=wavelength_unit, medium=medium, fwhm=fwhm,
-        exposures=exposures,
-    )  # fmt: skip
     inputs: list[tuple[Path, ...]] = [tuple(files)] if together else [(path,) for path in files]
     if json is not None:
         require_new(json, overwrite)
     outputs = places(inputs, out, _SUFFIX)
     figures = places(inputs, figure, "_populations.png") if figure else [None] * len(inputs)
-    settings = PpxfOptions(
-        regularisation=regularisation, multiplicative=multiplicative, gas=gas, kinematics=kinematics,
-        dispersion=dispersion, bootstrap=bootstrap,
-    )  # fmt: skip
+    settings = PpxfOptions(**changes)
     way = method_named(method, model, library, settings, jobs)
     reports = [
         _recover_one(paths, output, picture, way, overwrite=overwrite, **options)

@@ -6,8 +6,8 @@ from quietspec.plots.detection import detection_figure
 from quietspec.plots.evaluation import cost_figure, coverage_figure, evaluation_figures, reduction_figure
 from quietspec.plots.examples import example_figure, lines_figure
 from quietspec.plots.gain import gain_figure
-from quietspec.plots.populations_maps import map_comparison_figure, populations_figure
 from quietspec.plots.network import architecture_figure, learning_figure
+from quietspec.plots.populations_maps import map_comparison_figure, populations_figure
 from quietspec.plots.robustness import robustness_figure
 from quietspec.plots.scores import line_scores_figure, scores_figure
 from quietspec.plots.style import save

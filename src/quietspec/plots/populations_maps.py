@@ -9,7 +9,7 @@ import astropy.units as u
 import numpy as np
 
 from quietspec.errors import SpectraError
-from quietspec.plots.style import BLACK, COLOURS, SMALL, colour_bar, figure, hatched_image, robust_limits, styled
+from quietspec.plots.style import BLACK, COLOURS, SMALL, colour_bar, figure, hatched_image, styled
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from quietspec.evaluation.maps import MapComparison
     from quietspec.populations import Populations
-    from quietspec.spectra import BoolArray, FloatArray
+    from quietspec.spectra import FloatArray
 
 __all__ = ["map_comparison_figure", "populations_figure"]
 
@@ -122,9 +122,7 @@ def _drawn_by_number(populations: Populations, names: Sequence[str]) -> Figure:
 
 
 @styled
-def map_comparison_figure(
-    comparison: MapComparison, parameters: Sequence[str] = ("log_age_lw", "mh_lw")
-) -> Figure:
+def map_comparison_figure(comparison: MapComparison, parameters: Sequence[str] = ("log_age_lw", "mh_lw")) -> Figure:
     """Draw what several methods made of a simulated galaxy, beside the truth.
 
     Parameters

@@ -70,9 +70,7 @@ class Binned:
         return replace(
             spread,
             flags=np.where(outside, int(PopulationFlag.NO_DATA), spread.flags),
-            reasons=tuple(
-                "in no bin" if out else reason for out, reason in zip(outside, spread.reasons, strict=True)
-            ),
+            reasons=tuple("in no bin" if out else reason for out, reason in zip(outside, spread.reasons, strict=True)),
             chi2=np.where(outside, np.nan, spread.chi2),
             seconds=np.where(outside, np.nan, spread.seconds / self.n_spaxels[np.maximum(self.number, 0)]),
             **values,
