@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, get_args
@@ -14,7 +14,8 @@ from quietspec.denoisers.contamination import line_mask
 from quietspec.errors import QuietspecError, TemplateError
 from quietspec.populations.grid import LogGrid, Rebinning
 from quietspec.populations.options import PpxfOptions
-from quietspec.populations.ppxf_fit import KINEMATICS, FitResult, FitSetup, FitTask, fit_one
+from quietspec.populations.parallel import fit_all
+from quietspec.populations.ppxf_fit import KINEMATICS, FitResult, FitSetup, FitTask
 from quietspec.populations.result import PopulationFlag, Populations
 from quietspec.populations.templates import FittingTemplates, fitted_range
 from quietspec.spectra import Denoised, Spectra
@@ -31,7 +32,6 @@ CovarianceOf = Callable[[int], tuple["FloatArray", "FloatArray"]]
 
 _GAS_SIGMA = 150.0  # km/s; lines are masked to 3σ of this and the line spread
 _FEWEST = 100  # good pixels on the grid
-_TASKS = 8  # spectra a worker takes at a time
 _GROUP_TASKS, _GROUP_COVARIANCES = 512, 32  # spectra rebinned at a time, without and with factors of covariances
 
 
@@ -194,7 +194,7 @@ def _fitted(
             collected.refuse(group.rows, str(error))
             continue
         for rows, tasks in _tasks(group, setup, data):
-            for row, result in zip(rows, _run(tasks, setup, jobs), strict=True):
+            for row, result in zip(rows, fit_all(tasks, setup, jobs), strict=True):
                 collected.store(row, result)
                 done += 1
                 if progress is not None:
@@ -304,20 +304,6 @@ def _factors(
         return None
     factor, independent = covariance_of(row)
     return np.where(good[:, None], factor, 0.0), np.where(good, independent, 0.0).astype(np.float64)
-
-
-def _run(tasks: list[FitTask], setup: FitSetup, jobs: int) -> Iterable[FitResult]:
-    if jobs == 1:
-        return map(fit_one, tasks, [setup] * len(tasks))
-    from joblib import Parallel, delayed
-
-    batches = [tasks[start : start + _TASKS] for start in range(0, len(tasks), _TASKS)]
-    results = Parallel(jobs, return_as="generator")(delayed(_fit_several)(batch, setup) for batch in batches)
-    return (result for batch in results for result in batch)
-
-
-def _fit_several(tasks: list[FitTask], setup: FitSetup) -> list[FitResult]:
-    return [fit_one(task, setup) for task in tasks]
 
 
 class _Collector:
