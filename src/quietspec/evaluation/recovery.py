@@ -56,10 +56,12 @@ def recipe_options(recipe: Recipe) -> PpxfOptions:
     Returns
     -------
     PpxfOptions
-        For `paper` the kinematics are held at the truth, which favours noisy spectra.
+        For `paper` the kinematics are held at the truth, which favours noisy spectra, and the faster solver is used.
     """
     if isinstance(recipe, PaperRecipe):
-        return PpxfOptions(kinematics="fixed", dispersion=0.0, multiplicative=0, gas="none", velocity_scale=75.0)
+        return PpxfOptions(
+            kinematics="fixed", dispersion=0.0, multiplicative=0, gas="none", velocity_scale=75.0, solver="nnls"
+        )
     return PpxfOptions()
 
 

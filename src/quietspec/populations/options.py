@@ -37,6 +37,9 @@ class PpxfOptions:
     gas : {'mask', 'fit', 'none'}
         Emission lines: masked (±450 km/s and the line spread), fitted with pPXF's line templates of their own
         kinematics, or taken as absent (denoised spectra have none).
+    solver : {'lsq_box', 'nnls'}
+        pPXF's ``linear_method``. SciPy's nnls (1.17) is several times faster where kinematics are fixed, but never
+        returns on some spectra.
     bootstrap : int
         Refits with signs of the residuals drawn anew (wild bootstrap), from which errors are taken; 0 gives formal
         errors.
@@ -59,11 +62,17 @@ class PpxfOptions:
     multiplicative: int = 8
     regularisation: float = 10.0
     gas: Literal["mask", "fit", "none"] = "mask"
+    solver: Literal["lsq_box", "nnls"] = "lsq_box"
     bootstrap: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        choices = {"kinematics": ("free", "fixed"), "gas": ("mask", "fit", "none"), "moments": (2, 4)}
+        choices = {
+            "kinematics": ("free", "fixed"),
+            "gas": ("mask", "fit", "none"),
+            "moments": (2, 4),
+            "solver": ("lsq_box", "nnls"),
+        }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise QuietspecError(f"{name}: {getattr(self, name)!r}; give {' or '.join(map(str, allowed))}.")

@@ -85,7 +85,7 @@ class FitSetup:
             "mdegree": options.multiplicative,
             "regul": options.regularisation,
             "reg_dim": self.templates.library.grid_shape,
-            "linear_method": "lsq_box",  # SciPy's nnls (1.17) never returns on some spectra; the same minimum, faster
+            "linear_method": options.solver,
             "quiet": True,
         }
         if not self.n_gas:
