@@ -1,7 +1,8 @@
 """Where the gain of denoising before pPXF comes from: histories, regularisation, denoiser, or the errors passed on.
 
 At one S/N, spectra of the training part of recipe `paper` (so that no test spectrum chooses an option) are fitted
-with every combination of histories (smooth, mixtures of 1–5 SSPs), regularisation, denoiser and errors told to pPXF.
+with every combination of histories (smooth, mixtures of 1–5 SSPs), regularisation, denoiser and errors told to pPXF;
+the noisy ones with additive polynomials as well.
 The prior is the shipped one, trained on smooth histories: on mixtures it is off its distribution.
 
     python benchmarks/where_gain_comes_from.py
@@ -62,8 +63,11 @@ def main() -> None:
         rows.append((histories, "–", "populations", "–", *rms(prior_alone, truth, everything)))
         for regularisation in REGULARISATIONS:
             options = replace(recipe_options(recipe), regularisation=regularisation)
-            noisy = fit_populations(simulated.observed, recipe.library, options, jobs=args.jobs)
-            rows.append((histories, f"{regularisation:g}", "noisy", "input", *rms(noisy, truth, everything)))
+            for additive in (-1, 4):
+                fitted = replace(options, additive=additive)
+                noisy = fit_populations(simulated.observed, recipe.library, fitted, jobs=args.jobs)
+                name = "noisy" if additive < 0 else f"noisy, additive polynomial of degree {additive}"
+                rows.append((histories, f"{regularisation:g}", name, "input", *rms(noisy, truth, everything)))
             for name, errors in WAYS:
                 found = fit_denoised(denoised[name], recipe.library, options, errors=errors, jobs=args.jobs)
                 rows.append((histories, f"{regularisation:g}", name, errors, *rms(found, truth, everything)))
