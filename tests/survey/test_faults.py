@@ -23,7 +23,7 @@ from quietspec.survey.task import denoise_cube
 
 from .conftest import DENOISER, N_CUBES, ended, save_cube, until
 
-SETTINGS = Settings(denoiser=DENOISER, command="any")
+SETTINGS = Settings(denoiser=DENOISER, command="any", thumbnails=False)
 
 
 def holder(part: Path, session: int) -> int | None:
@@ -99,7 +99,7 @@ def test_scheduler_killed_and_restarted(launch, run, survey, all_there):
         scheduler = launch(
             dask, "scheduler", "--host", "127.0.0.1", "--port", port, "--dashboard-address", "127.0.0.1:0"
         )
-        return scheduler, launch(dask, "worker", address, "--nworkers", 2, "--nthreads", 1, "--death-timeout", 30)
+        return scheduler, launch(dask, "worker", address, "--nthreads", 1, "--no-nanny", "--death-timeout", 30)
 
     scheduler, workers = start()
     process = run("--scheduler", address)
@@ -133,7 +133,7 @@ def test_interrupt_finishes_what_is_under_way(run, survey, all_there, threads):
     until(survey.parts)
     interrupt(process.pid)
     _, messages = ended(process, 130)
-    assert "finishing the 1 cubes under way" in messages
+    assert "finishing what is under way (1)" in messages
     assert "stopped; to go on: quietspec survey run" in messages
     report = survey_status(survey.out)
     assert report.counts["waiting"] == N_CUBES - 1

@@ -61,6 +61,8 @@ def run(
     """Denoise the cubes of a manifest. The same command goes on where it was stopped. Needs the extra `cluster`."""
     from quietspec.survey import Settings, read_manifest, run_survey
 
+    if workers is not None and scheduler != "local":
+        raise typer.BadParameter("is for --scheduler local; others have the workers they have", param_hint="--workers")
     if json is not None:
         require_new(json, overwrite=True)
     cubes = read_manifest(manifest, ignore or ())

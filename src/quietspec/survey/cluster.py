@@ -116,9 +116,16 @@ class Cluster:
         -------
         Future
             One of those that `finished` gives back.
+
+        Raises
+        ------
+        SchedulerLostError
+            If there is no connection.
         """
         # Tasks of one group are kept by the scheduler until a worker is free, and are not lost with another's worker.
         key = (self._group, f"{name}-{time.monotonic_ns()}")
+        if self._client.status not in ("running", "connecting"):
+            raise SchedulerLostError(f"the connection to it is {self._client.status}")
         future: Future[Any] = self._client.submit(function, argument, key=key, pure=False)
         future.add_done_callback(self._finished.put)
         return future
@@ -205,10 +212,6 @@ class Cluster:
     def give_up(self) -> None:
         """Wait no longer for a scheduler that is away; may be called from a signal's handler."""
         self._given_up = True
-
-    def cancel(self, futures: list[Future[Any]]) -> None:
-        """Drop tasks; those under way in a process that is not ours cannot be stopped, and come to nothing."""
-        self._client.cancel(futures, force=True)
 
     def _connect(self) -> None:
         self._finished = SimpleQueue()

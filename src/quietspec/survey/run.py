@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from types import FrameType
@@ -127,78 +127,88 @@ class _Attempt:
     alone: bool = False
 
 
+@dataclass
 class _Survey:
-    """One run: queues of cubes, and the tasks under way."""
+    """One run: what it was asked for, queues of cubes, and the tasks under way."""
 
-    def __init__(
-        self, plan: Plan, folder: Path, settings: Settings, journal: Journal, cluster: Cluster, retries: int,
-        ahead: int, say: Say, progress: Progress, work: Callable[[Job], Outcome],
-    ) -> None:  # fmt: skip
-        self._plan = plan
-        self._folder = folder
-        self._settings = settings
-        self._journal = journal
-        self._cluster = cluster
-        self._most = retries + 1
-        self._ahead = ahead
-        self._say = say
-        self._progress = progress
-        self._work = work
-        self._waiting = deque(map(_Attempt, plan.cubes))
-        self._alone: deque[_Attempt] = deque()  # last attempts, begun when nothing else is under way
-        self._running: dict[Any, _Attempt] = {}
-        self._earlier = dict(journal.records)
-        self._notes: list[Record] = []
-        self.kept = 0
-        self.stopping = False
-        self.dropping = False
-        self._told = False
+    plan: Plan
+    folder: Path
+    settings: Settings
+    journal: Journal
+    cluster: Cluster
+    retries: int
+    ahead: int
+    say: Say
+    progress: Progress
+    work: Callable[[Job], Outcome]
+
+    kept: int = 0
+    stopping: bool = False
+    dropping: bool = False
+    _told: bool = False
+    _alone: deque[_Attempt] = field(default_factory=deque)  # last attempts, begun when nothing else is under way
+    _running: dict[Any, _Attempt] = field(default_factory=dict)
+    _notes: list[Record] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._waiting = deque(map(_Attempt, self.plan.cubes))
+        self._earlier = dict(self.journal.records)
 
     def run(self) -> None:
         """Work until nothing is left, or until told to stop."""
-        with self._cluster:
-            self._say(f"Dask dashboard: {self._cluster.dashboard}")
-            while self._running or (not self.stopping and (self._waiting or self._alone)):
-                try:
-                    self._step()
-                except SchedulerLostError as lost:
-                    self._again(lost)
-                if self.dropping:
-                    self._cluster.cancel(list(self._running))
-                    break
-                if self.stopping and self._running and not self._told:
-                    self._told = True
-                    self._say(f"finishing the {len(self._running)} cubes under way; once more drops them")
-        remove_leftovers(self._folder, [attempt.cube.output for attempt in self._running.values()])
+        try:
+            with self.cluster:
+                self._tell_cluster()
+                while not self.dropping and self._has_work():
+                    try:
+                        self._step()
+                    except SchedulerLostError as lost:
+                        self._again(lost)
+                    self._tell_stop()
+        finally:
+            remove_leftovers(self.folder, [attempt.cube.output for attempt in self._running.values()])
 
     def stop(self) -> None:
         """Begin nothing more; when asked a second time, drop what is under way."""
         self.dropping = self.stopping
         self.stopping = True
-        self._cluster.give_up()
+        self.cluster.give_up()
+
+    def _has_work(self) -> bool:
+        return bool(self._running or (not self.stopping and (self._waiting or self._alone)))
+
+    def _tell_cluster(self) -> None:
+        self.say(f"Dask dashboard: {self.cluster.dashboard}")
+        if not self.cluster.slots:
+            self.say("the scheduler has no workers yet; the cubes wait for some")
+
+    def _tell_stop(self) -> None:
+        if self.stopping and self._running and not self._told:
+            self._told = True
+            self.say(f"finishing what is under way ({len(self._running)}); once more drops it")
 
     def _step(self) -> None:
         """Hand out cubes, wait a moment, and note what came back."""
         self._submit(list(self._next()))
         try:
-            for future in self._cluster.finished(_WAIT):
+            for future in self.cluster.finished(_WAIT):
                 self._end(future)
         finally:
             self._flush()
         left = len(self._waiting) + len(self._alone) + len(self._running)
-        self._progress(len(self._plan.cubes) - left, len(self._plan.cubes))
-        self._cluster.check()
+        self.progress(len(self.plan.cubes) - left, len(self.plan.cubes))
+        self.cluster.check()
 
     def _flush(self) -> None:
         """Have the disk hold all notes."""
-        self._journal.add(self._notes)
+        self.journal.add(self._notes)
         self._notes.clear()
 
     def _next(self) -> Iterator[_Attempt]:
         """Cubes to hand out now."""
         if self.stopping:
             return
-        room = max(self._cluster.slots, 1) + self._ahead - len(self._running)
+        room = max(self.cluster.slots, 1) + self.ahead - len(self._running)
         for _ in range(min(room, len(self._waiting))):
             yield self._waiting.popleft()
         if self._alone and not self._waiting and not self._running and room > 0:
@@ -215,31 +225,35 @@ class _Survey:
             if not self._was_done(attempt):  # what is known of a finished output stays until there is better
                 self._notes.append(Record(attempt.cube.output, "start", attempt.number))
         self._flush()
-        for attempt in allowed:
-            future = self._cluster.submit(self._work, self._job(attempt.cube), attempt.cube.output)
+        for number, attempt in enumerate(allowed):
+            try:
+                future = self.cluster.submit(self.work, self._job(attempt.cube), attempt.cube.output)
+            except SchedulerLostError:
+                self._put_back(allowed[number:])
+                raise
             self._running[future] = attempt
 
     def _was_done(self, attempt: _Attempt) -> bool:
-        record = self._journal.records.get(attempt.cube.output)
+        record = self.journal.records.get(attempt.cube.output)
         return record is not None and record.event == "done"
 
     def _foreign(self, cube: Cube) -> str:
         """Why an output may not be written: it exists, and no run of this survey began it."""
-        path, record = self._folder / cube.output, self._journal.records.get(cube.output)
+        path, record = self.folder / cube.output, self.journal.records.get(cube.output)
         begun = record is not None and record.attempts > _NEVER
-        if begun or self._settings.overwrite or not path.exists():
+        if begun or self.settings.overwrite or not path.exists():
             return ""
         return f"{path}: exists already, and not by this survey. Move it away, or give --overwrite."
 
     def _job(self, cube: Cube) -> Job:
         earlier = self._earlier.get(cube.output)
-        return Job(cube, str(self._folder), self._plan.model, self._plan.version, self._settings, earlier)
+        return Job(cube, str(self.folder), self.plan.model, self.plan.version, self.settings, earlier)
 
     def _end(self, future: Any) -> None:
         """Deal with a task that ended, or seemed to."""
         attempt = self._running[future]
         try:
-            outcome: Outcome = self._cluster.result(future)
+            outcome: Outcome = self.cluster.result(future)
         except NotYetError:
             return
         except SchedulerLostError:
@@ -265,37 +279,43 @@ class _Survey:
                 self._notes.append(Record(output, "done", attempt.number, facts=dict(outcome.facts)))
             case "kept":
                 self.kept += 1
-            case "retry" if attempt.number < self._most:
-                self._say(f"{output}: to be tried again ({reason})")
+            case "retry" if attempt.number <= self.retries:
+                self.say(f"{output}: to be tried again ({reason})")
                 number = attempt.number + 1
-                again = replace(attempt, number=number, alone=number == self._most)
+                again = replace(attempt, number=number, alone=number > self.retries)
                 (self._alone if again.alone else self._waiting).append(again)
             case _:
                 self._fail(attempt, reason)
 
     def _fail(self, attempt: _Attempt, reason: str) -> None:
-        self._say(f"failed: {reason}")
-        remove_leftovers(self._folder, [attempt.cube.output])
+        self.say(f"failed: {reason}")
         self._notes.append(Record(attempt.cube.output, "failed", attempt.number, facts={"reason": reason}))
 
     def _death(self, attempt: _Attempt, worker: str) -> str:
         """Why a worker died, as far as it can be known."""
-        crash = crash_report(self._folder, attempt.cube.output)
+        remove_leftovers(self.folder, [attempt.cube.output])
+        crash = crash_report(self.folder, attempt.cube.output)
         cause = f"crashed ({crash})" if crash else "was killed from outside, by want of memory perhaps"
-        times = f"attempt {attempt.number} of {self._most}"
+        times = f"attempt {attempt.number} of {self.retries + 1}"
         return (
             f"{', '.join(attempt.cube.files)}: {times}: the process that denoised it {cause}; see the log of {worker}"
         )
 
     def _again(self, lost: SchedulerLostError) -> None:
         """Wait for the scheduler, and put what it had under way in front."""
-        self._say(f"the scheduler is lost ({lost}); waiting for it")
-        for attempt in reversed(self._running.values()):
-            (self._alone if attempt.alone else self._waiting).appendleft(attempt)
+        self.say(f"the scheduler is lost ({lost}); waiting for it")
+        lost_attempts = list(self._running.values())
+        self._put_back(lost_attempts)
         self._running.clear()
         if not self.stopping:
-            self._cluster.reconnect()
-            self._say(f"the scheduler is back; Dask dashboard: {self._cluster.dashboard}")
+            self.cluster.reconnect()
+            self.say("the scheduler is back")
+            self._tell_cluster()
+        remove_leftovers(self.folder, [attempt.cube.output for attempt in lost_attempts])
+
+    def _put_back(self, attempts: Sequence[_Attempt]) -> None:
+        for attempt in reversed(attempts):
+            (self._alone if attempt.alone else self._waiting).appendleft(attempt)
 
 
 def _require_apart(cubes: Sequence[Cube], folder: Path) -> None:

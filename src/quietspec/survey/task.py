@@ -191,7 +191,6 @@ def _crash_noted(job: Job) -> Iterator[None]:
 
 def _denoise(job: Job) -> dict[str, Any]:
     settings, output = job.settings, job.output
-    remove_leftovers(output.parent, [job.cube.output])
     before = [_stamp(Path(path)) for path in job.cube.files]
     report, _ = denoise_file(
         job.cube.files,
