@@ -87,6 +87,13 @@ def test_status_of_no_survey(run, tmp_path):
     assert f"error: {tmp_path}: holds no survey" in result.stderr
 
 
+def test_workers_are_for_local_clusters(survey, manifest):
+    result = survey("--workers", 2)
+    assert result.exit_code == 2
+    assert "--scheduler local" in result.stderr
+    assert not (manifest.parent / "out").exists()
+
+
 def test_without_dask(survey, manifest, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     result = survey()

@@ -106,7 +106,7 @@ def test_scheduler_killed_and_restarted(launch, run, survey, all_there):
     until(lambda: any(record.event == "done" for record in read_records(survey.out).values()) and survey.parts())
     os.killpg(scheduler.pid, signal.SIGKILL)
     scheduler.wait()
-    workers.wait(timeout=30)  # workers end by themselves where their scheduler is lost
+    workers.wait(timeout=120)  # workers end by themselves where their scheduler is lost
     start()
     _, messages = ended(process, 0)
     assert "the scheduler is lost" in messages

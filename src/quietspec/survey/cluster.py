@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
@@ -83,10 +85,11 @@ class Cluster:
         self.slots = 0  #: tasks that workers can hold at one time
 
     def __enter__(self) -> Self:
-        self._quiet = ExitStack()
-        for name in ("distributed.client", "distributed.scheduler"):  # what they say of losses, we say in other words
-            self._quiet.enter_context(_silent(logging.getLogger(name)))
-        self._connect()
+        with ExitStack() as quiet:
+            for name in ("distributed.client", "distributed.scheduler"):  # what they say of losses, we say in our words
+                quiet.enter_context(_silent(logging.getLogger(name)))
+            self._connect()
+            self._quiet = quiet.pop_all()
         return self
 
     def __exit__(
@@ -214,9 +217,21 @@ class Cluster:
         self._given_up = True
 
     def _connect(self) -> None:
+        """Reach the scheduler, for as long as patience lasts."""
         self._finished = SimpleQueue()
-        self._client = self._local_client() if self._scheduler == "local" else self._remote_client()
-        self._identity = self._look()
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                self._client = self._local_client() if self._scheduler == "local" else self._remote_client()
+                self._identity = self._look()
+            except SchedulerLostError as error:
+                if self._given_up or time.monotonic() > deadline:
+                    raise SurveyError(
+                        f"--scheduler {self._scheduler}: does not answer ({error}). Is it running, and is this right?"
+                    ) from error
+                time.sleep(_RETRY)
+            else:
+                return
 
     def _look(self) -> str:
         """Identity of the scheduler, which it keeps as long as it lives."""
@@ -233,39 +248,55 @@ class Cluster:
         from dask.system import CPU_COUNT
         from distributed import Client, LocalCluster
 
-        with dask.config.set({"distributed.scheduler.worker-saturation": 1.0}):
-            self._local = LocalCluster(
-                n_workers=self._workers or max(1, CPU_COUNT // self._threads),
-                threads_per_worker=1,  # one cube in a process: where one dies, it is clear which it was
-                dashboard_address="127.0.0.1:0",
-                scheduler_kwargs={"allowed_failures": 0},  # we count ourselves
-                preload=[_DEAF],
-            )
+        try:
+            with dask.config.set({"distributed.scheduler.worker-saturation": 1.0}):
+                self._local = LocalCluster(
+                    n_workers=self._workers or max(1, CPU_COUNT // self._threads),
+                    threads_per_worker=1,  # one cube in a process: where one dies, it is clear which it was
+                    dashboard_address="127.0.0.1:0",
+                    scheduler_kwargs={"allowed_failures": 0},  # we count ourselves
+                    preload=[_DEAF],
+                )
+        except (OSError, RuntimeError) as error:
+            raise SurveyError(f"no Dask workers can be started on this machine: {error}.") from error
         return Client(self._local, set_as_default=False)
 
     def _remote_client(self) -> Client:
         from distributed import Client
 
-        where = self._scheduler
-        kind = "scheduler_file" if Path(where).suffix == ".json" else "address"
-        deadline = time.monotonic() + self._patience
-        while True:
-            try:
-                return Client(**{kind: where}, timeout=_ATTEMPT, set_as_default=False)
-            except (OSError, TimeoutError) as error:
-                if self._given_up or time.monotonic() > deadline:
-                    raise SurveyError(
-                        f"--scheduler {where}: does not answer ({error}). Is it running, and is the address right?"
-                    ) from error
-            except ValueError as error:
-                raise SurveyError(f"--scheduler {where}: {error}.") from error
-            time.sleep(_RETRY)
+        try:
+            address = _address(self._scheduler)
+            _knock(address)
+            return Client(address, timeout=_ATTEMPT, set_as_default=False)
+        except OSError as error:  # a time-out is one
+            raise SchedulerLostError(str(error)) from error
+        except ValueError as error:
+            raise SurveyError(f"--scheduler {self._scheduler}: {error}.") from error
 
     def _close(self) -> None:
         self._client.close(timeout=_RETRY)
         if self._local is not None:
             self._local.close()
             self._local = None
+
+
+def _address(scheduler: str) -> str:
+    """Address of a scheduler, which may stand in a file."""
+    if Path(scheduler).suffix != ".json":
+        return scheduler
+    content = json.loads(Path(scheduler).read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or "address" not in content:
+        raise ValueError("is no scheduler file: it holds no address")
+    return str(content["address"])
+
+
+def _knock(address: str) -> None:
+    """Raise `OSError` where nobody listens, before a client is made, whose thread would outlive its failure."""
+    from distributed.comm.addressing import get_address_host_port, parse_address
+
+    if parse_address(address)[0] in ("tcp", "tls", "ws", "wss"):
+        with socket.create_connection(get_address_host_port(address), timeout=_ATTEMPT):
+            pass
 
 
 @contextmanager

@@ -166,6 +166,7 @@ class _Survey:
                         self._again(lost)
                     self._tell_stop()
         finally:
+            self._flush()
             remove_leftovers(self.folder, [attempt.cube.output for attempt in self._running.values()])
 
     def stop(self) -> None:
@@ -188,13 +189,10 @@ class _Survey:
             self.say(f"finishing what is under way ({len(self._running)}); once more drops it")
 
     def _step(self) -> None:
-        """Hand out cubes, wait a moment, and note what came back."""
+        """Hand out cubes, wait a moment, and note what came back; the next step or the end puts notes on the disk."""
         self._submit(list(self._next()))
-        try:
-            for future in self.cluster.finished(_WAIT):
-                self._end(future)
-        finally:
-            self._flush()
+        for future in self.cluster.finished(_WAIT):
+            self._end(future)
         left = len(self._waiting) + len(self._alone) + len(self._running)
         self.progress(len(self.plan.cubes) - left, len(self.plan.cubes))
         self.cluster.check()
