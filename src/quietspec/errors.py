@@ -1,6 +1,9 @@
 """The errors quietspec raises: each says what was wrong, where, and what to do."""
 
-__all__ = ["FetchError", "ModelError", "QuietspecError", "ReadError", "SpectraError", "TemplateError", "WriteError"]
+__all__ = [
+    "FetchError", "ModelError", "QuietspecError", "ReadError", "SpectraError", "SurveyError", "TemplateError",
+    "WriteError",
+]  # fmt: skip
 
 
 class QuietspecError(ValueError):
@@ -29,3 +32,7 @@ class TemplateError(QuietspecError):
 
 class ModelError(QuietspecError):
     """A model file is unknown, corrupt or does not fit the data."""
+
+
+class SurveyError(QuietspecError):
+    """A survey's manifest is wrong, or its run cannot begin or go on."""
