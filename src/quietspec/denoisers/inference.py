@@ -1,51 +1,67 @@
-r"""Posterior of a spectrum's basis coefficients under a Gaussian-mixture prior, in closed form.
+r"""Posterior of a spectrum's coordinates under a Gaussian-mixture prior, in closed form.
 
-A spectrum is y = B d + noise with B = [mean shape, components] and d = s (1, c): s the flux scale, c the shape. Given
-a guess s₀ of the scale, mixture component k says d ~ N(s₀ (1, m_k), s₀² [τ² (1, m_k)(1, m_k)ᵀ + 0 ⊕ C_k]): the scale is
-known to a relative τ only, and the shape scatters by C_k about m_k. Everything the data say enters through
-G = BᵀWB and b = BᵀWy with W the inverse noise variances, so masks, gaps and any pixel grid are exact.
+A spectrum is y = V x + noise (`coordinates`). Given a guess s of the flux scale, component k of the prior says
+x ~ N(s μ_k, s² Σ_k), where Σ_k lets the scale vary by its own size. Everything the data say enters through G = VᵀWV,
+the gradient VᵀW(y − V x₁) and χ² at some x₁ close to the answer, W the inverse noise variances, so masks, gaps and
+any pixel grid are exact. From x₁ it is a small step, which single precision in G does not harm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from quietspec.denoisers.prior import SpectralPrior
-from quietspec.mixtures import ParameterPosterior, merged_moments
+from quietspec.denoisers.coordinates import Coordinates, Gaussians
+from quietspec.denoisers.labels import label_posterior
+from quietspec.mixtures import ParameterPosterior
 from quietspec.spectra import FloatArray
 
-__all__ = ["CoefficientPosterior", "LinearFit", "PreparedPrior", "Projections", "fit_linear", "infer", "project"]
+__all__ = ["CoefficientPosterior", "LinearFit", "Projections", "fit_linear", "infer", "project"]
 
-_SCALE_SPREAD = 1.0  # τ: the scale prior's relative width about the current guess; wide, since data fix the scale
-_FEW = 16  # spectra for which the products of all pairs of basis vectors cost more than they save
-_NEGLIGIBLE = 1e-6  # mixture components of lower posterior weight are left out of moments
-_MOST_PARTS = 24  # Gaussians kept of the labels' posterior; the lightest beyond are merged into one
-
-
-_Parts = tuple[FloatArray, ...]  # weights, means and covariances of a mixture
+_NEGLIGIBLE = 5e-4  # mixture components of lower posterior weight are left out of moments
+_HUGE = 1e300
 
 
 @dataclass(frozen=True)
 class Projections:
-    """What the data say about the coefficients.
+    """What the data say about the coordinates: about the first `rank` all, about the others to first order.
 
     Parameters
     ----------
-    gram : (n_spectra, d, d)
-        G = BᵀWB.
-    data : (n_spectra, d)
-        b = BᵀWy.
-    power : (n_spectra,)
-        yᵀWy.
+    start : (n_spectra, d)
+        x₁, about which the rest is taken.
+    gram : (n_spectra, rank, rank)
+        G = VᵀWV.
+    gradient : (n_spectra, d)
+        VᵀW(y − V x₁).
+    information : (n_spectra, d − rank)
+        Diagonal of VᵀWV for the other coordinates; what is beside it is neglected.
+    chi2 : (n_spectra,)
+        χ² of x₁.
     """
 
+    start: FloatArray
     gram: FloatArray
-    data: FloatArray
-    power: FloatArray
+    gradient: FloatArray
+    information: FloatArray
+    chi2: FloatArray
+
+    @property
+    def rank(self) -> int:
+        """Number of coordinates of which the data are taken in full."""
+        return int(self.gram.shape[1])
+
+    def evenness(self, mixture: Gaussians) -> FloatArray:
+        """Information about the other coordinates over that of even noise, (n_spectra, 1)."""
+        return self.information.sum(axis=1, keepdims=True) / max(float(mixture.even.sum()), 1e-300)
+
+    def __getitem__(self, rows: npt.NDArray[np.intp]) -> Self:
+        """Select spectra."""
+        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -57,9 +73,9 @@ class LinearFit:
     scale, error : (n_spectra,)
         Flux scale s > 0 and its 1σ.
     mean : (n_spectra, d)
-        Posterior mean of d.
+        Posterior mean of x.
     dof : (n_spectra,)
-        Number of coefficients the data determine.
+        Number of coordinates the data determine.
     """
 
     scale: FloatArray
@@ -67,23 +83,35 @@ class LinearFit:
     mean: FloatArray
     dof: FloatArray
 
+    def __getitem__(self, rows: npt.NDArray[np.intp]) -> Self:
+        """Select spectra."""
+        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @classmethod
+    def stack(cls, parts: Sequence[Self]) -> Self:
+        """Join the fits of several sets of spectra."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
 
 @dataclass(frozen=True)
 class CoefficientPosterior:
-    """Posterior moments of d = s (1, c) and of the labels, per spectrum.
+    """Posterior moments of x and of the labels, per spectrum.
 
     Parameters
     ----------
     mean : (n_spectra, d)
-        Posterior mean of d, in flux units of the data.
+        Posterior mean of x.
     covariance : (n_spectra, d, d)
-        Posterior covariance of d.
+        Posterior covariance of x.
     log_evidence : (n_spectra,)
         ln p(y) less the constant −½ Σ ln(2πσ²) of the noise.
     dof : (n_spectra,)
-        Number of coefficients the data determine, tr(H⁻¹G).
+        Number of coordinates the data determine, tr(H⁻¹G).
     labels : ParameterPosterior
         Posterior of the labels.
+    reach : (n_spectra,)
+        Mean square of the coordinates whose data were taken to first order, as the components in use have it, over
+        that of the whole prior. Where this is large, more of them matter.
     """
 
     mean: FloatArray
@@ -91,75 +119,73 @@ class CoefficientPosterior:
     log_evidence: FloatArray
     dof: FloatArray
     labels: ParameterPosterior
+    reach: FloatArray
+
+    def __getitem__(self, rows: npt.NDArray[np.intp]) -> Self:
+        """Select spectra."""
+        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @classmethod
+    def stack(cls, parts: Sequence[Self]) -> Self:
+        """Join the posteriors of several sets of spectra."""
+        names = ("mean", "covariance", "log_evidence", "dof", "reach")
+        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return cls(labels=ParameterPosterior.stack([part.labels for part in parts]), **joined)
 
 
-def project(flux: FloatArray, weight: FloatArray, vectors: FloatArray) -> Projections:
+def project(
+    residual: FloatArray,
+    weight: FloatArray,
+    start: FloatArray,
+    coordinates: Coordinates,
+    information: FloatArray,
+    rank: int,
+) -> Projections:
     """Project spectra onto a basis with their noise weights.
 
     Parameters
     ----------
-    flux, weight : (n_spectra, n_pixels)
-        Flux, and inverse variances; flux where the weight is 0 never matters.
-    vectors : (n_pixels, d)
-        Basis.
+    residual, weight : (n_spectra, n_pixels)
+        Flux less V x₁, and inverse variances (0 where the residual does not matter).
+    start : (n_spectra, d)
+        x₁.
+    coordinates : Coordinates
+        Of the pixels.
+    information : (n_spectra, d)
+        `Coordinates.information` of the weights.
+    rank : int
+        Number of coordinates of which the data are taken in full.
 
     Returns
     -------
     Projections
-        G, b and yᵀWy in float64.
+        In float64.
     """
-    weight = np.asarray(weight, dtype=np.float64)
-    weighted = np.where(weight > 0, flux, 0.0) * weight
-    power = np.einsum("ij,ij->i", weighted, np.where(weight > 0, flux, 0.0))
-    return Projections(_gram(weight, vectors), weighted @ vectors, power)
+    weighted = residual * weight
+    gradient = weighted @ coordinates.vectors
+    chi2 = np.einsum("ij,ij->i", weighted, residual)
+    return Projections(
+        start,
+        coordinates.gram(weight, rank),
+        gradient.astype(np.float64),
+        information[:, rank:],
+        chi2.astype(np.float64),
+    )
 
 
-def _gram(weight: FloatArray, vectors: FloatArray) -> FloatArray:
-    """BᵀWB of each spectrum: one large product over pairs of vectors, worth their making where spectra are many."""
-    if len(weight) <= _FEW:
-        return np.stack([(vectors.T * row) @ vectors for row in weight])
-    size = vectors.shape[1]
-    rows, columns = np.tril_indices(size)
-    packed = weight @ (vectors[:, rows] * vectors[:, columns])
-    gram = np.empty((len(weight), size, size))
-    gram[:, rows, columns] = packed
-    gram[:, columns, rows] = packed
-    return gram
-
-
-class PreparedPrior:
-    """A prior's mixture in the form `infer` uses: precisions of d at unit scale, computed once.
-
-    Parameters
-    ----------
-    prior : SpectralPrior
-        The prior.
-    """
-
-    def __init__(self, prior: SpectralPrior) -> None:
-        self.prior = prior
-        means, inverse = prior.means, np.linalg.inv(prior.covariances)
-        self.location = np.concatenate([np.ones((prior.n_mixture, 1)), means], axis=1)
-        pull = np.einsum("kij,kj->ki", inverse, means)
-        self.precision = np.empty((prior.n_mixture, means.shape[1] + 1, means.shape[1] + 1))
-        self.precision[:, 0, 0] = _SCALE_SPREAD**-2 + np.einsum("ki,ki->k", means, pull)
-        self.precision[:, 0, 1:] = self.precision[:, 1:, 0] = -pull
-        self.precision[:, 1:, 1:] = inverse
-        log_det = np.linalg.slogdet(prior.covariances)[1] + 2 * np.log(_SCALE_SPREAD)
-        with np.errstate(divide="ignore"):
-            self.log_weight = np.log(prior.weights) - 0.5 * log_det
-        self.label_parts = prior.label_parts()
-
-
-def fit_linear(projections: Projections, prior: PreparedPrior, iterations: int = 3) -> LinearFit:
-    """Fit spectra under a one-Gaussian prior; the flux scale is found from all pixels.
+def fit_linear(
+    projections: Projections, coordinates: Coordinates, scale: FloatArray, error: FloatArray, iterations: int = 3
+) -> LinearFit:
+    """Fit spectra under the one Gaussian nearest to the prior; the flux scale is found from all pixels.
 
     Parameters
     ----------
     projections : Projections
         Of the spectra.
-    prior : PreparedPrior
-        Of a single Gaussian (`SpectralPrior.collapsed`).
+    coordinates : Coordinates
+        Of the pixels.
+    scale, error : (n_spectra,)
+        First guess of the flux scale, and its 1σ.
     iterations : int
         Rounds of posterior scale → prior scale.
 
@@ -169,138 +195,176 @@ def fit_linear(projections: Projections, prior: PreparedPrior, iterations: int =
         The fit. Within it the prior's scale is floored at its error, so that a spectrum of no signal keeps a proper
         prior.
     """
-    gram = projections.gram
-    scale, error = projections.data[:, 0] / gram[:, 0, 0], gram[:, 0, 0] ** -0.5
+    rank, start = projections.rank, projections.start
+    identity, centre = np.eye(rank), coordinates.centre
+    to_scale = np.broadcast_to(coordinates.transform[0], start.shape)  # d₀ = s
     for _ in range(iterations):
-        floored = np.maximum(scale, error)
-        covariance = np.linalg.inv(prior.precision[0] / floored[:, None, None] ** 2 + gram)
-        start = floored[:, None] * prior.location[0]
-        gradient = projections.data - np.einsum("nij,nj->ni", gram, start)
-        mean = start + np.einsum("nij,nj->ni", covariance, gradient)
-        scale, error = mean[:, 0], np.sqrt(covariance[:, 0, 0])
-    return LinearFit(np.maximum(scale, error), error, mean, np.einsum("nij,nji->n", covariance, gram))
+        floored = np.maximum(scale, error)[:, None]
+        slope = projections.gradient + (floored * centre - start) * floored**-2
+        sides = np.stack([slope[:, :rank], to_scale[:, :rank]], axis=2)
+        precision = projections.gram + identity * floored[:, None] ** -2
+        solved = np.linalg.solve(precision, sides)
+        alone = 1 / (projections.information + floored**-2)
+        step = np.concatenate([solved[:, :, 0], alone * slope[:, rank:]], axis=1)
+        mean = start + step
+        scale = mean @ coordinates.transform[0]
+        variance = np.einsum("ni,ni->n", solved[:, :, 1], to_scale[:, :rank]) + alone @ to_scale[0, rank:] ** 2
+        error = np.sqrt(variance)
+    unknown = np.einsum("nii->n", np.linalg.inv(precision)) + alone.sum(axis=1)
+    return LinearFit(np.maximum(scale, error), error, mean, start.shape[1] - unknown * floored[:, 0] ** -2)
 
 
-def infer(projections: Projections, prior: PreparedPrior, scale: FloatArray) -> CoefficientPosterior:
-    """Posterior of the coefficients and labels under the whole mixture.
+def infer(projections: Projections, coordinates: Coordinates, scale: FloatArray) -> CoefficientPosterior:
+    """Posterior of the coordinates and labels under the whole mixture.
 
     Parameters
     ----------
     projections : Projections
         Of the spectra.
-    prior : PreparedPrior
-        The prior.
+    coordinates : Coordinates
+        Of the pixels.
     scale : (n_spectra,)
-        Flux scale s₀ > 0 of each spectrum.
+        Flux scale s > 0 of each spectrum.
 
     Returns
     -------
     CoefficientPosterior
         Moments over the mixture.
     """
-    results = [
-        _infer_one(projections.gram[i], projections.data[i], projections.power[i], prior, scale[i])
-        for i in range(len(scale))
-    ]
-    mean, covariance, log_evidence, dof, labels = zip(*results, strict=True)
+    mixture = coordinates.mixture(projections.rank)
+    logs = _log_posterior(projections, mixture, scale)
+    top = logs.max(axis=1)
+    weights = np.exp(logs - top[:, None])
+    total = weights.sum(axis=1)
+    weights /= total[:, None]
+    weights[weights < _NEGLIGIBLE] = 0.0
+    weights /= weights.sum(axis=1, keepdims=True)
+    moments = _Moments(projections, mixture, scale, weights)
     return CoefficientPosterior(
-        mean=np.array(mean),
-        covariance=np.array(covariance),
-        log_evidence=np.array(log_evidence),
-        dof=np.array(dof),
-        labels=_label_posterior(labels, prior.prior.label_names),
+        mean=moments.mean(),
+        covariance=moments.covariance(),
+        log_evidence=top + np.log(total) - mixture.rank * np.log(scale) - 0.5 * projections.chi2,
+        dof=moments.dof,
+        labels=label_posterior(weights, moments.labels, moments.label_spread, coordinates.prior),
+        reach=weights @ mixture.reach,
     )
 
 
-def _infer_one(
-    gram: FloatArray, data: FloatArray, power: float, prior: PreparedPrior, scale: float
-) -> tuple[FloatArray, FloatArray, float, float, _Parts]:
-    size = len(data)
-    start = scale * prior.location
-    pulled = start @ gram
-    gradient = data - pulled
-    log_posterior, precision = _log_posterior(gram, gradient, prior, scale)
-    log_posterior -= 0.5 * (power - 2 * start @ data + np.einsum("ki,ki->k", start, pulled))
-    top = log_posterior.max()
-    weights = np.exp(log_posterior - top)
-    total = weights.sum()
-    weights /= total
-    keep = np.flatnonzero(weights > _NEGLIGIBLE)
-    weights = weights[keep] / weights[keep].sum()
+class _Component:
+    """One component of the prior beside the data of some spectra.
 
-    covariances = np.linalg.inv(precision[keep])
-    means = start[keep] + np.einsum("kij,kj->ki", covariances, gradient[keep])
-    mean = weights @ means
-    offset = means - mean
-    covariance = np.einsum("k,kij->ij", weights, covariances) + (weights[:, None] * offset).T @ offset
-    dof = weights @ np.einsum("kij,ji->k", covariances, gram)
-    labels = _labels(prior, keep, weights, means, covariances, scale)
-    log_evidence = top + np.log(total) - size * np.log(scale)
-    return mean, covariance, log_evidence, float(dof), labels
+    The steps δ = x − x₁ of the first coordinates have the prior mean `offset`. Those of the others are
+    `others` + B δ plus a scatter of covariance s² D, so the data on them speak of the first as well.
+    """
+
+    def __init__(self, projections: Projections, mixture: Gaussians, k: int, scale: FloatArray) -> None:
+        rank, square = mixture.rank, scale[:, None] ** 2
+        regression, self._information = mixture.regression[k], projections.information
+        target = scale[:, None] * mixture.location[k] - projections.start
+        self.offset = target[:, :rank]
+        self.others = target[:, rank:] - self.offset @ regression.T
+        variances, self._directions = (values[k] for values in mixture.independent)
+        even = projections.evenness(mixture)
+        self._narrowed = square * variances / (1 + even * square * variances)
+        gradient = projections.gradient[:, rank:]
+        self._slope = gradient - self._information * self.others  # of the log likelihood at `others`
+        scatter = self._scattered(self._slope)
+        self.pull = (self.offset @ mixture.precision[k]) / square
+        through = (self._slope - self._information * scatter) @ regression
+        self.slope = projections.gradient[:, :rank] + self.pull + through
+        share = np.concatenate([1 / square, even], axis=1)
+        self.precision = (share @ mixture.by_data[k]).reshape(projections.gram.shape)
+        self.precision += projections.gram
+        self.constant = (
+            mixture.log_weight[k]
+            + 0.5 * _dot(self.others, gradient + self._slope)
+            + 0.5 * (_dot(self._slope, scatter) - np.log1p(even * square * variances).sum(axis=1))
+            - 0.5 * _dot(self.offset, self.pull)
+        )
+
+    def _scattered(self, slope: FloatArray) -> FloatArray:
+        """Mean scatter of the other coordinates where the log likelihood has this slope."""
+        return np.asarray((slope @ self._directions * self._narrowed) @ self._directions.T)
+
+    def scatter(self, change: FloatArray) -> FloatArray:
+        """Mean scatter of the other coordinates where they have changed with the first ones."""
+        return self._scattered(self._slope - self._information * change)
 
 
-def _log_posterior(
-    gram: FloatArray, gradient: FloatArray, prior: PreparedPrior, scale: float
-) -> tuple[FloatArray, FloatArray]:
-    """Log weights of the mixture but for the data's distance from each start, and the precisions H, (k, d, d)."""
+def _log_posterior(projections: Projections, mixture: Gaussians, scale: FloatArray) -> FloatArray:
+    """Log weights of the mixture but for what is common to all its components, (n_spectra, k)."""
     # One Cholesky factor of [[H, v], [vᵀ, huge]] yields both ln |H| and vᵀH⁻¹v: its last row is (L⁻¹v)ᵀ.
-    n_mixture, size = gradient.shape
-    bordered = np.empty((n_mixture, size + 1, size + 1))
-    bordered[:, :size, :size] = prior.precision / scale**2 + gram
-    bordered[:, size, :size] = bordered[:, :size, size] = gradient
-    bordered[:, size, size] = 1e300
-    factor = np.linalg.cholesky(bordered)
-    log_det = 2 * np.log(np.diagonal(factor, axis1=1, axis2=2)[:, :size]).sum(axis=1)
-    gain = np.einsum("ki,ki->k", factor[:, size, :size], factor[:, size, :size])
-    return prior.log_weight - 0.5 * log_det + 0.5 * gain, bordered[:, :size, :size]
+    n, rank = len(scale), projections.rank
+    logs = np.empty((n, len(mixture.log_weight)))
+    bordered = np.empty((n, rank + 1, rank + 1))
+    bordered[:, rank, rank] = _HUGE
+    for k in range(logs.shape[1]):
+        component = _Component(projections, mixture, k, scale)
+        bordered[:, :rank, :rank] = component.precision
+        bordered[:, rank, :rank] = component.slope  # the lower triangle is all that is read
+        factor = np.linalg.cholesky(bordered)
+        log_det = np.log(np.einsum("nii->ni", factor)[:, :rank]).sum(axis=1)
+        logs[:, k] = component.constant - log_det + 0.5 * _dot(factor[:, rank, :rank], factor[:, rank, :rank])
+    return logs
 
 
-def _labels(
-    prior: PreparedPrior,
-    keep: npt.NDArray[np.intp],
-    weights: FloatArray,
-    means: FloatArray,
-    covariances: FloatArray,
-    scale: float,
-) -> _Parts:
-    """Mixture of the labels: the prior's conditionals, averaged over the posterior of the shape."""
-    model = prior.prior
-    centre = model.means[keep]
-    shape = (means[:, 1:] - means[:, :1] * centre) / scale  # c − m_k, to first order in the scale's error
-    slopes = model.slopes[keep]
-    transfer = np.concatenate([-slopes @ centre[:, :, None], slopes], axis=2) / scale
-    labels = model.labels[keep] + np.einsum("kpi,ki->kp", slopes, shape)
-    spread = transfer @ covariances @ np.swapaxes(transfer, 1, 2)
-    part_weights, offsets, part_covariances = (array[keep] for array in prior.label_parts)
-    return _thinned(
-        (weights[:, None] * part_weights).ravel(),
-        np.concatenate(labels[:, None] + offsets),
-        np.concatenate(spread[:, None] + part_covariances),
-    )
+class _Moments:
+    """Moments of x and of the labels under each component of weight, and over all."""
+
+    def __init__(self, projections: Projections, mixture: Gaussians, scale: FloatArray, weights: FloatArray) -> None:
+        (n, size), (n_mixture, n_labels) = projections.start.shape, mixture.labels.shape
+        self._start, self._weights, self._rank = projections.start, weights, mixture.rank
+        self._step = np.zeros((n, n_mixture, size))  # mean of each component less x₁
+        self._within = np.zeros((n, size, size))
+        self.dof = np.zeros(n)
+        self.labels = np.zeros((n, n_mixture, n_labels))
+        self.label_spread = np.zeros((n, n_mixture, n_labels, n_labels))
+        for k in range(n_mixture):
+            rows = np.flatnonzero(weights[:, k])
+            if rows.size:
+                self._add(k, rows, projections[rows], mixture, scale[rows])
+        square, variances = scale[:, None, None] ** 2, mixture.independent[0]
+        left = (1 / (1 + projections.evenness(mixture)[:, :, None] * square * variances) * variances).sum(axis=2)
+        left /= np.maximum(variances.sum(axis=1), 1e-300)
+        spread = np.tensordot(weights * left * square[:, :, 0], mixture.spread, 1)
+        self._within[:, self._rank :, self._rank :] += spread
+
+    def _add(
+        self, k: int, rows: npt.NDArray[np.intp], projections: Projections, mixture: Gaussians, scale: FloatArray
+    ) -> None:
+        rank, regression, weight = self._rank, mixture.regression[k], self._weights[rows, k]
+        component = _Component(projections, mixture, k, scale)
+        inverse = np.linalg.inv(component.precision)
+        first = np.einsum("nij,nj->ni", inverse, component.slope)
+        change = first @ regression.T
+        scatter = component.scatter(change)
+        self._step[rows, k, :rank] = first
+        self._step[rows, k, rank:] = component.others + change + scatter
+        self.dof[rows] += weight * np.einsum("nij,nij->n", inverse, projections.gram)
+        transfer = mixture.transfer[k]
+        shift = (first - component.offset) @ transfer.T + scatter @ mixture.label_others[k].T
+        self.labels[rows, k] = mixture.labels[k] + shift / scale[:, None]
+        spread = transfer @ inverse @ transfer.T
+        self.label_spread[rows, k] = spread * scale[:, None, None] ** -2 + mixture.label_spread[k]
+        inverse *= weight[:, None, None]
+        cross = inverse @ regression.T
+        self._within[rows, :rank, :rank] += inverse
+        self._within[rows, :rank, rank:] += cross
+        self._within[rows, rank:, rank:] += regression @ cross
+
+    def mean(self) -> FloatArray:
+        """Mean of x, (n_spectra, d)."""
+        return self._start + np.einsum("nk,nkd->nd", self._weights, self._step)
+
+    def covariance(self) -> FloatArray:
+        """Covariance of x, (n_spectra, d, d)."""
+        rank = self._rank
+        offset = self._step - np.einsum("nk,nkd->nd", self._weights, self._step)[:, None]
+        between = np.swapaxes(offset * self._weights[:, :, None], 1, 2) @ offset
+        self._within[:, rank:, :rank] = np.swapaxes(self._within[:, :rank, rank:], 1, 2)
+        return self._within + between
 
 
-def _thinned(weights: FloatArray, means: FloatArray, covariances: FloatArray) -> _Parts:
-    """At most `_MOST_PARTS` Gaussians of the same mean and covariance as a whole."""
-    order = np.argsort(weights)[::-1]
-    kept, rest = order[: _MOST_PARTS - 1], order[_MOST_PARTS - 1 :]
-    parts = weights[kept], means[kept], covariances[kept]
-    if not rest.size or weights[rest].sum() <= 0:
-        return parts
-    merged = merged_moments(weights[rest], means[rest], covariances[rest])
-    return tuple(np.concatenate([part, np.array(one)[None]]) for part, one in zip(parts, merged, strict=True))
-
-
-def _label_posterior(parts: Sequence[_Parts], names: tuple[str, ...]) -> ParameterPosterior:
-    """Gather the mixtures of all spectra, filled up with parts of weight 0."""
-    n, most, size = len(parts), max(len(weights) for weights, _, _ in parts), len(names)
-    gathered = ParameterPosterior(
-        names,
-        np.zeros((n, most), dtype=np.float32),
-        np.zeros((n, most, size), dtype=np.float32),
-        np.tile(np.eye(size, dtype=np.float32), (n, most, 1, 1)),
-    )
-    for row, (weights, means, covariances) in enumerate(parts):
-        gathered.weights[row, : len(weights)] = weights
-        gathered.means[row, : len(weights)] = means
-        gathered.covariances[row, : len(weights)] = covariances
-    return gathered
+def _dot(one: FloatArray, other: FloatArray) -> FloatArray:
+    """Scalar products of rows, (n,)."""
+    return np.asarray(np.einsum("ni,ni->n", one, other))
