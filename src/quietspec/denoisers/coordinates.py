@@ -21,7 +21,7 @@ from quietspec.spectra import FloatArray
 __all__ = ["Coordinates", "Gaussians", "PreparedPrior"]
 
 _SCALE_SPREAD = 1.0  # τ: the scale prior's relative width about the current guess; wide, since data fix the scale
-_RANKS = (16, 24, 32, 40, 48, 56)  # numbers of directions used, below all of them
+_RANKS = (16, 24, 34, 40, 48, 56)  # numbers of directions used, below all of them
 _NEGLECTED = 0.003  # of the whole error: how far, in rms, the data on neglected directions would have moved the estimate
 _FEW = 16  # spectra for which the products of all pairs of basis vectors cost more than they save
 
@@ -76,10 +76,19 @@ class Gaussians:
         return np.asarray(square @ self.even / self.even.sum())
 
     @cached_property
-    def by_data(self) -> FloatArray:
-        """Precision of the first coordinates, and what even noise on the others adds to it, (k, 2, rank²)."""
+    def bordered(self) -> FloatArray:
+        """Precision of the first coordinates, and what even noise on the others adds to it, (k, 2, (rank + 1)²).
+
+        Each has a last row and column of zeros more.
+        """
         through = np.swapaxes(self.regression, 1, 2) @ (self.even[:, None] * self.regression)
-        return np.stack([self.precision, through], axis=1).reshape(len(through), 2, -1)
+        both = np.stack([self.precision, through], axis=1)
+        return np.pad(both, ((0, 0), (0, 0), (0, 1), (0, 1))).reshape(len(both), 2, (self.rank + 1) ** 2)
+
+    @cached_property
+    def sides(self) -> FloatArray:
+        """Transposed regression and transfer side by side, (k, rank, d − rank + n_labels)."""
+        return np.swapaxes(np.concatenate([self.regression, self.transfer], axis=1), 1, 2)
 
     @cached_property
     def independent(self) -> tuple[FloatArray, FloatArray]:

@@ -8,8 +8,9 @@ any pixel grid are exact. From x₁ it is a small step, which single precision i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -24,6 +25,8 @@ __all__ = ["CoefficientPosterior", "LinearFit", "Projections", "fit_linear", "in
 
 _NEGLIGIBLE = 5e-4  # mixture components of lower posterior weight are left out of moments
 _HUGE = 1e300
+_BLOCK = 2**19  # numbers in the precision matrices of spectra worked on at a time
+_SMALL = 24  # matrices up to this size are inverted as they are
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Projections:
         """Information about the other coordinates over that of even noise, (n_spectra, 1)."""
         return self.information.sum(axis=1, keepdims=True) / max(float(mixture.even.sum()), 1e-300)
 
-    def __getitem__(self, rows: npt.NDArray[np.intp]) -> Self:
+    def __getitem__(self, rows: slice) -> Self:
         """Select spectra."""
         return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
 
@@ -232,139 +235,186 @@ def infer(projections: Projections, coordinates: Coordinates, scale: FloatArray)
         Moments over the mixture.
     """
     mixture = coordinates.mixture(projections.rank)
-    logs = _log_posterior(projections, mixture, scale)
-    top = logs.max(axis=1)
-    weights = np.exp(logs - top[:, None])
-    total = weights.sum(axis=1)
-    weights /= total[:, None]
-    weights[weights < _NEGLIGIBLE] = 0.0
-    weights /= weights.sum(axis=1, keepdims=True)
-    moments = _Moments(projections, mixture, scale, weights)
-    return CoefficientPosterior(
-        mean=moments.mean(),
-        covariance=moments.covariance(),
-        log_evidence=top + np.log(total) - mixture.rank * np.log(scale) - 0.5 * projections.chi2,
-        dof=moments.dof,
-        labels=label_posterior(weights, moments.labels, moments.label_spread, coordinates.prior),
-        reach=weights @ mixture.reach,
-    )
+    beside = _Beside(projections, mixture, scale)
+    result = _Moments(projections, mixture, scale, beside)
+    for rows in _blocks(len(scale), mixture):
+        precision = _precision(projections[rows], mixture, scale[rows], beside.slope[:, rows])
+        logs = beside.constant[:, rows] + _log_integral(precision)
+        result.log_evidence[rows], weights = _normalised(logs)
+        result.add(rows, weights, precision)
+    return result.posterior(coordinates)
 
 
-class _Component:
-    """One component of the prior beside the data of some spectra.
+def _blocks(n: int, mixture: Gaussians) -> Iterator[slice]:
+    """Spectra whose precision matrices under all components fit into the processor's cache."""
+    step = max(1, _BLOCK // mixture.bordered[:, 0].size)
+    return (slice(first, min(first + step, n)) for first in range(0, n, step))
+
+
+class _Beside:
+    """The components of the prior beside the data, all of shape (k, n_spectra, …).
 
     The steps δ = x − x₁ of the first coordinates have the prior mean `offset`. Those of the others are
-    `others` + B δ plus a scatter of covariance s² D, so the data on them speak of the first as well.
+    `others` + B δ plus a scatter, so the data on them speak of the first as well. `slope` is that of the log posterior
+    of δ at 0, `constant` its value there, the scatter integrated out.
     """
 
-    def __init__(self, projections: Projections, mixture: Gaussians, k: int, scale: FloatArray) -> None:
+    def __init__(self, projections: Projections, mixture: Gaussians, scale: FloatArray) -> None:
         rank, square = mixture.rank, scale[:, None] ** 2
-        regression, self._information = mixture.regression[k], projections.information
-        target = scale[:, None] * mixture.location[k] - projections.start
-        self.offset = target[:, :rank]
-        self.others = target[:, rank:] - self.offset @ regression.T
-        variances, self._directions = (values[k] for values in mixture.independent)
-        even = projections.evenness(mixture)
-        self._narrowed = square * variances / (1 + even * square * variances)
-        gradient = projections.gradient[:, rank:]
+        gradient, self._information = projections.gradient[:, rank:], projections.information
+        variances, self._directions = mixture.independent
+        step = scale[:, None] * mixture.location[:, None] - projections.start
+        self.offset = step[:, :, :rank]
+        self.others = step[:, :, rank:] - self.offset @ np.swapaxes(mixture.regression, 1, 2)
+        broad = projections.evenness(mixture) * square * variances[:, None]
+        self._narrowed = square * variances[:, None] / (1 + broad)
         self._slope = gradient - self._information * self.others  # of the log likelihood at `others`
         scatter = self._scattered(self._slope)
-        self.pull = (self.offset @ mixture.precision[k]) / square
-        through = (self._slope - self._information * scatter) @ regression
-        self.slope = projections.gradient[:, :rank] + self.pull + through
-        share = np.concatenate([1 / square, even], axis=1)
-        self.precision = (share @ mixture.by_data[k]).reshape(projections.gram.shape)
-        self.precision += projections.gram
+        pull = self.offset @ mixture.precision / square
+        through = (self._slope - self._information * scatter) @ mixture.regression
+        self.slope = projections.gradient[:, :rank] + pull + through
         self.constant = (
-            mixture.log_weight[k]
+            mixture.log_weight[:, None]
             + 0.5 * _dot(self.others, gradient + self._slope)
-            + 0.5 * (_dot(self._slope, scatter) - np.log1p(even * square * variances).sum(axis=1))
-            - 0.5 * _dot(self.offset, self.pull)
+            + 0.5 * (_dot(self._slope, scatter) - np.log1p(broad).sum(axis=2))
+            - 0.5 * _dot(self.offset, pull)
+            - 0.5 * projections.chi2
+            - rank * np.log(scale)
         )
 
     def _scattered(self, slope: FloatArray) -> FloatArray:
         """Mean scatter of the other coordinates where the log likelihood has this slope."""
-        return np.asarray((slope @ self._directions * self._narrowed) @ self._directions.T)
+        return np.asarray((slope @ self._directions * self._narrowed) @ np.swapaxes(self._directions, 1, 2))
 
     def scatter(self, change: FloatArray) -> FloatArray:
         """Mean scatter of the other coordinates where they have changed with the first ones."""
         return self._scattered(self._slope - self._information * change)
 
+    def left(self, variances: FloatArray) -> FloatArray:
+        """What the data leave of the scatter's variance, as a factor on that at unit scale, (k, n_spectra)."""
+        return self._narrowed.sum(axis=2) / np.maximum(variances.sum(axis=1), 1e-300)[:, None]
 
-def _log_posterior(projections: Projections, mixture: Gaussians, scale: FloatArray) -> FloatArray:
-    """Log weights of the mixture but for what is common to all its components, (n_spectra, k)."""
-    # One Cholesky factor of [[H, v], [vᵀ, huge]] yields both ln |H| and vᵀH⁻¹v: its last row is (L⁻¹v)ᵀ.
-    n, rank = len(scale), projections.rank
-    logs = np.empty((n, len(mixture.log_weight)))
-    bordered = np.empty((n, rank + 1, rank + 1))
-    bordered[:, rank, rank] = _HUGE
-    for k in range(logs.shape[1]):
-        component = _Component(projections, mixture, k, scale)
-        bordered[:, :rank, :rank] = component.precision
-        bordered[:, rank, :rank] = component.slope  # the lower triangle is all that is read
-        factor = np.linalg.cholesky(bordered)
-        log_det = np.log(np.einsum("nii->ni", factor)[:, :rank]).sum(axis=1)
-        logs[:, k] = component.constant - log_det + 0.5 * _dot(factor[:, rank, :rank], factor[:, rank, :rank])
-    return logs
+
+def _precision(projections: Projections, mixture: Gaussians, scale: FloatArray, slope: FloatArray) -> FloatArray:
+    """Precision matrices H of the first coordinates, each bordered by the slope, (k, n_spectra, rank + 1, rank + 1)."""
+    n, rank = len(scale), mixture.rank
+    data = np.zeros((n, rank + 1, rank + 1))
+    data[:, :rank, :rank] = projections.gram
+    data[:, rank, rank] = _HUGE
+    share = np.concatenate([scale[:, None] ** -2, projections.evenness(mixture)], axis=1)
+    bordered = (share @ mixture.bordered).reshape(-1, n, rank + 1, rank + 1)
+    bordered += data
+    bordered[:, :, rank, :rank] = slope
+    return bordered
+
+
+def _log_integral(bordered: FloatArray) -> FloatArray:
+    """−½ ln |H| + ½ vᵀH⁻¹v of precision matrices H bordered by slopes v, (k, n_spectra)."""
+    # One Cholesky factor of [[H, v], [vᵀ, huge]] yields both: its last row is (L⁻¹v)ᵀ. It reads the lower triangle.
+    factor = np.linalg.cholesky(bordered)
+    rank = factor.shape[2] - 1
+    solved = factor[:, :, rank, :rank]
+    return np.asarray(0.5 * _dot(solved, solved) - np.log(np.einsum("knii->kni", factor)[:, :, :rank]).sum(axis=2))
+
+
+def _normalised(logs: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Log of the sum, (n_spectra,), and shares in it without the negligible ones, both of logs (k, n_spectra)."""
+    top = logs.max(axis=0)
+    weights = np.exp(logs - top)
+    total = weights.sum(axis=0)
+    weights[weights < _NEGLIGIBLE * total] = 0.0
+    return top + np.log(total), weights / weights.sum(axis=0)
 
 
 class _Moments:
     """Moments of x and of the labels under each component of weight, and over all."""
 
-    def __init__(self, projections: Projections, mixture: Gaussians, scale: FloatArray, weights: FloatArray) -> None:
+    def __init__(self, projections: Projections, mixture: Gaussians, scale: FloatArray, beside: _Beside) -> None:
         (n, size), (n_mixture, n_labels) = projections.start.shape, mixture.labels.shape
-        self._start, self._weights, self._rank = projections.start, weights, mixture.rank
-        self._step = np.zeros((n, n_mixture, size))  # mean of each component less x₁
+        self._projections, self._mixture, self._scale, self._beside = projections, mixture, scale, beside
+        self.log_evidence = np.empty(n)
+        self._weights = np.zeros((n_mixture, n))
+        self._first = np.zeros((n_mixture, n, mixture.rank))  # mean step of the first coordinates
         self._within = np.zeros((n, size, size))
-        self.dof = np.zeros(n)
-        self.labels = np.zeros((n, n_mixture, n_labels))
-        self.label_spread = np.zeros((n, n_mixture, n_labels, n_labels))
-        for k in range(n_mixture):
-            rows = np.flatnonzero(weights[:, k])
-            if rows.size:
-                self._add(k, rows, projections[rows], mixture, scale[rows])
-        square, variances = scale[:, None, None] ** 2, mixture.independent[0]
-        left = (1 / (1 + projections.evenness(mixture)[:, :, None] * square * variances) * variances).sum(axis=2)
-        left /= np.maximum(variances.sum(axis=1), 1e-300)
-        spread = np.tensordot(weights * left * square[:, :, 0], mixture.spread, 1)
-        self._within[:, self._rank :, self._rank :] += spread
+        self._label_spread = np.zeros((n, n_mixture, n_labels, n_labels))
 
-    def _add(
-        self, k: int, rows: npt.NDArray[np.intp], projections: Projections, mixture: Gaussians, scale: FloatArray
-    ) -> None:
-        rank, regression, weight = self._rank, mixture.regression[k], self._weights[rows, k]
-        component = _Component(projections, mixture, k, scale)
-        inverse = np.linalg.inv(component.precision)
-        first = np.einsum("nij,nj->ni", inverse, component.slope)
-        change = first @ regression.T
-        scatter = component.scatter(change)
-        self._step[rows, k, :rank] = first
-        self._step[rows, k, rank:] = component.others + change + scatter
-        self.dof[rows] += weight * np.einsum("nij,nij->n", inverse, projections.gram)
-        transfer = mixture.transfer[k]
-        shift = (first - component.offset) @ transfer.T + scatter @ mixture.label_others[k].T
-        self.labels[rows, k] = mixture.labels[k] + shift / scale[:, None]
-        spread = transfer @ inverse @ transfer.T
-        self.label_spread[rows, k] = spread * scale[:, None, None] ** -2 + mixture.label_spread[k]
-        inverse *= weight[:, None, None]
-        cross = inverse @ regression.T
-        self._within[rows, :rank, :rank] += inverse
-        self._within[rows, :rank, rank:] += cross
-        self._within[rows, rank:, rank:] += regression @ cross
+    def add(self, block: slice, weights: FloatArray, precision: FloatArray) -> None:
+        """Add some spectra of given weights (k, n) and bordered precision matrices (k, n, rank + 1, rank + 1)."""
+        mixture, rank = self._mixture, self._mixture.rank
+        self._weights[:, block] = weights
+        place, member = np.nonzero(weights.T)
+        row, weight = place + block.start, weights[member, place]
+        inverse = _inverse(precision[member, place, :rank, :rank])
+        slope = self._beside.slope[member, row]
+        self._first[member, row] = (inverse @ slope[:, :, None])[:, :, 0]
+        sides = inverse @ mixture.sides[member]
+        cross, labels = np.split(sides, [len(self._within[0]) - rank], axis=2)
+        spread = mixture.transfer[member] @ labels
+        self._label_spread[row, member] = spread / self._scale[row, None, None] ** 2 + mixture.label_spread[member]
+        self._sum(row, weight, inverse, slice(None, rank), slice(None, rank))
+        if rank < len(self._within[0]):
+            self._sum(row, weight, cross, slice(None, rank), slice(rank, None))
+            self._sum(row, weight, mixture.regression[member] @ cross, slice(rank, None), slice(rank, None))
 
-    def mean(self) -> FloatArray:
-        """Mean of x, (n_spectra, d)."""
-        return self._start + np.einsum("nk,nkd->nd", self._weights, self._step)
+    def _sum(self, row: npt.NDArray[np.intp], weight: FloatArray, values: FloatArray, down: slice, across: slice) -> None:
+        """Add weighted matrices (n_pairs, …) of pairs sorted by spectrum to a part of the covariances."""
+        starts = np.flatnonzero(np.diff(row, prepend=-1))
+        flat = values.reshape(len(values), -1)
+        for start, end in pairwise([*starts.tolist(), len(row)]):
+            total = weight[start:end] @ flat[start:end]
+            self._within[row[start], down, across] += total.reshape(values.shape[1:])
 
-    def covariance(self) -> FloatArray:
-        """Covariance of x, (n_spectra, d, d)."""
-        rank = self._rank
-        offset = self._step - np.einsum("nk,nkd->nd", self._weights, self._step)[:, None]
-        between = np.swapaxes(offset * self._weights[:, :, None], 1, 2) @ offset
-        self._within[:, rank:, :rank] = np.swapaxes(self._within[:, :rank, rank:], 1, 2)
-        return self._within + between
+    def posterior(self, coordinates: Coordinates) -> CoefficientPosterior:
+        """Put together the moments over all components."""
+        mixture, rank, beside, scale = self._mixture, self._mixture.rank, self._beside, self._scale
+        change = self._first @ np.swapaxes(mixture.regression, 1, 2)
+        scatter = beside.scatter(change)
+        shift = (self._first - beside.offset) @ np.swapaxes(mixture.transfer, 1, 2)
+        shift += scatter @ np.swapaxes(mixture.label_others, 1, 2)
+        labels = np.swapaxes(mixture.labels[:, None] + shift / scale[:, None], 0, 1)
+        step = np.swapaxes(np.concatenate([self._first, beside.others + change + scatter], axis=2), 0, 1)
+        weights = self._weights.T
+        dof = np.einsum("nij,nij->n", self._within[:, :rank, :rank], self._projections.gram)
+        mean = (weights[:, None] @ step)[:, 0]
+        return CoefficientPosterior(
+            mean=self._projections.start + mean,
+            covariance=self._covariance(step - mean[:, None]),
+            log_evidence=self.log_evidence,
+            dof=dof,
+            labels=label_posterior(weights, labels, self._label_spread, coordinates.prior),
+            reach=weights @ mixture.reach,
+        )
+
+    def _covariance(self, offset: FloatArray) -> FloatArray:
+        """Covariance within the components, and between their means' offsets (n_spectra, k, d) from the mean."""
+        rank, weights = self._mixture.rank, self._weights.T
+        left = self._beside.left(self._mixture.independent[0])
+        within = self._within
+        within[:, rank:, rank:] += np.tensordot(weights * left.T, self._mixture.spread, 1)
+        within[:, rank:, :rank] = np.swapaxes(within[:, :rank, rank:], 1, 2)
+        within += np.swapaxes(offset * weights[:, :, None], 1, 2) @ offset
+        return within
+
+
+def _inverse(matrices: FloatArray) -> FloatArray:
+    """Inverse of symmetric positive matrices (n, d, d), by halves: products are faster than numpy's solver."""
+    size = matrices.shape[1]
+    if size <= _SMALL:
+        return np.linalg.inv(matrices)
+    half = size // 2
+    corner = _inverse(matrices[:, :half, :half])
+    beside = matrices[:, half:, :half]
+    through = beside @ corner
+    other = _inverse(matrices[:, half:, half:] - through @ np.swapaxes(beside, 1, 2))
+    cross = other @ through
+    inverse = np.empty_like(matrices)
+    inverse[:, :half, :half] = corner + np.swapaxes(through, 1, 2) @ cross
+    inverse[:, half:, half:] = other
+    inverse[:, half:, :half] = -cross
+    inverse[:, :half, half:] = -np.swapaxes(cross, 1, 2)
+    return inverse
 
 
 def _dot(one: FloatArray, other: FloatArray) -> FloatArray:
-    """Scalar products of rows, (n,)."""
-    return np.asarray(np.einsum("ni,ni->n", one, other))
+    """Scalar products over the last axis."""
+    return np.asarray(np.einsum("...i,...i->...", one, other))
