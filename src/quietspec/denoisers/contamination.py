@@ -122,8 +122,7 @@ def _improvement(
     """
     total, highest = np.zeros((2, len(weighted), len(trials)))
     for name in TRACERS:
-        lines = np.array([_line(name, rest, fwhm, velocity, sigma) for velocity, sigma in trials])
-        centre, width = lines.T
+        centre, width = _lines(np.array([EMISSION_LINES[name]]), rest, fwhm, *trials.T)
         near = slice(*np.searchsorted(rest, [(centre - 4 * width).min(), (centre + 4 * width).max()]))
         distance = (rest[near, None] - centre) / width
         profile = np.where(np.abs(distance) < 4, np.exp(-0.5 * distance**2), 0.0).astype(weighted.dtype)
@@ -135,11 +134,13 @@ def _improvement(
     return total, highest
 
 
-def _line(name: str, rest: FloatArray, fwhm: FloatArray, velocity: float, sigma: float) -> tuple[float, float]:
-    """Centre and total σ of a line, Å."""
-    centre = EMISSION_LINES[name] * (1 + velocity / SPEED_OF_LIGHT)
-    instrument = float(np.interp(centre, rest, fwhm)) / FWHM_PER_SIGMA
-    return centre, float(np.hypot(centre * sigma / SPEED_OF_LIGHT, instrument))
+def _lines(
+    laboratory: FloatArray, rest: FloatArray, fwhm: FloatArray, velocity: FloatArray | float, sigma: FloatArray | float
+) -> tuple[FloatArray, FloatArray]:
+    """Centre and total σ of lines of these laboratory wavelengths, Å."""
+    centre = laboratory * (1 + np.asarray(velocity) / SPEED_OF_LIGHT)
+    instrument = np.interp(centre, rest, fwhm) / FWHM_PER_SIGMA
+    return centre, np.hypot(centre * sigma / SPEED_OF_LIGHT, instrument)
 
 
 def line_mask(
@@ -164,9 +165,11 @@ def line_mask(
         True within 3σ of a line's centre.
     """
     mask = np.zeros(rest.shape, dtype=bool)
-    for name in names:
-        centre, width = _line(name, rest, fwhm, velocity, sigma)
-        mask |= np.abs(rest - centre) < _REACH * width
+    centre, width = _lines(np.array([EMISSION_LINES[name] for name in names]), rest, fwhm, velocity, sigma)
+    low = np.searchsorted(rest, centre - _REACH * width, side="right")
+    high = np.searchsorted(rest, centre + _REACH * width)
+    for first, last in zip(low, high, strict=True):
+        mask[first:last] = True
     return mask
 
 

@@ -23,9 +23,9 @@ from quietspec.spectra import FloatArray
 
 __all__ = ["CoefficientPosterior", "LinearFit", "Projections", "fit_linear", "infer", "project"]
 
-_NEGLIGIBLE = 5e-4  # mixture components of lower posterior weight are left out of moments
+_NEGLIGIBLE = 1e-3  # mixture components of lower posterior weight are left out of moments
 _HUGE = 1e300
-_BLOCK = 2**19  # numbers in the precision matrices of spectra worked on at a time
+_BLOCK = 2**18  # numbers in the precision matrices of spectra worked on at a time
 _SMALL = 24  # matrices up to this size are inverted as they are
 
 
