@@ -170,11 +170,9 @@ def _finish(denoiser: Denoiser, keep: bool, spectra: Spectra) -> _Tile:
 
 
 def _finished_tiles(source: SpectraSource, finish: Callable[[Spectra], _Tile], workers: int) -> Iterator[_Tile]:
-    """Finish tiles in order, side by side, while others are read and written.
-
-    No more than one tile waits for each worker, so that memory does not depend on the size of the input. Each worker
-    has one thread: those of the linear-algebra library would get in each other's way.
-    """
+    """Finish tiles in order, side by side, while others are read and written."""
+    # No more than one tile waits for each worker, so that memory does not depend on the size of the input. A worker
+    # has one thread: those of the linear-algebra library would get in each other's way.
     with threadpool_limits(limits=1), ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[_Tile]] = deque()
         for tile in source.tiles(TILE):

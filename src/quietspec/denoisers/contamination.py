@@ -116,10 +116,7 @@ def _improvement(
     fwhm: FloatArray,
     trials: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
-    """Fall in χ² when each tracer is given its best amplitude ≥ 0, and the highest over the continuum.
-
-    Both (n_spectra, n_trials), of trial velocities and widths (n_trials, 2).
-    """
+    """Fall in χ² when each tracer has its best amplitude ≥ 0, and the highest over the continuum, (n_spectra, n_trials)."""
     total, highest = np.zeros((2, len(weighted), len(trials)))
     for name in TRACERS:
         centre, width = _lines(np.array([EMISSION_LINES[name]]), rest, fwhm, *trials.T)
@@ -130,7 +127,9 @@ def _improvement(
         power = np.where(power > 0, power, np.inf)
         total += np.where(signal > 0, signal**2 / power, 0.0)
         above = level[name][:, None] > 0
-        highest = np.fmax(highest, np.divide(signal / power, level[name][:, None], out=np.zeros_like(signal), where=above))
+        highest = np.fmax(
+            highest, np.divide(signal / power, level[name][:, None], out=np.zeros_like(signal), where=above)
+        )
     return total, highest
 
 

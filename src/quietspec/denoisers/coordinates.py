@@ -22,7 +22,9 @@ __all__ = ["Coordinates", "Gaussians", "PreparedPrior"]
 
 _SCALE_SPREAD = 1.0  # τ: the scale prior's relative width about the current guess; wide, since data fix the scale
 _RANKS = (16, 24, 34, 40, 48, 56)  # numbers of directions used, below all of them
-_NEGLECTED = 0.003  # of the whole error: how far, in rms, the data on neglected directions would have moved the estimate
+_NEGLECTED = (
+    0.003  # of the whole error: how far, in rms, the data on neglected directions would have moved the estimate
+)
 _FEW = 16  # spectra for which the products of all pairs of basis vectors cost more than they save
 
 
@@ -92,7 +94,7 @@ class Gaussians:
 
     @cached_property
     def independent(self) -> tuple[FloatArray, FloatArray]:
-        """Variances λ (k, d − rank) and directions W (k, d − rank, d − rank) with W λ Wᵀ = `spread`, W⁻¹W⁻ᵀ = `even`."""
+        """Variances λ (k, d − rank) and directions W (k, d − rank, d − rank): W λ Wᵀ = `spread`, W⁻ᵀW⁻¹ = `even`."""
         root = np.sqrt(np.maximum(self.even, 1e-12 * self.even.max(initial=1e-300)))
         variances, directions = np.linalg.eigh(self.spread * root * root[:, None])
         return np.maximum(variances, 0), directions / root[:, None]
@@ -236,13 +238,13 @@ class Coordinates:
         beyond = np.cumsum(information[:, ::-1] ** 2, axis=1)[:, ::-1]
         needed = (beyond > _NEGLECTED**2 * determined[:, None]).sum(axis=1)
         choices = np.array([*(rank for rank in _RANKS if rank < self.size), self.size])
-        return choices[np.searchsorted(choices, needed)]
+        return np.asarray(choices[np.searchsorted(choices, needed)])
 
     def gram(self, weight: FloatArray, rank: int) -> FloatArray:
         """VᵀWV of each spectrum over the first coordinates, (n_spectra, rank, rank), in float64."""
         if len(weight) <= _FEW:
             vectors = self.vectors[:, :rank]
-            return np.stack([(vectors.T * row) @ vectors for row in weight]).astype(np.float64)
+            return np.array([(vectors.T * row) @ vectors for row in weight], dtype=np.float64)
         rows, columns = np.tril_indices(rank)
         packed = weight @ self._pairs[:, : len(rows)]
         gram = np.empty((len(weight), rank, rank))
@@ -253,17 +255,17 @@ class Coordinates:
         """Diagonal of V C Vᵀ, (n_spectra, n_pixels), of covariances (n_spectra, d, d)."""
         if len(covariance) <= _FEW:
             single = covariance.astype(np.float32)
-            return np.stack([np.einsum("pi,pi->p", self.vectors @ one, self.vectors) for one in single])
+            return np.array([np.einsum("pi,pi->p", self.vectors @ one, self.vectors) for one in single])
         rows, columns = np.tril_indices(self.size)
         packed = covariance[:, rows, columns] * np.where(rows == columns, 1.0, 2.0)
         return np.asarray(packed.astype(np.float32) @ self._pairs.T)
 
     @cached_property
     def _squares(self) -> FloatArray:
-        return self.vectors**2
+        return np.asarray(self.vectors**2)
 
     @cached_property
     def _pairs(self) -> FloatArray:
         """Products of all pairs of vectors, (n_pixels, d (d + 1) / 2); those of the first r vectors come first."""
         rows, columns = np.tril_indices(self.size)
-        return self.vectors[:, rows] * self.vectors[:, columns]
+        return np.asarray(self.vectors[:, rows] * self.vectors[:, columns])

@@ -38,7 +38,7 @@ class _Hats:
 
     def at_pixels(self, knots: FloatArray) -> FloatArray:
         """H k, (n, n_pixels), of values (n, n_knots) at the knots."""
-        return knots[:, self._lower] * self._lower_share + knots[:, self._lower + 1] * self._upper_share
+        return np.asarray(knots[:, self._lower] * self._lower_share + knots[:, self._lower + 1] * self._upper_share)
 
     def at_knots(self, pixels: FloatArray) -> FloatArray:
         """Hᵀ p, (n, n_knots), of values (n, n_pixels)."""
@@ -55,11 +55,8 @@ class _Hats:
     def variance(self, diagonal: FloatArray, beside: FloatArray) -> FloatArray:
         """Diagonal of H C Hᵀ, (n, n_pixels), of the diagonal of C and the entries beside it, (n, n_knots)."""
         low, high = self._lower_share, self._upper_share
-        return (
-            diagonal[:, self._lower] * low**2
-            + diagonal[:, self._lower + 1] * high**2
-            + beside[:, self._lower] * (2 * low * high)
-        )
+        own = diagonal[:, self._lower] * low**2 + diagonal[:, self._lower + 1] * high**2
+        return np.asarray(own + beside[:, self._lower] * (2 * low * high))
 
     def blocks(self) -> Iterator[tuple[int, slice, FloatArray, FloatArray]]:
         """Go through the intervals that hold pixels: lower knot, pixels, and their shares in it and in the upper."""

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from quietspec.denoisers.coordinates import Coordinates, Gaussians
 from quietspec.denoisers.labels import label_posterior
 from quietspec.mixtures import ParameterPosterior
-from quietspec.spectra import FloatArray
+from quietspec.spectra import BoolArray, FloatArray
 
 __all__ = ["CoefficientPosterior", "LinearFit", "Projections", "fit_linear", "infer", "project"]
 
@@ -60,7 +60,7 @@ class Projections:
 
     def evenness(self, mixture: Gaussians) -> FloatArray:
         """Information about the other coordinates over that of even noise, (n_spectra, 1)."""
-        return self.information.sum(axis=1, keepdims=True) / max(float(mixture.even.sum()), 1e-300)
+        return np.asarray(self.information.sum(axis=1, keepdims=True) / max(float(mixture.even.sum()), 1e-300))
 
     def __getitem__(self, rows: slice) -> Self:
         """Select spectra."""
@@ -86,7 +86,7 @@ class LinearFit:
     mean: FloatArray
     dof: FloatArray
 
-    def __getitem__(self, rows: npt.NDArray[np.intp]) -> Self:
+    def __getitem__(self, rows: npt.NDArray[np.intp] | BoolArray) -> Self:
         """Select spectra."""
         return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
 
@@ -124,7 +124,7 @@ class CoefficientPosterior:
     labels: ParameterPosterior
     reach: FloatArray
 
-    def __getitem__(self, rows: npt.NDArray[np.intp]) -> Self:
+    def __getitem__(self, rows: npt.NDArray[np.intp] | BoolArray) -> Self:
         """Select spectra."""
         return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
 
@@ -292,7 +292,7 @@ class _Beside:
 
     def left(self, variances: FloatArray) -> FloatArray:
         """What the data leave of the scatter's variance, as a factor on that at unit scale, (k, n_spectra)."""
-        return self._narrowed.sum(axis=2) / np.maximum(variances.sum(axis=1), 1e-300)[:, None]
+        return np.asarray(self._narrowed.sum(axis=2) / np.maximum(variances.sum(axis=1), 1e-300)[:, None])
 
 
 def _precision(projections: Projections, mixture: Gaussians, scale: FloatArray, slope: FloatArray) -> FloatArray:
@@ -340,7 +340,7 @@ class _Moments:
 
     def add(self, block: slice, weights: FloatArray, precision: FloatArray) -> None:
         """Add some spectra of given weights (k, n) and bordered precision matrices (k, n, rank + 1, rank + 1)."""
-        mixture, rank = self._mixture, self._mixture.rank
+        mixture, rank, size = self._mixture, self._mixture.rank, self._within.shape[1]
         self._weights[:, block] = weights
         place, member = np.nonzero(weights.T)
         row, weight = place + block.start, weights[member, place]
@@ -348,15 +348,17 @@ class _Moments:
         slope = self._beside.slope[member, row]
         self._first[member, row] = (inverse @ slope[:, :, None])[:, :, 0]
         sides = inverse @ mixture.sides[member]
-        cross, labels = np.split(sides, [len(self._within[0]) - rank], axis=2)
+        cross, labels = np.split(sides, [size - rank], axis=2)
         spread = mixture.transfer[member] @ labels
         self._label_spread[row, member] = spread / self._scale[row, None, None] ** 2 + mixture.label_spread[member]
         self._sum(row, weight, inverse, slice(None, rank), slice(None, rank))
-        if rank < len(self._within[0]):
+        if rank < size:
             self._sum(row, weight, cross, slice(None, rank), slice(rank, None))
             self._sum(row, weight, mixture.regression[member] @ cross, slice(rank, None), slice(rank, None))
 
-    def _sum(self, row: npt.NDArray[np.intp], weight: FloatArray, values: FloatArray, down: slice, across: slice) -> None:
+    def _sum(
+        self, row: npt.NDArray[np.intp], weight: FloatArray, values: FloatArray, down: slice, across: slice
+    ) -> None:
         """Add weighted matrices (n_pairs, …) of pairs sorted by spectrum to a part of the covariances."""
         starts = np.flatnonzero(np.diff(row, prepend=-1))
         flat = values.reshape(len(values), -1)

@@ -51,7 +51,9 @@ def label_posterior(
     rest = every.copy()
     rest[rows, kept] = 0.0
     merged = _merged(rest, means, spread, packed)
-    return _single(names, *(np.concatenate([part, one[:, None]], axis=1) for part, one in zip(parts, merged, strict=True)))
+    return _single(
+        names, *(np.concatenate([part, one[:, None]], axis=1) for part, one in zip(parts, merged, strict=True))
+    )
 
 
 def _merged(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from threading import Lock
 from typing import Literal
@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from quietspec.denoisers.base import initial_flags
 from quietspec.denoisers.contamination import TRACERS, line_mask, measure_gas, noise_scale, spike_mask
+from quietspec.denoisers.coordinates import Coordinates, PreparedPrior
 from quietspec.denoisers.diagnosis import SYMPTOMS, Reason, SymptomLaws, diagnose, measure
 from quietspec.denoisers.discrepancy import Discrepancy, FollowedData
 from quietspec.denoisers.features import FeatureScan
-from quietspec.denoisers.coordinates import Coordinates, PreparedPrior
+from quietspec.denoisers.grid import Grid, Rows
 from quietspec.denoisers.inference import (
     CoefficientPosterior,
     LinearFit,
@@ -53,56 +54,6 @@ _FAR = 3.0  # mean square of neglected directions over the prior's
 _FIRST_MASK = (0.0, 250.0)  # velocity and σ, km/s, of the line mask under which the first continuum is fitted
 
 
-@dataclass(frozen=True, eq=False)
-class Grid:
-    """The pixels of one redshift and resolution that the model covers.
-
-    Parameters
-    ----------
-    pixels : slice
-        Which of a spectrum's pixels they are.
-    rest : (n_pixels,)
-        Rest-frame air Å.
-    origin : float
-        Rest-frame air Å of the first pixel of the spectrum.
-    fwhm : (n_pixels,)
-        Resolution of what the model shows there, rest-frame Å.
-    vectors : (n_pixels, d)
-        Basis of the prior.
-    truncation : (n_pixels,)
-        1σ of what it leaves out of a shape.
-    coordinates : Coordinates
-        In which spectra are fitted.
-    """
-
-    pixels: slice
-    rest: FloatArray
-    origin: float
-    fwhm: FloatArray
-    vectors: FloatArray
-    truncation: FloatArray
-    coordinates: Coordinates
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """One batch of spectra at one redshift, in units of their typical error and single precision, as passes see it.
-
-    Parameters
-    ----------
-    flux, weight : (n_spectra, n_pixels)
-        Flux and inverse variances on the pixels of `grid`; both 0 where masked.
-    unit : (n_spectra,)
-        Flux unit of each.
-    grid : Grid
-        The pixels.
-    """
-
-    flux: FloatArray
-    weight: FloatArray
-    unit: FloatArray
-    grid: Grid
-
 class _BasisDenoiser(ABC):
     """What all denoisers that project onto a prior's basis share: the walk over redshifts, and contamination."""
 
@@ -120,7 +71,7 @@ class _BasisDenoiser(ABC):
         self.emission: Emission = emission or prior.card.get("emission", "auto")
         self.noise: Noise = noise or prior.card.get("noise", "measured")
         self.discrepancy = Discrepancy.from_card(prior.card) if discrepancy else None
-        self._prepared = PreparedPrior(prior)
+        self.prepared = PreparedPrior(prior)
         self._grids: dict[tuple[object, ...], Grid | None] = {}
         self._making_grid = Lock()
 
@@ -170,10 +121,10 @@ class _BasisDenoiser(ABC):
         for start in range(0, len(rows), _BATCH):
             if grid is not None:
                 batch = rows[start : start + _BATCH]
-                self._denoise_batch(_normalised(spectra, batch, grid), batch, result)
+                self._denoise_batch(Rows.of(spectra, batch, grid), batch, result)
 
     def _grid(self, spectra: Spectra, redshift: float, row: int) -> Grid | None:
-        """Pixels of a spectrum that the model covers, None if there are none; the last ones are kept for other tiles."""
+        """Pixels of a spectrum that the model covers, None if there are none; kept for the next tile."""
         fwhm = None if spectra.fwhm is None else np.atleast_2d(spectra.fwhm)[0 if spectra.fwhm.ndim == 1 else row]
         key = (spectra.wavelength.tobytes(), spectra.medium, redshift, None if fwhm is None else fwhm.tobytes())
         with self._making_grid:
@@ -193,7 +144,7 @@ class _BasisDenoiser(ABC):
             return None
         pixels = slice(int(covered[0]), int(covered[-1]) + 1)  # wavelengths increase
         vectors = basis.vectors[pixels]
-        coordinates = Coordinates(self._prepared, vectors)
+        coordinates = Coordinates(self.prepared, vectors)
         origin = float(rest[0])
         return Grid(pixels, rest[pixels], origin, width[pixels], vectors, basis.truncation[pixels], coordinates)
 
@@ -236,7 +187,7 @@ class _BasisDenoiser(ABC):
         first = np.zeros(rows.flux.shape, dtype=bool)
         if self.emission != "none":
             first |= line_mask(grid.rest, grid.fwhm, *_FIRST_MASK)
-        ignored, fit, residual = first, _first_fit(rows, np.where(first, 0, rows.weight)), None
+        ignored, fit, residual = first, _first_fit(rows, np.where(first, 0, rows.weight)), rows.flux
         for _ in range(2):
             weight = np.where(ignored, 0, rows.weight)
             residual = rows.flux - _single(fit.mean) @ grid.coordinates.vectors.T
@@ -405,15 +356,6 @@ class PrincipalComponents(_BasisDenoiser):
         )
 
 
-def _normalised(spectra: Spectra, rows: npt.NDArray[np.intp], grid: Grid) -> Rows:
-    """Bring spectra to units of their typical error, in which single precision neither overflows nor underflows."""
-    weight = spectra.ivar[rows, grid.pixels].astype(np.float64)
-    used = weight > 0
-    unit = np.sqrt(used.sum(axis=1) / weight.sum(axis=1))
-    flux = np.where(used, spectra.flux[rows, grid.pixels], 0) / unit[:, None]
-    return Rows(_single(flux), _single(weight * unit[:, None] ** 2), unit, grid)
-
-
 def _first_fit(rows: Rows, weight: FloatArray) -> LinearFit:
     """Scale of the prior's mean spectrum that fits best."""
     coordinates = rows.grid.coordinates
@@ -445,7 +387,9 @@ def _projected(
         yield rows, project(residual[rows], weight[rows], fit.mean[rows], coordinates, information[rows], int(rank))
 
 
-def _project_fully(coordinates: Coordinates, residual: FloatArray, weight: FloatArray, start: FloatArray) -> Projections:
+def _project_fully(
+    coordinates: Coordinates, residual: FloatArray, weight: FloatArray, start: FloatArray
+) -> Projections:
     information = coordinates.information(weight)
     return project(residual, weight, start, coordinates, information, coordinates.size)
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from quietspec.denoisers.base import finish
 from quietspec.denoisers.discrepancy import FollowedData
+from quietspec.denoisers.grid import Grid, Rows
 from quietspec.denoisers.inference import CoefficientPosterior
 from quietspec.denoisers.prior import SpectralPrior
 from quietspec.mixtures import ParameterPosterior
 from quietspec.spectra import BoolArray, Denoised, FloatArray, Spectra
-
-if TYPE_CHECKING:
-    from quietspec.denoisers.posterior import Grid, Rows
 
 __all__ = ["Accumulator"]
 
@@ -68,7 +65,7 @@ class Accumulator:
         self.dof[index] = used - posterior.dof - (0.0 if followed is None else followed.dof)
         if posterior.labels.names:
             self.labels.append((index, posterior.labels))
-        known = _Covariances(grid, self.flux.shape[1], rows.unit, posterior.covariance, followed)
+        known = _Covariances(grid, self.spectra.n_pixels, rows.unit, posterior.covariance, followed)
         self.factors.update({int(row): (known, number) for number, row in enumerate(index)})
 
     def replace(self, rows: npt.NDArray[np.intp], other: Accumulator, which: npt.NDArray[np.intp]) -> None:
@@ -88,6 +85,7 @@ class Accumulator:
         return unknown.with_rows(np.concatenate(rows), ParameterPosterior.stack(posteriors))
 
     def finish(self, model: str) -> Denoised:
+        """Make the result."""
         labels = self.posterior_of_labels()
         return finish(
             self.spectra,

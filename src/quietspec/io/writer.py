@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import astropy.units as u
 import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
@@ -24,6 +23,9 @@ from quietspec.io.atomic import os_errors_named, whole_file
 from quietspec.io.hdus import IGNORED, INPUT_MASKED, NO_ESTIMATE, OutputAxes
 from quietspec.io.mapped import MappedImages
 from quietspec.spectra import Denoised, FloatArray
+
+if TYPE_CHECKING:
+    import astropy.units as u
 
 __all__ = ["DenoisedWriter", "WritableTile", "write"]
 

@@ -119,7 +119,7 @@ class SimulatedCube:
         return np.asarray(self.truth[self.population[rows]] * self._brightness(rows))
 
     def _brightness(self, rows: slice) -> FloatArray:
-        return self.brightness[rows, None].astype(np.float32)
+        return np.asarray(self.brightness[rows, None], dtype=np.float32)
 
     def write(
         self,
@@ -170,7 +170,7 @@ class SimulatedCube:
             correlated_noise((nx, len(sigma)), np.random.default_rng([self.seed, line]), _CORRELATION)
             for line in range(rows.start // nx, rows.stop // nx)
         ]
-        return self.spectra[self.population[rows]] * self._brightness(rows) + sigma * np.concatenate(noise)
+        return np.asarray(self.spectra[self.population[rows]] * self._brightness(rows) + sigma * np.concatenate(noise))
 
 
 _CORRELATION = float(np.mean(INSTRUMENTS["MUSE"].noise.correlation))
