@@ -1,7 +1,7 @@
 """Those that are timed: each a function that handles the same spectra, run in a process of its own.
 
-All take a cube's path, its redshift and the number of spectra, and return spectra a second. Loading of models and a
-first call are not counted.
+All take a cube's path, its redshift and the number of spectra, and return a `Speed`. Loading of models and a first call
+are not counted.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,10 +21,27 @@ from quietspec.denoisers import Denoiser, NetworkDenoiser, load_denoiser
 from quietspec.io import open_spectra
 from quietspec.spectra import Spectra
 
-__all__ = ["CONTENDERS", "absent", "sample"]
+__all__ = ["CONTENDERS", "Speed", "absent", "sample"]
 
 _AT_LEAST = 4.0  # s a measurement lasts
 _FIRST = 2  # spectra of the first call
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast spectra were handled.
+
+    Parameters
+    ----------
+    per_second : float
+        Spectra a second of wall time, on the cores it takes by itself.
+    cpu_ms : float
+        Milliseconds a spectrum of processor time, over all its threads; those of other processes are not counted. It
+        says more than wall time where other work runs beside.
+    """
+
+    per_second: float
+    cpu_ms: float
 
 
 def sample(path: Path, redshift: float, n: int) -> Spectra:
@@ -50,28 +68,28 @@ def absent(name: str) -> str | None:
     return None
 
 
-def _rate(action: Callable[[Spectra], Any], spectra: Spectra) -> float:
-    """Spectra a second of an action on ever more of the spectra, until it takes long enough to tell."""
+def _speed(action: Callable[[Spectra], Any], spectra: Spectra) -> Speed:
+    """Time an action on ever more of the spectra, until it takes long enough to tell."""
     action(spectra[:_FIRST])
     n = min(_FIRST, len(spectra))
     while True:
-        start = time.perf_counter()
+        start, before = time.perf_counter(), time.process_time()
         action(spectra[:n])
-        seconds = time.perf_counter() - start
+        seconds, busy = time.perf_counter() - start, time.process_time() - before
         if n == len(spectra) or seconds > _AT_LEAST:
-            return n / seconds
+            return Speed(n / seconds, 1e3 * busy / n)
         n = min(len(spectra), max(2 * n, int(1.2 * _AT_LEAST * n / seconds)))
 
 
-def _denoised(denoiser: Denoiser, path: Path, redshift: float, n: int) -> float:
-    return _rate(denoiser.denoise, sample(path, redshift, n))
+def _denoised(denoiser: Denoiser, path: Path, redshift: float, n: int) -> Speed:
+    return _speed(denoiser.denoise, sample(path, redshift, n))
 
 
-def _named(name: str, path: Path, redshift: float, n: int) -> float:
+def _named(name: str, path: Path, redshift: float, n: int) -> Speed:
     return _denoised(load_denoiser(name), path, redshift, n)
 
 
-def _paper_onnx(path: Path, redshift: float, n: int) -> float:
+def _paper_onnx(path: Path, redshift: float, n: int) -> Speed:
     """The paper's network by ONNX Runtime; its weights are random, which costs the same time."""
     from quietspec.training.networks import export_onnx
 
@@ -82,7 +100,7 @@ def _paper_onnx(path: Path, redshift: float, n: int) -> float:
         return _denoised(NetworkDenoiser("eut-paper", file), path, redshift, n)
 
 
-def _paper_torch(path: Path, redshift: float, n: int) -> float:
+def _paper_torch(path: Path, redshift: float, n: int) -> Speed:
     """The same by torch, without the resampling to its grid."""
     import torch
 
@@ -94,7 +112,7 @@ def _paper_torch(path: Path, redshift: float, n: int) -> float:
                 flux = np.resize(row, len(wavelength)).astype(np.float32)
                 network(torch.from_numpy(flux)[None, None])
 
-    return _rate(forward, sample(path, redshift, n))
+    return _speed(forward, sample(path, redshift, n))
 
 
 def _paper_network() -> tuple[Any, Any, Any]:
@@ -111,17 +129,17 @@ def _paper_network() -> tuple[Any, Any, Any]:
     return make_network(Run.load("eut-paper").network).eval(), wavelength, table
 
 
-def _ppxf(jobs: int, path: Path, redshift: float, n: int) -> float:
+def _ppxf(jobs: int, path: Path, redshift: float, n: int) -> Speed:
     """Kinematics and weights of the 150 MILES models, gas masked, no errors beyond the formal."""
     from quietspec.io.fetcher import fetch
     from quietspec.populations import PpxfOptions, fit_populations
     from quietspec.templates import load_library
 
     library, options = load_library(fetch("miles")), PpxfOptions(regularisation=0)
-    return _rate(partial(fit_populations, library=library, options=options, jobs=jobs), sample(path, redshift, n))
+    return _speed(partial(fit_populations, library=library, options=options, jobs=jobs), sample(path, redshift, n))
 
 
-CONTENDERS: dict[str, Callable[[Path, float, int], float]] = {
+CONTENDERS: dict[str, Callable[[Path, float, int], Speed]] = {
     "posterior": partial(_named, "posterior"),
     "wiener": partial(_named, "wiener"),
     "savgol": partial(_named, "savgol"),

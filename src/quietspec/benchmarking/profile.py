@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cProfile
 import pstats
+import time
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -48,12 +49,12 @@ def profile_of(path: Path, redshift: float, n: int) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        Milliseconds a spectrum by step; ``rest`` is what no step has.
+        Milliseconds of processor time a spectrum by step; ``rest`` is what no step has.
     """
     denoiser, spectra = load_denoiser("posterior"), sample(path, redshift, n)
     with threadpool_limits(limits=1):
         denoiser.denoise(spectra[: n // 2])
-        profiler = cProfile.Profile()
+        profiler = cProfile.Profile(time.process_time)
         profiler.enable()
         WritableTile.of(denoiser.denoise(spectra))
         profiler.disable()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from quietspec.benchmarking.child import Measured, in_child
-from quietspec.benchmarking.contenders import CONTENDERS, absent, sample
+from quietspec.benchmarking.contenders import CONTENDERS, Speed, absent, sample
 from quietspec.benchmarking.cost import cost_of
 from quietspec.benchmarking.machine import machine, measured_rates
 from quietspec.benchmarking.profile import profile_of
@@ -24,6 +27,7 @@ __all__ = ["BenchOptions", "run_bench"]
 
 _SHARES = (1 / 3, 2 / 3)  # of the field's side, in the cubes that show how time grows
 _COMPONENTS = (16, 32)  # of the prior's basis, beside all
+_PARALLEL = ("ppxf-parallel",)  # whose other processes' time is not known
 _PIXELS = (1 / 3, 2 / 3)  # of a spectrum's pixels, beside all
 
 
@@ -95,24 +99,28 @@ def run_bench(
             growth.append(in_child(_denoise, path, options.redshift, workers))
         say("the same with one worker")
         alone = in_child(_denoise, cubes[0], options.redshift, 1)
-        rates, missing = _contenders(cubes[-1], options, say)
+        speeds, missing = _contenders(cubes[-1], options, say)
         say("scaling and profile")
         scaling = in_child(_scaling, cubes[-1], options).value
         steps = in_child(profile_of, cubes[-1], options.redshift, options.spectra).value
         cost = cost_of(_posterior(), sample(cubes[-1], options.redshift, options.spectra))
     whole = growth[-1]
     speed = whole.value["n_spectra"] / whole.value["seconds"]
+    busy = whole.value["cpu_seconds"] / whole.value["n_spectra"]
     best = measured_rates()
     floor = cost.floor(best)
     return {
         "machine": machine(),
         "options": asdict(options) | {"workers": workers},
-        "spectra_per_second": {"posterior-file": speed} | rates,
+        "spectra_per_second": {"posterior-file": speed} | {name: one.per_second for name, one in speeds.items()},
+        "cpu_ms": {"posterior-file": 1e3 * busy} | {name: one.cpu_ms for name, one in speeds.items()},
         "absent": missing,
-        "ratios": {name: speed / rate for name, rate in rates.items()},
+        "ratios": {name: speed / one.per_second for name, one in speeds.items()},
+        "cpu_ratios": {name: one.cpu_ms / (1e3 * busy) for name, one in speeds.items() if name not in _PARALLEL},
         "cube": {
             "shape": [whole.value["n_pixels"], options.side, options.side],
             "seconds": whole.value["seconds"],
+            "cpu_seconds": whole.value["cpu_seconds"],
             "peak_rss_bytes": whole.peak_rss_bytes,
         },
         "scaling": {
@@ -124,15 +132,15 @@ def run_bench(
         "cost": cost.to_dict(),
         "rates": asdict(best),
         "floor_seconds": floor,
-        "floor_ratio": workers / speed / floor,
+        "floor_ratio": busy / floor,
     }
 
 
 def _contenders(
     path: Path, options: BenchOptions, say: Callable[[str], None]
-) -> tuple[dict[str, float], dict[str, str]]:
-    """Spectra a second by name, and why others have none."""
-    rates: dict[str, float] = {}
+) -> tuple[dict[str, Speed], dict[str, str]]:
+    """Speeds by name, and why others have none."""
+    speeds: dict[str, Speed] = {}
     missing: dict[str, str] = {}
     for name in options.contenders:
         why = absent(name)
@@ -140,8 +148,8 @@ def _contenders(
             missing[name] = why
             continue
         say(f"timing {name}")
-        rates[name] = in_child(CONTENDERS[name], path, options.redshift, options.spectra).value
-    return rates, missing
+        speeds[name] = in_child(CONTENDERS[name], path, options.redshift, options.spectra).value
+    return speeds, missing
 
 
 def _write(library: SspLibrary, path: Path, side: int, options: BenchOptions) -> None:
@@ -150,18 +158,21 @@ def _write(library: SspLibrary, path: Path, side: int, options: BenchOptions) ->
 
 def _denoise(path: Path, redshift: float, workers: int) -> dict[str, Any]:
     output = path.with_name(f"denoised_{path.name}")
+    denoiser, before = load_denoiser("posterior"), time.process_time()
     try:
-        report, _ = denoise_file([path], output, load_denoiser("posterior"), workers=workers, redshift=redshift)
-        with_pixels = sample(path, redshift, 1).n_pixels
+        report, _ = denoise_file([path], output, denoiser, workers=workers, redshift=redshift)
+        busy = time.process_time() - before
     finally:
         output.unlink(missing_ok=True)
-    return {"n_spectra": report.n_spectra, "n_pixels": with_pixels, "seconds": report.seconds}
+    n_pixels = sample(path, redshift, 1).n_pixels
+    return {"n_spectra": report.n_spectra, "n_pixels": n_pixels, "seconds": report.seconds, "cpu_seconds": busy}
 
 
 def _point(measured: Measured) -> dict[str, Any]:
     return {
         "n_spectra": measured.value["n_spectra"],
         "seconds": measured.value["seconds"],
+        "cpu_seconds": measured.value["cpu_seconds"],
         "peak_rss_bytes": measured.peak_rss_bytes,
     }
 
@@ -172,18 +183,14 @@ def _posterior() -> Posterior:
 
 def _scaling(path: Path, options: BenchOptions) -> dict[str, Any]:
     """Milliseconds a spectrum in memory, by number of pixels and of components of the basis, in one thread."""
-    import time
-
-    from threadpoolctl import threadpool_limits
-
     spectra = sample(path, options.redshift, options.spectra // 2)
 
     def cost(denoiser: Denoiser, low: float = 0.0, high: float = 1e9) -> float:
         some = spectra.between(low, high)
         denoiser.denoise(some[:32])
-        start = time.perf_counter()
+        start = time.process_time()
         denoiser.denoise(some)
-        return 1e3 * (time.perf_counter() - start) / len(some)
+        return 1e3 * (time.process_time() - start) / len(some)
 
     denoiser, prior = _posterior(), load_prior("survey")
     covered = spectra.wavelength[spectra.wavelength < prior.wavelength[-1] * (1 + options.redshift)]

@@ -68,11 +68,13 @@ def _print(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("", "spectra a second", "posterior over it"):
+    for name in ("", "spectra a second", "posterior over it", "processor ms", "posterior under it"):
         table.add_column(name, justify="right" if name else "left")
     for name, rate in result["spectra_per_second"].items():
         ratio = result["ratios"].get(name)
-        table.add_row(name, f"{rate:.3g}", "" if ratio is None else f"{ratio:.3g}")
+        busy, less = result["cpu_ms"][name], result["cpu_ratios"].get(name)
+        cells = ("" if value is None else f"{value:.3g}" for value in (rate, ratio, busy, less))
+        table.add_row(name, *cells)
     for name, why in result["absent"].items():
         table.add_row(name, "–", why)
     console.print(table)

@@ -116,7 +116,7 @@ def _improvement(
     fwhm: FloatArray,
     trials: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
-    """Fall in χ² when each tracer has its best amplitude ≥ 0, and the highest over the continuum, (n_spectra, n_trials)."""
+    """Fall in χ² with each tracer at its best amplitude ≥ 0, and highest over the continuum, (n_spectra, n_trials)."""
     total, highest = np.zeros((2, len(weighted), len(trials)))
     for name in TRACERS:
         centre, width = _lines(np.array([EMISSION_LINES[name]]), rest, fwhm, *trials.T)

@@ -66,11 +66,11 @@ def _scaling_figure(result: Mapping[str, Any]) -> Figure:
     _grow(of_memory, counts, memory / 1e9, "Spectra", "Peak memory [GB]")
     for axes, name, key, label in (
         (of_pixels, "pixels", "n_pixels", "Pixels a spectrum"),
-        (of_components, "components", "n_components", "Components of the basis"),
+        (of_components, "components", "n_components", "Components"),
     ):
         points = scaling[name]
         cost = np.array([point["ms"] for point in points])
-        _grow(axes, np.array([point[key] for point in points]), cost, label, "Time a spectrum, 1 core [ms]")
+        _grow(axes, np.array([point[key] for point in points]), cost, label, "Processor time a spectrum [ms]")
     return page
 
 
@@ -89,5 +89,5 @@ def _profile_figure(result: Mapping[str, Any]) -> Figure:
     axes = page.subplots()
     names = list(steps)[::-1]
     axes.barh(names, [steps[name] for name in names], color=_OURS)
-    axes.set_xlabel("Time a spectrum, 1 core [ms]")
+    axes.set_xlabel("Processor time a spectrum [ms]")
     return page
