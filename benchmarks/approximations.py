@@ -1,8 +1,8 @@
 """What the posterior's approximations cost: results as they are against those without any, on the same spectra.
 
-Run it as ``python benchmarks/approximations.py [-n 96]``, after ``quietspec fetch miles muse-a478``: spectra of recipe
-`survey` (S/N 2 to 60; MUSE, MaNGA, SAMI) and spaxels of Abell 478. The exact results take all directions of the basis in
-full and all components of the mixture.
+Run it as ``python benchmarks/approximations.py [-n 96]``, after `quietspec fetch miles` and `quietspec fetch muse-a478`:
+spectra of recipe `survey` (S/N 2 to 60; MUSE, MaNGA, SAMI) and spaxels of Abell 478. The exact results take all
+directions of the basis in full and all components of the mixture.
 """
 
 from __future__ import annotations
@@ -44,9 +44,7 @@ def compare(name: str, one: Denoised, exact: Denoised) -> None:
     sigma = np.where(used, exact.sigma, 1)
     flux = np.sqrt(np.sum(np.where(used, (one.flux - exact.flux) / sigma, 0) ** 2, axis=1) / used.sum(axis=1))
     errors = np.sqrt(np.sum(np.where(used, one.sigma / sigma - 1, 0) ** 2, axis=1) / used.sum(axis=1))
-    labels = [
-        np.abs(one.parameters[key][0] - mean) / error for key, (mean, error) in exact.parameters.items()
-    ]
+    labels = [np.abs(one.parameters[key][0] - mean) / error for key, (mean, error) in exact.parameters.items()]
     flags = int(np.sum(one.flags != exact.flags))
     columns = (np.median(flux), np.quantile(flux, 0.95), np.median(errors), np.quantile(errors, 0.95))
     print(f"{name:12}", *(f"{100 * value:9.3f}" for value in columns), end="")

@@ -32,7 +32,9 @@ def test_a_child_returns_values_and_costs():
     assert measured.seconds > 0
 
 
-@pytest.mark.parametrize(("function", "message"), [(partial(int, "x"), "invalid literal"), (partial(os._exit, 3), "status 3")])
+@pytest.mark.parametrize(
+    ("function", "message"), [(partial(int, "x"), "invalid literal"), (partial(os._exit, 3), "status 3")]
+)
 def test_a_failing_child_says_why(function, message):
     function.__name__ = "mine"
     with pytest.raises(QuietspecError, match=message):

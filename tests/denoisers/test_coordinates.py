@@ -1,5 +1,6 @@
 """Coordinates of a pixel grid: the prior is white in them, few of them do, and nothing depends on company."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -56,7 +57,9 @@ def test_neglected_directions_change_next_to_nothing(snr):
     few, coordinates, rank = posterior_of(prior, spectra, scale)
     every, *_ = posterior_of(prior, spectra, scale, coordinates.size)
     assert rank < coordinates.size
-    variance = np.array([np.einsum("pi,ij,pj->p", coordinates.vectors, c, coordinates.vectors) for c in every.covariance])
+    variance = np.array(
+        [np.einsum("pi,ij,pj->p", coordinates.vectors, c, coordinates.vectors) for c in every.covariance]
+    )
     difference = (few.mean - every.mean) @ coordinates.vectors.T
     assert np.sqrt(np.mean(difference**2) / np.mean(variance)) < 0.01
     np.testing.assert_allclose(coordinates.variance(few.covariance), variance, rtol=0.02)
@@ -92,3 +95,14 @@ def test_inverse_by_halves(size):
     root = np.random.default_rng(3).normal(size=(5, size, 2 * size))
     matrices = root @ np.swapaxes(root, 1, 2)
     np.testing.assert_allclose(_inverse(matrices), np.linalg.inv(matrices), rtol=1e-7, atol=1e-9)
+
+
+def test_denoiser_and_result_can_be_sent_to_other_processes():
+    prior = small_prior()
+    spectra, *_ = draw(prior, 20, 4, np.random.default_rng(4))
+    tool = Posterior("posterior", prior)
+    found = tool.denoise(spectra)
+    sent = pickle.dumps(found)
+    assert len(sent) < 3e6
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(tool)).denoise(spectra).flux, found.flux)
+    np.testing.assert_array_equal(pickle.loads(sent).covariance(3), found.covariance(3))

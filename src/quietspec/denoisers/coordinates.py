@@ -202,6 +202,11 @@ class Coordinates:
         self.shape = self.vectors @ self.centre.astype(np.float32)
         self._mixtures: dict[int, Gaussians] = {}
 
+    def __getstate__(self) -> dict[str, object]:
+        """What is sent to other processes: not what can be computed again."""
+        made = ("_pairs", "_squares")
+        return {name: value for name, value in self.__dict__.items() if name not in made} | {"_mixtures": {}}
+
     @property
     def size(self) -> int:
         """Number of coordinates."""

@@ -114,11 +114,11 @@ class FollowedData:
         Parameters
         ----------
         vectors : (n_pixels, d)
-            The model is vectors @ x, …
+            The model is vectors @ x.
         covariance : (n_spectra, d, d)
-            … x of this covariance …
+            Of x.
         variance : (n_spectra, n_pixels)
-            … and the model of this variance.
+            Of the model.
 
         Returns
         -------

@@ -75,6 +75,14 @@ class _BasisDenoiser(ABC):
         self._grids: dict[tuple[object, ...], Grid | None] = {}
         self._making_grid = Lock()
 
+    def __getstate__(self) -> dict[str, object]:
+        """What is sent to other processes: prepared grids are not, they are made anew."""
+        return {name: value for name, value in self.__dict__.items() if name != "_making_grid"} | {"_grids": {}}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._making_grid = Lock()
+
     @property
     def model(self) -> str:
         """Name and hash, as written to output files."""
