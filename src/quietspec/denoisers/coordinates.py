@@ -129,6 +129,12 @@ class PreparedPrior:
         one = PreparedPrior(self.prior.collapsed())
         return one.location[0], np.linalg.cholesky(one.covariance[0])
 
+    @cached_property
+    def breadth(self) -> FloatArray:
+        """Mean variance of each component over that of the one Gaussian, (k,), at least 1."""
+        inverse = np.linalg.inv(self.whitening[1])
+        return np.maximum(np.einsum("ij,kjl,il->k", inverse, self.covariance, inverse) / len(inverse), 1.0)
+
     def marginal(self, transform: FloatArray, even: FloatArray, rank: int) -> Gaussians:
         """Bring the mixture to coordinates x with d = T x, of which the first `rank` will meet data.
 

@@ -23,7 +23,7 @@ from quietspec.spectra import BoolArray, FloatArray
 
 __all__ = ["CoefficientPosterior", "LinearFit", "Projections", "fit_linear", "infer", "project"]
 
-_NEGLIGIBLE = 1e-3  # mixture components of lower posterior weight are left out of moments
+_NEGLIGIBLE = 1e-3  # mixture components of lower weight, times their breadth, are left out of moments
 _HUGE = 1e300
 _BLOCK = 2**18  # numbers in the precision matrices of spectra worked on at a time
 _SMALL = 24  # matrices up to this size are inverted as they are
@@ -240,7 +240,7 @@ def infer(projections: Projections, coordinates: Coordinates, scale: FloatArray)
     for rows in _blocks(len(scale), mixture):
         precision = _precision(projections[rows], mixture, scale[rows], beside.slope[:, rows])
         logs = beside.constant[:, rows] + _log_integral(precision)
-        result.log_evidence[rows], weights = _normalised(logs)
+        result.log_evidence[rows], weights = _normalised(logs, coordinates.prior.breadth)
         result.add(rows, weights, precision)
     return result.posterior(coordinates)
 
@@ -317,12 +317,13 @@ def _log_integral(bordered: FloatArray) -> FloatArray:
     return np.asarray(0.5 * _dot(solved, solved) - np.log(np.einsum("knii->kni", factor)[:, :, :rank]).sum(axis=2))
 
 
-def _normalised(logs: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _normalised(logs: FloatArray, breadth: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Log of the sum, (n_spectra,), and shares in it without the negligible ones, both of logs (k, n_spectra)."""
     top = logs.max(axis=0)
     weights = np.exp(logs - top)
     total = weights.sum(axis=0)
-    weights[weights < _NEGLIGIBLE * total] = 0.0
+    # Broad components count by what they add to the variance.
+    weights[weights * breadth[:, None] < _NEGLIGIBLE * total] = 0.0
     return top + np.log(total), weights / weights.sum(axis=0)
 
 
