@@ -23,7 +23,7 @@ from quietspec.spectra import BoolArray, FloatArray
 
 __all__ = ["CoefficientPosterior", "LinearFit", "Projections", "fit_linear", "infer", "project"]
 
-_NEGLIGIBLE = 1e-3  # mixture components of lower weight, times their breadth, are left out of moments
+_NEGLIGIBLE = 5e-4  # mixture components of lower weight, times their breadth, are left out of moments
 _HUGE = 1e300
 _BLOCK = 2**18  # numbers in the precision matrices of spectra worked on at a time
 _SMALL = 24  # matrices up to this size are inverted as they are
