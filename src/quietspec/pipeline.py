@@ -7,19 +7,21 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from quietspec.denoisers import Denoiser
 from quietspec.denoisers.contamination import ChannelNoise, channel_noise
 from quietspec.errors import ReadError
 from quietspec.io import open_spectra
 from quietspec.io.source import SpectraSource
-from quietspec.io.writer import DenoisedWriter
-from quietspec.spectra import Denoised, Flag, FloatArray
+from quietspec.io.writer import DenoisedWriter, WritableTile
+from quietspec.spectra import Denoised, Flag, FloatArray, Spectra
 
 __all__ = ["TILE", "FileReport", "denoise_file"]
 
@@ -98,7 +100,7 @@ def denoise_file(
     command : str, optional
         The command behind this, for the header.
     workers : int, optional
-        Threads that denoise tiles side by side.
+        Threads that denoise tiles side by side, while another reads and writes.
     keep : bool, optional
         Return the result as well; it is then held in memory whole.
     progress : callable, optional
@@ -124,13 +126,12 @@ def denoise_file(
     summary = _Summary()
     with open_spectra(*paths, **options) as source:
         with DenoisedWriter(output, source, overwrite=overwrite, command=command) as writer:
-            done = 0
-            for tile in _denoised_tiles(source, denoiser, workers):
-                writer.add(tile, slice(done, done + len(tile)))
-                done += len(tile)
+            for tile in _finished_tiles(source, partial(_finish, denoiser, keep), workers):
+                done = len(summary) + len(tile.writable)
+                writer.put(tile.writable, slice(len(summary), done))
                 summary.add(tile)
-                if keep:
-                    kept.append(tile)
+                if tile.denoised is not None:
+                    kept.append(tile.denoised)
                 if progress is not None:
                     progress(done, source.n_spectra)
             summary.require_any(source)
@@ -147,17 +148,36 @@ def denoise_file(
         return report, Denoised.stack(kept, source.read()) if keep else None
 
 
-def _denoised_tiles(source: SpectraSource, denoiser: Denoiser, workers: int) -> Iterator[Denoised]:
-    """Denoise tiles in order, at most two more than there are workers in flight."""
-    tiles = source.tiles(TILE)
-    if workers == 1:
-        yield from map(denoiser.denoise, tiles)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Denoised]] = deque()
-        for tile in tiles:
-            waiting.append(pool.submit(denoiser.denoise, tile))
-            if len(waiting) > workers + 1:
+@dataclass(frozen=True, eq=False)
+class _Tile:
+    """What is to be written of a tile and said of it."""
+
+    writable: WritableTile
+    noise: ChannelNoise | None
+    denoised: Denoised | None
+
+
+def _finish(denoiser: Denoiser, keep: bool, spectra: Spectra) -> _Tile:
+    """Denoise a tile and make all of it ready, so that nothing is left to do but write."""
+    denoised = denoiser.denoise(spectra)
+    some = denoised[::_NOISE_STEP]
+    counted = some.valid & ~some.ignored
+    noise = None
+    if counted.any():
+        residual = np.where(counted, some.residual, 0.0)
+        noise = channel_noise(residual, np.where(counted, some.spectra.ivar, 0.0))
+    return _Tile(WritableTile.of(denoised), noise, denoised if keep else None)
+
+
+def _finished_tiles(source: SpectraSource, finish: Callable[[Spectra], _Tile], workers: int) -> Iterator[_Tile]:
+    """Finish tiles in order, side by side, while others are read and written."""
+    # No more than one tile waits for each worker, so that memory does not depend on the size of the input. A worker
+    # has one thread: those of the linear-algebra library would get in each other's way.
+    with threadpool_limits(limits=1), ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[_Tile]] = deque()
+        for tile in source.tiles(TILE):
+            waiting.append(pool.submit(finish, tile))
+            if len(waiting) > workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -172,15 +192,16 @@ class _Summary:
         self.flags: list[int] = []
         self.noises: list[ChannelNoise] = []
 
-    def add(self, tile: Denoised) -> None:
-        self.before.extend(tile.snr_before)
-        self.after.extend(tile.snr)
-        self.flags.extend(int(flag) for flag in tile.flags)
-        some = tile[::_NOISE_STEP]
-        counted = some.valid & ~some.ignored
-        if counted.any():
-            residual = np.where(counted, some.residual, 0.0)
-            self.noises.append(channel_noise(residual, np.where(counted, some.spectra.ivar, 0.0)))
+    def __len__(self) -> int:
+        return len(self.flags)
+
+    def add(self, tile: _Tile) -> None:
+        columns = tile.writable.columns
+        self.before.extend(columns["snr_in"])
+        self.after.extend(columns["snr_out"])
+        self.flags.extend(columns["flags"].tolist())
+        if tile.noise is not None:
+            self.noises.append(tile.noise)
 
     def noise(self) -> ChannelNoise | None:
         """Median over tiles; None where there is nothing to measure."""
@@ -205,13 +226,14 @@ class _Summary:
         )
 
     def totals(self) -> dict[str, Any]:
-        flags = [Flag(flag) for flag in self.flags]
-        counts = {flag.name or "": sum(flag in set_flags for set_flags in flags) for flag in Flag if flag}
+        flags = np.array(self.flags, dtype=np.int64)
+        counts = {flag.name or "": int(np.sum(flags & flag != 0)) for flag in Flag if flag}
+        failed = sum(int(np.sum(flags == value)) for value in np.unique(flags) if Flag(int(value)).failed)
         return {
             "snr_before": _median(self.before),
             "snr_after": _median(self.after),
             "noise": self.noise(),
-            "failed": sum(flag.failed for flag in flags),
+            "failed": failed,
             "flags": {name: count for name, count in counts.items() if count},
         }
 

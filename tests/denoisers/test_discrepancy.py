@@ -152,7 +152,7 @@ def test_errors_grow_and_their_covariance_with_them(snr):
     for row in range(2):
         factor = allowed.covariance_factor(row)
         total = np.sqrt((factor**2).sum(axis=1) + allowed.remainder[row] ** 2)
-        np.testing.assert_allclose(total, allowed.sigma[row], rtol=1e-6)
+        np.testing.assert_allclose(total, allowed.sigma[row], rtol=1e-5)  # sums in single precision
 
 
 def test_bright_spectra_with_a_bump_are_followed_and_faint_ones_are_not():

@@ -175,7 +175,7 @@ def _finite(content: Any) -> Any:
 
 
 def _register() -> None:
-    from quietspec.cli import data, demo, denoise, networks, recover, survey, worlds  # noqa: F401  (each adds its commands to `app`)
+    from quietspec.cli import bench, data, demo, denoise, networks, recover, survey, worlds  # noqa: F401  (adding commands)
 
 
 _register()

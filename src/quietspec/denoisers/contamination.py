@@ -79,19 +79,19 @@ def measure_gas(
         One velocity and width for all lines of a spectrum. Faint detections take the width of the brighter ones. A
         best velocity at the end of the range tried is no detection: there sit the misfits of bright spectra.
     """
-    trials = [(velocity, sigma) for sigma in _TRIAL_SIGMA for velocity in _TRIAL_VELOCITY]
+    trials = np.array([(velocity, sigma) for sigma in _TRIAL_SIGMA for velocity in _TRIAL_VELOCITY])
+    broad_trials = np.array([(0.0, sigma) for sigma in _BROAD_SIGMA])
     weighted = np.where(weight > 0, residual, 0.0) * weight
     level = {name: _level(name, continuum, rest) for name in TRACERS}
-    gain = np.stack([_improvement(weighted, weight, level, rest, fwhm, *trial)[0] for trial in trials], axis=1)
+    gain, _ = _improvement(weighted, weight, level, rest, fwhm, trials)
     best = gain.argmax(axis=1)
     top = gain[np.arange(len(best)), best] / _scatter(_pull(residual, weight), weight) ** 2
-    velocity, sigma = np.array(trials)[best].T
+    velocity, sigma = trials[best].T
     top = np.where(np.abs(velocity) < _TRIAL_VELOCITY[-1], top, 0.0)
     detected, trusted = top > _DETECTION, top > _WIDTH_TRUSTED
     reliable = trusted if trusted.any() else detected
     typical = (np.median(velocity[reliable]), np.median(sigma[reliable])) if reliable.any() else (0.0, 100.0)
-    wide = [_improvement(weighted, weight, level, rest, fwhm, 0.0, width) for width in _BROAD_SIGMA]
-    wide_gain, height = (np.stack(values, axis=1) for values in zip(*wide, strict=True))
+    wide_gain, height = _improvement(weighted, weight, level, rest, fwhm, broad_trials)
     chosen, rows = wide_gain.argmax(axis=1), np.arange(len(best))
     is_broad = (
         detected & (wide_gain[rows, chosen] > _BROAD_GAIN * gain.max(axis=1)) & (height[rows, chosen] > _BROAD_PEAK)
@@ -140,31 +140,32 @@ def _improvement(
     level: Mapping[str, FloatArray],
     rest: FloatArray,
     fwhm: FloatArray,
-    velocity: float,
-    sigma: float,
+    trials: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
-    """Fall in χ² when each tracer is given its best amplitude ≥ 0, and the highest over the continuum, (n_spectra,)."""
-    total, highest = np.zeros((2, len(weighted)))
+    """Fall in χ² with each tracer at its best amplitude ≥ 0, and highest over the continuum, (n_spectra, n_trials)."""
+    total, highest = np.zeros((2, len(weighted), len(trials)))
     for name in TRACERS:
-        centre, width = _line(name, rest, fwhm, velocity, sigma)
-        near = np.abs(rest - centre) < 4 * width
-        if not near.any():
-            continue
-        profile = np.exp(-0.5 * ((rest[near] - centre) / width) ** 2)
+        centre, width = _lines(np.array([EMISSION_LINES[name]]), rest, fwhm, *trials.T)
+        near = slice(*np.searchsorted(rest, [(centre - 4 * width).min(), (centre + 4 * width).max()]))
+        distance = (rest[near, None] - centre) / width
+        profile = np.where(np.abs(distance) < 4, np.exp(-0.5 * distance**2), 0.0).astype(weighted.dtype)
         signal, power = weighted[:, near] @ profile, weight[:, near] @ profile**2
         power = np.where(power > 0, power, np.inf)
         total += np.where(signal > 0, signal**2 / power, 0.0)
+        above = level[name][:, None] > 0
         highest = np.fmax(
-            highest, np.divide(signal / power, level[name], out=np.zeros_like(signal), where=level[name] > 0)
+            highest, np.divide(signal / power, level[name][:, None], out=np.zeros_like(signal), where=above)
         )
     return total, highest
 
 
-def _line(name: str, rest: FloatArray, fwhm: FloatArray, velocity: float, sigma: float) -> tuple[float, float]:
-    """Centre and total σ of a line, Å."""
-    centre = EMISSION_LINES[name] * (1 + velocity / SPEED_OF_LIGHT)
-    instrument = float(np.interp(centre, rest, fwhm)) / FWHM_PER_SIGMA
-    return centre, float(np.hypot(centre * sigma / SPEED_OF_LIGHT, instrument))
+def _lines(
+    laboratory: FloatArray, rest: FloatArray, fwhm: FloatArray, velocity: FloatArray | float, sigma: FloatArray | float
+) -> tuple[FloatArray, FloatArray]:
+    """Centre and total σ of lines of these laboratory wavelengths, Å."""
+    centre = laboratory * (1 + np.asarray(velocity) / SPEED_OF_LIGHT)
+    instrument = np.interp(centre, rest, fwhm) / FWHM_PER_SIGMA
+    return centre, np.hypot(centre * sigma / SPEED_OF_LIGHT, instrument)
 
 
 def line_mask(
@@ -189,9 +190,11 @@ def line_mask(
         True within 3σ of a line's centre.
     """
     mask = np.zeros(rest.shape, dtype=bool)
-    for name in names:
-        centre, width = _line(name, rest, fwhm, velocity, sigma)
-        mask |= np.abs(rest - centre) < _REACH * width
+    centre, width = _lines(np.array([EMISSION_LINES[name] for name in names]), rest, fwhm, velocity, sigma)
+    low = np.searchsorted(rest, centre - _REACH * width, side="right")
+    high = np.searchsorted(rest, centre + _REACH * width)
+    for first, last in zip(low, high, strict=True):
+        mask[first:last] = True
     return mask
 
 
@@ -215,11 +218,13 @@ def spike_mask(residual: FloatArray, weight: FloatArray, threshold: float = 6.0,
     """
     pull = _pull(residual, weight)
     spoilt = np.abs(pull) > threshold * _scatter(pull, weight)[:, None]
-    long_runs = ndimage.binary_opening(spoilt, np.ones((1, longest + 1), dtype=bool))
-    some = long_runs.any(axis=1)
-    around = ndimage.median_filter(np.abs(pull[some]), size=(1, 2 * longest + 1))
-    long_runs[some] &= np.abs(pull[some]) < _LONELY * around
-    return np.asarray(spoilt & ~long_runs)
+    some = np.flatnonzero(spoilt.sum(axis=1) > longest)  # may hold a long run
+    long_runs = ndimage.binary_opening(spoilt[some], np.ones((1, longest + 1), dtype=bool))
+    have = long_runs.any(axis=1)
+    some, long_runs, size = some[have], long_runs[have], np.abs(pull[some[have]])
+    long_runs &= size < _LONELY * ndimage.median_filter(size, size=(1, 2 * longest + 1))
+    spoilt[some] &= ~long_runs
+    return np.asarray(spoilt)
 
 
 def _pull(residual: FloatArray, weight: FloatArray) -> FloatArray:

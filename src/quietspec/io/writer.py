@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +21,12 @@ from quietspec.io.atomic import os_errors_named, require_uncompressed, whole_fil
 from quietspec.io.hdus import IGNORED, INPUT_MASKED, NO_ESTIMATE, OutputAxes
 from quietspec.io.mapped import MappedImages
 from quietspec.io.provenance import Provenance, input_paths, provenance
-from quietspec.spectra import Denoised
+from quietspec.spectra import Denoised, FloatArray
 
-__all__ = ["DenoisedWriter", "write"]
+if TYPE_CHECKING:
+    import astropy.units as u
+
+__all__ = ["DenoisedWriter", "WritableTile", "write"]
 
 _FLOAT32_VARIANCE = (1e-30, 1e30)  # beyond, float32 underflows or overflows
 
@@ -140,26 +144,43 @@ class DenoisedWriter:
         WriteError
             If the tile does not fit the whole, a row was added before, or the disk is full.
         """
+        self.put(WritableTile.of(denoised), rows)
+
+    def put(self, tile: WritableTile, rows: slice | npt.ArrayLike) -> None:
+        """Put in what `add` does, made ready elsewhere.
+
+        Parameters
+        ----------
+        tile : WritableTile
+            Spectra of the whole.
+        rows : slice or (len(denoised),) of int
+            Where they stand in the whole.
+
+        Raises
+        ------
+        WriteError
+            As `add`.
+        """
         if self._partial is None:
             raise WriteError(f"{self._path}: is not open; use the writer in a with statement.")
         try:
             index = np.arange(self._axes.n_spectra)[rows if isinstance(rows, slice) else np.asarray(rows)]
         except IndexError as error:
             raise WriteError(f"{self._path}: {error}.") from error
-        columns = _columns(denoised)
-        self._require_fitting(denoised, index, columns)
+        self._require_fitting(tile, index)
         if self._images is None:
             with os_errors_named(self._path):
-                self._images = self._lay_out(self._partial, denoised)
-            self._columns = {name: np.empty(self._axes.n_spectra, column.dtype) for name, column in columns.items()}
+                self._images = self._lay_out(self._partial, tile)
+            n = self._axes.n_spectra
+            self._columns = {name: np.empty(n, column.dtype) for name, column in tile.columns.items()}
         ordered = bool(np.all(np.diff(index) == 1))
         where: Any = slice(index[0], index[-1] + 1) if ordered else index  # a slice is written much faster
-        for name, values in _bulk(denoised).items():
+        for name, values in tile.bulk.items():
             image = self._images.arrays[name]
             by_spectrum = image if self._axes.spatial_shape is None else image.reshape(len(image), -1).T
             by_spectrum[where] = values
         self._images.release()
-        for name, column in columns.items():
+        for name, column in tile.columns.items():
             self._columns[name][where] = column
         self._added[where] = True
 
@@ -167,27 +188,25 @@ class DenoisedWriter:
         """Add facts found on the way, value and comment by keyword, to the PROVENANCE table."""
         self._found.update(facts)
 
-    def _require_fitting(
-        self, denoised: Denoised, index: npt.NDArray[np.intp], columns: Mapping[str, npt.NDArray[Any]]
-    ) -> None:
+    def _require_fitting(self, tile: WritableTile, index: npt.NDArray[np.intp]) -> None:
         wrong = None
-        if not np.array_equal(denoised.spectra.wavelength, self._axes.wavelength):
+        if not np.array_equal(tile.wavelength, self._axes.wavelength):
             wrong = "the tile has other wavelengths than the whole"
-        elif denoised.spectra.unit != self._axes.unit:
-            wrong = f"the tile is in {denoised.spectra.unit}, the whole in {self._axes.unit}"
-        elif index.shape != (len(denoised),) or not len(index):
-            wrong = f"{len(denoised)} spectra for {index.size} rows"
+        elif tile.unit != self._axes.unit:
+            wrong = f"the tile is in {tile.unit}, the whole in {self._axes.unit}"
+        elif index.shape != (len(tile),) or not len(index):
+            wrong = f"{len(tile)} spectra for {index.size} rows"
         elif self._added[index].any() or len(np.unique(index)) < len(index):
             wrong = f"a row among {index.min()}-{index.max()} was added before"
-        elif self._columns and set(columns) != set(self._columns):
+        elif self._columns and set(tile.columns) != set(self._columns):
             wrong = "the tile has other parameters than the tiles before"
         if wrong is not None:
             raise WriteError(f"{self._path}: {wrong}.")
 
-    def _lay_out(self, partial: Path, denoised: Denoised) -> MappedImages:
-        self._provenance = provenance(denoised.model, self._command, self._axes.meta)
-        history = [*_history(denoised.model, self._axes.meta), *self._history]
-        dtypes: dict[str, npt.DTypeLike] = {"FLUX": np.float32, "VAR": _variance_dtype(denoised), "MASK": np.uint8}
+    def _lay_out(self, partial: Path, tile: WritableTile) -> MappedImages:
+        self._provenance = provenance(tile.model, self._command, self._axes.meta)
+        history = [*_history(tile.model, self._axes.meta), *self._history]
+        dtypes: dict[str, npt.DTypeLike] = {"FLUX": np.float32, "VAR": _variance_dtype(tile), "MASK": np.uint8}
         headers = {name: hdus.bulk_header(name, dtype, self._axes) for name, dtype in dtypes.items()}
         return MappedImages(partial, hdus.primary_header(self._provenance, history), headers, self._path)
 
@@ -213,21 +232,60 @@ class DenoisedWriter:
                 file.append(hdu)
 
 
+@dataclass(frozen=True, eq=False)
+class WritableTile:
+    """Denoised spectra as the file has them.
+
+    Parameters
+    ----------
+    bulk : mapping of str to (n_spectra, n_pixels)
+        FLUX, VAR and MASK.
+    columns : mapping of str to (n_spectra,)
+        All that is one number a spectrum.
+    wavelength : (n_pixels,)
+        Å.
+    unit : astropy unit
+        Of the flux.
+    model : str
+        Name of the denoiser.
+    """
+
+    bulk: Mapping[str, npt.NDArray[Any]]
+    columns: Mapping[str, npt.NDArray[Any]]
+    wavelength: FloatArray
+    unit: u.UnitBase
+    model: str
+
+    def __len__(self) -> int:
+        return len(self.bulk["FLUX"])
+
+    @classmethod
+    def of(cls, denoised: Denoised) -> Self:
+        """Make a tile ready to be written."""
+        spectra = denoised.spectra
+        return cls(_bulk(denoised), _columns(denoised), spectra.wavelength, spectra.unit, denoised.model)
+
+
 def _bulk(denoised: Denoised) -> dict[str, npt.NDArray[Any]]:
     """FLUX, VAR and MASK of a tile, (n_spectra, n_pixels) each."""
-    flag_bits = ((NO_ESTIMATE, ~denoised.valid), (INPUT_MASKED, ~denoised.spectra.good), (IGNORED, denoised.ignored))
-    mask = np.zeros(denoised.flux.shape, dtype=np.uint8)
-    for bit, where in flag_bits:
-        mask[where] |= bit
-    variance = np.where(denoised.valid, denoised.sigma, np.nan).astype(np.float64) ** 2
-    return {"FLUX": np.where(denoised.valid, denoised.flux, np.nan), "VAR": variance, "MASK": mask}
-
-
-def _variance_dtype(denoised: Denoised) -> type[np.floating[Any]]:
-    """Single precision where the variances of the first tile fit, as they do but for fluxes in erg/s/cm²/Å as such."""
-    sigma = denoised.sigma[np.isfinite(denoised.sigma) & (denoised.sigma > 0)].astype(np.float64)
+    valid = denoised.valid
+    mask = np.where(valid, 0, NO_ESTIMATE).astype(np.uint8)
+    mask |= np.where(denoised.spectra.good, 0, INPUT_MASKED).astype(np.uint8)
+    mask |= np.where(denoised.ignored, IGNORED, 0).astype(np.uint8)
+    sigma = np.where(valid, denoised.sigma, np.nan)
     low, high = _FLOAT32_VARIANCE
-    return np.float32 if sigma.size and low < sigma.min() ** 2 and sigma.max() ** 2 < high else np.float64
+    known = sigma[valid & (sigma > 0)]
+    narrow = known.size and known.min() > low**0.5 and known.max() < high**0.5
+    variance = np.square(sigma, dtype=sigma.dtype if narrow else np.float64)
+    return {"FLUX": np.where(valid, denoised.flux, np.nan), "VAR": variance, "MASK": mask}
+
+
+def _variance_dtype(tile: WritableTile) -> type[np.floating[Any]]:
+    """Single precision where the variances of the first tile fit, as they do but for fluxes in erg/s/cm²/Å as such."""
+    variance = tile.bulk["VAR"]
+    known = variance[variance > 0]
+    low, high = _FLOAT32_VARIANCE
+    return np.float32 if known.size and low < known.min() and known.max() < high else np.float64
 
 
 def _columns(denoised: Denoised) -> dict[str, npt.NDArray[Any]]:

@@ -1,5 +1,6 @@
 """Figures from result objects: one function a figure, each a matplotlib `Figure`; nothing here keeps pyplot state."""
 
+from quietspec.plots.bench import bench_figures
 from quietspec.plots.calibration import calibration_figure, histograms_figure, tarp_figure
 from quietspec.plots.denoised import denoised_map_figure
 from quietspec.plots.detection import detection_figure
@@ -14,6 +15,7 @@ from quietspec.plots.style import save
 
 __all__ = [
     "architecture_figure",
+    "bench_figures",
     "calibration_figure",
     "cost_figure",
     "coverage_figure",

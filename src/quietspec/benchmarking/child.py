@@ -1,0 +1,85 @@
+"""Run a function in a process of its own, for its time and memory are its alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from quietspec.errors import QuietspecError
+
+__all__ = ["Measured", "in_child"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What became of a function.
+
+    Parameters
+    ----------
+    value : object
+        What it returned.
+    seconds : float
+        Its wall time, without that of starting the process.
+    peak_rss_bytes : int
+        Most memory the process held, libraries included.
+    """
+
+    value: Any
+    seconds: float
+    peak_rss_bytes: int
+
+
+def in_child(function: Callable[..., Any], *arguments: Any) -> Measured:
+    """Call a function in a new process.
+
+    Parameters
+    ----------
+    function : callable
+        Of a module; it and its arguments can be pickled.
+    *arguments
+        Its arguments.
+
+    Returns
+    -------
+    Measured
+        What it returned, and cost.
+
+    Raises
+    ------
+    QuietspecError
+        If it raised, or its process died.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_serve, args=(sender, function, arguments))
+    process.start()
+    sender.close()
+    try:
+        result = receiver.recv()
+    except EOFError as error:
+        process.join()
+        raise QuietspecError(f"{function.__name__}: its process ended with status {process.exitcode}.") from error
+    finally:
+        process.join()
+        receiver.close()
+    if isinstance(result, Measured):
+        return result
+    raise QuietspecError(f"{function.__name__}: {result}")
+
+
+def _serve(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    start = time.perf_counter()
+    try:
+        value = function(*arguments)
+    except Exception as error:  # noqa: BLE001  (told to the parent, which raises)
+        sender.send(f"{type(error).__name__}: {error}")
+        return
+    seconds = time.perf_counter() - start
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    sender.send(Measured(value, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit))

@@ -1,0 +1,105 @@
+"""What the posterior must do for a spectrum at least, and how long the machine would need for that alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from quietspec.benchmarking.machine import Rates
+from quietspec.denoisers import Posterior
+from quietspec.denoisers.coordinates import Coordinates
+from quietspec.spectra import FloatArray, Spectra
+from quietspec.wavelengths import rest_air
+
+__all__ = ["Cost", "cost_of"]
+
+_FITS = 3  # two to find gas and spikes, one of the rest
+_KEPT = 0.4  # of the mixture's components have weight, typically, at S/N 3
+_KNOT_PRODUCTS = 4  # with the basis, a pixel, to carry errors through the discrepancy
+_BYTES_A_PIXEL = 2 * (4 + 4) + 2 * (4 + 4 + 1)  # flux and variance read and turned, three images turned and written
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one spectrum.
+
+    Parameters
+    ----------
+    bytes_moved : float
+        From the input to the output, each once read and once written in memory.
+    single, double : dict of str to float
+        Floating-point operations by step, in single and double precision.
+    rank : float
+        Mean number of directions of the basis used.
+    """
+
+    bytes_moved: float
+    single: dict[str, float]
+    double: dict[str, float]
+    rank: float
+
+    def floor(self, rates: Rates) -> float:
+        """Seconds one core needs at its best rates."""
+        single, double = sum(self.single.values()), sum(self.double.values())
+        return self.bytes_moved / rates.copied + single / rates.single + double / rates.double
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON types."""
+        return asdict(self)
+
+
+def cost_of(denoiser: Posterior, spectra: Spectra) -> Cost:
+    """Count what a posterior must do.
+
+    Parameters
+    ----------
+    denoiser : Posterior
+        The denoiser.
+    spectra : Spectra
+        A sample, of one redshift and resolution.
+
+    Returns
+    -------
+    Cost
+        By arithmetic, from the sample's numbers of pixels and directions; passes over the pixels are not counted but
+        for reading and writing.
+    """
+    pixels, ranks, size = _ranks(denoiser, spectra)
+    n_mixture, n_labels = denoiser.prior.n_mixture, len(denoiser.prior.label_names)
+    pairs, every = ranks * (ranks + 1) / 2, size * (size + 1) / 2
+    kept = _KEPT * n_mixture
+    single: dict[str, FloatArray] = {
+        "normal matrices": _FITS * 2 * pixels * pairs,
+        "projections and models": _FITS * 2 * 2 * pixels * np.full_like(ranks, size),
+        "errors of pixels": np.full_like(ranks, 2 * pixels * (every + _KNOT_PRODUCTS * size)),
+    }
+    double: dict[str, FloatArray] = {
+        "weights of the mixture": n_mixture * ranks**3 / 3,
+        "moments of the mixture": kept * (ranks**3 + 2 * ranks**2 * (size - ranks + n_labels)),
+    }
+    return Cost(
+        bytes_moved=float(_BYTES_A_PIXEL * spectra.n_pixels),
+        single={name: float(np.mean(value)) for name, value in single.items()},
+        double={name: float(np.mean(value)) for name, value in double.items()},
+        rank=float(np.mean(ranks)),
+    )
+
+
+def _ranks(denoiser: Posterior, spectra: Spectra) -> tuple[int, FloatArray, int]:
+    """Pixels the model covers, directions each spectrum needs, and all there are."""
+    redshift = float(spectra.redshift[0])
+    rest = rest_air(spectra.wavelength, redshift, spectra.medium)
+    fwhm = None if spectra.fwhm is None else np.atleast_2d(spectra.fwhm)[0] / (1 + redshift)
+    basis = denoiser.prior.on_pixels(rest, fwhm)
+    covered = basis.covered
+    coordinates = Coordinates(denoiser.prepared, basis.vectors[covered])
+    weight, flux = spectra.ivar[:, covered].astype(np.float32), spectra.flux[:, covered]
+    shape = coordinates.shape
+    scale = ((np.where(weight > 0, flux, 0) * weight) @ shape) / (weight @ shape**2)
+    if denoiser.discrepancy is not None:
+        spread = denoiser.discrepancy.as_noise(rest[covered], basis.vectors[covered, 0])
+        weight = weight / (1 + weight * (np.abs(scale)[:, None] * spread) ** 2)
+    ranks = coordinates.ranks(coordinates.information(weight), np.abs(scale))
+    return int(covered.sum()), ranks.astype(np.float64), coordinates.size

@@ -1,0 +1,75 @@
+"""What a benchmark ran on: its description, and its measured copying and multiplying."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+__all__ = ["Rates", "machine", "measured_rates"]
+
+_COPIED = 2**27  # bytes, more than caches hold
+_REPEATS = 5
+
+
+def machine() -> dict[str, str | int]:
+    """Processor, cores, Python, main libraries and date."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "cores": os.cpu_count() or 0,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("numpy", "scipy", "astropy", "quietspec")},
+        "date": date.today().isoformat(),
+    }
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What one core does at best.
+
+    Parameters
+    ----------
+    copied : float
+        Bytes a second, read and written, of a large copy.
+    single, double : float
+        Floating-point operations a second in large matrix products of either precision.
+    """
+
+    copied: float
+    single: float
+    double: float
+
+
+def measured_rates() -> Rates:
+    """Measure the rates, one thread each; the best of five."""
+    source = np.ones(_COPIED // 8)
+    target = np.empty_like(source)
+    with threadpool_limits(limits=1):
+        copied = 2 * source.nbytes / _best(lambda: np.copyto(target, source))
+        return Rates(copied, _product_rate(np.float32), _product_rate(np.float64))
+
+
+def _product_rate(dtype: type[np.floating]) -> float:
+    left, right = np.ones((512, 2048), dtype), np.ones((2048, 2048), dtype)
+    out = np.empty((512, 2048), dtype)
+    return 2 * 512 * 2048**2 / _best(lambda: np.matmul(left, right, out=out))
+
+
+def _best(action: Callable[[], object]) -> float:
+    seconds = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)

@@ -1,0 +1,108 @@
+"""Coordinates of a pixel grid: the prior is white in them, few of them do, and nothing depends on company."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from quietspec.denoisers import Posterior
+from quietspec.denoisers.coordinates import Coordinates, PreparedPrior
+from quietspec.denoisers.inference import _inverse, infer, project
+
+from .conftest import draw, small_prior
+
+
+def many_directions(n_components=40):
+    """A prior of many components, each of less variance than the one before."""
+    prior = small_prior(n_mixture=3, n_components=n_components)
+    fall = 0.75 ** np.arange(n_components)
+    covariances = prior.covariances * fall * fall[:, None] + 1e-9 * np.eye(n_components)
+    return replace(prior, means=prior.means * fall, covariances=covariances)
+
+
+def posterior_of(prior, spectra, scale, rank=None):
+    coordinates = Coordinates(PreparedPrior(prior), np.vstack([prior.mean, prior.components]).T)
+    information = coordinates.information(spectra.ivar)
+    chosen = int(coordinates.ranks(information, scale).max()) if rank is None else rank
+    start = scale[:, None] * coordinates.centre
+    residual = spectra.flux - start @ coordinates.vectors.T
+    projections = project(residual, spectra.ivar, start, coordinates, information, chosen)
+    return infer(projections, coordinates, scale), coordinates, chosen
+
+
+def test_the_prior_is_white():
+    prior = small_prior()
+    coordinates = Coordinates(PreparedPrior(prior), np.vstack([prior.mean, prior.components]).T)
+    size = coordinates.size
+    one = PreparedPrior(prior.collapsed()).marginal(coordinates.transform, np.ones(size), size)
+    np.testing.assert_allclose(one.precision[0], np.eye(size), atol=1e-9)
+    np.testing.assert_allclose(one.location[0], coordinates.centre, atol=1e-9)
+
+
+def test_even_noise_informs_directions_independently_and_the_first_most():
+    prior = small_prior()
+    coordinates = Coordinates(PreparedPrior(prior), np.vstack([prior.mean, prior.components]).T)
+    gram = coordinates.gram(np.ones((20, len(prior.wavelength)), dtype=np.float32), coordinates.size)[0]
+    diagonal = np.diag(gram)
+    assert (np.diff(diagonal) < 0).all()
+    np.testing.assert_allclose(gram / np.sqrt(np.outer(diagonal, diagonal)), np.eye(len(gram)), atol=1e-3)
+
+
+@pytest.mark.parametrize("snr", [2.0, 5.0])
+def test_neglected_directions_change_next_to_nothing(snr):
+    prior = many_directions()
+    spectra, *_ = draw(prior, 40, snr, np.random.default_rng(1))
+    scale = np.ones(40)
+    few, coordinates, rank = posterior_of(prior, spectra, scale)
+    every, *_ = posterior_of(prior, spectra, scale, coordinates.size)
+    assert rank < coordinates.size
+    variance = np.array(
+        [np.einsum("pi,ij,pj->p", coordinates.vectors, c, coordinates.vectors) for c in every.covariance]
+    )
+    difference = (few.mean - every.mean) @ coordinates.vectors.T
+    assert np.sqrt(np.mean(difference**2) / np.mean(variance)) < 0.01
+    np.testing.assert_allclose(coordinates.variance(few.covariance), variance, rtol=0.02)
+    np.testing.assert_allclose(few.log_evidence, every.log_evidence, atol=0.05)
+    for name in prior.label_names:
+        assert np.max(np.abs(few.labels.mean(name) - every.labels.mean(name)) / every.labels.sigma(name)) < 0.02
+
+
+def test_bright_spectra_need_all_directions():
+    prior = many_directions()
+    coordinates = Coordinates(PreparedPrior(prior), np.vstack([prior.mean, prior.components]).T)
+    weight = np.full((3, len(prior.wavelength)), 1e12)
+    assert (coordinates.ranks(coordinates.information(weight), np.ones(3)) == coordinates.size).all()
+    faint = coordinates.ranks(coordinates.information(1e-14 * weight), np.ones(3))
+    assert (faint < coordinates.size).all()
+
+
+@pytest.mark.parametrize("noise", ["quoted", "measured"])
+def test_one_spectrum_alone_is_as_in_company(noise):
+    prior = many_directions()
+    spectra, *_ = draw(prior, 60, 4, np.random.default_rng(2))
+    tool = Posterior("posterior", prior, noise=noise)
+    together = tool.denoise(spectra)
+    for row in (0, 17, 59):
+        alone = tool.denoise(spectra[row])
+        np.testing.assert_allclose(alone.flux[0], together.flux[row], rtol=1e-5)
+        np.testing.assert_allclose(alone.sigma[0], together.sigma[row], rtol=1e-5)
+        assert alone.evidence[0] == pytest.approx(together.evidence[row], rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 24, 25, 49, 65])
+def test_inverse_by_halves(size):
+    root = np.random.default_rng(3).normal(size=(5, size, 2 * size))
+    matrices = root @ np.swapaxes(root, 1, 2)
+    np.testing.assert_allclose(_inverse(matrices), np.linalg.inv(matrices), rtol=1e-7, atol=1e-9)
+
+
+def test_denoiser_and_result_can_be_sent_to_other_processes():
+    prior = small_prior()
+    spectra, *_ = draw(prior, 20, 4, np.random.default_rng(4))
+    tool = Posterior("posterior", prior)
+    found = tool.denoise(spectra)
+    sent = pickle.dumps(found)
+    assert len(sent) < 3e6
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(tool)).denoise(spectra).flux, found.flux)
+    np.testing.assert_array_equal(pickle.loads(sent).covariance(3), found.covariance(3))
