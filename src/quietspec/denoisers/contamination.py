@@ -120,11 +120,12 @@ def _broad_lines_add(
     # Line by line, a broad filter sees Hα and [NII] as one line, and sees that blend three times over.
     used = weight > 0
     root = np.sqrt(weight[used].astype(np.float64))
-    narrow = [_line(name, rest, fwhm, velocity, sigma) for name in TRACERS]
-    wide = [_line(name, rest, fwhm, 0.0, broad) for name in ("Hbeta", "Halpha")]
-    profiles = [root * np.exp(-0.5 * ((rest[used] - centre) / width) ** 2) for centre, width in narrow + wide]
-    design, data = np.stack(profiles, axis=1), root * residual[used]
-    left_by_narrow, left = (optimize.nnls(design[:, :n], data, maxiter=1000)[1] ** 2 for n in (len(narrow), None))
+    narrow = _lines(np.array([EMISSION_LINES[name] for name in TRACERS]), rest, fwhm, velocity, sigma)
+    wide = _lines(np.array([EMISSION_LINES[name] for name in ("Hbeta", "Halpha")]), rest, fwhm, 0.0, broad)
+    centre, width = np.concatenate([narrow, wide], axis=1)
+    design = root[:, None] * np.exp(-0.5 * ((rest[used, None] - centre) / width) ** 2)
+    data = root * residual[used]
+    left_by_narrow, left = (optimize.nnls(design[:, :n], data, maxiter=1000)[1] ** 2 for n in (len(TRACERS), None))
     least, share = _BROAD_ADDS
     return bool(left_by_narrow - left > max(least, share * (data @ data - left)))
 
