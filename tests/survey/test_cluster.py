@@ -9,7 +9,10 @@ import threading
 import pytest
 
 from quietspec.errors import SurveyError
-from quietspec.survey.cluster import Cluster
+from quietspec.survey import cluster as module
+from quietspec.survey.cluster import Cluster, SchedulerLostError
+
+from .conftest import until
 
 NOBODY = "tcp://127.0.0.1:1"
 
@@ -49,6 +52,19 @@ def test_scheduler_file(threads, tmp_path):
         future = cluster.submit(len, "abc", "name")
         assert cluster.finished(20.0) == [future]
         assert cluster.result(future) == 3
+
+
+def test_local_cluster_whose_workers_are_gone_is_replaced(monkeypatch):
+    monkeypatch.setattr(module, "_EMPTY", 0.0)
+    monkeypatch.setattr(module, "_CHECK", 0.0)
+    with Cluster("local", workers=1) as cluster:
+        cluster.check()
+        assert cluster.slots == 1
+        cluster._local.scale(0)
+        with pytest.raises(SchedulerLostError, match="its workers ended"):
+            until(cluster.check)
+        cluster.reconnect()
+        assert cluster.slots == 1
 
 
 def test_giving_up_ends_the_wait():

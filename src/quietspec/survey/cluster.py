@@ -26,6 +26,8 @@ _Argument = TypeVar("_Argument")
 
 _CHECK = 2.0  # seconds between two looks at the scheduler
 _ANSWER = 30.0  # seconds within which it has to answer
+_FETCH = 5.0  # seconds within which a result is fetched, if its worker still lives
+_EMPTY = 60.0  # seconds after which a local cluster whose workers all ended, and did not start again, is given up
 _ATTEMPT = 5.0  # seconds of one attempt to reach it
 _RETRY = 1.0  # seconds between attempts to reach a scheduler that is away
 _DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # Ctrl-C is for the run, which ends its workers
@@ -79,7 +81,8 @@ class Cluster:
         self._client: Client
         self._identity = ""
         self._group = f"cube-{secrets.token_hex(8)}"
-        self._checked = 0.0
+        self._checked = 0.0  # when the scheduler answered last
+        self._peopled = 0.0  # when it had workers last
         self._given_up = False
         self._finished: SimpleQueue[Future[Any]] = SimpleQueue()
         self.slots = 0  #: tasks that workers can hold at one time
@@ -186,7 +189,7 @@ class Cluster:
                 raise WorkerDiedError(str(error.last_worker.address)) from error
             raise error
         try:
-            return future.result(timeout=_ANSWER)
+            return future.result(timeout=_FETCH)
         except (CancelledError, OSError) as error:
             if not isinstance(error, TimeoutError):
                 raise SchedulerLostError(str(error)) from error
@@ -206,6 +209,10 @@ class Cluster:
         identity = self._look()
         if identity != self._identity:
             raise SchedulerLostError("it was restarted")
+        if self.slots:
+            self._peopled = self._checked
+        elif self._local is not None and self._checked > self._peopled + _EMPTY:
+            raise SchedulerLostError("its workers ended and do not start again")
 
     def reconnect(self) -> None:
         """Wait for the scheduler to come back, for as long as patience lasts."""
@@ -224,6 +231,7 @@ class Cluster:
             try:
                 self._client = self._local_client() if self._scheduler == "local" else self._remote_client()
                 self._identity = self._look()
+                self._peopled = self._checked
             except SchedulerLostError as error:
                 if self._given_up or time.monotonic() > deadline:
                     raise SurveyError(
