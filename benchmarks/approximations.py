@@ -1,6 +1,6 @@
 """What the posterior's approximations cost: results as they are against those without any, on the same spectra.
 
-Run it as ``python benchmarks/approximations.py [-n 96]``, after `quietspec fetch miles` and `quietspec fetch muse-a478`:
+Run it as ``python benchmarks/approximations.py``, after `quietspec fetch miles` and `quietspec fetch muse-a478`:
 spectra of recipe `survey` (S/N 2 to 60; MUSE, MaNGA, SAMI) and spaxels of Abell 478. The exact results take all
 directions of the basis in full and all components of the mixture.
 """

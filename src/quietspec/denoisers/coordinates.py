@@ -133,7 +133,8 @@ class PreparedPrior:
     def breadth(self) -> FloatArray:
         """Mean variance of each component over that of the one Gaussian, (k,), at least 1."""
         inverse = np.linalg.inv(self.whitening[1])
-        return np.asarray(np.maximum(np.einsum("ij,kjl,il->k", inverse, self.covariance, inverse) / len(inverse), 1.0))
+        white = inverse @ self.covariance @ inverse.T
+        return np.asarray(np.maximum(np.einsum("kii->k", white) / len(inverse), 1.0))
 
     def marginal(self, transform: FloatArray, even: FloatArray, rank: int) -> Gaussians:
         """Bring the mixture to coordinates x with d = T x, of which the first `rank` will meet data.
