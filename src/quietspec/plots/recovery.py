@@ -20,6 +20,7 @@ __all__ = ["recovered_figure", "recovery_figures", "rms_figure"]
 _NAMES = {"age": r"$\langle\log\,$age$\rangle_M$ [log yr]", "mh": r"$\langle$[M/H]$\rangle_M$ [dex]"}
 _NUMBERS = {"age": "figure7_age", "mh": "figure8_mh"}
 _NOISY = "noisy"
+_SEEN = 0.0005  # share of spectra outside a panel that is worth a word
 _MOSTLY = 0.9  # of the spectra have to count for an rms that compares with others
 
 
@@ -93,10 +94,10 @@ def _panel(axes: Axes, result: ArmResult, short: str, limits: tuple[float, float
     scores = result.scores()
     lines = [f"$R_p$ = {scores[f'{short}_r']:.3f}", f"rms = {scores[f'{short}_rms']:.3f}"]
     text = "\n".join([*lines, f"bias = {scores[f'{short}_bias']:+.3f}".replace("-", "−")])
-    axes.text(0.04, 0.96, text, transform=axes.transAxes, va="top", fontsize=7)
     outside = float(np.mean((found < limits[0]) | (found > limits[1])))
-    if outside > 0.0005:
-        axes.text(0.96, 0.04, f"{100 * outside:.1f} % outside", transform=axes.transAxes, ha="right", fontsize=6.3)
+    if outside > _SEEN:
+        text += f"\n{100 * outside:.1f} % outside"
+    axes.text(0.96, 0.04, text, transform=axes.transAxes, va="bottom", ha="right", fontsize=7)
     return cells
 
 
