@@ -133,11 +133,12 @@ def tables(content: dict) -> list[Table]:
 def summary(comparison: MapComparison, options: argparse.Namespace) -> dict:
     """What goes into the results file."""
     snr = comparison.simulated.parameters["snr"]
+    percentiles = (0, 16, 50, 84, 100)
     return {
         "machine": machine(),
         "model": load_denoiser("posterior", options.model).model,
         **{name: getattr(options, name) for name in ("size", "snr", "instrument", "seed", "jobs")},
-        "snr_percentiles": dict(zip(("0", "16", "50", "84", "100"), np.percentile(snr, (0, 16, 50, 84, 100)))),
+        "snr_percentiles": dict(zip(percentiles, np.percentile(snr, percentiles).tolist(), strict=True)),
         "regions": {name: int(inside.sum()) for name, inside in comparison.regions.items()},
         "methods": {
             name: {
@@ -170,6 +171,8 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     save(map_comparison_figure(comparison), options.out.with_suffix(".png"))
+    by_mass = map_comparison_figure(comparison, ("log_age_mw", "mh_mw"))
+    save(by_mass, options.out.with_name(f"{options.out.stem}_by_mass.png"))
 
 
 if __name__ == "__main__":

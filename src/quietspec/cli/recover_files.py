@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 __all__ = ["MethodName", "recover_files"]
 
 _SUFFIX = "_populations.fits"
+_COLUMNS = {  # that are printed
+    "log_age_mw": "log age\nby mass",
+    "log_age_lw": "log age\nby light",
+    "mh_mw": r"\[M/H]" "\nby mass",
+    "mh_lw": r"\[M/H]" "\nby light",
+    "log_ml_v": "log M/L\nV",
+    "a_v": "A_V\nmag",
+    "velocity": "velocity\nkm/s",
+    "sigma": "σ\nkm/s",
+}
+
 MethodName = Literal["posterior", "ppxf", "denoised"]
 
 
@@ -166,16 +177,17 @@ def print_populations(reports: list[RecoverReport]) -> None:
     """Print a table, a line per file, and the readers' warnings below it."""
     from rich.table import Table
 
-    names = list(dict.fromkeys(name for report in reports for name in report.medians))
+    known = {name for report in reports for name in report.medians}
+    columns = {name: label for name, label in _COLUMNS.items() if name in known}
     table = Table(box=None, header_style="bold", pad_edge=False, title="Medians over spectra", title_justify="left")
-    for column in ("file", "spectra", *names, "failed", "flagged", "seconds"):
+    for column in ("file", "spectra", *columns.values(), "failed", "flagged", "seconds"):
         table.add_column(column, justify="left" if column == "file" else "right", overflow="fold")
     for report in reports:
         name = " + ".join(Path(path).name for path in report.inputs)
         if not report.output:
             table.add_row(name, "[red]not done[/]")
             continue
-        values = [_value(*report.medians[key]) if key in report.medians else "" for key in names]
+        values = [_value(*report.medians[key]) if key in report.medians else "" for key in columns]
         flags = ", ".join(f"{count} {flag.lower().replace('_', ' ')}" for flag, count in report.flags.items())
         counts = str(report.n_spectra), str(report.failed)
         table.add_row(name, counts[0], *values, counts[1], flags or "none", f"{report.seconds:.1f}")

@@ -24,6 +24,7 @@ __all__ = ["MAPPED", "MapComparison", "MapScores", "RecoveredMaps", "compare_map
 MAPPED = ("log_age_mw", "mh_mw", "log_age_lw", "mh_lw")  #: parameters that are scored
 _DETAIL = 6.0  # spaxels: FWHM of the Gaussian that a map's details are left over from
 _WIDEST = 24.0  # spaxels: largest FWHM tried for the effective resolution
+_SAME = 1e-9  # correlations that differ by less are the same
 _REGION = 1.5  # σ of clump and ring that count as theirs
 
 
@@ -247,7 +248,7 @@ def _details(values: FloatArray, good: BoolArray) -> FloatArray:
 
 
 def _added_blur(recovered: FloatArray, truth: FloatArray, good: BoolArray) -> float:
-    """FWHM of the blur of the truth that correlates best with the map, by golden section about the best of a scan."""
+    """FWHM of the blur of the truth that correlates best with the map."""
     from scipy.optimize import minimize_scalar
 
     everywhere = np.isfinite(truth)
@@ -261,7 +262,7 @@ def _added_blur(recovered: FloatArray, truth: FloatArray, good: BoolArray) -> fl
     best = int(np.argmin([unlikeness(fwhm) for fwhm in tried]))
     bounds = tried[max(best - 1, 0)], tried[min(best + 1, len(tried) - 1)]
     found = minimize_scalar(unlikeness, bounds=bounds, method="bounded", options={"xatol": 0.01})
-    return float(found.x) if found.fun < unlikeness(tried[best]) else float(tried[best])
+    return float(found.x) if found.fun < unlikeness(tried[best]) - _SAME else float(tried[best])
 
 
 def galaxy_regions(galaxy: Galaxy, shape: tuple[int, int]) -> dict[str, BoolArray]:

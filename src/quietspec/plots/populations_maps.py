@@ -9,14 +9,13 @@ import astropy.units as u
 import numpy as np
 
 from quietspec.errors import SpectraError
-from quietspec.plots.style import BLACK, COLOURS, SMALL, colour_bar, figure, hatched_image, styled
+from quietspec.plots.style import BLACK, COLOURS, PAGE_WIDTH, SMALL, colour_bar, figure, hatched_image, styled
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure, SubFigure
-    from matplotlib.image import AxesImage
 
     from quietspec.evaluation.maps import MapComparison
     from quietspec.populations import Populations
@@ -36,7 +35,7 @@ _LABELS = {  # name and unit of each parameter, in the order of panels
 }
 _COLOUR_MAPS = {"velocity": "RdBu_r"}
 _COLUMNS = 4
-_CELL = 1.62  # inches, height of one map with its title
+_CELL = 1.5  # inches, height of one map with its title
 _SPREAD = (2.0, 98.0)  # percentiles of a map that its colours span
 
 
@@ -89,12 +88,12 @@ def _draw_band(
         values, errors = populations.values[name].reshape(shape), populations.error(name).reshape(shape)
         upper, lower = (_sky_axes(page, (2, _COLUMNS, row * _COLUMNS + column + 1), shape, wcs) for row in (0, 1))
         image = hatched_image(upper, values, _norm(name, values), _COLOUR_MAPS.get(name, "viridis"))
-        colour_bar(upper, image, unit)
+        colour_bar(upper, image, "")
         y, x = np.nonzero(flagged)
         upper.plot(x, y, ".", color=BLACK, ms=0.7, mew=0)
-        upper.set_title(title)
+        upper.set_title(f"{title} [{unit}]")
         image = hatched_image(lower, errors, _limits(errors, low=0.0), "cividis")
-        colour_bar(lower, image, unit)
+        colour_bar(lower, image, "")
         lower.set_title("its error")
         _outer_labels(upper, first=column == 0, last=False, wcs=wcs)
         _outer_labels(lower, first=column == 0, last=True, wcs=wcs)
@@ -138,48 +137,47 @@ def map_comparison_figure(comparison: MapComparison, parameters: Sequence[str] =
         For each parameter a row of maps, one of recovered minus true with its root mean square, and one of the errors
         stated; a column a method, on one scale. The truth is outlined where clump and ring are.
     """
-    page = figure(3 * _CELL * len(parameters) * 0.72 + 0.3)
+    cell = PAGE_WIDTH / (len(comparison.methods) + 1.8)
+    page = figure((3 * cell + 0.95) * len(parameters))
     parts = np.atleast_1d(np.asarray(page.subfigures(len(parameters), 1), dtype=object))
     for part, parameter in zip(parts, parameters, strict=True):
+        part.suptitle("{} [{}]".format(*_LABELS[parameter]), fontsize=8)
         _draw_comparison(part, comparison, parameter)
     return page
 
 
 def _draw_comparison(page: SubFigure, comparison: MapComparison, parameter: str) -> None:
+    """Three rows of maps of one parameter: recovered, recovered minus true, stated error."""
     observed = comparison.simulated.observed
     if observed.spatial_shape is None:
         raise SpectraError("map_comparison_figure: these simulated spectra form no image.")
-    shape, wcs = observed.spatial_shape, observed.wcs
     truth = observed.image(comparison.simulated.parameters[parameter])
-    columns = len(comparison.methods) + 1
-    axes = np.empty((3, columns), dtype=object)
-    for row in range(3):
-        for column in range(0 if row == 0 else 1, columns):
-            axes[row, column] = _sky_axes(page, (3, columns, row * columns + column + 1), shape, wcs)
-    values = {name: observed.image(one.populations.values[parameter]) for name, one in comparison.methods.items()}
+    maps = {name: observed.image(one.populations.values[parameter]) for name, one in comparison.methods.items()}
     errors = {name: observed.image(one.populations.error(parameter)) for name, one in comparison.methods.items()}
-    span = float(np.nanpercentile(np.abs(np.array(list(values.values())) - truth), 97))
-    norm, difference_norm = _limits(truth), _symmetric(span)
-    error_norm = _limits(np.array(list(errors.values())), low=0.0)
-    image = hatched_image(axes[0, 0], truth, norm, "viridis")
-    axes[0, 0].set_title("truth")
-    _outline(axes[0, 0], comparison, shape)
-    for column, name in enumerate(comparison.methods, start=1):
-        image = hatched_image(axes[0, column], values[name], norm, "viridis")
-        axes[0, column].set_title(name.replace(", ", ",\n"))
-        difference = hatched_image(axes[1, column], values[name] - truth, difference_norm, "RdBu_r")
-        rms = comparison.methods[name].scores[parameter].rms
-        axes[1, column].set_title(f"rms {rms:.2f}", fontsize=SMALL, pad=2)
-        error = hatched_image(axes[2, column], errors[name], error_norm, "cividis")
-    title, unit = _LABELS[parameter]
-    bars: list[tuple[AxesImage, str]] = [
-        (image, f"{title} [{unit}]"), (difference, "recovered − true"), (error, "stated error"),
-    ]  # fmt: skip
-    for row, (mappable, label) in enumerate(bars):
-        colour_bar(axes[row, -1], mappable, label)
-        for column in range(0 if row == 0 else 1, columns):
-            last = row == 2 or (row == 0 and column == 0)
-            _outer_labels(axes[row, column], first=column == (0 if row == 0 else 1), last=last, wcs=wcs)
+    differences = {name: values - truth for name, values in maps.items()}
+    rms = {name: f"rms {one.scores[parameter].rms:.3f}" for name, one in comparison.methods.items()}
+    rows: list[tuple[str, dict[str, FloatArray], Normalize, str]] = [
+        ("", {"truth": truth} | maps, _limits(truth), "viridis"),
+        ("recovered\n− true", differences, _symmetric(np.array(list(differences.values()))), "RdBu_r"),
+        ("stated\nerror", errors, _limits(np.array(list(errors.values())), low=0.0), "cividis"),
+    ]
+    n_columns = len(maps) + 1
+    for row, (label, images, norm, cmap) in enumerate(rows):
+        first = n_columns - len(images)
+        for column, (name, values) in enumerate(images.items(), start=first):
+            place = (3, n_columns, row * n_columns + column + 1)
+            axes = _sky_axes(page, place, observed.spatial_shape, observed.wcs)
+            image = hatched_image(axes, values, norm, cmap)
+            _outer_labels(axes, first=column == first, last=row == 2 or name == "truth", wcs=observed.wcs)
+            if row < 2:
+                axes.set_title(rms[name] if row else name.replace(", ", ",\n"), fontsize=SMALL, pad=2)
+            if name == "truth":
+                _outline(axes, comparison, observed.spatial_shape)
+        colour_bar(axes, image, "")
+        if label:
+            page.add_subplot(3, n_columns, row * n_columns + 1, frameon=False, xticks=[], yticks=[]).text(
+                0.6, 0.5, label, ha="right", va="center", fontsize=SMALL
+            )
 
 
 def _outline(axes: Axes, comparison: MapComparison, shape: tuple[int, int]) -> None:
@@ -196,9 +194,19 @@ def _sky_axes(page: SubFigure, place: tuple[int, int, int], shape: tuple[int, in
     for number, coordinate in enumerate(axes.coords):
         coordinate.set_coord_type("longitude" if number == 0 else "latitude", *((180 * u.deg,) if number == 0 else ()))
         coordinate.set_format_unit(u.arcsec, decimal=True, show_decimal_unit=False)
-        coordinate.set_ticks(number=3)
-        coordinate.set_ticks_position("lb"[number == 0])
+        coordinate.set_ticks(spacing=_tick_step(wcs, shape) * u.arcsec)
+        coordinate.set_ticks_position("b" if number == 0 else "l")
+        coordinate.set_auto_axislabel(False)
     return axes
+
+
+def _tick_step(wcs: WCS, shape: tuple[int, int]) -> float:
+    """A round number of arcsec, of which some three fit the shorter side."""
+    from astropy.wcs.utils import proj_plane_pixel_scales
+
+    third = min(shape) * float(np.mean(proj_plane_pixel_scales(wcs.celestial))) * 3600 / 3
+    power = 10.0 ** np.floor(np.log10(third))
+    return float(power * max(digit for digit in (1, 2, 5) if digit * power <= third))
 
 
 def _offsets(wcs: WCS, shape: tuple[int, int]) -> WCS:
@@ -223,18 +231,18 @@ def _outer_labels(axes: Axes, *, first: bool, last: bool, wcs: WCS | None) -> No
     right, up = axes.coords
     for coordinate, shown, label in ((right, last, "Δα [″]"), (up, first, "Δδ [″]")):
         coordinate.set_ticklabel_visible(shown)
-        coordinate.set_axislabel(label if shown else " ", minpad=0.4)
-        coordinate.tick_params(direction="out", length=2)
+        coordinate.set_axislabel(label if shown else "", minpad=0.4)
+        coordinate.tick_params(direction="out", length=2, labelsize=SMALL)
 
 
 def _norm(name: str, values: FloatArray) -> Normalize:
+    """Colours of a parameter: velocities about their median."""
+    norm = _limits(values)
     if name == "velocity":
         middle = float(np.nanmedian(values))
-        half = float(np.nanpercentile(np.abs(values - middle), _SPREAD[1]))
-        from matplotlib.colors import Normalize
-
-        return Normalize(middle - max(half, 1.0), middle + max(half, 1.0))
-    return _limits(values)
+        half = max(norm.vmax - middle, middle - norm.vmin)
+        norm.vmin, norm.vmax = middle - half, middle + half
+    return norm
 
 
 def _limits(values: FloatArray, low: float | None = None) -> Normalize:
@@ -249,7 +257,10 @@ def _limits(values: FloatArray, low: float | None = None) -> Normalize:
     return Normalize(float(bottom), float(max(top, bottom + 1e-3)))
 
 
-def _symmetric(span: float) -> Normalize:
+def _symmetric(values: FloatArray) -> Normalize:
+    """Colours about 0."""
     from matplotlib.colors import Normalize
 
-    return Normalize(-span, span)
+    finite = np.abs(values[np.isfinite(values)])
+    span = float(np.percentile(finite, _SPREAD[1])) if finite.size else 1.0
+    return Normalize(-max(span, 1e-3), max(span, 1e-3))

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from quietspec.spectra import BoolArray, FloatArray
 
 __all__ = [
-    "BLACK", "COLOURS", "LIGHT", "MARKERS", "PAGE_WIDTH", "SMALL", "colour_bar", "decimal_ticks", "figure", "flux_label",
-    "hatched_image", "line_label", "model_colours", "relative_flux_label", "robust_limits", "save", "shade_runs", "side_by_side",
-    "sky_map", "styled",
+    "BLACK", "COLOURS", "LIGHT", "MARKERS", "PAGE_WIDTH", "SMALL", "colour_bar", "decimal_ticks", "figure",
+    "flux_label", "hatched_image", "line_label", "model_colours", "relative_flux_label", "robust_limits", "save",
+    "shade_runs", "side_by_side", "sky_map", "styled",
 ]  # fmt: skip
 
 PAGE_WIDTH = 7.1  #: inches, both columns of a journal page

@@ -1,9 +1,9 @@
-"""The ways from noisy spectra to populations, each as one callable: by pPXF, denoised and pPXF, the posterior, binned."""
+"""The ways from noisy spectra to populations, each as one callable: pPXF, denoised and pPXF, the posterior, binned."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from quietspec.denoisers import Denoiser
@@ -73,7 +73,7 @@ class PpxfMethod:
     """
 
     library: SspLibrary
-    options: PpxfOptions = PpxfOptions()
+    options: PpxfOptions = field(default_factory=PpxfOptions)
     jobs: int = 1
 
     @property
@@ -106,7 +106,7 @@ class DenoisedPpxfMethod:
 
     denoiser: Denoiser
     library: SspLibrary
-    options: PpxfOptions = PpxfOptions()
+    options: PpxfOptions = field(default_factory=PpxfOptions)
     errors: Errors = "sigma"
     jobs: int = 1
 
