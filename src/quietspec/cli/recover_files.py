@@ -24,8 +24,8 @@ _SUFFIX = "_populations.fits"
 _COLUMNS = {  # that are printed
     "log_age_mw": "log age\nby mass",
     "log_age_lw": "log age\nby light",
-    "mh_mw": r"\[M/H]" "\nby mass",
-    "mh_lw": r"\[M/H]" "\nby light",
+    "mh_mw": "\\[M/H]\nby mass",
+    "mh_lw": "\\[M/H]\nby light",
     "log_ml_v": "log M/L\nV",
     "a_v": "A_V\nmag",
     "velocity": "velocity\nkm/s",
