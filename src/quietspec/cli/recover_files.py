@@ -62,10 +62,12 @@ def recover_files(
         Way to populations.
     model : str
         Prior of the denoiser.
-    together, overwrite : bool
-        Whether the files are the arms of one object; whether outputs may be replaced.
+    together : bool
+        Whether the files are the arms of one object.
     figure, json : Path or None
         Where the figure and the report go.
+    overwrite : bool
+        Whether outputs may be replaced.
     library : str or None
         SSPs that pPXF fits with.
     jobs : int

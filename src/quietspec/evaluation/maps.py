@@ -240,7 +240,7 @@ def _blurred(values: FloatArray, good: BoolArray, fwhm: float) -> FloatArray:
     sigma = fwhm / FWHM_PER_SIGMA
     weight = gaussian_filter(good.astype(float), sigma, mode="constant")
     total = gaussian_filter(np.where(good, values, 0.0), sigma, mode="constant")
-    return np.divide(total, weight, out=np.zeros(weight.shape), where=good & (weight > 0))
+    return np.asarray(np.divide(total, weight, out=np.zeros(weight.shape), where=good & (weight > 0)))
 
 
 def _details(values: FloatArray, good: BoolArray) -> FloatArray:
@@ -254,7 +254,7 @@ def _added_blur(recovered: FloatArray, truth: FloatArray, good: BoolArray) -> fl
     everywhere = np.isfinite(truth)
 
     def unlikeness(fwhm: float) -> float:
-        return -np.nan_to_num(_line(recovered[good], _blurred(truth, everywhere, fwhm)[good])[1])
+        return -float(np.nan_to_num(_line(recovered[good], _blurred(truth, everywhere, fwhm)[good])[1]))
 
     if good.sum() < 2 or not np.isfinite(_line(recovered[good], truth[good])[1]):
         return float("nan")

@@ -32,7 +32,7 @@ def parameter_hdus(
     Parameters
     ----------
     columns : mapping of str to (n_spectra,)
-        What becomes an image each, where the spectra form one: parameters, their errors ``…_err``, ``flags``, …
+        What becomes an image each, where the spectra form one: parameters, their errors ``…_err``, ``flags``.
     table : astropy.table.Table
         What becomes the table POPULATIONS, a row a spectrum.
     axes : OutputAxes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
@@ -190,14 +190,15 @@ def _sky_axes(page: SubFigure, place: tuple[int, int, int], shape: tuple[int, in
     """Axes of offsets on the sky from the middle of the image, or of spaxels where there is no WCS."""
     if wcs is None:
         return page.add_subplot(*place)
-    axes = page.add_subplot(*place, projection=_offsets(wcs, shape))
+    axes: Any = page.add_subplot(*place, projection=_offsets(wcs, shape))
     for number, coordinate in enumerate(axes.coords):
         coordinate.set_coord_type("longitude" if number == 0 else "latitude", *((180 * u.deg,) if number == 0 else ()))
         coordinate.set_format_unit(u.arcsec, decimal=True, show_decimal_unit=False)
         coordinate.set_ticks(spacing=_tick_step(wcs, shape) * u.arcsec)
         coordinate.set_ticks_position("b" if number == 0 else "l")
         coordinate.set_auto_axislabel(False)
-    return axes
+    sky: Axes = axes
+    return sky
 
 
 def _tick_step(wcs: WCS, shape: tuple[int, int]) -> float:
@@ -228,7 +229,7 @@ def _outer_labels(axes: Axes, *, first: bool, last: bool, wcs: WCS | None) -> No
         axes.set(xlabel="x [spaxel]" if last else "", ylabel="y [spaxel]" if first else "")
         axes.tick_params(direction="out", top=False, right=False, labelbottom=last, labelleft=first)
         return
-    right, up = axes.coords
+    right, up = axes.coords  # type: ignore[attr-defined]  # of WCSAxes
     for coordinate, shown, label in ((right, last, "Δα [″]"), (up, first, "Δδ [″]")):
         coordinate.set_ticklabel_visible(shown)
         coordinate.set_axislabel(label if shown else "", minpad=0.4)
@@ -238,7 +239,7 @@ def _outer_labels(axes: Axes, *, first: bool, last: bool, wcs: WCS | None) -> No
 def _norm(name: str, values: FloatArray) -> Normalize:
     """Colours of a parameter: velocities about their median."""
     norm = _limits(values)
-    if name == "velocity":
+    if name == "velocity" and norm.vmin is not None and norm.vmax is not None:
         middle = float(np.nanmedian(values))
         half = max(norm.vmax - middle, middle - norm.vmin)
         norm.vmin, norm.vmax = middle - half, middle + half

@@ -163,7 +163,7 @@ def bin_spectra(spectra: Spectra, number: npt.NDArray[np.integer[Any]], *, covar
         spatial_shape=None,
         wcs=None,
     )
-    return Binned(number, summed)
+    return Binned(np.asarray(number, dtype=np.intp), summed)
 
 
 def _signal_and_noise(spectra: Spectra) -> tuple[FloatArray, FloatArray]:
