@@ -98,7 +98,7 @@ def test_fits_of_a_table_of_spectra(recover, stack, library_file, tmp_path, meth
         assert np.isnan(table["log_age_mw"][1])
         if method == "ppxf":
             np.testing.assert_allclose(table["log_age_lw"][[0, 2]], [8.28, 9.72], atol=0.3)
-    assert "1" in result.stdout.splitlines()[2]
+    assert "1" in result.stdout.splitlines()[3]
 
 
 def test_the_other_files_are_done_where_one_is_corrupt(recover, muse, tmp_path):
