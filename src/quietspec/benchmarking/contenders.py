@@ -131,12 +131,17 @@ def _paper_network() -> tuple[Any, Any, Any]:
 
 def _ppxf(jobs: int, path: Path, redshift: float, n: int) -> Speed:
     """Kinematics and weights of the 150 MILES models, gas masked, no errors beyond the formal."""
+    from joblib.externals.loky import get_reusable_executor
+
     from quietspec.io.fetcher import fetch
     from quietspec.populations import PpxfOptions, fit_populations
     from quietspec.templates import load_library
 
     library, options = load_library(fetch("miles")), PpxfOptions(regularisation=0)
-    return _speed(partial(fit_populations, library=library, options=options, jobs=jobs), sample(path, redshift, n))
+    try:
+        return _speed(partial(fit_populations, library=library, options=options, jobs=jobs), sample(path, redshift, n))
+    finally:
+        get_reusable_executor().shutdown()  # else this process would end only when its workers have idled long enough
 
 
 CONTENDERS: dict[str, Callable[[Path, float, int], Speed]] = {
