@@ -32,7 +32,7 @@ from quietspec.denoisers import load_prior
 from quietspec.evaluation import pull_scatter
 from quietspec.io import fetch
 from quietspec.plots import populations_figure, save
-from quietspec.plots.style import BLACK, COLOURS, figure, styled
+from quietspec.plots.style import BLACK, COLOURS, figure, robust_limits, styled
 from quietspec.populations import Populations, PpxfOptions
 from quietspec.populations.files import recover_file
 from quietspec.populations.methods import DenoisedPpxfMethod, PopulationMethod, PosteriorMethod, PpxfMethod
@@ -118,11 +118,12 @@ def sami(options: argparse.Namespace, library: SspLibrary, console: Console) -> 
         return None
     variance = prior_variance(options.model)
     found: dict = {"bins": len(halves[0]), "snr": [np.percentile(one.snr, (16, 50, 84)).tolist() for one in halves]}
-    found["methods"], found["values"] = {}, {}
+    found |= {"unflagged": {}, "methods": {}, "values": {}}
     for name, method in methods(options, library).items():
         first, second = (method(half) for half in halves)
         names = [parameter for parameter in PARAMETERS if parameter in first.values]
         found["methods"][name] = {parameter: agreement(first, second, parameter) for parameter in names}
+        found["unflagged"][name] = int(((first.flags | second.flags) == 0).sum())
         if name == "posterior":
             for parameter in names:
                 found["methods"][name][parameter]["expected"] = expected_pulls(first, parameter, variance)
@@ -220,15 +221,16 @@ def draw_sami(content: dict) -> Figure:
     """Values of B against those of D, a column a method."""
     values = content["values"]
     drawing = figure(4.6)
-    panels = drawing.subplots(len(DRAWN), len(values), sharex="row", sharey="row", squeeze=False)
+    panels = drawing.subplots(len(DRAWN), len(values), squeeze=False)
     for row, (parameter, label) in enumerate(DRAWN.items()):
+        limits = robust_limits(np.concatenate([part for one in values.values() for part in one[parameter][:2]]))
         for axes, (name, one), colour in zip(panels[row], values.items(), COLOURS, strict=False):
             first, second, first_error, second_error = (np.array(part) for part in one[parameter])
             axes.errorbar(first, second, second_error, first_error, fmt="o", ms=2, lw=0.4, color=colour, alpha=0.7)
-            low, high = np.nanpercentile(np.concatenate([first, second]), (1, 99))
-            axes.axline((low, low), (high, high + 1e-9), color=BLACK, lw=0.6, zorder=0)
+            axes.axline((0, 0), slope=1, color=BLACK, lw=0.6, zorder=0)
+            axes.set(xlim=limits, ylim=limits, aspect="equal")
             pulls = content["methods"][name][parameter]["pulls"]
-            axes.set_title(f"{name}: pulls {pulls:.2f}" if row == 0 else f"pulls {pulls:.2f}")
+            axes.set_title(f"{name}: pulls {pulls:.1f}" if row == 0 else f"pulls {pulls:.1f}")
             axes.set_xlabel("cube B")
         panels[row, 0].set_ylabel(f"{label}\ncube D")
     return drawing
