@@ -72,3 +72,13 @@ def test_without_floor_takes_the_same_from_every_direction_of_every_gaussian(pla
     )
     np.testing.assert_array_equal(less.means, plain.means)
     np.testing.assert_array_equal(without_floor(plain, 0.0).covariances, plain.covariances)
+
+
+def test_outskirts_know_of_labels_what_all_spectra_have(plain, broad):
+    """Far from what was simulated a regression would run off the grid of ages and metallicities."""
+    whole = fitted(()).collapsed()
+    assert not broad.slopes[-2:].any()
+    np.testing.assert_allclose(broad.labels[-2:, 0], whole.labels[0, 0], rtol=1e-6)
+    rng = np.random.default_rng(0)
+    ages = (rng.exponential(size=(800, 4)) * [0.3, 0.1, 0.03, 1e-4])[:, 0] ** 2
+    np.testing.assert_allclose(broad.label_covariances[-2:, 0, 0], ages.var(), rtol=0.1)  # EM keeps moments roughly

@@ -221,7 +221,7 @@ def _with_outskirts(prior: SpectralPrior, outskirts: tuple[tuple[float, float], 
     SpectralPrior
         With so many Gaussians more.
     """
-    whole = prior.collapsed()
+    whole = _told_nothing(prior.collapsed())
     parts = [
         replace(prior, weights=prior.weights * (1 - sum(weight for _, weight in outskirts))),
         *(
@@ -237,6 +237,12 @@ def _with_outskirts(prior: SpectralPrior, outskirts: tuple[tuple[float, float], 
     weights, offsets, covariances = (np.concatenate(arrays) for arrays in padded)
     weights /= weights.sum(axis=1, keepdims=True)
     return replace(prior, **joined, part_weights=weights, part_offsets=offsets, part_covariances=covariances)
+
+
+def _told_nothing(whole: SpectralPrior) -> SpectralPrior:
+    """One Gaussian whose labels do not follow the coefficients: far out, a regression would run off the grid."""
+    explained = whole.slopes @ whole.covariances @ np.swapaxes(whole.slopes, 1, 2)
+    return replace(whole, slopes=np.zeros_like(whole.slopes), label_covariances=whole.label_covariances + explained)
 
 
 def _repeated(parts: FloatArray, n: int) -> FloatArray:
