@@ -28,6 +28,9 @@ def sections() -> Iterator[str]:
     yield gain()
     yield libraries()
     yield calibration()
+    yield galaxy()
+    yield published()
+    yield repeats()
 
 
 def arms(experiment: dict[str, Any], snr: str) -> str:
@@ -123,6 +126,47 @@ def calibration() -> str:
     ]
     head = ["recipe", "S/N", "parameter", "rms", "bias", "50 %", "68 %", "90 %", "95 %", "KS distance"]
     return table(f"Posteriors of parameters, {run['n']} spectra each: truth within central intervals [%]", head, rows)
+
+
+def galaxy() -> str:
+    """Maps of a simulated galaxy by method."""
+    run = results("galaxy_maps")
+    rows = []
+    for name, one in run["methods"].items():
+        age, mh = (one["scores"][key] for key in ("log_age_lw", "mh_lw"))
+        by_mass = (one["scores"][key]["rms"] for key in ("log_age_mw", "mh_mw"))
+        rows.append(
+            [name, f"{age['rms']:.3f}", f"{mh['rms']:.3f}", ", ".join(f"{rms:.3f}" for rms in by_mass)]
+            + [f"{age['fwhm']:.1f}, {mh['fwhm']:.1f}", f"{age['pulls']:.1f}, {mh['pulls']:.1f}"]
+            + [f"{age['region_bias'][region]:+.2f}, {mh['region_bias'][region]:+.2f}" for region in ("clump", "ring")]
+        )
+    head = ["method", "age rms", "[M/H] rms", "by mass", "blur added [spaxels]", "pulls", "bias at clump", "at ring"]
+    return table(f"Maps of {run['size']} × {run['size']} spaxels, by light, age and [M/H] [dex]", head, rows)
+
+
+def published() -> str:
+    """NGC 3522 against pPXF's own log."""
+    run = results("real_populations")["ngc3522"]
+    rows = [[f"`{name}`", f"{age:.2f}", f"{mh:+.2f}"] for name, (age, mh) in run["published"].items()]
+    for name, values in run["methods"].items():
+        kinds = ("log_age_lw", "mh_lw") if "log_age_lw" in values else ("log_age_mw", "mh_mw")
+        (age, age_error), (mh, mh_error) = (values[kind] for kind in kinds)
+        rows.append([f"ours: {name}", f"{age:.2f} ± {age_error:.2f}", f"{mh:+.2f} ± {mh_error:.2f}"])
+    return table("NGC 3522, by light", ["", "log age", "[M/H]"], rows)
+
+
+def repeats() -> str:
+    """SAMI 56140, cube B against D."""
+    run = results("real_populations")["sami"]
+    rows = []
+    for name in ("log_age_mw", "mh_mw", "log_age_lw", "mh_lw", "log_ml_v", "velocity", "sigma"):
+        cells = [name]
+        for one in run["methods"].values():
+            found = one[name]
+            cells.append(f"{found['pulls']:.1f}; {found['rms_difference']:.3g}; {found['median_error']:.2g}")
+        rows.append(cells)
+    head = ["", *run["methods"]]
+    return table(f"SAMI 56140, B against D, {run['bins']} bins: scatter of pulls; rms difference; error", head, rows)
 
 
 if __name__ == "__main__":
