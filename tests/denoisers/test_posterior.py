@@ -383,3 +383,15 @@ def test_noise_is_measured_where_the_quoted_errors_are_wrong(prior, correlation,
     assert np.mean(np.abs(pull) < 1) == pytest.approx(0.683, abs=0.04)
     believed = Posterior("posterior", prior, noise="quoted").denoise(spectra)
     assert (believed.noise_scale == 1).all()
+
+
+def test_labels_stay_within_reach_of_those_simulated(prior):
+    """However unlike the prior a spectrum is, its ages and metallicities do not run off the grid."""
+    spectra, *_ = draw(prior, 4, 500, np.random.default_rng(21))
+    odd = spectra.flux * (1 + 3 * np.sin(np.linspace(0, 40, spectra.n_pixels)))
+    found = Posterior("posterior", prior).denoise(replace(spectra, flux=odd))
+    low, high = PreparedPrior(prior).label_limits
+    means = np.stack([found.parameters[name][0] for name in prior.label_names], axis=1)
+    assert np.isfinite(means).all()
+    assert (means >= low - 1e-5).all()
+    assert (means <= high + 1e-5).all()

@@ -21,6 +21,7 @@ from quietspec.spectra import FloatArray
 __all__ = ["Coordinates", "Gaussians", "PreparedPrior"]
 
 _SCALE_SPREAD = 1.0  # τ: the scale prior's relative width about the current guess; wide, since data fix the scale
+_LABEL_REACH = 3.0  # σ beyond the Gaussians' labels that a spectrum's may lie
 _RANKS = (16, 24, 34, 40, 48, 56)  # numbers of directions used, below all of them
 _NEGLECTED = (
     0.003  # of the whole error: how far, in rms, the data on neglected directions would have moved the estimate
@@ -122,6 +123,10 @@ class PreparedPrior:
         # To first order in the scale's error the labels follow c − m = (d[1:] − d[0] m) / s.
         self.slopes = np.concatenate([-prior.slopes @ prior.means[:, :, None], prior.slopes], axis=2)
         self.label_parts = prior.label_parts()
+        # Far from all that was simulated a regression would run off the grid of ages and metallicities.
+        explained = np.einsum("kpi,kij,kpj->kp", prior.slopes, prior.covariances, prior.slopes)
+        reach = _LABEL_REACH * np.sqrt(explained + np.diagonal(prior.label_covariances, axis1=1, axis2=2))
+        self.label_limits = (prior.labels - reach).min(axis=0), (prior.labels + reach).max(axis=0)
 
     @cached_property
     def whitening(self) -> tuple[FloatArray, FloatArray]:

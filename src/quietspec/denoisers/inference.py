@@ -375,6 +375,7 @@ class _Moments:
         shift = (self._first - beside.offset) @ np.swapaxes(mixture.transfer, 1, 2)
         shift += scatter @ np.swapaxes(mixture.label_others, 1, 2)
         labels = np.swapaxes(mixture.labels[:, None] + shift / scale[:, None], 0, 1)
+        labels = np.clip(labels, *coordinates.prior.label_limits)
         step = np.swapaxes(np.concatenate([self._first, beside.others + change + scatter], axis=2), 0, 1)
         weights = self._weights.T
         dof = np.einsum("nij,nij->n", self._within[:, :rank, :rank], self._projections.gram)
