@@ -50,7 +50,7 @@ _FLAGS = {
     Reason.UNLIKE_PRIOR: Flag.UNLIKE_PRIOR,
     Reason.ERRORS: Flag.MISSCALED,
 }
-_FAR = 0.3  # mean square of neglected directions over the prior's
+_FAR = 1.0  # mean square of neglected directions over the prior's
 _FIRST_MASK = (0.0, 250.0)  # velocity and σ, km/s, of the line mask under which the first continuum is fitted
 
 
