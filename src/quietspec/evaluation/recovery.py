@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from quietspec.errors import QuietspecError
 from quietspec.evaluation.drawn import DrawnGalaxies
 from quietspec.evaluation.protocol import noise_rng, test_spectra
 from quietspec.populations import Populations, PpxfOptions, fit_denoised, fit_populations, posterior_populations
+from quietspec.populations.result import CENTRAL
 from quietspec.simulate import PaperRecipe, Simulated
 from quietspec.spectra import Spectra
 
@@ -40,7 +41,7 @@ NOISY, POPULATIONS, LIMIT = "noisy", "populations", "limit"
 _CHUNK = 10  # batches worked on at a time
 _LIMIT_STREAM = 7  # child of the seed
 _WAYS = ("flat", "sigma", "covariance")
-_CENTRAL = 0.6827
+_KINDS = ("values", "truth", "inside")  # mappings of `ArmResult`
 _COVARIANCE_SCALE = 150.0  # km/s: pixels as wide as MILES's resolution keep what a covariance of rank 20 knows
 _EFFECTIVE = 30.0  # galaxies behind a sampled posterior that make it trusted
 
@@ -120,13 +121,8 @@ class ArmResult:
     trusted: BoolArray
     seconds_per_spectrum: float
 
-    def scores(self, rows: BoolArray | None = None) -> dict[str, float]:
+    def scores(self) -> dict[str, float]:
         """Scores by the names of the JSON.
-
-        Parameters
-        ----------
-        rows : (n,) of bool, optional
-            Spectra to count; all that are trusted by default.
 
         Returns
         -------
@@ -135,7 +131,7 @@ class ArmResult:
             ``_rms_error``, ``_bias``, ``_scatter``, ``_r`` (Pearson), ``_slope`` of recovered on true values,
             ``_coverage68``.
         """
-        rows = self.trusted if rows is None else rows & self.trusted
+        rows = self.trusted
         scores: dict[str, float] = {
             "n": int(rows.sum()),
             "untrusted": float(1 - self.trusted.mean()),
@@ -373,8 +369,7 @@ class _Experiment:
         batches = enumerate(test_spectra(self.recipe, n, self.seed))
         while chunk := list(islice(batches, _CHUNK)):
             observed = [self.recipe.observe(rest, noise_rng(self.seed, number, snr), snr) for number, rest in chunk]
-            same_grid = all(part.observed.n_pixels == observed[0].observed.n_pixels for part in observed)
-            if isinstance(self.recipe, PaperRecipe) and same_grid:
+            if isinstance(self.recipe, PaperRecipe):  # on one grid
                 yield _stacked(observed)
             else:
                 yield from observed
@@ -408,7 +403,7 @@ class _Experiment:
         return ArmResult(
             values={short: found.means[name] for short, name in names.items()},
             truth={short: simulated.parameters[name] for short, name in names.items()},
-            inside={short: np.abs(found.below[name] - 0.5) < _CENTRAL / 2 for short, name in names.items()},
+            inside={short: np.abs(found.below[name] - 0.5) < CENTRAL / 2 for short, name in names.items()},
             trusted=found.effective >= _EFFECTIVE,
             seconds_per_spectrum=(time.perf_counter() - start) / len(simulated),
         )
@@ -455,17 +450,13 @@ def _joined(parts: Sequence[ArmResult]) -> ArmResult:
     sizes = [len(part.trusted) for part in parts]
     mappings = {
         name: {short: np.concatenate([getattr(part, name)[short] for part in parts]) for short in parts[0].values}
-        for name in ("values", "truth", "inside")
+        for name in _KINDS
     }
     return ArmResult(
         **mappings,
         trusted=np.concatenate([part.trusted for part in parts]),
         seconds_per_spectrum=float(np.average([part.seconds_per_spectrum for part in parts], weights=sizes)),
     )
-
-
-_Kind = Literal["values", "truth", "inside"]
-_KINDS: tuple[_Kind, ...] = ("values", "truth", "inside")
 
 
 def _save(path: Path, result: ArmResult, settings: str) -> None:
