@@ -17,7 +17,8 @@ MAD_TO_SIGMA = 1.4826  #: σ of a Gaussian over its median absolute deviation
 def masked_median(values: FloatArray, good: BoolArray) -> FloatArray:
     """Median of the good values of each row, (n_rows,); NaN where there are none."""
     # One sort with the bad ones at the end: numpy.nanmedian takes ten times as long on thousands of long rows.
-    ordered = np.sort(np.where(good, values, np.inf), axis=1)
+    ordered = np.where(good, values, np.asarray(np.inf, dtype=values.dtype))
+    ordered.sort(axis=1)
     count = good.sum(axis=1)
     middle = np.stack([np.maximum(count - 1, 0) // 2, np.minimum(count // 2, values.shape[1] - 1)], axis=1)
     return np.where(count > 0, np.take_along_axis(ordered, middle, axis=1).mean(axis=1), np.nan)
@@ -25,4 +26,4 @@ def masked_median(values: FloatArray, good: BoolArray) -> FloatArray:
 
 def robust_scatter(values: FloatArray, good: BoolArray) -> FloatArray:
     """σ of the good values of each row about zero, by their median size, (n_rows,); NaN where there are none."""
-    return MAD_TO_SIGMA * masked_median(np.abs(values), good)
+    return MAD_TO_SIGMA * masked_median(np.abs(values).astype(np.float32, copy=False), good)

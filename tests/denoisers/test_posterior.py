@@ -10,8 +10,9 @@ from scipy.stats import kstest, multivariate_normal
 
 from quietspec.denoisers import Posterior, PrincipalComponents
 from quietspec.denoisers.coordinates import Coordinates, PreparedPrior
-from quietspec.denoisers.inference import fit_linear, infer, project
+from quietspec.denoisers.inference import infer
 from quietspec.denoisers.labels import label_posterior
+from quietspec.denoisers.linear import fit_linear, project
 from quietspec.errors import ModelError
 from quietspec.mixtures import ParameterPosterior, merged_moments
 from quietspec.simulate.noise import correlated_noise

@@ -10,6 +10,7 @@ import numpy as np
 from quietspec.benchmarking.machine import Rates
 from quietspec.denoisers import Posterior
 from quietspec.denoisers.coordinates import Coordinates
+from quietspec.denoisers.posterior import NEGLECTED
 from quietspec.spectra import FloatArray, Spectra
 from quietspec.wavelengths import rest_air
 
@@ -17,6 +18,7 @@ __all__ = ["Cost", "cost_of"]
 
 _FITS = 3  # two to find gas and spikes, one of the rest
 _KEPT = 0.4  # of the mixture's components have weight, typically, at S/N 3
+_NUMBERS = 0.5  # of the directions taken, typically, are left as numbers of unit noise
 _KNOT_PRODUCTS = 4  # with the basis, a pixel, to carry errors through the discrepancy
 _BYTES_A_PIXEL = 2 * (4 + 4) + 2 * (4 + 4 + 1)  # flux and variance read and turned, three images turned and written
 
@@ -29,21 +31,19 @@ class Cost:
     ----------
     bytes_moved : float
         From the input to the output, each once read and once written in memory.
-    single, double : dict of str to float
-        Floating-point operations by step, in single and double precision.
+    operations : dict of str to float
+        Floating-point operations by step, in single precision.
     rank : float
         Mean number of directions of the basis used.
     """
 
     bytes_moved: float
-    single: dict[str, float]
-    double: dict[str, float]
+    operations: dict[str, float]
     rank: float
 
     def floor(self, rates: Rates) -> float:
         """Seconds one core needs at its best rates."""
-        single, double = sum(self.single.values()), sum(self.double.values())
-        return self.bytes_moved / rates.copied + single / rates.single + double / rates.double
+        return self.bytes_moved / rates.copied + sum(self.operations.values()) / rates.single
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON types."""
@@ -68,21 +68,19 @@ def cost_of(denoiser: Posterior, spectra: Spectra) -> Cost:
     """
     pixels, ranks, size = _ranks(denoiser, spectra)
     n_mixture, n_labels = denoiser.prior.n_mixture, len(denoiser.prior.label_names)
-    pairs, every = ranks * (ranks + 1) / 2, size * (size + 1) / 2
+    pairs, every, numbers = ranks * (ranks + 1) / 2, size * (size + 1) / 2, _NUMBERS * ranks
     kept = _KEPT * n_mixture
-    single: dict[str, FloatArray] = {
+    operations: dict[str, FloatArray] = {
         "normal matrices": _FITS * 2 * pixels * pairs,
         "projections and models": _FITS * 2 * 2 * pixels * np.full_like(ranks, size),
         "errors of pixels": np.full_like(ranks, 2 * pixels * (every + _KNOT_PRODUCTS * size)),
-    }
-    double: dict[str, FloatArray] = {
-        "weights of the mixture": n_mixture * ranks**3 / 3,
-        "moments of the mixture": kept * (ranks**3 + 2 * ranks**2 * (size - ranks + n_labels)),
+        "weights of the mixture": n_mixture * (2 * size * numbers * (size + numbers) + numbers**3 / 3),
+        "moments of the mixture": kept
+        * (2 * numbers**3 + 2 * numbers * (size - numbers) * size + 2 * n_labels * numbers * (size + numbers)),
     }
     return Cost(
         bytes_moved=float(_BYTES_A_PIXEL * spectra.n_pixels),
-        single={name: float(np.mean(value)) for name, value in single.items()},
-        double={name: float(np.mean(value)) for name, value in double.items()},
+        operations={name: float(np.mean(value)) for name, value in operations.items()},
         rank=float(np.mean(ranks)),
     )
 
@@ -101,5 +99,5 @@ def _ranks(denoiser: Posterior, spectra: Spectra) -> tuple[int, FloatArray, int]
     if denoiser.discrepancy is not None:
         spread = denoiser.discrepancy.as_noise(rest[covered], basis.vectors[covered, 0])
         weight = weight / (1 + weight * (np.abs(scale)[:, None] * spread) ** 2)
-    ranks = coordinates.ranks(coordinates.information(weight), np.abs(scale))
+    ranks = coordinates.ranks(coordinates.information(weight), np.abs(scale), NEGLECTED)
     return int(covered.sum()), ranks.astype(np.float64), coordinates.size

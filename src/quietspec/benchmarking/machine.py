@@ -42,13 +42,12 @@ class Rates:
     ----------
     copied : float
         Bytes a second, read and written, of a large copy.
-    single, double : float
-        Floating-point operations a second in large matrix products of either precision.
+    single : float
+        Floating-point operations a second in large matrix products of single precision.
     """
 
     copied: float
     single: float
-    double: float
 
 
 def measured_rates() -> Rates:
@@ -57,13 +56,9 @@ def measured_rates() -> Rates:
     target = np.empty_like(source)
     with threadpool_limits(limits=1):
         copied = 2 * source.nbytes / _best(lambda: np.copyto(target, source))
-        return Rates(copied, _product_rate(np.float32), _product_rate(np.float64))
-
-
-def _product_rate(dtype: type[np.floating]) -> float:
-    left, right = np.ones((512, 2048), dtype), np.ones((2048, 2048), dtype)
-    out = np.empty((512, 2048), dtype)
-    return 2 * 512 * 2048**2 / _best(lambda: np.matmul(left, right, out=out))
+        left, right = np.ones((512, 2048), np.float32), np.ones((2048, 2048), np.float32)
+        out = np.empty((512, 2048), np.float32)
+        return Rates(copied, 2 * 512 * 2048**2 / _best(lambda: np.matmul(left, right, out=out)))
 
 
 def _best(action: Callable[[], object]) -> float:

@@ -15,6 +15,8 @@ from quietspec.io.writer import WritableTile
 
 __all__ = ["profile_of"]
 
+_WEIGHTS = (("inference.py", "compress"), ("inference.py", "expand"), ("inference.py", "compare"))
+
 #: Steps, and the functions whose time they take: (file, function), less those of the second list.
 _STEPS: dict[str, tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]] = {
     "gas and spikes: fits": ((("posterior.py", "_fit"), ("posterior.py", "_first_fit")), ()),
@@ -23,11 +25,8 @@ _STEPS: dict[str, tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]
         (("posterior.py", "_fit"), ("posterior.py", "_first_fit")),
     ),
     "last fit": ((("posterior.py", "_solve"),), (("inference.py", "infer"),)),
-    "weights of the mixture": ((("inference.py", "_precision"), ("inference.py", "_log_integral")), ()),
-    "moments of the mixture": (
-        (("inference.py", "infer"),),
-        (("inference.py", "_precision"), ("inference.py", "_log_integral")),
-    ),
+    "weights of the mixture": (_WEIGHTS, ()),
+    "moments of the mixture": ((("inference.py", "infer"),), _WEIGHTS),
     "discrepancy and errors of pixels": ((("posterior.py", "_followed"), ("results.py", "store")), ()),
     "diagnosis": ((("diagnosis.py", "measure"), ("diagnosis.py", "diagnose")), ()),
     "made ready to write": ((("writer.py", "of"),), ()),

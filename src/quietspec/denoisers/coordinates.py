@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,90 +21,74 @@ from quietspec.spectra import FloatArray
 
 __all__ = ["Coordinates", "Gaussians", "PreparedPrior"]
 
-_SCALE_SPREAD = 1.0  # τ: the scale prior's relative width about the current guess; wide, since data fix the scale
 _LABEL_REACH = 3.0  # σ beyond the Gaussians' labels that a spectrum's may lie
 _RANKS = (16, 24, 34, 40, 48, 56)  # numbers of directions used, below all of them
-_NEGLECTED = (
-    0.003  # of the whole error: how far, in rms, the data on neglected directions would have moved the estimate
-)
 _FEW = 16  # spectra for which the products of all pairs of basis vectors cost more than they save
 
 
 @dataclass(frozen=True, eq=False)
 class Gaussians:
-    """The prior's mixture at unit scale: marginals of the first `rank` coordinates, and the others given these.
+    """The prior's mixture over x at unit scale, the scale's own spread included.
 
     Parameters
     ----------
     log_weight : (k,)
-        ln w − ½ ln |covariance| of the first coordinates.
+        Log of the weights.
     location : (k, d)
         Means.
-    precision : (k, rank, rank)
-        Inverse covariances of the first coordinates.
-    regression : (k, d − rank, rank)
-        Change of the other coordinates with the first.
-    spread : (k, d − rank, d − rank)
-        Covariance of the others at given first ones.
+    covariance : (k, d, d)
+        Covariances Σ.
     labels : (k, n_labels)
         Means of the labels.
-    transfer : (k, n_labels, rank)
-        Change of the labels with the first coordinates.
-    label_spread : (k, n_labels, n_labels)
-        What the other coordinates add to the covariance of the labels at given first ones.
-    label_others : (k, n_labels, d − rank)
-        Change of the labels with the other coordinates.
-    even : (d − rank,)
-        Information that even noise gives about the other coordinates.
+    slopes : (k, n_labels, d)
+        Change of the labels with x.
     """
 
     log_weight: FloatArray
     location: FloatArray
-    precision: FloatArray
-    regression: FloatArray
-    spread: FloatArray
+    covariance: FloatArray
     labels: FloatArray
-    transfer: FloatArray
-    label_spread: FloatArray
-    label_others: FloatArray
-    even: FloatArray
+    slopes: FloatArray
 
     @cached_property
-    def reach(self) -> FloatArray:
-        """Mean square of the other coordinates over that of the whole prior, (k,); 1 where data on all are taken."""
-        if not self.even.size:
-            return np.ones(len(self.location))
-        cross = self.regression @ np.linalg.inv(self.precision)
-        square = self.location[:, self.rank :] ** 2 + np.einsum("kii->ki", self.spread)
-        square += np.einsum("kij,kij->ki", self.regression, cross)
-        return np.asarray(square @ self.even / self.even.sum())
-
-    @cached_property
-    def bordered(self) -> FloatArray:
-        """Precision of the first coordinates, and what even noise on the others adds to it, (k, 2, (rank + 1)²).
-
-        Each has a last row and column of zeros more.
-        """
-        through = np.swapaxes(self.regression, 1, 2) @ (self.even[:, None] * self.regression)
-        both = np.stack([self.precision, through], axis=1)
-        return np.pad(both, ((0, 0), (0, 0), (0, 1), (0, 1))).reshape(len(both), 2, (self.rank + 1) ** 2)
-
-    @cached_property
-    def sides(self) -> FloatArray:
-        """Transposed regression and transfer side by side, (k, rank, d − rank + n_labels)."""
-        return np.swapaxes(np.concatenate([self.regression, self.transfer], axis=1), 1, 2)
-
-    @cached_property
-    def independent(self) -> tuple[FloatArray, FloatArray]:
-        """Variances λ (k, d − rank) and directions W (k, d − rank, d − rank): W λ Wᵀ = `spread`, W⁻ᵀW⁻¹ = `even`."""
-        root = np.sqrt(np.maximum(self.even, 1e-12 * self.even.max(initial=1e-300)))
-        variances, directions = np.linalg.eigh(self.spread * root * root[:, None])
-        return np.maximum(variances, 0), directions / root[:, None]
+    def flat(self) -> FloatArray:
+        """Covariances as rows, (k, d²)."""
+        return np.asarray(self.covariance.reshape(len(self.covariance), -1))
 
     @property
-    def rank(self) -> int:
-        """Number of coordinates the data speak of."""
-        return int(self.precision.shape[1])
+    def shapes(self) -> FloatArray:
+        """Covariances at a given scale, (k, d, d)."""
+        return np.asarray(self.covariance - self.location[:, :, None] * self.location[:, None, :])
+
+    @cached_property
+    def flat_shapes(self) -> FloatArray:
+        """The same as rows, (k, d²), in single precision."""
+        return self.shapes.reshape(len(self.covariance), -1).astype(np.float32)
+
+    @cached_property
+    def stacked_shapes(self) -> FloatArray:
+        """The same side by side, (d, k d), in single precision."""
+        return self.stack_shapes(np.dtype(np.float32))
+
+    def stack_shapes(self, precision: np.dtype[np.floating[Any]]) -> FloatArray:
+        """Covariances at a given scale side by side, (d, k d)."""
+        apart = np.swapaxes(self.shapes, 0, 1)
+        return np.ascontiguousarray(apart.reshape(len(apart), -1), dtype=precision)
+
+    @cached_property
+    def cross(self) -> FloatArray:
+        """Covariance of the labels with x, (k, n_labels, d)."""
+        return np.asarray(self.slopes @ self.covariance)
+
+    @cached_property
+    def cross_single(self) -> FloatArray:
+        """The same in single precision."""
+        return self.cross.astype(np.float32)
+
+    @cached_property
+    def label_spread(self) -> FloatArray:
+        """Covariance of the labels that comes with x, (k, n_labels, n_labels)."""
+        return np.asarray(self.cross @ np.swapaxes(self.slopes, 1, 2))
 
 
 class PreparedPrior:
@@ -118,7 +103,8 @@ class PreparedPrior:
     def __init__(self, prior: SpectralPrior) -> None:
         self.prior = prior
         self.location = np.concatenate([np.ones((prior.n_mixture, 1)), prior.means], axis=1)
-        self.covariance = _SCALE_SPREAD**2 * self.location[:, :, None] * self.location[:, None, :]
+        # The scale's relative width about the current guess is 1: wide, since data fix the scale.
+        self.covariance = self.location[:, :, None] * self.location[:, None, :]
         self.covariance[:, 1:, 1:] += prior.covariances
         # To first order in the scale's error the labels follow c − m = (d[1:] − d[0] m) / s.
         self.slopes = np.concatenate([-prior.slopes @ prior.means[:, :, None], prior.slopes], axis=2)
@@ -141,17 +127,13 @@ class PreparedPrior:
         white = inverse @ self.covariance @ inverse.T
         return np.asarray(np.maximum(np.einsum("kii->k", white) / len(inverse), 1.0))
 
-    def marginal(self, transform: FloatArray, even: FloatArray, rank: int) -> Gaussians:
-        """Bring the mixture to coordinates x with d = T x, of which the first `rank` will meet data.
+    def turned(self, transform: FloatArray) -> Gaussians:
+        """Bring the mixture to coordinates x with d = T x.
 
         Parameters
         ----------
         transform : (d, d)
             T.
-        even : (d,)
-            Information that even noise gives about each coordinate.
-        rank : int
-            Number of coordinates the data speak of.
 
         Returns
         -------
@@ -159,26 +141,14 @@ class PreparedPrior:
             The mixture.
         """
         inverse = np.linalg.inv(transform)
-        covariance = inverse @ self.covariance @ inverse.T
-        first, cross = covariance[:, :rank, :rank], covariance[:, rank:, :rank]
-        precision = np.linalg.inv(first)
-        regression = cross @ precision
-        spread = covariance[:, rank:, rank:] - regression @ np.swapaxes(cross, 1, 2)
-        slopes = self.slopes @ transform
-        others = slopes[:, :, rank:]
         with np.errstate(divide="ignore"):
-            log_weight = np.log(self.prior.weights) - 0.5 * np.linalg.slogdet(first)[1]
+            log_weight = np.log(self.prior.weights)
         return Gaussians(
             log_weight=log_weight,
             location=self.location @ inverse.T,
-            precision=precision,
-            regression=regression,
-            spread=spread,
+            covariance=inverse @ self.covariance @ inverse.T,
             labels=self.prior.labels,
-            transfer=slopes[:, :, :rank] + others @ regression,
-            label_spread=others @ spread @ np.swapaxes(others, 1, 2),
-            label_others=others,
-            even=even[rank:],
+            slopes=self.slopes @ transform,
         )
 
 
@@ -205,36 +175,33 @@ class Coordinates:
     def __init__(self, prior: PreparedPrior, vectors: FloatArray) -> None:
         mean, half = prior.whitening
         white = vectors @ half
-        even, directions = np.linalg.eigh(white.T @ white)
-        self._even, directions = np.maximum(even[::-1], 0), directions[:, ::-1]
+        directions = np.linalg.eigh(white.T @ white)[1][:, ::-1]
         self.prior = prior
         self.transform = half @ directions
         self.centre = directions.T @ np.linalg.solve(half, mean)
         self.vectors = (white @ directions).astype(np.float32)
         self.shape = self.vectors @ self.centre.astype(np.float32)
-        self._mixtures: dict[int, Gaussians] = {}
 
     def __getstate__(self) -> dict[str, object]:
         """What is sent to other processes: not what can be computed again."""
-        made = ("_pairs", "_squares")
-        return {name: value for name, value in self.__dict__.items() if name not in made} | {"_mixtures": {}}
+        made = ("_pairs", "_squares", "mixture")
+        return {name: value for name, value in self.__dict__.items() if name not in made}
 
     @property
     def size(self) -> int:
         """Number of coordinates."""
         return len(self.centre)
 
-    def mixture(self, rank: int) -> Gaussians:
-        """The prior's mixture where data speak of the first `rank` coordinates; computed once."""
-        if rank not in self._mixtures:
-            self._mixtures[rank] = self.prior.marginal(self.transform, self._even, rank)
-        return self._mixtures[rank]
+    @cached_property
+    def mixture(self) -> Gaussians:
+        """The prior's mixture."""
+        return self.prior.turned(self.transform)
 
     def information(self, weight: FloatArray) -> FloatArray:
         """What noise of inverse variances (n_spectra, n_pixels) leaves known of each coordinate, (n_spectra, d)."""
         return (weight @ self._squares).astype(np.float64)
 
-    def ranks(self, information: FloatArray, scale: FloatArray) -> npt.NDArray[np.intp]:
+    def ranks(self, information: FloatArray, scale: FloatArray, neglected: float) -> npt.NDArray[np.intp]:
         """Number of directions that spectra of given noise need.
 
         Parameters
@@ -243,17 +210,19 @@ class Coordinates:
             Of each coordinate (`information`).
         scale : (n_spectra,)
             Flux scale.
+        neglected : float
+            How far, in rms over the whole error, the data on neglected directions would move the estimate at most.
 
         Returns
         -------
         (n_spectra,) of int
-            The fewest beyond which the data would move the estimate little.
+            The fewest that do.
         """
         information = scale[:, None] ** 2 * information
         determined = (information / (1 + information)).sum(axis=1)
         # Data of information g about a direction of unit variance move the estimate by g in units of their noise.
         beyond = np.cumsum(information[:, ::-1] ** 2, axis=1)[:, ::-1]
-        needed = (beyond > _NEGLECTED**2 * determined[:, None]).sum(axis=1)
+        needed = (beyond > neglected**2 * determined[:, None]).sum(axis=1)
         choices = np.array([*(rank for rank in _RANKS if rank < self.size), self.size])
         return np.asarray(choices[np.searchsorted(choices, needed)])
 

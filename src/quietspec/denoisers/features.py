@@ -174,7 +174,7 @@ class FeatureScan:
         """Log evidence over a smooth continuum, and the fall of χ² at the best features, both (n, n_lags)."""
 
         def at_lags(spectrum: npt.NDArray[np.complexfloating[Any, Any]]) -> FloatArray:
-            return np.asarray(fft.irfft(spectrum, self._length)[..., places])
+            return np.take(fft.irfft(spectrum, self._length), places, axis=-1)
 
         signals, precisions = fft.rfft(signal, self._length), fft.rfft(precision, self._length)
         mean = at_lags(signals * self._mean - 0.5 * precisions * self._mean2)

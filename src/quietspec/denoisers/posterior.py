@@ -19,21 +19,15 @@ from quietspec.denoisers.diagnosis import SYMPTOMS, Reason, SymptomLaws, diagnos
 from quietspec.denoisers.discrepancy import Discrepancy, FollowedData
 from quietspec.denoisers.features import FeatureScan
 from quietspec.denoisers.grid import Grid, Rows
-from quietspec.denoisers.inference import (
-    CoefficientPosterior,
-    LinearFit,
-    Projections,
-    fit_linear,
-    infer,
-    project,
-)
+from quietspec.denoisers.inference import CoefficientPosterior, infer
+from quietspec.denoisers.linear import LinearFit, Projections, fit_linear, project
 from quietspec.denoisers.prior import SpectralPrior
 from quietspec.denoisers.results import Accumulator
 from quietspec.mixtures import ParameterPosterior
 from quietspec.spectra import BoolArray, Denoised, Flag, FloatArray, Spectra
 from quietspec.wavelengths import EMISSION_LINES, SPEED_OF_LIGHT, STRONG_LINES, rest_air
 
-__all__ = ["Emission", "Noise", "Posterior", "PrincipalComponents"]
+__all__ = ["NEGLECTED", "Emission", "Noise", "Posterior", "PrincipalComponents"]
 
 Emission = Literal["auto", "strong", "none"]
 Noise = Literal["measured", "quoted"]
@@ -50,7 +44,9 @@ _FLAGS = {
     Reason.UNLIKE_PRIOR: Flag.UNLIKE_PRIOR,
     Reason.ERRORS: Flag.MISSCALED,
 }
-_FAR = 1.0  # mean square of neglected directions over the prior's
+NEGLECTED = 0.003  # of the error, for which the data on directions may be neglected in the last fit …
+_NEGLECTED_BEFORE = 0.05  # … and in those that find gas and spikes
+_FAR = 1.2  # mean square of neglected directions over the prior's
 _FIRST_MASK = (0.0, 250.0)  # velocity and σ, km/s, of the line mask under which the first continuum is fitted
 
 
@@ -302,7 +298,7 @@ class Posterior(_BasisDenoiser):
     ) -> tuple[CoefficientPosterior, LinearFit]:
         coordinates = rows.grid.coordinates
         parts = []
-        for group, projections in _projected(coordinates, residual, weight, fit):
+        for group, projections in _projected(coordinates, residual, weight, fit, NEGLECTED):
             linear = fit_linear(projections, coordinates, fit.scale[group], fit.error[group])
             posterior = infer(projections, coordinates, linear.scale)
             far = posterior.reach > _FAR  # what is unlike the prior's bulk needs all directions
@@ -310,7 +306,7 @@ class Posterior(_BasisDenoiser):
             if far.any():
                 rest, start = group[far], linear[far]
                 whole = _project_fully(coordinates, residual[rest], weight[rest], fit.mean[rest])
-                parts.append((rest, infer(whole, coordinates, start.scale), start))
+                parts.append((rest, infer(whole, coordinates, start.scale, posterior.reach[far]), start))
         groups, posteriors, fits = zip(*parts, strict=True)
         order = np.argsort(np.concatenate(groups))
         return CoefficientPosterior.stack(posteriors)[order], LinearFit.stack(fits)[order]
@@ -378,18 +374,18 @@ def _first_fit(rows: Rows, weight: FloatArray) -> LinearFit:
 def _fit(coordinates: Coordinates, residual: FloatArray, weight: FloatArray, fit: LinearFit) -> LinearFit:
     """Fit again under one Gaussian, from the residuals of a fit."""
     parts = []
-    for group, projections in _projected(coordinates, residual, weight, fit):
+    for group, projections in _projected(coordinates, residual, weight, fit, _NEGLECTED_BEFORE):
         parts.append((group, fit_linear(projections, coordinates, fit.scale[group], fit.error[group])))
     groups, fits = zip(*parts, strict=True)
     return LinearFit.stack(fits)[np.argsort(np.concatenate(groups))]
 
 
 def _projected(
-    coordinates: Coordinates, residual: FloatArray, weight: FloatArray, fit: LinearFit
+    coordinates: Coordinates, residual: FloatArray, weight: FloatArray, fit: LinearFit, neglected: float
 ) -> Iterator[tuple[npt.NDArray[np.intp], Projections]]:
     """Go through sets of spectra that need equally many directions: which they are, and their projections."""
     information = coordinates.information(weight)
-    ranks = coordinates.ranks(information, np.maximum(fit.scale, fit.error))
+    ranks = coordinates.ranks(information, np.maximum(fit.scale, fit.error), neglected)
     for rank in np.unique(ranks):
         rows = np.flatnonzero(ranks == rank)
         yield rows, project(residual[rows], weight[rows], fit.mean[rows], coordinates, information[rows], int(rank))
