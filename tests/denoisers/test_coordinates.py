@@ -127,7 +127,7 @@ def test_a_shipped_prior_against_dense_matrices(snr):
         change = np.sqrt(coordinates.variance(found.covariance[[row]])[0]) / error - 1
         assert np.sqrt(np.mean(change**2)) < 0.02
         evidence = np.logaddexp.reduce(logs) - 0.5 * projections.chi2[row]
-        assert found.log_evidence[row] == pytest.approx(evidence, abs=0.05)
+        assert found.log_evidence[row] == pytest.approx(evidence, abs=0.2)
 
 
 @pytest.mark.parametrize("noise", ["quoted", "measured"])
