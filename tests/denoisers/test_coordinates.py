@@ -12,6 +12,7 @@ from quietspec.denoisers.inference import infer
 from quietspec.denoisers.linear import project
 
 from .conftest import draw, small_prior
+from .test_contamination import gas_lines
 
 
 def many_directions(n_components=40):
@@ -29,7 +30,7 @@ def posterior_of(prior, spectra, scale, rank=None):
     start = scale[:, None] * coordinates.centre
     residual = spectra.flux - start @ coordinates.vectors.T
     projections = project(residual, spectra.ivar, start, coordinates, information, chosen)
-    return infer(projections, coordinates, scale), coordinates, chosen
+    return infer(projections.whole(), coordinates, scale), coordinates, chosen
 
 
 def test_the_prior_is_white():
@@ -131,13 +132,19 @@ def test_a_shipped_prior_against_dense_matrices(snr):
 
 
 @pytest.mark.parametrize("noise", ["quoted", "measured"])
-def test_one_spectrum_alone_is_as_in_company(noise):
+@pytest.mark.parametrize("emission", ["none", "auto"])
+def test_one_spectrum_alone_is_as_in_company(noise, emission):
+    """Gas too faint to tell its width included."""
     prior = many_directions()
-    spectra, *_ = draw(prior, 60, 4, np.random.default_rng(2))
-    tool = Posterior("posterior", prior, noise=noise)
+    rng = np.random.default_rng(2)
+    spectra, *_ = draw(prior, 60, 4, rng)
+    gas = np.array([gas_lines(prior.wavelength, *rng.normal([0, 150], [100, 30]), 1) for _ in range(60)])
+    spectra = replace(spectra, flux=spectra.flux + np.linspace(0, 1.5, 60)[:, None] * gas)
+    tool = Posterior("posterior", prior, noise=noise, emission=emission)
     together = tool.denoise(spectra)
-    for row in (0, 17, 59):
+    for row in (0, 10, 17, 25, 40, 59):
         alone = tool.denoise(spectra[row])
+        np.testing.assert_array_equal(alone.ignored[0], together.ignored[row])
         np.testing.assert_allclose(alone.flux[0], together.flux[row], rtol=1e-5)
         np.testing.assert_allclose(alone.sigma[0], together.sigma[row], rtol=1e-5)
         assert alone.evidence[0] == pytest.approx(together.evidence[row], rel=1e-5)

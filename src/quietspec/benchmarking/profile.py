@@ -15,7 +15,7 @@ from quietspec.io.writer import WritableTile
 
 __all__ = ["profile_of"]
 
-_WEIGHTS = (("inference.py", "compress"), ("inference.py", "expand"), ("inference.py", "compare"))
+_WEIGHTS = (("inference.py", "_compressed"), ("inference.py", "expand"), ("inference.py", "compare"))
 
 #: Steps, and the functions whose time they take: (file, function), less those of the second list.
 _STEPS: dict[str, tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]] = {

@@ -26,7 +26,8 @@ _BROAD_GAIN = 1.2  # in Δχ² over that of narrow lines …
 _BROAD_PEAK = 0.08  # … and height over the continuum, above any misfit of stars, that tell broad lines
 _BROAD_ADDS = 16.0, 0.01  # Δχ², and share of the joint fit's, that broad Balmer lines have to add to narrow lines
 _DETECTION = 36.0  # Δχ² of the best trial: 5σ after allowing for some 100 trials and 8 lines
-_WIDTH_TRUSTED = 150.0  # Δχ² above which a spectrum's own width is used, not its neighbours'
+_WIDTH_TRUSTED = 150.0  # Δχ² above which the width found is believed where it is less than …
+_USUAL_SIGMA = 100.0  # … this, km/s
 _REACH = 3.0  # half width of a mask in σ of the line
 _CLIP = 4.0  # σ, beyond which a residual is taken for something else than noise
 _LONELY = 5.0  # times the median about it, that tells a spike within a long run of misfits
@@ -45,8 +46,8 @@ class Gas:
     detected : (n_spectra,) of bool
         Whether any emission stands out.
     velocity, sigma : (n_spectra,)
-        Velocity against the redshift and intrinsic velocity dispersion, km/s; the catalogue's defaults
-        (0 and 100 km/s) where nothing was detected in the whole set.
+        Velocity against the redshift and intrinsic velocity dispersion, km/s; 0 and 100 km/s where nothing was
+        detected.
     broad : (n_spectra,)
         Velocity dispersion of broad lines, km/s; 0 where there are none.
     """
@@ -76,7 +77,7 @@ def measure_gas(
     Returns
     -------
     Gas
-        One velocity and width for all lines of a spectrum. Faint detections take the width of the brighter ones. A
+        One velocity and width for all lines of a spectrum. Narrow lines are believed only where they are bright. A
         best velocity at the end of the range tried is no detection: there sit the misfits of bright spectra.
     """
     trials = np.array([(velocity, sigma) for sigma in _TRIAL_SIGMA for velocity in _TRIAL_VELOCITY])
@@ -88,9 +89,7 @@ def measure_gas(
     top = gain[np.arange(len(best)), best] / _scatter(_pull(residual, weight), weight) ** 2
     velocity, sigma = trials[best].T
     top = np.where(np.abs(velocity) < _TRIAL_VELOCITY[-1], top, 0.0)
-    detected, trusted = top > _DETECTION, top > _WIDTH_TRUSTED
-    reliable = trusted if trusted.any() else detected
-    typical = (np.median(velocity[reliable]), np.median(sigma[reliable])) if reliable.any() else (0.0, 100.0)
+    detected, sure = top > _DETECTION, top > _WIDTH_TRUSTED
     wide_gain, height = _improvement(weighted, weight, level, rest, fwhm, broad_trials)
     chosen, rows = wide_gain.argmax(axis=1), np.arange(len(best))
     is_broad = (
@@ -101,8 +100,8 @@ def measure_gas(
         is_broad[row] = _broad_lines_add(residual[row], weight[row], rest, fwhm, *found)
     return Gas(
         detected,
-        np.where(detected, velocity, typical[0]),
-        np.where(trusted, sigma, typical[1]),
+        np.where(detected, velocity, 0.0),
+        np.where(sure, sigma, np.where(detected, np.maximum(sigma, _USUAL_SIGMA), _USUAL_SIGMA)),
         np.where(is_broad, _BROAD_SIGMA[chosen], 0.0),
     )
 

@@ -52,8 +52,8 @@ class Gaussians:
 
     @cached_property
     def flat(self) -> FloatArray:
-        """Covariances as rows, (k, d²)."""
-        return np.asarray(self.covariance.reshape(len(self.covariance), -1))
+        """Covariances as rows, (k, d²), in single precision."""
+        return self.covariance.reshape(len(self.covariance), -1).astype(np.float32)
 
     @property
     def shapes(self) -> FloatArray:

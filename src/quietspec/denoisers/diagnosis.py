@@ -28,6 +28,7 @@ __all__ = ["SYMPTOMS", "Diagnosis", "Reason", "SymptomLaws", "Symptoms", "diagno
 SYMPTOMS = ("elsewhere", "featureless", "unexplained", "misfit", "noisier", "quieter")
 
 _BATCH = 256
+_BLOCK = 64  # spectra of which arrays fit into the processor's cache
 _FAINTEST = 8.0  # σ, the significance of the flux of the faintest spectrum that counts as one
 _FOUND, _FOUND_OF_EXPECTED = 5.0, 0.25  # log evidence, and share of the expected, that finds a galaxy elsewhere
 _NOISE = slice(SYMPTOMS.index("noisier"), SYMPTOMS.index("quieter") + 1)
@@ -123,13 +124,13 @@ def measure(denoised: Denoised, scan: FeatureScan) -> Symptoms:
     spectra = denoised.spectra
     used = denoised.valid & spectra.good & ~denoised.ignored
     found = _scanned(denoised, np.asarray(used.any(axis=1)), scan)
-    between, scatter = _noise(denoised, used)
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(used), _BLOCK)]
+    between, scatter, signal = np.concatenate([_scatters(denoised, used, rows) for rows in blocks], axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         misfit = np.log(denoised.chi2 / denoised.dof) - 2 * np.log(between)
         noise = np.log(between), -np.log(scatter)
     values = (found["other"] - found["given"], -found["given"], found["unexplained"], misfit, *noise)
-    pulls = np.where(used, spectra.flux, 0) * np.sqrt(spectra.ivar)
-    signal = masked_median(pulls, used) * np.sqrt(2 / np.pi * used.sum(axis=1))  # a median's error is √(π/2) a mean's
+    signal = signal * np.sqrt(2 / np.pi * used.sum(axis=1))  # a median's error is √(π/2) a mean's
     return Symptoms(
         values=np.stack(values, axis=1),
         information=found["information"],
@@ -156,16 +157,20 @@ def _scanned(denoised: Denoised, seen: BoolArray, scan: FeatureScan) -> dict[str
     return found
 
 
-def _noise(denoised: Denoised, used: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Noise between a channel and its neighbours, and scatter of the residuals, over the quoted errors; robust."""
-    residual = np.where(used, denoised.residual, 0).astype(np.float64)
-    variance = np.divide(1, denoised.spectra.ivar, out=np.zeros(used.shape), where=used)
-    scatter = robust_scatter(residual * np.sqrt(np.where(used, denoised.spectra.ivar, 0)), used)
+def _scatters(denoised: Denoised, used: BoolArray, rows: slice) -> FloatArray:
+    """Noise between a channel and its neighbours, scatter of the residuals and median flux, over the errors; (3, n)."""
+    used, ivar = used[rows], denoised.spectra.ivar[rows]
+    flux = np.where(used, denoised.spectra.flux[rows], 0).astype(np.float64)
+    residual = flux - np.where(used, denoised.flux[rows], 0)
+    root = np.sqrt(np.where(used, ivar, 0))
+    variance = np.divide(1, ivar, out=np.zeros(used.shape), where=used)
     both = used[:, 1:-1] & used[:, :-2] & used[:, 2:]
     difference = residual[:, 1:-1] - 0.5 * (residual[:, :-2] + residual[:, 2:])
     expected = np.sqrt(variance[:, 1:-1] + 0.25 * (variance[:, :-2] + variance[:, 2:]))
     ratio = np.divide(difference, expected, out=np.zeros(both.shape), where=both)
-    return robust_scatter(ratio, both), scatter
+    return np.stack(
+        [robust_scatter(ratio, both), robust_scatter(residual * root, used), masked_median(flux * root, used)]
+    )
 
 
 @dataclass(frozen=True, eq=False)

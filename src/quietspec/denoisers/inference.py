@@ -13,8 +13,8 @@ large ones, and single precision does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -25,7 +25,7 @@ from quietspec.denoisers.coordinates import Coordinates, Gaussians
 from quietspec.denoisers.labels import label_posterior
 from quietspec.denoisers.linear import Projections
 from quietspec.mixtures import ParameterPosterior
-from quietspec.spectra import BoolArray, FloatArray
+from quietspec.spectra import FloatArray
 
 __all__ = ["CoefficientPosterior", "infer"]
 
@@ -33,7 +33,7 @@ _TOLD = 0.04  # squared signal-to-noise, for the whole prior, of the best direct
 _NEGLIGIBLE = 5e-4  # mixture components of lower weight, times their breadth, are left out of moments
 _HUGE = 1e30
 _NOTHING = 1e-9  # information that rounding may leave
-_BLOCK = 64  # spectra whose vectors under all components are held at a time
+_TOGETHER = 12  # spectra worked on at a time: more would not fit into the processor's cache
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,13 @@ class CoefficientPosterior:
     labels: ParameterPosterior
     reach: FloatArray
 
-    def __getitem__(self, rows: npt.NDArray[np.intp] | BoolArray) -> Self:
-        """Select spectra."""
-        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    @classmethod
-    def stack(cls, parts: Sequence[Self]) -> Self:
-        """Join the posteriors of several sets of spectra."""
+    def with_rows(self, rows: npt.NDArray[np.intp], other: Self) -> Self:
+        """Return the same with the spectra `rows` replaced by those of another, in order."""
         names = ("mean", "covariance", "log_evidence", "dof", "reach")
-        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-        return cls(labels=ParameterPosterior.stack([part.labels for part in parts]), **joined)
+        changed = {name: getattr(self, name).copy() for name in names}
+        for name, values in changed.items():
+            values[rows] = getattr(other, name)
+        return replace(self, labels=self.labels.with_rows(rows, other.labels), **changed)
 
 
 def infer(
@@ -84,7 +81,7 @@ def infer(
     Parameters
     ----------
     projections : Projections
-        Of the spectra.
+        Of the spectra, on all coordinates.
     coordinates : Coordinates
         Of the pixels.
     scale : (n_spectra,)
@@ -99,36 +96,32 @@ def infer(
     """
     tolerance = np.broadcast_to(_TOLD / np.asarray(reach), scale.shape)
     moments = _Moments(coordinates.mixture, len(scale))
-    for start in range(0, len(scale), _BLOCK):
-        rows = range(start, min(start + _BLOCK, len(scale)))
-        data = [_Data.compress(projections, row, float(scale[row]), float(tolerance[row])) for row in rows]
-        first = _FirstOrder.expand(data, coordinates.mixture)
-        for number, row in enumerate(rows):
-            moments.set(row, data[number], first, number, coordinates.prior.breadth)
+    for rows, data in _compressed(projections, scale, tolerance):
+        moments.set(rows, data, coordinates.prior.breadth)
     return moments.posterior(projections.start, scale, coordinates)
 
 
 @dataclass(frozen=True, eq=False)
 class _Data:
-    """What one spectrum tells of ξ.
+    """What m spectra tell of ξ, each by as many numbers.
 
     Parameters
     ----------
-    columns : (d, q)
+    columns : (m, d, q)
         U.
-    values : (q,)
+    values : (m, q)
         z.
-    gradient : (d,)
+    gradient : (m, d)
         Of the log likelihood of the rest at ξ = 0.
-    rest : (d, d)
+    rest : (m, d, d)
         E, its information.
-    order : (d,)
+    order : (m, d)
         The q pivots among the coordinates, then the others.
-    inverse : (q, q)
+    inverse : (m, q, q)
         Of U's rows of the pivots.
-    start : (d,)
+    start : (m, d)
         x₁ / s.
-    chi2 : float
+    chi2 : (m,)
         χ² of x₁.
     """
 
@@ -139,99 +132,110 @@ class _Data:
     order: npt.NDArray[np.intp]
     inverse: FloatArray
     start: FloatArray
-    chi2: float
-
-    @classmethod
-    def compress(cls, projections: Projections, row: int, scale: float, tolerance: float) -> Self:
-        """Make z of all that is told beyond a tolerance."""
-        gram = scale**2 * projections.whole_gram(row)
-        gradient = scale * projections.gradient[row]
-        packed, pivots, q, _ = dpstrf(gram, tol=tolerance, lower=1)
-        order = pivots - 1
-        columns = np.zeros((len(gram), q))
-        columns[order] = np.tril(packed)[:, :q]
-        inverse = np.linalg.inv(columns[order[:q]])
-        values = inverse @ gradient[order[:q]]
-        rest, others = np.zeros_like(gram), np.ix_(order[q:], order[q:])
-        rest[others] = gram[others] - columns[order[q:]] @ columns[order[q:]].T
-        return cls(
-            columns,
-            values,
-            gradient - columns @ values,
-            rest,
-            order,
-            inverse,
-            projections.start[row] / scale,
-            float(projections.chi2[row]),
-        )
+    chi2: FloatArray
 
     @property
     def n_values(self) -> int:
         """Number q of data."""
-        return len(self.values)
+        return int(self.values.shape[1])
 
     @property
     def others(self) -> npt.NDArray[np.intp]:
-        """The coordinates that are no pivots."""
-        return self.order[self.n_values :]
+        """The coordinates that are no pivots, (m, d − q)."""
+        return self.order[:, self.n_values :]
 
     def coordinates(self, mean: FloatArray, covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Turn moments of (Uᵀξ, other coordinates) into those of ξ."""
-        q, where = self.n_values, np.argsort(self.order)
-        back = np.concatenate([self.inverse.T, -self.inverse.T @ self.columns[self.others].T], axis=1)
+        """Turn moments of (Uᵀξ, other coordinates), (m, d) and (m, d, d), into those of ξ."""
+        q, rows = self.n_values, np.arange(len(mean))[:, None]
+        across = np.swapaxes(self.columns[rows, self.others], 1, 2)
+        back = np.swapaxes(self.inverse, 1, 2) @ np.concatenate(
+            [np.broadcast_to(np.eye(q), (len(mean), q, q)), -across], axis=2
+        )
         turned = covariance.copy()
-        turned[:q] = back @ covariance
-        turned[:q, :q] = turned[:q] @ back.T
-        turned[q:, :q] = turned[:q, q:].T
-        return np.concatenate([back @ mean, mean[q:]])[where], turned[where[:, None], where]
+        turned[:, :q] = back @ covariance
+        turned[:, :q, :q] = turned[:, :q] @ np.swapaxes(back, 1, 2)
+        turned[:, q:, :q] = np.swapaxes(turned[:, :q, q:], 1, 2)
+        where = np.argsort(self.order, axis=1)
+        mean = np.concatenate([_times(back, mean), mean[:, q:]], axis=1)
+        return mean[rows, where], turned[rows[:, :, None], where[:, :, None], where[:, None, :]]
+
+
+def _compressed(
+    projections: Projections, scale: FloatArray, tolerance: FloatArray
+) -> Iterator[tuple[npt.NDArray[np.intp], _Data]]:
+    """Make z of all that is told beyond a tolerance; spectra that make equally many numbers come together."""
+    grams = scale[:, None, None] ** 2 * projections.gram
+    factors = [dpstrf(gram, tol=limit, lower=1) for gram, limit in zip(grams, tolerance, strict=True)]
+    order = np.array([pivots for _, pivots, _, _ in factors], dtype=np.intp) - 1
+    numbers = np.array([rank for _, _, rank, _ in factors])
+    for q in np.unique(numbers):
+        alike = np.flatnonzero(numbers == q)
+        for start in range(0, len(alike), _TOGETHER):
+            rows = alike[start : start + _TOGETHER]
+            each, pivots, others = np.arange(len(rows))[:, None], order[rows, :q], order[rows, q:]
+            lower = np.stack([np.tril(factors[row][0])[:, :q] for row in rows])
+            columns = np.zeros_like(lower)
+            columns[each, order[rows]] = lower
+            gradient = scale[rows, None] * projections.gradient[rows]
+            inverse = np.linalg.inv(lower[:, :q])
+            values = _times(inverse, gradient[each, pivots])
+            rest, both = np.zeros_like(grams[rows]), (each[:, :, None], others[:, :, None], others[:, None, :])
+            rest[both] = grams[rows][both] - lower[:, q:] @ np.swapaxes(lower[:, q:], 1, 2)
+            start_ = projections.start[rows] / scale[rows, None]
+            gradient -= _times(columns, values)
+            yield rows, _Data(columns, values, gradient, rest, order[rows], inverse, start_, projections.chi2[rows])
 
 
 @dataclass(frozen=True, eq=False)
 class _FirstOrder:
-    """The components of the prior as the data beside z leave them, for some spectra.
+    """The components of the prior as the data beside z leave them.
 
     Parameters
     ----------
-    pull : (k, n_spectra, d)
-        Gradient of the log likelihood of those data at the components' means.
-    location : (k, n_spectra, d)
+    location : (m, k, d)
         Means of ξ.
-    constant : (k, n_spectra)
+    labels : (m, k, n_labels)
+        Means of the labels.
+    constant : (m, k)
         Log of the weights.
-    told : (k, n_spectra)
+    told : (m, k)
         tr EΣ_k.
-    reach : (k, n_spectra)
+    reach : (m, k)
         The same over that of the whole prior.
     """
 
-    pull: FloatArray
     location: FloatArray
+    labels: FloatArray
     constant: FloatArray
     told: FloatArray
     reach: FloatArray
 
     @classmethod
-    def expand(cls, data: Sequence[_Data], mixture: Gaussians) -> Self:
+    def expand(cls, data: _Data, mixture: Gaussians) -> Self:
         """Count those data."""
-        rest = np.stack([one.rest for one in data])
-        gradient = np.stack([one.gradient for one in data])
-        before = mixture.location[:, None] - np.stack([one.start for one in data])
-        pull = gradient - np.swapaxes(np.swapaxes(before, 0, 1) @ rest, 0, 1)
-        told = np.maximum(mixture.flat @ rest.reshape(len(data), -1).T, 0)
-        whole = np.einsum("nii->n", rest)
-        some = whole > _NOTHING
-        reach = np.divide(told, whole, out=np.ones_like(told), where=some)
+        before = mixture.location - data.start[:, None]
+        pull = data.gradient[:, None] - before @ data.rest
+        told = np.maximum(data.rest.reshape(len(pull), -1).astype(np.float32) @ mixture.flat.T, 0).astype(np.float64)
+        whole = np.einsum("mii->m", data.rest)[:, None]
+        reach = np.divide(told, whole, out=np.ones_like(told), where=whole > _NOTHING)
         # As if all of it were in directions of the same information: exact for one direction, and never runs off.
-        mean = np.divide(np.einsum("nij,nij->n", rest, rest), whole, out=np.zeros_like(whole), where=some)
-        typical = np.maximum(reach * mean, _NOTHING)
-        shift = pull @ mixture.covariance / (1 + typical)[:, :, None]
-        likelihood = _dot(before, gradient + pull) + _dot(pull, shift) - told * np.log1p(typical) / typical
-        constant = mixture.log_weight[:, None] + 0.5 * (likelihood - np.array([one.chi2 for one in data]))
-        return cls(pull, before + shift, constant, told, reach)
+        square = np.einsum("mij,mij->m", data.rest, data.rest)[:, None]
+        typical = np.divide(reach * square, whole, out=np.zeros_like(told), where=whole > _NOTHING)
+        typical = np.maximum(typical, _NOTHING)
+        weakened = np.swapaxes(pull / (1 + typical)[:, :, None], 0, 1).astype(np.float32)  # (k, m, d)
+        shift = np.swapaxes(weakened @ mixture.flat.reshape(mixture.covariance.shape), 0, 1)
+        labels = mixture.labels + np.swapaxes(weakened @ np.swapaxes(mixture.cross_single, 1, 2), 0, 1)
+        likelihood = (
+            _dot(before, data.gradient[:, None] + pull) + _dot(pull, shift) - told * np.log1p(typical) / typical
+        )
+        constant = mixture.log_weight + 0.5 * (
+            likelihood - data.chi2[:, None] + _dot(data.values, data.values)[:, None]
+        )
+        return cls(before + shift, labels, constant, told, reach)
 
 
 class _Moments:
-    """Moments of ξ and of the labels over all components, spectrum by spectrum."""
+    """Moments of ξ and of the labels over all components."""
 
     def __init__(self, mixture: Gaussians, n: int) -> None:
         n_mixture, n_labels, size = mixture.cross.shape
@@ -242,25 +246,28 @@ class _Moments:
         self._labels = np.zeros((n, n_mixture, n_labels))
         self._label_spread = np.zeros((n, n_mixture, n_labels, n_labels))
 
-    def set(self, row: int, data: _Data, first: _FirstOrder, number: int, breadth: FloatArray) -> None:
-        """Set those of a spectrum, which is one of several of which `first` knows."""
-        mixture = self._mixture
-        seen = _Seen.compare(data, mixture, first.location[:, number])
-        logs = first.constant[:, number] + 0.5 * data.values @ data.values + seen.log_likelihood
-        self._log_evidence[row], weights = _normalised(logs, breadth)
-        members = np.flatnonzero(weights)
-        weight = weights[members]
-        part = _Conditioned.condition(data, mixture, first.location[:, number], seen, members)
+    def set(self, rows: npt.NDArray[np.intp], data: _Data, breadth: FloatArray) -> None:
+        """Set those of some spectra."""
+        mixture, q = self._mixture, data.n_values
+        first = _FirstOrder.expand(data, mixture)
+        seen = _Seen.compare(data, mixture, first.location)
+        self._log_evidence[rows], weights = _normalised(first.constant + seen.log_likelihood, breadth)
+        spectrum, member = np.nonzero(weights)
+        pairs = spectrum, member
+        weight = weights[pairs]
+        part = _Conditioned.condition(data, mixture, first.location, seen, pairs)
+        middle = np.add.reduceat(weight[:, None] * part.mean, part.starts)
         within = part.covariance(weight, mixture.flat_shapes, data.others)
-        middle = weight @ part.mean
-        offset = part.mean - middle
-        covariance = within + (offset.T * weight) @ offset
-        self._mean[row], self._covariance[row] = data.coordinates(middle, covariance)
-        self._dof[row] = np.trace(within[: data.n_values, : data.n_values]) + weight @ first.told[members, number]
-        self._reach[row] = weight @ first.reach[members, number]
-        self._weights[row] = weights
-        self._labels[row, members] = part.labels(first.pull[members, number], data, mixture)
-        self._label_spread[row, members] = part.label_spread(data, mixture)
+        self._dof[rows] = np.einsum("mii->m", within[:, :q, :q]) + (weights * first.told).sum(axis=1)
+        offset = part.mean - middle[pairs[0]]
+        within += _by_spectrum(part.starts, weight[:, None] * offset, offset)
+        self._mean[rows], self._covariance[rows] = data.coordinates(middle, within)
+        self._reach[rows] = (weights * first.reach).sum(axis=1)
+        self._weights[rows] = weights
+        told = part.told(data, mixture)
+        at = rows[pairs[0]], pairs[1]
+        self._labels[at] = first.labels[pairs] + _times(told, part.gain)
+        self._label_spread[at] = part.label_spread(told, mixture)
 
     def posterior(self, start: FloatArray, scale: FloatArray, coordinates: Coordinates) -> CoefficientPosterior:
         """Moments of x = x₁ + s ξ, and the posterior of the labels."""
@@ -277,23 +284,23 @@ class _Moments:
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """One spectrum's data z as the components expect them, Cov z = M + aaᵀ, the latter what the scale does.
+    """Data z as the components expect them, Cov z = M + aaᵀ, the latter what the scale does.
 
     Parameters
     ----------
-    turned : (q, k, d)
+    turned : (m, q, k, d)
         UᵀS_k, S_k the covariance of the shapes.
-    covariance : (k, q, q)
+    covariance : (m, k, q, q)
         M = UᵀS_kU + 1.
-    slope : (k, q)
+    slope : (m, k, q)
         a, change of z with the scale.
-    innovation : (k, q)
+    innovation : (m, k, q)
         Differences of z from the expected ones.
-    scale_information : (k,)
+    scale_information : (m, k)
         aᵀM⁻¹a.
-    scale_shift : (k,)
+    scale_shift : (m, k)
         What the data say the scale's relative change is.
-    log_likelihood : (k,)
+    log_likelihood : (m, k)
         Of z less ½ z².
     """
 
@@ -307,7 +314,7 @@ class _Seen:
 
     @classmethod
     def compare(cls, data: _Data, mixture: Gaussians, location: FloatArray) -> Self:
-        """Compare with components at given means of ξ, (k, d)."""
+        """Compare with components at given means of ξ, (m, k, d)."""
         try:
             return cls._compare(data, mixture, location, mixture.stacked_shapes)
         except np.linalg.LinAlgError:  # of S/N beyond some thousand
@@ -315,26 +322,27 @@ class _Seen:
 
     @classmethod
     def _compare(cls, data: _Data, mixture: Gaussians, location: FloatArray, shapes: FloatArray) -> Self:
-        q, (n_mixture, size), precision = data.n_values, location.shape, shapes.dtype
-        columns = data.columns.astype(precision)
-        turned = columns.T @ shapes
-        slope, innovation = mixture.location @ data.columns, data.values - location @ data.columns
-        bordered = np.zeros((n_mixture, q + 2, q + 2), dtype=precision)
-        product = turned.reshape(-1, size) @ columns
-        bordered[:, :q, :q] = np.swapaxes(product.reshape(q, n_mixture, q), 0, 1)
-        bordered[:, np.arange(q), np.arange(q)] += 1
-        bordered[:, q, :q], bordered[:, q + 1, :q] = slope, innovation
-        bordered[:, [q, q + 1], [q, q + 1]] = _HUGE
+        (m, size, q), n_mixture = data.columns.shape, len(mixture.location)
+        columns = data.columns.astype(shapes.dtype)
+        turned = np.ascontiguousarray(np.swapaxes(columns, 1, 2)).reshape(m * q, size) @ shapes
+        slope, innovation = mixture.location @ data.columns, data.values[:, None] - location @ data.columns
+        bordered = np.zeros((m, n_mixture, q + 2, q + 2), dtype=shapes.dtype)
+        product = turned.reshape(m, q * n_mixture, size) @ columns
+        bordered[:, :, :q, :q] = np.swapaxes(product.reshape(m, q, n_mixture, q), 1, 2)
+        bordered[:, :, np.arange(q), np.arange(q)] += 1
+        bordered[:, :, q, :q], bordered[:, :, q + 1, :q] = slope, innovation
+        bordered[:, :, [q, q + 1], [q, q + 1]] = _HUGE
         # One Cholesky factor of [[M, a, v], [aᵀ, huge, 0], [vᵀ, 0, huge]] yields all: its last rows are (L⁻¹a)ᵀ and
         # (L⁻¹v)ᵀ. It reads the lower triangle.
         factor = np.linalg.cholesky(bordered)
-        expected, found = np.swapaxes(factor[:, q:, :q], 0, 1).astype(np.float64)
+        expected, found = factor[:, :, q, :q].astype(np.float64), factor[:, :, q + 1, :q].astype(np.float64)
         information, along = _dot(expected, expected), _dot(expected, found)
-        determinant = np.log1p(information) + 2 * np.log(np.einsum("kii->ki", factor)[:, :q]).sum(axis=1, dtype=float)
+        diagonal = np.einsum("mkii->mki", factor)[:, :, :q]
+        determinant = np.log1p(information) + 2 * np.log(diagonal).sum(axis=2, dtype=np.float64)
         shift = along / (1 + information)
         return cls(
-            turned.reshape(q, n_mixture, size),
-            bordered[:, :q, :q],
+            turned.reshape(m, q, n_mixture, size),
+            bordered[:, :, :q, :q],
             slope,
             innovation,
             information,
@@ -345,22 +353,24 @@ class _Seen:
 
 @dataclass(frozen=True, eq=False)
 class _Conditioned:
-    """Components of weight, conditioned on the data z of one spectrum.
+    """Components of weight, conditioned on the data z: n pairs of a spectrum and a component, by spectrum.
 
     Parameters
     ----------
-    mean : (k, d)
+    mean : (n, d)
         Means of (Uᵀξ, other coordinates).
-    inverse : (k, q, q)
+    inverse : (n, q, q)
         M⁻¹.
-    across : (k, q, d − q)
+    across : (n, q, d − q)
         Covariance of Uᵀξ with the other coordinates at given scale.
-    scale_error : (k, d)
+    scale_error : (n, d)
         Change of (Uᵀξ, other coordinates) with 1σ of the scale.
-    gain : (k, q)
+    gain : (n, q)
         (M + aaᵀ)⁻¹ times the innovation.
-    members : (k,)
-        Which they are.
+    pairs : two arrays (n,)
+        Spectrum and component.
+    starts : (m,)
+        First pair of each spectrum.
     """
 
     mean: FloatArray
@@ -368,80 +378,104 @@ class _Conditioned:
     across: FloatArray
     scale_error: FloatArray
     gain: FloatArray
-    members: npt.NDArray[np.intp]
+    pairs: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+    starts: npt.NDArray[np.intp]
 
     @classmethod
     def condition(
-        cls, data: _Data, mixture: Gaussians, location: FloatArray, seen: _Seen, members: npt.NDArray[np.intp]
+        cls,
+        data: _Data,
+        mixture: Gaussians,
+        location: FloatArray,
+        seen: _Seen,
+        pairs: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
     ) -> Self:
         """Condition some of the components."""
-        others = data.others
-        inverse = np.linalg.inv(seen.covariance[members])
-        across = np.ascontiguousarray(np.swapaxes(seen.turned[:, members][:, :, others], 0, 1))
-        slope, shift = seen.slope[members], seen.scale_shift[members][:, None]
-        gain = _times(inverse, seen.innovation[members] - shift * slope)
+        spectrum, member = pairs
+        starts = np.flatnonzero(np.diff(spectrum, prepend=-1))
+        others = data.others[spectrum]
+        inverse = np.linalg.inv(seen.covariance[pairs])
+        across = np.concatenate(
+            [
+                np.swapaxes(np.take(np.take(turned, members, axis=1), order, axis=2), 0, 1)
+                for turned, members, order in zip(seen.turned, np.split(member, starts[1:]), data.others, strict=True)
+            ]
+        )
+        slope, shift = seen.slope[pairs], seen.scale_shift[pairs][:, None]
+        gain = _times(inverse, seen.innovation[pairs] - shift * slope)
         through = _times(inverse, slope)
-        shape = mixture.location[members][:, others]
-        mean = location[members][:, others] + shift * shape + _times(np.swapaxes(across, 1, 2), gain)
+        shape = np.take_along_axis(mixture.location[member], others, axis=1)
+        mean = (
+            np.take_along_axis(location[pairs], others, axis=1)
+            + shift * shape
+            + _times(np.swapaxes(across, 1, 2), gain)
+        )
         along = np.concatenate([through, shape - _times(np.swapaxes(across, 1, 2), through)], axis=1)
-        error = along / np.sqrt(1 + seen.scale_information[members])[:, None]
-        return cls(np.concatenate([data.values - gain, mean], axis=1), inverse, across, error, gain, members)
+        error = along / np.sqrt(1 + seen.scale_information[pairs])[:, None]
+        mean = np.concatenate([data.values[spectrum] - gain, mean], axis=1)
+        return cls(mean, inverse, across, error, gain, pairs, starts)
 
     def covariance(self, weight: FloatArray, shapes: FloatArray, others: npt.NDArray[np.intp]) -> FloatArray:
-        """Mean covariance of (Uᵀξ, other coordinates) within the components, (d, d).
+        """Mean covariance of (Uᵀξ, other coordinates) within the components.
 
         Parameters
         ----------
-        weight : (k,)
+        weight : (n,)
             Weights.
-        shapes : (K, d²)
+        shapes : (k, d²)
             Prior covariances of the shapes of all components.
-        others : (d − q,)
+        others : (m, d − q)
             The other coordinates.
 
         Returns
         -------
-        (d, d)
+        (m, d, d)
             At unit scale.
         """
-        n, q, n_others = self.across.shape
+        (n, q, n_others), m = self.across.shape, len(others)
         size = q + n_others
+        every = np.zeros((m, len(shapes)), dtype=shapes.dtype)
+        every[self.pairs] = weight
+        prior = (every @ shapes).reshape(m, size, size)
+        within = _by_spectrum(self.starts, weight[:, None] * self.scale_error, self.scale_error)
         weighted = self.inverse * weight.astype(self.inverse.dtype)[:, None, None]
         gain = weighted @ self.across
-        every = np.zeros(len(shapes), dtype=shapes.dtype)
-        every[self.members] = weight
-        prior = (every @ shapes).reshape(size, size)[others[:, None], others]
-        within = (self.scale_error.T * weight) @ self.scale_error
-        within[:q, :q] += np.eye(q) - weighted.sum(axis=0)
-        within[:q, q:] += gain.sum(axis=0)
-        within[q:, :q] = within[:q, q:].T
-        within[q:, q:] += prior - self.across.reshape(n * q, n_others).T @ gain.reshape(n * q, n_others)
+        within[:, :q, :q] += np.eye(q) - np.add.reduceat(weighted, self.starts)
+        within[:, :q, q:] += np.add.reduceat(gain, self.starts)
+        within[:, q:, :q] = np.swapaxes(within[:, :q, q:], 1, 2)
+        within[:, q:, q:] += prior[np.arange(m)[:, None, None], others[:, :, None], others[:, None, :]]
+        flat = (n * q, n_others)
+        within[:, q:, q:] -= _by_spectrum(q * self.starts, self.across.reshape(flat), gain.reshape(flat))
         return within
 
-    def labels(self, pull: FloatArray, data: _Data, mixture: Gaussians) -> FloatArray:
-        """Means of the labels, (k, n_labels), where the data beside z pull at ξ."""
-        whole = pull + self.gain @ data.columns.T
-        return np.asarray(mixture.labels[self.members] + _times(mixture.cross[self.members], whole))
-
-    def label_spread(self, data: _Data, mixture: Gaussians) -> FloatArray:
-        """Covariance of the labels, but for that at given coefficients, (k, n_labels, n_labels)."""
+    def told(self, data: _Data, mixture: Gaussians) -> FloatArray:
+        """Covariance of the labels with Uᵀξ, (n, n_labels, q)."""
         n_mixture, n_labels, size = mixture.cross.shape
         columns = data.columns.astype(self.inverse.dtype)
-        told = mixture.cross_single.reshape(-1, size) @ columns
-        told = told.reshape(n_mixture, n_labels, data.n_values)[self.members]
-        scale = _times(told, self.scale_error[:, : data.n_values])
-        spread = mixture.label_spread[self.members] - told @ self.inverse @ np.swapaxes(told, 1, 2)
+        every = mixture.cross_single.reshape(-1, size) @ columns
+        return np.asarray(every.reshape(len(columns), n_mixture, n_labels, data.n_values)[self.pairs])
+
+    def label_spread(self, told: FloatArray, mixture: Gaussians) -> FloatArray:
+        """Covariance of the labels, but for that at given coefficients, (n, n_labels, n_labels)."""
+        scale = _times(told, self.scale_error[:, : told.shape[2]])
+        spread = mixture.label_spread[self.pairs[1]] - told @ self.inverse @ np.swapaxes(told, 1, 2)
         return np.asarray(spread + scale[:, :, None] * scale[:, None, :])
 
 
-def _normalised(logs: FloatArray, breadth: FloatArray) -> tuple[float, FloatArray]:
-    """Log of the sum, and shares in it without the negligible ones, both of logs (k,)."""
-    top = logs.max()
+def _normalised(logs: FloatArray, breadth: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Log of the sum, (m,), and shares in it without the negligible ones, both of logs (m, k)."""
+    top = logs.max(axis=1, keepdims=True)
     weights = np.exp(logs - top)
-    total = weights.sum()
+    total = weights.sum(axis=1, keepdims=True)
     # Broad components count by what they add to the variance.
     weights[weights * breadth < _NEGLIGIBLE * total] = 0.0
-    return float(top + np.log(total)), weights / weights.sum()
+    return (top + np.log(total))[:, 0], weights / weights.sum(axis=1, keepdims=True)
+
+
+def _by_spectrum(starts: npt.NDArray[np.intp], one: FloatArray, other: FloatArray) -> FloatArray:
+    """Sums of products of rows, (m, i, j), of rows (n, i) and (n, j) that come by spectrum."""
+    ends = np.append(starts[1:], len(one))
+    return np.stack([one[a:b].T @ other[a:b] for a, b in zip(starts, ends, strict=True)]).astype(np.float64)
 
 
 def _dot(one: FloatArray, other: FloatArray) -> FloatArray:
@@ -450,5 +484,5 @@ def _dot(one: FloatArray, other: FloatArray) -> FloatArray:
 
 
 def _times(matrices: FloatArray, vectors: FloatArray) -> FloatArray:
-    """Products of matrices (k, m, n) with vectors (k, n)."""
+    """Products of matrices (n, i, j) with vectors (n, j)."""
     return np.asarray((matrices @ vectors[:, :, None])[:, :, 0])

@@ -49,14 +49,23 @@ class Projections:
         """Number of coordinates of which the data are taken in full."""
         return int(self.gram.shape[1])
 
-    def whole_gram(self, row: int) -> FloatArray:
-        """VᵀWV of all coordinates of one spectrum, (d, d), without what is neglected."""
-        size = self.start.shape[1]
-        whole = np.zeros((size, size))
-        whole[: self.rank, : self.rank] = self.gram[row]
+    def whole(self) -> Self:
+        """The same on all coordinates, what was neglected taken as 0."""
+        n, size = self.start.shape
+        gram = np.zeros((n, size, size))
+        gram[:, : self.rank, : self.rank] = self.gram
         others = np.arange(self.rank, size)
-        whole[others, others] = self.information[row]
-        return whole
+        gram[:, others, others] = self.information
+        return type(self)(self.start, gram, self.gradient, self.information[:, :0], self.chi2)
+
+    def __getitem__(self, rows: npt.NDArray[np.intp] | BoolArray) -> Self:
+        """Select spectra."""
+        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @classmethod
+    def stack(cls, parts: Sequence[Self]) -> Self:
+        """Join those of several sets of spectra, of one rank."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 @dataclass(frozen=True)

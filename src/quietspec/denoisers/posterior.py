@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from threading import Lock
@@ -195,7 +194,8 @@ class _BasisDenoiser(ABC):
         for _ in range(2):
             weight = np.where(ignored, 0, rows.weight)
             residual = rows.flux - _single(fit.mean) @ grid.coordinates.vectors.T
-            fit = _fit(grid.coordinates, residual, weight, fit)
+            groups = _projected(grid.coordinates, residual, weight, fit, _NEGLECTED_BEFORE)
+            fit = _fit(groups, grid.coordinates, fit)
             residual = rows.flux - _single(fit.mean) @ grid.coordinates.vectors.T
             ignored = spike_mask(residual, np.where(first, 0, rows.weight))
             if self.emission != "none":
@@ -297,19 +297,16 @@ class Posterior(_BasisDenoiser):
         self, rows: Rows, residual: FloatArray, weight: FloatArray, fit: LinearFit
     ) -> tuple[CoefficientPosterior, LinearFit]:
         coordinates = rows.grid.coordinates
-        parts = []
-        for group, projections in _projected(coordinates, residual, weight, fit, NEGLECTED):
-            linear = fit_linear(projections, coordinates, fit.scale[group], fit.error[group])
-            posterior = infer(projections, coordinates, linear.scale)
-            far = posterior.reach > _FAR  # what is unlike the prior's bulk needs all directions
-            parts.append((group[~far], posterior[~far], linear[~far]))
-            if far.any():
-                rest, start = group[far], linear[far]
-                whole = _project_fully(coordinates, residual[rest], weight[rest], fit.mean[rest])
-                parts.append((rest, infer(whole, coordinates, start.scale, posterior.reach[far]), start))
-        groups, posteriors, fits = zip(*parts, strict=True)
-        order = np.argsort(np.concatenate(groups))
-        return CoefficientPosterior.stack(posteriors)[order], LinearFit.stack(fits)[order]
+        groups = _projected(coordinates, residual, weight, fit, NEGLECTED)
+        last = _fit(groups, coordinates, fit)
+        whole = Projections.stack([projections.whole() for _, projections in groups])[_order(groups)]
+        posterior = infer(whole, coordinates, last.scale)
+        far = np.flatnonzero(posterior.reach > _FAR)  # what is unlike the prior's bulk needs all directions
+        if far.size:
+            whole = _project_fully(coordinates, residual[far], weight[far], fit.mean[far])
+            again = infer(whole, coordinates, last.scale[far], posterior.reach[far])
+            posterior = posterior.with_rows(far, again)
+        return posterior, last
 
 
 class PrincipalComponents(_BasisDenoiser):
@@ -356,7 +353,7 @@ class PrincipalComponents(_BasisDenoiser):
         labels = ParameterPosterior.empty(len(mean), ())
         return (
             CoefficientPosterior(mean @ to_coordinates.T, covariance, unset, dof, labels, np.ones(len(mean))),
-            _fit(coordinates, residual, weight, fit),
+            _fit(_projected(coordinates, residual, weight, fit, NEGLECTED), coordinates, fit),
         )
 
 
@@ -371,24 +368,32 @@ def _first_fit(rows: Rows, weight: FloatArray) -> LinearFit:
     return LinearFit(scale, error, mean, np.ones(len(scale)))
 
 
-def _fit(coordinates: Coordinates, residual: FloatArray, weight: FloatArray, fit: LinearFit) -> LinearFit:
-    """Fit again under one Gaussian, from the residuals of a fit."""
-    parts = []
-    for group, projections in _projected(coordinates, residual, weight, fit, _NEGLECTED_BEFORE):
-        parts.append((group, fit_linear(projections, coordinates, fit.scale[group], fit.error[group])))
-    groups, fits = zip(*parts, strict=True)
-    return LinearFit.stack(fits)[np.argsort(np.concatenate(groups))]
+_Groups = list[tuple[npt.NDArray[np.intp], Projections]]  # spectra, and their projections
 
 
 def _projected(
     coordinates: Coordinates, residual: FloatArray, weight: FloatArray, fit: LinearFit, neglected: float
-) -> Iterator[tuple[npt.NDArray[np.intp], Projections]]:
-    """Go through sets of spectra that need equally many directions: which they are, and their projections."""
+) -> _Groups:
+    """Project spectra, from the residuals of a fit, in sets that need equally many directions."""
     information = coordinates.information(weight)
     ranks = coordinates.ranks(information, np.maximum(fit.scale, fit.error), neglected)
+    groups = []
     for rank in np.unique(ranks):
         rows = np.flatnonzero(ranks == rank)
-        yield rows, project(residual[rows], weight[rows], fit.mean[rows], coordinates, information[rows], int(rank))
+        some = project(residual[rows], weight[rows], fit.mean[rows], coordinates, information[rows], int(rank))
+        groups.append((rows, some))
+    return groups
+
+
+def _order(groups: _Groups) -> npt.NDArray[np.intp]:
+    """Where the spectra are among those of all groups, one group after the other."""
+    return np.argsort(np.concatenate([rows for rows, _ in groups]))
+
+
+def _fit(groups: _Groups, coordinates: Coordinates, fit: LinearFit) -> LinearFit:
+    """Fit again under one Gaussian."""
+    fits = [fit_linear(projections, coordinates, fit.scale[rows], fit.error[rows]) for rows, projections in groups]
+    return LinearFit.stack(fits)[_order(groups)]
 
 
 def _project_fully(

@@ -11,7 +11,7 @@ from quietspec.errors import ReadError
 
 __all__ = ["Bulk", "CubeBulk", "StackBulk"]
 
-_READ_AHEAD = 2**25  #: bytes
+_READ_AHEAD = 2**26  #: bytes
 
 Rows = npt.NDArray[np.intp]
 
