@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from astropy.io import fits
 
 from quietspec.errors import ReadError
 
@@ -62,7 +63,7 @@ class CubeBulk:
             ahead = _READ_AHEAD // line_bytes if run.start == self._next else 0
             self._held = range(run.start, min(max(run.stop, run.start + ahead), self._ny))
             lines = slice(self._held.start, self._held.stop)
-            self._block = _section(self._hdu, (slice(None), lines), self._where)
+            self._block = _planes(self._hdu, lines, self._where)
         self._next = run.stop
         return self._block[:, run.start - self._held.start : run.stop - self._held.start]
 
@@ -90,6 +91,24 @@ class StackBulk:
             return np.empty((0, self._shape[1]), dtype=np.float32)
         block = np.concatenate([_section(self._data, (run,), self._where) for run in _runs(lines)])
         return np.asarray(block[np.searchsorted(lines, index)])
+
+
+def _planes(cube: Any, lines: slice, where: str) -> npt.NDArray[Any]:
+    """Image lines of all planes of a cube's HDU; astropy's sections take five times as long where planes are many."""
+    header = cube.header
+    plain = isinstance(cube, fits.PrimaryHDU | fits.ImageHDU) and not isinstance(cube, fits.CompImageHDU)
+    if not plain or header["BITPIX"] > 0 or header.get("BSCALE", 1) != 1 or header.get("BZERO", 0) != 0:
+        return _section(cube, (slice(None), lines), where)
+    (n_planes, ny, nx), info = cube.shape, cube.fileinfo()
+    block = np.empty((n_planes, lines.stop - lines.start, nx), dtype=f">f{-header['BITPIX'] // 8}")
+    line = nx * block.itemsize
+    for number, plane in enumerate(block):
+        info["file"].seek(info["datLoc"] + (number * ny + lines.start) * line)
+        values = info["file"].read(plane.nbytes)
+        if len(values) < plane.nbytes:
+            raise ReadError(f"{where}: ends within its data. Did the file change while it was open?")
+        plane[:] = np.frombuffer(values, dtype=block.dtype).reshape(plane.shape)
+    return block
 
 
 def _section(data: Any, key: tuple[slice, ...], where: str) -> npt.NDArray[Any]:
