@@ -100,7 +100,8 @@ def denoise_file(
     command : str, optional
         The command behind this, for the header.
     workers : int, optional
-        Threads that denoise tiles side by side, while another reads and writes.
+        Threads that denoise tiles side by side, while another reads and writes; 0 does one after the other, for where
+        other processes take the other cores.
     keep : bool, optional
         Return the result as well; it is then held in memory whole.
     progress : callable, optional
@@ -173,14 +174,18 @@ def _finished_tiles(source: SpectraSource, finish: Callable[[Spectra], _Tile], w
     """Finish tiles in order, side by side, while others are read and written."""
     # No more than one tile waits for each worker, so that memory does not depend on the size of the input. A worker
     # has one thread: those of the linear-algebra library would get in each other's way.
-    with threadpool_limits(limits=1), ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[_Tile]] = deque()
-        for tile in source.tiles(TILE):
-            waiting.append(pool.submit(finish, tile))
-            if len(waiting) > workers:
+    with threadpool_limits(limits=1):
+        if workers == 0:
+            yield from map(finish, source.tiles(TILE))
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            waiting: deque[Future[_Tile]] = deque()
+            for tile in source.tiles(TILE):
+                waiting.append(pool.submit(finish, tile))
+                if len(waiting) > workers:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 class _Summary:

@@ -27,7 +27,7 @@ pytest.importorskip("distributed", reason="needs the extra `cluster`")
 
 N_CUBES = 4
 DENOISER = "wavelet"  # the same to the last bit whatever the number of threads
-_SIDE, _CHANNELS = 36, 300  # a second's work
+_SIDE, _CHANNELS = 72, 300  # a second's work
 _OWN = ["DATE", "CHECKSUM", "DATASUM", "QSCMD"]  # header cards that tell runs apart
 _PATIENCE = 240.0  # seconds; far more than needed, for machines that have other work
 
