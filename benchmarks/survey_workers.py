@@ -16,7 +16,7 @@ from astropy.io import fits
 from machine import machine
 
 from quietspec.io.fetcher import fetch
-from quietspec.simulate import SimulatedCube
+from quietspec.simulate.cubes import SimulatedCube
 from quietspec.survey import read_manifest, run_survey
 from quietspec.templates import load_library
 

@@ -73,7 +73,10 @@ def _print(result: dict[str, Any]) -> None:
     for name, rate in result["spectra_per_second"].items():
         ratio = result["ratios"].get(name)
         busy, less = result["cpu_ms"][name], result["cpu_ratios"].get(name)
-        cells = ("" if value is None else f"{value:.3g}" for value in (rate, ratio, busy, less))
+        cells = (
+            "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+            for value in (rate, ratio, busy, less)
+        )
         table.add_row(name, *cells)
     for name, why in result["absent"].items():
         table.add_row(name, "–", why)
