@@ -323,11 +323,13 @@ class _Seen:
     @classmethod
     def _compare(cls, data: _Data, mixture: Gaussians, location: FloatArray, shapes: FloatArray) -> Self:
         (m, size, q), n_mixture = data.columns.shape, len(mixture.location)
-        columns = data.columns.astype(shapes.dtype)
-        turned = np.ascontiguousarray(np.swapaxes(columns, 1, 2)).reshape(m * q, size) @ shapes
+        some = np.flatnonzero(data.columns.any(axis=(0, 2)))  # the data tell nothing of the last coordinates
+        end = int(some[-1]) + 1 if q else 0
+        columns = data.columns[:, :end].astype(shapes.dtype)
+        turned = np.ascontiguousarray(np.swapaxes(columns, 1, 2)).reshape(m * q, end) @ shapes[:end]
         slope, innovation = mixture.location @ data.columns, data.values[:, None] - location @ data.columns
         bordered = np.zeros((m, n_mixture, q + 2, q + 2), dtype=shapes.dtype)
-        product = turned.reshape(m, q * n_mixture, size) @ columns
+        product = turned.reshape(m, q * n_mixture, size)[:, :, :end] @ columns
         bordered[:, :, :q, :q] = np.swapaxes(product.reshape(m, q, n_mixture, q), 1, 2)
         bordered[:, :, np.arange(q), np.arange(q)] += 1
         bordered[:, :, q, :q], bordered[:, :, q + 1, :q] = slope, innovation
