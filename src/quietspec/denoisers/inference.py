@@ -134,6 +134,26 @@ class _Data:
     start: FloatArray
     chi2: FloatArray
 
+    @classmethod
+    def compress(
+        cls,
+        lower: FloatArray,
+        order: npt.NDArray[np.intp],
+        gram: FloatArray,
+        gradient: FloatArray,
+        start: FloatArray,
+        chi2: FloatArray,
+    ) -> Self:
+        """Make z with the first columns (m, d, q) of pivoted Cholesky factors of the information (m, d, d)."""
+        q, each = lower.shape[2], np.arange(len(lower))[:, None]
+        columns, rest = np.zeros_like(lower), np.zeros_like(gram)
+        columns[each, order] = lower
+        inverse = np.linalg.inv(lower[:, :q])
+        values = _times(inverse, gradient[each, order[:, :q]])
+        both = each[:, :, None], order[:, q:, None], order[:, None, q:]
+        rest[both] = gram[both] - lower[:, q:] @ np.swapaxes(lower[:, q:], 1, 2)
+        return cls(columns, values, gradient - _times(columns, values), rest, order, inverse, start, chi2)
+
     @property
     def n_values(self) -> int:
         """Number q of data."""
@@ -147,10 +167,8 @@ class _Data:
     def coordinates(self, mean: FloatArray, covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Turn moments of (Uᵀξ, other coordinates), (m, d) and (m, d, d), into those of ξ."""
         q, rows = self.n_values, np.arange(len(mean))[:, None]
-        across = np.swapaxes(self.columns[rows, self.others], 1, 2)
-        back = np.swapaxes(self.inverse, 1, 2) @ np.concatenate(
-            [np.broadcast_to(np.eye(q), (len(mean), q, q)), -across], axis=2
-        )
+        inverse, across = np.swapaxes(self.inverse, 1, 2), np.swapaxes(self.columns[rows, self.others], 1, 2)
+        back = np.concatenate([inverse, -inverse @ across], axis=2)
         turned = covariance.copy()
         turned[:, :q] = back @ covariance
         turned[:, :q, :q] = turned[:, :q] @ np.swapaxes(back, 1, 2)
@@ -164,26 +182,17 @@ def _compressed(
     projections: Projections, scale: FloatArray, tolerance: FloatArray
 ) -> Iterator[tuple[npt.NDArray[np.intp], _Data]]:
     """Make z of all that is told beyond a tolerance; spectra that make equally many numbers come together."""
-    grams = scale[:, None, None] ** 2 * projections.gram
-    factors = [dpstrf(gram, tol=limit, lower=1) for gram, limit in zip(grams, tolerance, strict=True)]
+    gram = scale[:, None, None] ** 2 * projections.gram
+    gradient, start = scale[:, None] * projections.gradient, projections.start / scale[:, None]
+    factors = [dpstrf(one, tol=limit, lower=1) for one, limit in zip(gram, tolerance, strict=True)]
     order = np.array([pivots for _, pivots, _, _ in factors], dtype=np.intp) - 1
     numbers = np.array([rank for _, _, rank, _ in factors])
     for q in np.unique(numbers):
         alike = np.flatnonzero(numbers == q)
-        for start in range(0, len(alike), _TOGETHER):
-            rows = alike[start : start + _TOGETHER]
-            each, pivots, others = np.arange(len(rows))[:, None], order[rows, :q], order[rows, q:]
+        for rows in np.split(alike, range(_TOGETHER, len(alike), _TOGETHER)):
             lower = np.stack([np.tril(factors[row][0])[:, :q] for row in rows])
-            columns = np.zeros_like(lower)
-            columns[each, order[rows]] = lower
-            gradient = scale[rows, None] * projections.gradient[rows]
-            inverse = np.linalg.inv(lower[:, :q])
-            values = _times(inverse, gradient[each, pivots])
-            rest, both = np.zeros_like(grams[rows]), (each[:, :, None], others[:, :, None], others[:, None, :])
-            rest[both] = grams[rows][both] - lower[:, q:] @ np.swapaxes(lower[:, q:], 1, 2)
-            start_ = projections.start[rows] / scale[rows, None]
-            gradient -= _times(columns, values)
-            yield rows, _Data(columns, values, gradient, rest, order[rows], inverse, start_, projections.chi2[rows])
+            some = gram[rows], gradient[rows], start[rows], projections.chi2[rows]
+            yield rows, _Data.compress(lower, order[rows], *some)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,12 +234,10 @@ class _FirstOrder:
         weakened = np.swapaxes(pull / (1 + typical)[:, :, None], 0, 1).astype(np.float32)  # (k, m, d)
         shift = np.swapaxes(weakened @ mixture.flat.reshape(mixture.covariance.shape), 0, 1)
         labels = mixture.labels + np.swapaxes(weakened @ np.swapaxes(mixture.cross_single, 1, 2), 0, 1)
-        likelihood = (
-            _dot(before, data.gradient[:, None] + pull) + _dot(pull, shift) - told * np.log1p(typical) / typical
-        )
-        constant = mixture.log_weight + 0.5 * (
-            likelihood - data.chi2[:, None] + _dot(data.values, data.values)[:, None]
-        )
+        likelihood = _dot(before, data.gradient[:, None] + pull) + _dot(pull, shift)
+        likelihood -= told * np.log1p(typical) / typical
+        likelihood += (_dot(data.values, data.values) - data.chi2)[:, None]
+        constant = mixture.log_weight + 0.5 * likelihood
         return cls(before + shift, labels, constant, told, reach)
 
 
