@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -50,10 +51,10 @@ def in_a_loop(manifest: Path, out: Path) -> float:
     return time.perf_counter() - start
 
 
-def as_a_survey(manifest: Path, out: Path, workers: int) -> float:
+def as_a_survey(manifest: Path, out: Path, workers: int, work: Callable[[Job], Outcome]) -> float:
     """Seconds from reading the manifest to the last page of the report, the cluster's start and end included."""
     start = time.perf_counter()
-    report = run_survey(read_manifest(manifest), out, scheduler="local", workers=workers, work=trivial)
+    report = run_survey(read_manifest(manifest), out, scheduler="local", workers=workers, work=work)
     seconds = time.perf_counter() - start
     if not report.complete:
         raise SystemExit(f"the survey did not end well: {report.counts}")
@@ -70,7 +71,7 @@ def main() -> None:
         folder = Path(name)
         manifest = make_manifest(folder, arguments.n)
         loop = in_a_loop(manifest, folder / "loop")
-        survey = as_a_survey(manifest, folder / "survey", arguments.workers)
+        survey = as_a_survey(manifest, folder / "survey", arguments.workers, trivial)
     result = {
         "cubes": arguments.n,
         "workers": arguments.workers,

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from astropy.io import fits
 from machine import machine
+from survey_overhead import as_a_survey
 
 from quietspec.io.fetcher import fetch
 from quietspec.simulate.cubes import SimulatedCube
-from quietspec.survey import read_manifest, run_survey
+from quietspec.survey.task import denoise_cube
 from quietspec.templates import load_library
 
 RESULTS = Path(__file__).parent / "results" / "survey_workers.json"
@@ -33,15 +33,6 @@ def make_manifest(folder: Path, n: int, side: int) -> Path:
     manifest = folder / "manifest.csv"
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return manifest
-
-
-def seconds_of(manifest: Path, out: Path, workers: int) -> float:
-    start = time.perf_counter()
-    report = run_survey(read_manifest(manifest), out, scheduler="local", workers=workers)
-    seconds = time.perf_counter() - start
-    if not report.complete:
-        raise SystemExit(f"the survey did not end well: {report.counts}")
-    return seconds
 
 
 def require_the_same(one: Path, other: Path, n: int) -> None:
@@ -63,7 +54,7 @@ def main() -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         manifest = make_manifest(folder, arguments.n, arguments.side)
-        seconds = {workers: seconds_of(manifest, folder / str(workers), workers) for workers in (1, 2)}
+        seconds = {workers: as_a_survey(manifest, folder / str(workers), workers, denoise_cube) for workers in (1, 2)}
         require_the_same(folder / "1", folder / "2", arguments.n)
     spectra = arguments.n * arguments.side**2
     result = {

@@ -101,7 +101,7 @@ def measure_gas(
     return Gas(
         detected,
         np.where(detected, velocity, 0.0),
-        np.where(sure, sigma, np.where(detected, np.maximum(sigma, _USUAL_SIGMA), _USUAL_SIGMA)),
+        np.where(detected, np.maximum(sigma, np.where(sure, 0.0, _USUAL_SIGMA)), _USUAL_SIGMA),
         np.where(is_broad, _BROAD_SIGMA[chosen], 0.0),
     )
 

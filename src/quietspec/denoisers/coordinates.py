@@ -3,8 +3,7 @@ r"""Coordinates of a pixel grid in which the prior is white and the first few di
 A spectrum is B d with d = s (1, c), s the flux scale and c the shape. Here d = T x, with T such that at s = 1 the one
 Gaussian nearest to the prior is N(x₀, 1), and that even noise on the grid's pixels informs the directions of x
 independently, the first the most. A spectrum of given noise then needs only its first r directions: of the others
-the data say next to nothing: what the prior says of them, given the first, is known beforehand, and what the data
-add is small enough to count to first order, as if the directions were seen independently.
+the data say next to nothing, and that little may be counted as if each were seen alone.
 """
 
 from __future__ import annotations
@@ -77,18 +76,13 @@ class Gaussians:
 
     @cached_property
     def cross(self) -> FloatArray:
-        """Covariance of the labels with x, (k, n_labels, d)."""
-        return np.asarray(self.slopes @ self.covariance)
-
-    @cached_property
-    def cross_single(self) -> FloatArray:
-        """The same in single precision."""
-        return self.cross.astype(np.float32)
+        """Covariance of the labels with x, (k, n_labels, d), in single precision."""
+        return (self.slopes @ self.covariance).astype(np.float32)
 
     @cached_property
     def label_spread(self) -> FloatArray:
         """Covariance of the labels that comes with x, (k, n_labels, n_labels)."""
-        return np.asarray(self.cross @ np.swapaxes(self.slopes, 1, 2))
+        return np.asarray(self.slopes @ self.covariance @ np.swapaxes(self.slopes, 1, 2))
 
 
 class PreparedPrior:

@@ -233,7 +233,7 @@ class _FirstOrder:
         typical = np.maximum(typical, _NOTHING)
         weakened = np.swapaxes(pull / (1 + typical)[:, :, None], 0, 1).astype(np.float32)  # (k, m, d)
         shift = np.swapaxes(weakened @ mixture.flat.reshape(mixture.covariance.shape), 0, 1)
-        labels = mixture.labels + np.swapaxes(weakened @ np.swapaxes(mixture.cross_single, 1, 2), 0, 1)
+        labels = mixture.labels + np.swapaxes(weakened @ np.swapaxes(mixture.cross, 1, 2), 0, 1)
         likelihood = _dot(before, data.gradient[:, None] + pull) + _dot(pull, shift)
         likelihood -= told * np.log1p(typical) / typical
         likelihood += (_dot(data.values, data.values) - data.chi2)[:, None]
@@ -266,13 +266,13 @@ class _Moments:
         middle = np.add.reduceat(weight[:, None] * part.mean, part.starts)
         within = part.covariance(weight, mixture.flat_shapes, data.others)
         self._dof[rows] = np.einsum("mii->m", within[:, :q, :q]) + (weights * first.told).sum(axis=1)
-        offset = part.mean - middle[pairs[0]]
+        offset = part.mean - middle[spectrum]
         within += _by_spectrum(part.starts, weight[:, None] * offset, offset)
         self._mean[rows], self._covariance[rows] = data.coordinates(middle, within)
         self._reach[rows] = (weights * first.reach).sum(axis=1)
         self._weights[rows] = weights
         told = part.told(data, mixture)
-        at = rows[pairs[0]], pairs[1]
+        at = rows[spectrum], member
         self._labels[at] = first.labels[pairs] + _times(told, part.gain)
         self._label_spread[at] = part.label_spread(told, mixture)
 
@@ -414,14 +414,11 @@ class _Conditioned:
         gain = _times(inverse, seen.innovation[pairs] - shift * slope)
         through = _times(inverse, slope)
         shape = np.take_along_axis(mixture.location[member], others, axis=1)
-        mean = (
-            np.take_along_axis(location[pairs], others, axis=1)
-            + shift * shape
-            + _times(np.swapaxes(across, 1, 2), gain)
-        )
-        along = np.concatenate([through, shape - _times(np.swapaxes(across, 1, 2), through)], axis=1)
+        back = np.swapaxes(across, 1, 2)
+        along = np.concatenate([through, shape - _times(back, through)], axis=1)
         error = along / np.sqrt(1 + seen.scale_information[pairs])[:, None]
-        mean = np.concatenate([data.values[spectrum] - gain, mean], axis=1)
+        moved = np.take_along_axis(location[pairs], others, axis=1) + shift * shape + _times(back, gain)
+        mean = np.concatenate([data.values[spectrum] - gain, moved], axis=1)
         return cls(mean, inverse, across, error, gain, pairs, starts)
 
     def covariance(self, weight: FloatArray, shapes: FloatArray, others: npt.NDArray[np.intp]) -> FloatArray:
@@ -461,7 +458,7 @@ class _Conditioned:
         """Covariance of the labels with Uᵀξ, (n, n_labels, q)."""
         n_mixture, n_labels, size = mixture.cross.shape
         columns = data.columns.astype(self.inverse.dtype)
-        every = mixture.cross_single.reshape(-1, size) @ columns
+        every = mixture.cross.reshape(-1, size) @ columns
         return np.asarray(every.reshape(len(columns), n_mixture, n_labels, data.n_values)[self.pairs])
 
     def label_spread(self, told: FloatArray, mixture: Gaussians) -> FloatArray:

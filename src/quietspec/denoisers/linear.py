@@ -21,7 +21,21 @@ __all__ = ["LinearFit", "Projections", "fit_linear", "project"]
 
 
 @dataclass(frozen=True)
-class Projections:
+class _BySpectrum:
+    """Arrays whose first axis is the spectra."""
+
+    def __getitem__(self, rows: npt.NDArray[np.intp] | BoolArray) -> Self:
+        """Select spectra."""
+        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @classmethod
+    def stack(cls, parts: Sequence[Self]) -> Self:
+        """Join those of several sets of spectra."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+
+@dataclass(frozen=True)
+class Projections(_BySpectrum):
     """What the data say about the coordinates: about the first `rank` all, about each other one as if seen alone.
 
     Parameters
@@ -58,18 +72,9 @@ class Projections:
         gram[:, others, others] = self.information
         return type(self)(self.start, gram, self.gradient, self.information[:, :0], self.chi2)
 
-    def __getitem__(self, rows: npt.NDArray[np.intp] | BoolArray) -> Self:
-        """Select spectra."""
-        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    @classmethod
-    def stack(cls, parts: Sequence[Self]) -> Self:
-        """Join those of several sets of spectra, of one rank."""
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
-
 
 @dataclass(frozen=True)
-class LinearFit:
+class LinearFit(_BySpectrum):
     """Posterior under one Gaussian, in short.
 
     Parameters
@@ -86,15 +91,6 @@ class LinearFit:
     error: FloatArray
     mean: FloatArray
     dof: FloatArray
-
-    def __getitem__(self, rows: npt.NDArray[np.intp] | BoolArray) -> Self:
-        """Select spectra."""
-        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    @classmethod
-    def stack(cls, parts: Sequence[Self]) -> Self:
-        """Join the fits of several sets of spectra."""
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 def project(

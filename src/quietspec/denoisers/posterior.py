@@ -45,7 +45,7 @@ _FLAGS = {
 }
 NEGLECTED = 0.003  # of the error, for which the data on directions may be neglected in the last fit …
 _NEGLECTED_BEFORE = 0.05  # … and in those that find gas and spikes
-_FAR = 1.2  # mean square of neglected directions over the prior's
+_FAR = 1.2  # mean square, over the prior's, of what was counted to first order
 _FIRST_MASK = (0.0, 250.0)  # velocity and σ, km/s, of the line mask under which the first continuum is fitted
 
 
@@ -301,7 +301,7 @@ class Posterior(_BasisDenoiser):
         last = _fit(groups, coordinates, fit)
         whole = Projections.stack([projections.whole() for _, projections in groups])[_order(groups)]
         posterior = infer(whole, coordinates, last.scale)
-        far = np.flatnonzero(posterior.reach > _FAR)  # what is unlike the prior's bulk needs all directions
+        far = np.flatnonzero(posterior.reach > _FAR)  # what is unlike the prior's bulk needs more
         if far.size:
             whole = _project_fully(coordinates, residual[far], weight[far], fit.mean[far])
             again = infer(whole, coordinates, last.scale[far], posterior.reach[far])

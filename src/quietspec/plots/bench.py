@@ -47,14 +47,8 @@ def _speed_figure(result: Mapping[str, Any]) -> Figure:
     colours = [_OURS if name.startswith("posterior") else _OTHERS for name in names]
     axes.barh(names, values, color=colours)
     for place, value in enumerate(values):
-        axes.annotate(
-            f"{value:,.{0 if value >= 100 else 1}f}",
-            (value, place),
-            (3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7,
-        )
+        text = f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+        axes.annotate(text, (value, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
     axes.set_xscale("log")
     axes.set_xlim(min(values) / 3, max(values) * 4)
     axes.set_xlabel("Spectra per second")
