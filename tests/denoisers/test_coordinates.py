@@ -10,6 +10,7 @@ from quietspec.denoisers import Posterior, load_prior
 from quietspec.denoisers.coordinates import Coordinates, PreparedPrior
 from quietspec.denoisers.inference import infer
 from quietspec.denoisers.linear import project
+from quietspec.spectra import Spectra
 
 from .conftest import draw, small_prior
 from .test_contamination import gas_lines
@@ -148,6 +149,15 @@ def test_one_spectrum_alone_is_as_in_company(noise, emission):
         np.testing.assert_allclose(alone.flux[0], together.flux[row], rtol=1e-5)
         np.testing.assert_allclose(alone.sigma[0], together.sigma[row], rtol=1e-5)
         assert alone.evidence[0] == pytest.approx(together.evidence[row], rel=1e-5)
+
+
+def test_no_spectra_at_all():
+    prior = load_prior("survey")
+    flux = np.ones((1, len(prior.wavelength)))
+    spectra = Spectra(wavelength=prior.wavelength, flux=flux, ivar=flux, redshift=0.0)
+    found = Posterior("posterior", prior).denoise(spectra[:0])
+    assert found.flux.shape == (0, spectra.n_pixels)
+    assert len(found.p_value) == 0
 
 
 def test_denoiser_and_result_can_be_sent_to_other_processes():

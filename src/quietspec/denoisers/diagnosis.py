@@ -124,7 +124,7 @@ def measure(denoised: Denoised, scan: FeatureScan) -> Symptoms:
     spectra = denoised.spectra
     used = denoised.valid & spectra.good & ~denoised.ignored
     found = _scanned(denoised, np.asarray(used.any(axis=1)), scan)
-    blocks = [slice(start, start + _BLOCK) for start in range(0, len(used), _BLOCK)]
+    blocks = [slice(start, start + _BLOCK) for start in range(0, max(len(used), 1), _BLOCK)]
     between, scatter, signal = np.concatenate([_scatters(denoised, used, rows) for rows in blocks], axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         misfit = np.log(denoised.chi2 / denoised.dof) - 2 * np.log(between)
