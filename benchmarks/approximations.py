@@ -16,10 +16,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 import quietspec
+from quietspec.denoised import Denoised
 from quietspec.denoisers import Denoiser, inference, load_denoiser, posterior
-from quietspec.io.fetcher import fetch
-from quietspec.simulate import get_recipe
-from quietspec.spectra import Denoised, Spectra
+from quietspec.io.fetching import fetch
+from quietspec.lab.simulate import get_recipe
+from quietspec.spectra import Spectra
 from quietspec.templates import load_library
 
 

@@ -30,13 +30,14 @@ from scipy.stats import chisquare
 
 from quietspec import load_denoiser
 from quietspec.denoisers import Denoiser
-from quietspec.evaluation import Calibration, Summaries, measure_calibration, summarise, tarp_coverage
-from quietspec.evaluation.calibration import LEVELS
-from quietspec.evaluation.ranks import FLUX_WINDOWS
-from quietspec.io.fetcher import fetch
-from quietspec.plots import calibration_figure, histograms_figure, save, tarp_figure
-from quietspec.simulate import Recipe, RestSpectra, Simulated, get_recipe, paper_spectra
-from quietspec.simulate.defects import masked_runs
+from quietspec.io.fetching import fetch
+from quietspec.lab.evaluation import Calibration, Summaries, measure_calibration, summarise, tarp_coverage
+from quietspec.lab.evaluation.calibration import LEVELS
+from quietspec.lab.evaluation.ranks import FLUX_WINDOWS
+from quietspec.lab.plots import calibration_figure, histograms_figure, tarp_figure
+from quietspec.lab.simulate import Recipe, RestSpectra, Simulated, get_recipe, paper_spectra
+from quietspec.lab.simulate.defects import masked_runs
+from quietspec.plots import save
 from quietspec.templates import load_library
 from quietspec.wavelengths import LINE_WINDOWS
 

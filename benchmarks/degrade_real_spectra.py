@@ -2,9 +2,9 @@
 
 Spectra of median S/N above `--least` of SAMI, MaNGA, CALIFA, SDSS and LEGA-C get white noise until their S/N is 5, 10,
 20, several times, and every method denoises the same ones. The residual is taken against the undegraded spectra, so
-that their own noise limits what even a perfect denoiser can reach (`quietspec.evaluation.DegradedScores`). All methods
-are scored on the same pixels: those of the model's wavelengths where a fit to the undegraded spectrum saw neither gas
-emission nor spikes.
+that their own noise limits what even a perfect denoiser can reach (`quietspec.lab.evaluation.DegradedScores`). All
+methods are scored on the same pixels: those of the model's wavelengths where a fit to the undegraded spectrum saw
+neither gas emission nor spikes.
 
     python benchmarks/degrade_real_spectra.py [--model survey]
 
@@ -32,8 +32,8 @@ from rich.table import Table
 
 from quietspec import Denoised, Spectra, load_denoiser, read
 from quietspec.denoisers import Posterior
-from quietspec.evaluation import degrade, pull_scatter, repeat_pulls, score_degraded
-from quietspec.io.fetcher import cached
+from quietspec.io.fetching import cached
+from quietspec.lab.evaluation import degrade, pull_scatter, repeat_pulls, score_degraded
 from quietspec.plots.style import BLACK, COLOURS, figure, save, styled
 from quietspec.wavelengths import rest_air
 

@@ -1,10 +1,10 @@
 """Knowing what it does not know: which spectra that are no galaxies at their redshift get a small p-value.
 
-The law of every symptom among galaxies (`quietspec.denoisers.diagnosis.SymptomLaws`) is tabulated on simulated
-galaxies and on one half of the real ones; what is reported comes from other simulated galaxies (another seed), from the
-other half of the real galaxies, and from outsiders: stars, quasars behind (any redshift) and at the galaxy's redshift,
-sky residuals, noise, galaxies with redshifts wrong by 1000–30,000 km/s, errors half and twice the true ones. Real
-galaxies are degraded to the S/N asked for, and flagged undegraded by data set.
+The law of every symptom among galaxies (`quietspec.denoisers.posterior.diagnosis.SymptomLaws`) is tabulated on
+simulated galaxies and on one half of the real ones; what is reported comes from other simulated galaxies (another
+seed), from the other half of the real galaxies, and from outsiders: stars, quasars behind (any redshift) and at the
+galaxy's redshift, sky residuals, noise, galaxies with redshifts wrong by 1000–30,000 km/s, errors half and twice the
+true ones. Real galaxies are degraded to the S/N asked for, and flagged undegraded by data set.
 
 The laws know galaxies only, but a few constants of the method (least signal, least support of another redshift, tails
 of the noise) were set in view of outsiders drawn with other seeds, among stars of the same library, whose stars are
@@ -39,11 +39,13 @@ from rich.console import Console
 from rich.table import Table
 
 from quietspec import Spectra, read
+from quietspec.arrays import FloatArray
 from quietspec.denoisers import Posterior, load_prior
-from quietspec.denoisers.diagnosis import Diagnosis, Reason, SymptomLaws, Symptoms, diagnose, measure
-from quietspec.denoisers.features import FeatureScan
-from quietspec.evaluation import degrade
-from quietspec.evaluation.outsiders import (
+from quietspec.denoisers.posterior.diagnosis import Diagnosis, Reason, SymptomLaws, Symptoms, diagnose, measure
+from quietspec.denoisers.posterior.features import FeatureScan
+from quietspec.io.fetching import cached
+from quietspec.lab.evaluation import degrade
+from quietspec.lab.evaluation.outsiders import (
     detection_rate,
     moved,
     observed_at_rest,
@@ -52,11 +54,9 @@ from quietspec.evaluation.outsiders import (
     sky_residuals,
     without_signal,
 )
-from quietspec.io.fetcher import cached
-from quietspec.plots.detection import detection_figure
+from quietspec.lab.plots.detection import detection_figure
+from quietspec.lab.simulate import INSTRUMENTS, SurveyRecipe
 from quietspec.plots.style import save
-from quietspec.simulate import INSTRUMENTS, SurveyRecipe
-from quietspec.spectra import FloatArray
 from quietspec.templates import load_library
 
 ROOT = Path(__file__).parents[1]

@@ -22,9 +22,11 @@ from rich.console import Console
 from rich.table import Table
 
 from quietspec import load_denoiser
-from quietspec.evaluation.maps import MAPPED, MapComparison, compare_maps, galaxy_regions
 from quietspec.io import fetch
-from quietspec.plots import map_comparison_figure, save
+from quietspec.lab.evaluation.maps import MAPPED, MapComparison, compare_maps, galaxy_regions
+from quietspec.lab.plots import map_comparison_figure
+from quietspec.lab.simulate import Galaxy, Geometry, Population, Simulated, simulate_galaxy
+from quietspec.plots import save
 from quietspec.populations import Populations
 from quietspec.populations.methods import (
     BinnedMethod,
@@ -33,7 +35,6 @@ from quietspec.populations.methods import (
     PosteriorMethod,
     PpxfMethod,
 )
-from quietspec.simulate import Galaxy, Geometry, Population, Simulated, simulate_galaxy
 from quietspec.templates import SspLibrary, load_library
 
 ROOT = Path(__file__).parents[1]

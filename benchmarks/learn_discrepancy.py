@@ -19,8 +19,8 @@ from rich.table import Table
 
 from quietspec import Spectra, read
 from quietspec.denoisers import load_prior
-from quietspec.evaluation import DiscrepancySettings, measure_discrepancy
 from quietspec.io import fetch
+from quietspec.lab.evaluation import DiscrepancySettings, measure_discrepancy
 
 LEARNED_FROM = ("MaNGA (sdss-mangadap 4.5.0)", "LEGA-C M19 56670", "SAMI 230776 A", "CALIFA NGC2691")
 

@@ -16,8 +16,8 @@ from ppxf.ppxf import ppxf
 from rich.console import Console
 from rich.table import Table
 
-from quietspec.io.fetcher import fetch
-from quietspec.simulate.kinematics import log_wavelengths
+from quietspec.io.fetching import fetch
+from quietspec.lab.simulate.kinematics import log_wavelengths
 from quietspec.templates import SspLibrary, load_library
 from quietspec.wavelengths import FWHM_PER_SIGMA, SPEED_OF_LIGHT
 

@@ -1,5 +1,5 @@
 """What a benchmark ran on, for its results file."""
 
-from quietspec.benchmarking import machine
+from quietspec.lab.bench import machine
 
 __all__ = ["machine"]

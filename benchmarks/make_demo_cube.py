@@ -13,8 +13,8 @@ from astropy.io import fits
 
 from quietspec import __version__
 from quietspec.io import hdus
-from quietspec.io.fetcher import fetch
-from quietspec.simulate import Simulated, simulate_galaxy
+from quietspec.io.fetching import fetch
+from quietspec.lab.simulate import Simulated, simulate_galaxy
 from quietspec.templates import load_library
 
 TARGET = Path(__file__).parents[1] / "src" / "quietspec" / "models" / "demo.fits"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from quietspec.nn import make_network
-from quietspec.training.networks import RUNS, Run, inference_flops, training_flops
+from quietspec.lab.networks import make_network
+from quietspec.lab.training.networks import RUNS, Run, inference_flops, training_flops
 
 N_PIXELS = 4111  # recipe `paper`
 GPUS = {"A100": 312e12, "H100": 989e12}  # dense bfloat16 operations per second, as NVIDIA states them

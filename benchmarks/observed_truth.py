@@ -1,6 +1,6 @@
 """Observed truth: one half of repeated observations is denoised and must predict the other half.
 
-Three data sets, none of which needs a truth (`quietspec.evaluation.score_repeat`):
+Three data sets, none of which needs a truth (`quietspec.lab.evaluation.score_repeat`):
 
 SAMI   galaxy 56140, cubes B and D of disjoint exposures, binned in sectors. Each bin of one is denoised; the target is
        the mean of the other cube over the same spaxels by WCS. Calibration: four Legendre terms per arm and pair.
@@ -39,7 +39,7 @@ from rich.console import Console
 from rich.table import Table
 
 from quietspec import Denoised, load_denoiser
-from quietspec.evaluation import RepeatScores, block_pulls, pool_repeats, pull_scatter, repeat_pulls, score_repeat
+from quietspec.lab.evaluation import RepeatScores, block_pulls, pool_repeats, pull_scatter, repeat_pulls, score_repeat
 from quietspec.plots.style import BLACK, COLOURS, MARKERS, decimal_ticks, figure, save, styled
 from quietspec.wavelengths import rest_air
 

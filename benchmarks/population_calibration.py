@@ -23,11 +23,12 @@ from rich.table import Table
 from scipy.stats import kstest
 
 from quietspec import load_denoiser
-from quietspec.evaluation.protocol import noise_rng
-from quietspec.evaluation.protocol import test_spectra as drawn_spectra
-from quietspec.io.fetcher import fetch
-from quietspec.plots import histograms_figure, save
-from quietspec.simulate import get_recipe
+from quietspec.io.fetching import fetch
+from quietspec.lab.evaluation.protocol import noise_rng
+from quietspec.lab.evaluation.protocol import test_spectra as drawn_spectra
+from quietspec.lab.plots import histograms_figure
+from quietspec.lab.simulate import get_recipe
+from quietspec.plots import save
 from quietspec.templates import load_library
 
 ROOT = Path(__file__).parents[1]

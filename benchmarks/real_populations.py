@@ -29,12 +29,12 @@ from rich.table import Table
 
 from quietspec import Spectra, load_denoiser, read
 from quietspec.denoisers import load_prior
-from quietspec.evaluation import pull_scatter
+from quietspec.files.measure import measure_file
 from quietspec.io import fetch
+from quietspec.lab.evaluation import pull_scatter
 from quietspec.plots import populations_figure, save
 from quietspec.plots.style import BLACK, COLOURS, figure, robust_limits, styled
 from quietspec.populations import Populations, PpxfOptions
-from quietspec.populations.files import recover_file
 from quietspec.populations.methods import DenoisedPpxfMethod, PopulationMethod, PosteriorMethod, PpxfMethod
 from quietspec.templates import SspLibrary, load_library
 from quietspec.wavelengths import in_window
@@ -182,7 +182,7 @@ def a478(options: argparse.Namespace) -> dict | None:
         return None
     method = PosteriorMethod(load_denoiser("posterior", options.model))
     with TemporaryDirectory() as folder:
-        report, recovered = recover_file([path], Path(folder) / "a478.fits", method, redshift=MUSE_REDSHIFT)
+        report, recovered = measure_file([path], Path(folder) / "a478.fits", method, redshift=MUSE_REDSHIFT)
     save(populations_figure(recovered.populations, recovered.spatial_shape, recovered.wcs), options.maps)
     content = asdict(report)
     kept = ("n_spectra", "failed", "flags", "medians", "seconds")

@@ -12,9 +12,9 @@ from scipy.ndimage import median_filter, uniform_filter1d
 
 from quietspec import Denoised, Spectra, read
 from quietspec.denoisers.base import Denoiser, finish
-from quietspec.denoisers.contamination import line_mask
-from quietspec.evaluation import block_pulls, calibrated, degrade, noise_factor, pull_scatter, repeat_pulls
-from quietspec.io.fetcher import cached
+from quietspec.denoisers.posterior.contamination import line_mask
+from quietspec.io.fetching import cached
+from quietspec.lab.evaluation import block_pulls, calibrated, degrade, noise_factor, pull_scatter, repeat_pulls
 from quietspec.resampling import Resampler
 from quietspec.wavelengths import STRONG_LINES, rest_air, stretches
 

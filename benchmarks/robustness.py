@@ -1,8 +1,8 @@
 """What spoils spectra and what it costs: loss against amount for masks, gaps, wrong inputs, defects, gas and stars.
 
 Spectra of the recipe `survey` are denoised as they are and again spoilt by growing amounts of
-one thing (`quietspec.evaluation.STRESSES`), with the same noise. The loss is in points of the RMS noise: how much more
-of it is left, on the same pixels, than without the stress.
+one thing (`quietspec.lab.evaluation.STRESSES`), with the same noise. The loss is in points of the RMS noise: how much
+more of it is left, on the same pixels, than without the stress.
 
     python benchmarks/robustness.py [--model survey] [--young FOLDER]
 
@@ -26,11 +26,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from quietspec import load_denoiser
-from quietspec.evaluation import STRESSES, Stress, StressTest, stress_test, young_stars
 from quietspec.io import fetch
-from quietspec.plots import robustness_figure
+from quietspec.lab.evaluation import STRESSES, Stress, StressTest, stress_test, young_stars
+from quietspec.lab.plots import robustness_figure
+from quietspec.lab.simulate import SurveyRecipe
 from quietspec.plots.style import save
-from quietspec.simulate import SurveyRecipe
 from quietspec.templates import SspLibrary, load_library
 
 ROOT = Path(__file__).parents[1]

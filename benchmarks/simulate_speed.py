@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from quietspec.simulate import INSTRUMENTS, get_recipe
+from quietspec.lab.simulate import INSTRUMENTS, get_recipe
 from quietspec.templates import load_library
 
 CHUNK = 1000
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     if options.library is None:
-        from quietspec.io.fetcher import fetch
+        from quietspec.io.fetching import fetch
 
         options.library = fetch("miles")
     library = load_library(options.library)

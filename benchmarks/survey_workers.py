@@ -15,9 +15,9 @@ from astropy.io import fits
 from machine import machine
 from survey_overhead import as_a_survey
 
-from quietspec.io.fetcher import fetch
-from quietspec.simulate.cubes import SimulatedCube
-from quietspec.survey.task import denoise_cube
+from quietspec.batch.task import denoise_cube
+from quietspec.io.fetching import fetch
+from quietspec.lab.simulate.cubes import SimulatedCube
 from quietspec.templates import load_library
 
 RESULTS = Path(__file__).parent / "results" / "survey_workers.json"

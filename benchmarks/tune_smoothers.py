@@ -14,8 +14,8 @@ import numpy as np
 
 from quietspec.denoisers.base import Denoiser
 from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay, Wavelet
-from quietspec.evaluation import rms
-from quietspec.simulate import PaperRecipe, Recipe, Simulated, get_recipe, paper_spectra
+from quietspec.lab.evaluation import rms
+from quietspec.lab.simulate import PaperRecipe, Recipe, Simulated, get_recipe, paper_spectra
 from quietspec.templates import load_library
 
 BATCH = 100

@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.table import Table
 
 from quietspec import load_denoiser
-from quietspec.evaluation.recovery import recipe_options
-from quietspec.io.fetcher import fetch
+from quietspec.io.fetching import fetch
+from quietspec.lab.evaluation.recovery import recipe_options
+from quietspec.lab.simulate import get_recipe, paper_spectra
 from quietspec.populations import fit_denoised, fit_populations, posterior_populations
-from quietspec.simulate import get_recipe, paper_spectra
 from quietspec.templates import load_library
 
 ROOT = Path(__file__).parents[1]

@@ -11,7 +11,7 @@ from quietspec.templates import SspLibrary, load_library
 @pytest.fixture(scope="session")
 def miles() -> SspLibrary:
     """The MILES SSPs from the fetch cache; skips where they have not been fetched."""
-    from quietspec.io.fetcher import cached
+    from quietspec.io.fetching import cached
 
     folder = cached("miles")
     if folder is None:

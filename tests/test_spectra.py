@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from specutils import Spectrum, SpectrumCollection
 
+from quietspec.denoised import Denoised, Flag
 from quietspec.errors import SpectraError
-from quietspec.robust import masked_median
-from quietspec.spectra import Denoised, Flag, Spectra
+from quietspec.spectra import Spectra
+from quietspec.statistics import masked_median
 
 WAVELENGTH = np.linspace(4000.0, 5000.0, 11)
 

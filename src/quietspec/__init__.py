@@ -5,10 +5,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from quietspec.denoised import Denoised, Flag
     from quietspec.denoisers import Denoiser, load_denoiser
     from quietspec.errors import QuietspecError
     from quietspec.io import fetch, open_spectra, read, write
-    from quietspec.spectra import Denoised, Flag, Spectra
+    from quietspec.spectra import Spectra
 
 __all__ = [
     "Denoised",
@@ -31,7 +32,8 @@ _HOMES = {
     "quietspec.denoisers": ("Denoiser", "load_denoiser"),
     "quietspec.errors": ("QuietspecError",),
     "quietspec.io": ("fetch", "open_spectra", "read", "write"),
-    "quietspec.spectra": ("Denoised", "Flag", "Spectra"),
+    "quietspec.denoised": ("Denoised", "Flag"),
+    "quietspec.spectra": ("Spectra",),
 }
 
 

@@ -1,7 +1,13 @@
 """The errors quietspec raises: each says what was wrong, where, and what to do."""
 
 __all__ = [
-    "FetchError", "ModelError", "QuietspecError", "ReadError", "SpectraError", "SurveyError", "TemplateError",
+    "BatchError",
+    "FetchError",
+    "ModelError",
+    "QuietspecError",
+    "ReadError",
+    "SpectraError",
+    "TemplateError",
     "WriteError",
 ]  # fmt: skip
 
@@ -34,5 +40,5 @@ class ModelError(QuietspecError):
     """A model file is unknown, corrupt or does not fit the data."""
 
 
-class SurveyError(QuietspecError):
+class BatchError(QuietspecError):
     """A survey's manifest is wrong, or its run cannot begin or go on."""

@@ -11,7 +11,7 @@ from quietspec.errors import TemplateError
 from quietspec.wavelengths import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
-    from quietspec.spectra import FloatArray
+    from quietspec.arrays import FloatArray
 
 __all__ = ["Resampler", "added_sigma"]
 

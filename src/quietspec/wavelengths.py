@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from astropy.constants import c as _speed_of_light
 
 if TYPE_CHECKING:
-    from quietspec.spectra import FloatArray, Medium
+    from quietspec.arrays import FloatArray
 
 __all__ = [
     "EMISSION_LINES", "FWHM_PER_SIGMA", "LINE_WINDOWS", "SNR_WINDOW", "SPEED_OF_LIGHT", "STRONG_LINES", "LineWindow",
-    "air_to_vacuum", "in_window", "rest_air", "stretches", "vacuum_to_air",
+    "Medium", "air_to_vacuum", "in_window", "rest_air", "stretches", "vacuum_to_air",
 ]  # fmt: skip
+
+Medium = Literal["air", "vacuum"]
 
 SPEED_OF_LIGHT = float(_speed_of_light.to_value("km/s"))
 FWHM_PER_SIGMA = float(2 * np.sqrt(2 * np.log(2)))

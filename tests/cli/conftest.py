@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from quietspec.cli import app
-from quietspec.simulate import RestSpectra, get_recipe
+from quietspec.lab.simulate import RestSpectra, get_recipe
+from quietspec.lab.training import MixtureSettings, PriorSettings, fit_prior
 from quietspec.templates import SspLibrary
-from quietspec.training import MixtureSettings, PriorSettings, fit_prior
 
 Run = Callable[..., Result]
 

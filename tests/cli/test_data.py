@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from quietspec import __version__
-from quietspec.io.fetcher import DATASETS, Dataset
+from quietspec.io.fetching import DATASETS, Dataset
 
-from ..io import layouts  # noqa: TID252  (tests have no absolute name)
+from ..io import layouts
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -107,8 +107,8 @@ def tiny_data(tmp_path, monkeypatch) -> Path:
         terms="free for all", citation="nobody",
     )  # fmt: skip
     monkeypatch.setitem(DATASETS, "tiny", dataset)
-    monkeypatch.setattr("quietspec.io.fetcher.cached", lambda name: path if name == "tiny" else None)
-    monkeypatch.setattr("quietspec.io.fetcher.fetch", lambda name, **_: path)
+    monkeypatch.setattr("quietspec.io.fetching.cached", lambda name: path if name == "tiny" else None)
+    monkeypatch.setattr("quietspec.io.fetching.fetch", lambda name, **_: path)
     return path
 
 

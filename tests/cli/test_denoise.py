@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from quietspec.denoised import Flag
 from quietspec.denoisers import DENOISERS
 from quietspec.io import read
-from quietspec.spectra import Flag
 
-from ..io import layouts  # noqa: TID252  (tests have no absolute name)
+from ..io import layouts
 
 REPORT = {
     "inputs", "output", "n_spectra", "snr_before", "snr_after", "failed", "flags", "seconds", "warnings", "figure",
@@ -366,7 +366,7 @@ def test_arms_of_different_objects_are_refused(denoise, tmp_path):
 
 
 def test_workers_change_nothing(denoise, muse, tmp_path, monkeypatch):
-    monkeypatch.setattr("quietspec.pipeline.TILE", 4)
+    monkeypatch.setattr("quietspec.files.denoise.TILE", 4)
     results = []
     for workers in (1, 2):
         out = tmp_path / f"{workers}.fits"

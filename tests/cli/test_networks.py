@@ -97,8 +97,8 @@ def test_a_training_is_resumed_but_not_repeated(trained, run, library_file):
 
 
 def test_a_network_that_needs_the_wiener_mean_gets_no_file(needs_training, run, library_file, tmp_path, monkeypatch):
-    from quietspec.simulate import Simulated
-    from quietspec.training.networks import batches
+    from quietspec.lab.simulate import Simulated
+    from quietspec.lab.training.networks import batches
 
     def stacked(simulated: Simulated, channels, wiener):
         import torch

@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from quietspec.populations import PopulationFlag
 
-from ..io import layouts  # noqa: TID252  (tests have no absolute name)
+from ..io import layouts
 
 REPORT = {
     "inputs", "output", "method", "n_spectra", "failed", "flags", "medians", "seconds", "warnings", "figure", "error",

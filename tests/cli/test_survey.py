@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ..io import layouts  # noqa: TID252  (tests have no absolute name)
+from ..io import layouts
 
 distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
 

@@ -12,7 +12,7 @@ from astropy.io import fits
 from quietspec.cli import worlds
 from quietspec.denoisers import Gaussian, load_prior
 from quietspec.io import read
-from quietspec.simulate import INSTRUMENTS
+from quietspec.lab.simulate import INSTRUMENTS
 
 SCORES = {
     *(
@@ -123,7 +123,7 @@ def trained(run, library_file, tmp_path_factory) -> tuple[Path, object]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worlds, "_TRAINED_TESTS", 20)
         patch.setattr(worlds, "_TRAINED_SNR", (10.0,))
-        patch.setattr("quietspec.training.worlds._TUNING_SPECTRA", 20)
+        patch.setattr("quietspec.lab.training.worlds._TUNING_SPECTRA", 20)
         result = run(
             "train", "posterior", "-o", out, "--recipe", "paper", "-n", 1000, "--components", 5, "--mixture", 3,
             "--rounds", 3, "--library", library_file,
@@ -261,7 +261,7 @@ def test_figures_are_given_the_cards_of_trained_models(evaluate, trained, tmp_pa
     shipped = {"savgol": {"curve": {}}, "paper": {"training_flops": 1e12}}
     monkeypatch.setattr("quietspec.denoisers.model_cards", lambda: shipped)
     seen: list[dict] = []
-    monkeypatch.setattr("quietspec.plots.evaluation_figures", lambda result, cards: seen.append(cards) or {})
+    monkeypatch.setattr("quietspec.lab.plots.evaluation_figures", lambda result, cards: seen.append(cards) or {})
     for prior in (trained[0], "paper"):
         evaluate("--models", "gaussian,savgol,wiener", "--snr", "5", "--figures", tmp_path, "--prior", prior)
     assert list(seen[0]) == list(seen[1]) == ["savgol", "wiener"]

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 onnx = pytest.importorskip("onnx")
 
+from quietspec.denoised import Flag
 from quietspec.denoisers import NETWORK_FORMAT, NetworkDenoiser, load_denoiser
 from quietspec.errors import ModelError
-from quietspec.spectra import Flag, Spectra
+from quietspec.spectra import Spectra
 from quietspec.wavelengths import air_to_vacuum, in_window, vacuum_to_air
 
 GRID = np.linspace(4000, 5000, 801)

@@ -10,9 +10,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, savgol_filter, sosfiltfilt
 
+from quietspec.denoised import Flag
 from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay, Wavelet
 from quietspec.errors import ModelError
-from quietspec.spectra import Flag, Spectra
+from quietspec.spectra import Spectra
 
 LINEAR = (Gaussian(4), SavitzkyGolay(15, 2), SavitzkyGolay(21, 3), Butterworth(15, 1), Butterworth(20, 2))
 ALL = (*LINEAR, Wavelet(16))

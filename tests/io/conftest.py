@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from quietspec.io.fetcher import cached
+from quietspec.io.fetching import cached
 
 if TYPE_CHECKING:
     from astropy.io import fits

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from quietspec.errors import FetchError
-from quietspec.io.fetcher import DATASETS, Dataset, cache_folder, cached, fetch
+from quietspec.io.fetching import DATASETS, Dataset, cache_folder, cached, fetch
 
-module = import_module("quietspec.io.fetcher")
+module = import_module("quietspec.io.fetching")
 FILES = {"tiny/data/a.txt": b"first", "tiny/data/b.txt": b"second", "tiny/data/deeper/c.txt": b"third"}
 
 

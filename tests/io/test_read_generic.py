@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from quietspec.errors import ReadError
 from quietspec.io import open_spectra, read
-from quietspec.io.conventions import NOISE_NAMES, noise_kind_of
-from quietspec.io.noise import inverse_variance, residual_sigma
-from quietspec.io.units import flux_unit, to_angstrom
+from quietspec.io.reading.conventions import NOISE_NAMES, noise_kind_of
+from quietspec.io.reading.noise import inverse_variance, residual_sigma
+from quietspec.io.reading.units import flux_unit, to_angstrom
 
 from . import layouts
 from .layouts import N_PIXELS, SIGMA

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from quietspec.denoised import Denoised
 from quietspec.io import open_spectra, read, write
-from quietspec.spectra import Denoised, Spectra
+from quietspec.spectra import Spectra
 
 from . import layouts
 

@@ -8,8 +8,8 @@ import pytest
 from astropy.io import fits
 
 from quietspec.errors import ReadError
+from quietspec.instruments import muse_fwhm
 from quietspec.io import describe, open_spectra, read
-from quietspec.io.surveys.muse import line_spread_fwhm
 from quietspec.wavelengths import FWHM_PER_SIGMA, SPEED_OF_LIGHT
 
 from . import layouts
@@ -143,12 +143,12 @@ def test_muse(save):
     assert spectra.medium == "air"
     np.testing.assert_allclose(spectra.wavelength, 4750 + 1.25 * np.arange(N_PIXELS))
     np.testing.assert_array_equal(np.argwhere(~spectra.good), [[1 * NX + 1, 5]])
-    np.testing.assert_allclose(spectra.fwhm, line_spread_fwhm(spectra.wavelength))
+    np.testing.assert_allclose(spectra.fwhm, muse_fwhm(spectra.wavelength))
 
 
 def test_muse_resolution_is_that_of_the_paper():
     """Bacon et al. 2017: 3.0 Å at the blue end, 2.4 Å about 7500 Å."""
-    np.testing.assert_allclose(line_spread_fwhm(np.array([4750.0, 7500.0])), [2.987, 2.455], atol=2e-3)
+    np.testing.assert_allclose(muse_fwhm(np.array([4750.0, 7500.0])), [2.987, 2.455], atol=2e-3)
 
 
 def test_sdss_coadd(save):

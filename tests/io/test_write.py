@@ -16,11 +16,12 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from quietspec.denoised import Denoised, Flag
 from quietspec.errors import WriteError
 from quietspec.io import read
-from quietspec.io.hdus import IGNORED, INPUT_MASKED, NO_ESTIMATE
-from quietspec.io.writer import DenoisedWriter, write
-from quietspec.spectra import Denoised, Flag, Spectra
+from quietspec.io.writing.hdus import IGNORED, INPUT_MASKED, NO_ESTIMATE
+from quietspec.io.writing.writer import DenoisedWriter, write
+from quietspec.spectra import Spectra
 
 NY, NX, N_PIXELS = 3, 4, 120
 N_SPECTRA = NY * NX

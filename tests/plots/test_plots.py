@@ -12,7 +12,8 @@ from PIL import Image
 
 from quietspec.denoisers.smoothers import Gaussian
 from quietspec.errors import SpectraError, WriteError
-from quietspec.plots import denoised_map_figure, gain_figure, save
+from quietspec.lab.plots import gain_figure
+from quietspec.plots import denoised_map_figure, save
 from quietspec.plots.style import COLOURS, flux_label
 from quietspec.spectra import Spectra
 

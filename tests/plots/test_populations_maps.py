@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from quietspec.errors import SpectraError
-from quietspec.evaluation.maps import compare_maps
-from quietspec.plots import map_comparison_figure, populations_figure
+from quietspec.lab.evaluation.maps import compare_maps
+from quietspec.lab.plots import map_comparison_figure
+from quietspec.lab.simulate import Simulated
+from quietspec.lab.simulate.galaxy import _sky_wcs
+from quietspec.plots import populations_figure
 from quietspec.populations import Populations
-from quietspec.simulate import Simulated
-from quietspec.simulate.galaxy import _sky_wcs
 from quietspec.spectra import Spectra
 
 from .looking import drawn, texts

@@ -280,7 +280,7 @@ def test_the_same_as_ppxf_called_by_hand(tiny_library, four, options):
 
 def _arrays(library, spectra, options):
     """What pPXF is given, made step by step as its own examples do."""
-    from quietspec.denoisers.contamination import line_mask
+    from quietspec.denoisers.posterior.contamination import line_mask
 
     low, high = fitted_range(library, spectra.wavelength, options)
     scale = options.velocity_scale

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers import Posterior
 from quietspec.errors import QuietspecError, SpectraError
+from quietspec.lab.simulate import RestSpectra
+from quietspec.lab.training import MixtureSettings, PriorSettings, fit_prior
 from quietspec.populations import PpxfOptions, fit_denoised, fit_populations
-from quietspec.simulate import RestSpectra
-from quietspec.spectra import Denoised, Flag
-from quietspec.training import MixtureSettings, PriorSettings, fit_prior
 
 from .conftest import WAVELENGTH, observe
 

@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("ppxf")
 
+from quietspec.lab.simulate import PaperRecipe
 from quietspec.populations import PpxfOptions, fit, parallel
 from quietspec.populations.ppxf_fit import fit_one
 from quietspec.populations.result import PopulationFlag
-from quietspec.simulate import PaperRecipe
 
 
 class Poison:

@@ -7,11 +7,12 @@ import pytest
 from astropy import units as u
 from astropy.table import Table
 
+from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers import Gaussian
 from quietspec.errors import SpectraError
-from quietspec.mixtures import ParameterPosterior
+from quietspec.parameters import ParameterPosterior
 from quietspec.populations import PopulationFlag, Populations, posterior_populations
-from quietspec.spectra import Denoised, Flag, Spectra
+from quietspec.spectra import Spectra
 
 NAMES = ("log_age_mw", "sigma")
 FLAGS = [Flag.OK, Flag.POOR_FIT | Flag.STAR, Flag.EMPTY, Flag.MISSCALED, Flag.NO_REDSHIFT]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.polynomial import Legendre
 
-from quietspec.evaluation import equivalent_width
-from quietspec.io.fetcher import cached
-from quietspec.simulate import PaperRecipe
+from quietspec.io.fetching import cached
+from quietspec.lab.evaluation import equivalent_width
+from quietspec.lab.simulate import PaperRecipe
 from quietspec.templates import load_library, load_miles, mass_to_light
 from quietspec.wavelengths import LINE_WINDOWS, SPEED_OF_LIGHT
 

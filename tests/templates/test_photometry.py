@@ -9,7 +9,7 @@ from astropy.constants import L_sun
 from astropy.modeling.physical_models import BlackBody
 
 from quietspec.errors import TemplateError
-from quietspec.io.fetcher import cached
+from quietspec.io.fetching import cached
 from quietspec.templates import mass_to_light, v_luminosity
 from quietspec.wavelengths import air_to_vacuum
 

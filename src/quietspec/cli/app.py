@@ -160,7 +160,7 @@ def write_json(path: Path, content: Any) -> None:
     if str(path) == "-":
         sys.stdout.write(text)
         return
-    from quietspec.io.atomic import os_errors_named, whole_file
+    from quietspec.io.writing.atomic import os_errors_named, whole_file
 
     with os_errors_named(path), whole_file(path, overwrite=True) as partial:
         partial.write_text(text, encoding="utf-8")

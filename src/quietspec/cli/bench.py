@@ -12,7 +12,7 @@ from quietspec.cli.options import Library, Seed
 from quietspec.cli.recipes import commit
 
 if TYPE_CHECKING:
-    from quietspec.benchmarking import BenchOptions
+    from quietspec.lab.bench import BenchOptions
 
 
 @app.command()
@@ -30,8 +30,8 @@ def bench(
     overwrite: Overwrite = False,
 ) -> None:
     """Time the posterior beside networks, smoothers and pPXF, on the spectra of one simulated cube."""
-    from quietspec.benchmarking import BenchOptions, run_bench
-    from quietspec.io.fetcher import fetch
+    from quietspec.io.fetching import fetch
+    from quietspec.lab.bench import BenchOptions, run_bench
     from quietspec.templates import load_library
 
     if json is not None:
@@ -56,7 +56,8 @@ def _against(options: BenchOptions, names: str) -> BenchOptions:
 
 
 def _draw(result: dict[str, Any], folder: Path) -> None:
-    from quietspec.plots import bench_figures, save
+    from quietspec.lab.plots import bench_figures
+    from quietspec.plots import save
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, page in bench_figures(result).items():

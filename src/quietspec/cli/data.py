@@ -30,8 +30,8 @@ def fetch(
     name: Annotated[str | None, typer.Argument(help="Data set; without it, they are listed.")] = None,
 ) -> None:
     """Bring a public data set into the cache, checked by SHA-256; its path is the last line."""
-    from quietspec.io.fetcher import DATASETS, cached
-    from quietspec.io.fetcher import fetch as bring
+    from quietspec.io.fetching import DATASETS, cached
+    from quietspec.io.fetching import fetch as bring
 
     if name is None:
         for dataset in DATASETS.values():

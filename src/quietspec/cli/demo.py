@@ -15,7 +15,8 @@ from quietspec.cli.app import app, command_line, console, log, progress_bar
 from quietspec.errors import WriteError
 
 if TYPE_CHECKING:
-    from quietspec.spectra import BoolArray, Denoised, FloatArray
+    from quietspec.arrays import BoolArray, FloatArray
+    from quietspec.denoised import Denoised
 
 __all__ = ["COMPARED", "Truth", "run_demo"]
 
@@ -80,8 +81,9 @@ def run_demo(out: Path, model: str = "survey") -> None:
         If the folder cannot be made or written to.
     """
     from quietspec.denoisers import load_denoiser
-    from quietspec.pipeline import denoise_file
-    from quietspec.plots import denoised_map_figure, gain_figure, save
+    from quietspec.files.denoise import denoise_file
+    from quietspec.lab.plots import gain_figure
+    from quietspec.plots import denoised_map_figure, save
 
     start = time.perf_counter()
     try:
@@ -124,7 +126,7 @@ def _print_gains(truth: Truth, results: dict[str, Denoised]) -> None:
     import numpy as np
     from rich.table import Table
 
-    from quietspec.evaluation import coverage, rms
+    from quietspec.lab.evaluation import coverage, rms
 
     denoised = results[COMPARED[-1]]
     spectra = denoised.spectra

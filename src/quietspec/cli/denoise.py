@@ -27,10 +27,10 @@ from quietspec.cli.options import (
 from quietspec.errors import QuietspecError, WriteError
 
 if TYPE_CHECKING:
+    from quietspec.denoised import Denoised
     from quietspec.denoisers import Denoiser
-    from quietspec.denoisers.contamination import ChannelNoise
-    from quietspec.pipeline import FileReport
-    from quietspec.spectra import Denoised
+    from quietspec.denoisers.posterior.contamination import ChannelNoise
+    from quietspec.files.denoise import FileReport
 
 _SUFFIX = "_denoised.fits"
 _FIGURES = (".png", ".pdf", ".svg")
@@ -119,7 +119,7 @@ def _denoise_one(
     paths: tuple[Path, ...], output: Path, figure: Path | None, tool: Denoiser, *, overwrite: bool, **options: Any
 ) -> FileReport:
     """Denoise one input; an error becomes a line of the report, so that the other inputs are still done."""
-    from quietspec.pipeline import FileReport, denoise_file
+    from quietspec.files.denoise import FileReport, denoise_file
 
     try:
         if figure is not None:

@@ -14,7 +14,7 @@ from quietspec.cli.options import Library
 from quietspec.cli.recipes import commit, recipe_named
 
 if TYPE_CHECKING:
-    from quietspec.training.networks import Corpus, Run
+    from quietspec.lab.training.networks import Corpus, Run
 
 _TEST_SNR = (5.0, 10.0, 15.0, 20.0)
 
@@ -32,7 +32,7 @@ def train_network(
     from quietspec.errors import ModelError
 
     try:
-        from quietspec.training import networks
+        from quietspec.lab.training import networks
     except ModuleNotFoundError as error:
         raise ModelError(f"{error.name} is not installed: pip install 'quietspec[train]'.") from error
     settings = networks.Run.load(run)
@@ -53,8 +53,8 @@ def train_network(
 def _publish(corpus: Corpus, settings: Run, folder: Path, seconds: float, tests: int) -> None:
     """Write the best network as ONNX, with its card."""
     from quietspec.denoisers import NetworkDenoiser
-    from quietspec.evaluation import evaluate
-    from quietspec.training import networks
+    from quietspec.lab.evaluation import evaluate
+    from quietspec.lab.training import networks
 
     name = folder.resolve().name
     file = folder / f"{name}.onnx"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from quietspec.simulate import Recipe
+    from quietspec.lab.simulate import Recipe
     from quietspec.templates import SspLibrary
 
 __all__ = ["commit", "library_named", "recipe_named"]
@@ -35,7 +35,7 @@ def recipe_named(name: str, library: str | None, switched_off: list[str] | None 
         If the recipe has no such ingredient, or the library cannot be had.
     """
     from quietspec.errors import QuietspecError
-    from quietspec.simulate import get_recipe
+    from quietspec.lab.simulate import get_recipe
 
     try:
         return get_recipe(name, library_named(library), **dict.fromkeys(switched_off or [], False))
@@ -57,7 +57,7 @@ def library_named(path: str | None) -> SspLibrary:
     SspLibrary
         Loaded.
     """
-    from quietspec.io.fetcher import fetch
+    from quietspec.io.fetching import fetch
     from quietspec.templates import load_library
 
     return load_library(path or fetch("miles"))

@@ -10,7 +10,7 @@ from quietspec.cli.recipes import library_named, recipe_named
 from quietspec.cli.worlds import numbers, require_spectra
 
 if TYPE_CHECKING:
-    from quietspec.evaluation.recovery import Arm, Recovery
+    from quietspec.lab.evaluation.recovery import Arm, Recovery
 
 __all__ = ["ARMS", "recover_experiment"]
 
@@ -56,9 +56,9 @@ def recover_experiment(
     from dataclasses import replace
 
     from quietspec.denoisers import load_denoiser
-    from quietspec.evaluation.recovery import Arm, recipe_options
-    from quietspec.evaluation.recovery import recover as run
-    from quietspec.io.atomic import os_errors_named
+    from quietspec.io.writing.atomic import os_errors_named
+    from quietspec.lab.evaluation.recovery import Arm, recipe_options
+    from quietspec.lab.evaluation.recovery import recover as run
 
     levels = numbers(snr)
     chosen = [Arm(name, n if name in _PAPER_ARMS else min(n, n_others)) for name in map(str.strip, arms.split(","))]
@@ -126,8 +126,8 @@ def _cells(scores: dict[str, Any]) -> list[str]:
 
 
 def _draw(result: Recovery, folder: Path) -> None:
+    from quietspec.lab.plots.recovery import recovery_figures
     from quietspec.plots import save
-    from quietspec.plots.recovery import recovery_figures
 
     for name, figure in recovery_figures(result).items():
         for suffix in (".png", ".pdf"):

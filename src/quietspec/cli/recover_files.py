@@ -14,8 +14,8 @@ from quietspec.cli.recipes import library_named
 from quietspec.errors import QuietspecError
 
 if TYPE_CHECKING:
+    from quietspec.files.measure import MeasuredFile, MeasureReport
     from quietspec.populations import PpxfOptions
-    from quietspec.populations.files import RecoveredFile, RecoverReport
     from quietspec.populations.methods import PopulationMethod
 
 __all__ = ["MethodName", "recover_files"]
@@ -145,25 +145,25 @@ def _recover_one(
     *,
     overwrite: bool,
     **options: Any,
-) -> RecoverReport:
+) -> MeasureReport:
     """Do one input; an error becomes a line of the report, so that the other inputs are still done."""
-    from quietspec.populations.files import RecoverReport, recover_file
+    from quietspec.files.measure import MeasureReport, measure_file
 
     try:
         if figure is not None:
             require_new(figure, overwrite)
             require_drawable(figure)
         with progress_bar(paths[0].name) as progress:
-            report, recovered = recover_file(
+            report, recovered = measure_file(
                 paths, output, method, overwrite=overwrite, command=command_line(), progress=progress, **options
             )
     except QuietspecError as error:
         fail(error)
-        return RecoverReport(inputs=tuple(str(path) for path in paths), error=str(error))
+        return MeasureReport(inputs=tuple(str(path) for path in paths), error=str(error))
     return report if figure is None else _drawn(report, recovered, figure)
 
 
-def _drawn(report: RecoverReport, recovered: RecoveredFile, figure: Path) -> RecoverReport:
+def _drawn(report: MeasureReport, recovered: MeasuredFile, figure: Path) -> MeasureReport:
     """Draw the figure; where that fails the output is there all the same, and the report says both."""
     from quietspec.plots import populations_figure, save
 
@@ -175,7 +175,7 @@ def _drawn(report: RecoverReport, recovered: RecoveredFile, figure: Path) -> Rec
     return replace(report, figure=str(figure))
 
 
-def print_populations(reports: list[RecoverReport]) -> None:
+def print_populations(reports: list[MeasureReport]) -> None:
     """Print a table, a line per file, and the readers' warnings below it."""
     from rich.table import Table
 

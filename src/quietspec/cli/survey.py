@@ -11,7 +11,7 @@ from rich.markup import escape
 from quietspec.cli.app import app, command_line, console, log, progress_bar, require_new, write_json
 
 if TYPE_CHECKING:
-    from quietspec.survey import SurveyReport
+    from quietspec.batch import BatchReport
 
 _SHOWN = 20  # cubes of one status that are listed
 _STOPPED = 130  # exit status of a command that was interrupted
@@ -59,7 +59,7 @@ def run(
     json: Json = None,
 ) -> None:
     """Denoise the cubes of a manifest. The same command goes on where it was stopped. Needs the extra `cluster`."""
-    from quietspec.survey import Settings, read_manifest, run_survey
+    from quietspec.batch import Settings, read_manifest, run_batch
 
     if workers is not None and scheduler != "local":
         raise typer.BadParameter("is for --scheduler local; others have the workers they have", param_hint="--workers")
@@ -71,7 +71,7 @@ def run(
         thumbnails=thumbnails, overwrite=overwrite, quick=quick, command=command_line(),
     )  # fmt: skip
     with progress_bar(f"{len(cubes)} cubes") as progress:
-        report = run_survey(
+        report = run_batch(
             cubes, out, settings, scheduler=scheduler, workers=workers, retries=retries, ahead=ahead, patience=patience,
             manifest=str(manifest), say=log, progress=progress,
         )  # fmt: skip
@@ -86,17 +86,17 @@ def run(
 @survey.command()
 def status(folder: Folder, json: Json = None) -> None:
     """Tell how far a survey is, while it runs or after."""
-    from quietspec.survey import survey_status
+    from quietspec.batch import batch_status
 
-    _tell(survey_status(folder), folder, json)
+    _tell(batch_status(folder), folder, json)
 
 
 @survey.command()
 def report(folder: Folder, json: Json = None) -> None:
     """Write a survey's pages and JSON again, as things stand."""
-    from quietspec.survey import survey_status, write_report
+    from quietspec.batch import batch_status, write_report
 
-    found = survey_status(folder)
+    found = batch_status(folder)
     write_report(found, folder)
     _tell(found, folder, json)
 
@@ -106,7 +106,7 @@ def _found(name: str, ending: str) -> str:
     return str(Path(name).absolute()) if Path(name).suffix == ending else name
 
 
-def _tell(found: SurveyReport, folder: Path, json: Path | None) -> None:
+def _tell(found: BatchReport, folder: Path, json: Path | None) -> None:
     from dataclasses import asdict
 
     if json is not None:
@@ -119,7 +119,7 @@ def _tell(found: SurveyReport, folder: Path, json: Path | None) -> None:
     console.print(str(folder / "survey" / "index.html"), style="dim", markup=False, soft_wrap=True)
 
 
-def _print_troubles(found: SurveyReport) -> None:
+def _print_troubles(found: BatchReport) -> None:
     """Print which cubes failed and which are flagged, the first of each."""
     from rich.table import Table
 

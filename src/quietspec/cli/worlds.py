@@ -17,8 +17,8 @@ from quietspec.cli.recipes import commit, recipe_named
 
 if TYPE_CHECKING:
     from quietspec.denoisers import Denoiser, SpectralPrior
-    from quietspec.evaluation import Evaluation
-    from quietspec.simulate import Recipe, Simulated
+    from quietspec.lab.evaluation import Evaluation
+    from quietspec.lab.simulate import Recipe, Simulated
 
 __all__ = ["numbers", "require_spectra"]
 
@@ -51,8 +51,8 @@ def simulate(
     """Simulate spectra of one galaxy, with their truth and parameters, as FITS."""
     import numpy as np
 
-    from quietspec.io.atomic import os_errors_named, whole_file
-    from quietspec.simulate import INSTRUMENTS
+    from quietspec.io.writing.atomic import os_errors_named, whole_file
+    from quietspec.lab.simulate import INSTRUMENTS
 
     require_new(out, overwrite)
     where: dict[str, Any] = {}
@@ -100,8 +100,8 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train a model on simulated spectra, test it on others, and write it with its card."""
-    from quietspec.io.atomic import os_errors_named
-    from quietspec.training import MixtureSettings, PriorSettings, train_prior
+    from quietspec.io.writing.atomic import os_errors_named
+    from quietspec.lab.training import MixtureSettings, PriorSettings, train_prior
 
     card_file = _card_file(out)
     for path in (out, card_file):
@@ -147,8 +147,8 @@ def relabel(
     """Fit the parameters (age, metallicity, …) of a trained prior anew; its spectra stay what they are."""
     from quietspec.denoisers import load_prior
     from quietspec.errors import ModelError
-    from quietspec.io.atomic import os_errors_named
-    from quietspec.training import relabelled_prior
+    from quietspec.io.writing.atomic import os_errors_named
+    from quietspec.lab.training import relabelled_prior
 
     card_file = _card_file(out)
     for path in (out, card_file):
@@ -189,7 +189,7 @@ def _card_of(prior: str) -> dict[str, Any]:
 
 def _scores(world: Recipe, prior: SpectralPrior, model: str) -> dict[str, Any]:
     from quietspec.denoisers import Posterior, PrincipalComponents
-    from quietspec.evaluation import evaluate as score
+    from quietspec.lab.evaluation import evaluate as score
 
     tools: dict[str, Any] = {
         "pca": PrincipalComponents("pca", prior),
@@ -227,8 +227,8 @@ def evaluate(
 ) -> None:
     """Score denoisers against the truth on simulated test spectra, all on the same noise."""
     from quietspec.denoisers import load_denoiser
-    from quietspec.evaluation import evaluate as score
-    from quietspec.io.atomic import os_errors_named
+    from quietspec.io.writing.atomic import os_errors_named
+    from quietspec.lab.evaluation import evaluate as score
 
     levels = numbers(snr)
     require_spectra(recipe, n, "test")
@@ -273,7 +273,7 @@ def numbers(text: str) -> list[float]:
 
 def require_spectra(recipe: str, n: int, part: Literal["train", "test"]) -> None:
     """Refuse more spectra than a part of a recipe has."""
-    from quietspec.simulate import PAPER_SIZES
+    from quietspec.lab.simulate import PAPER_SIZES
 
     if recipe == "paper" and n > PAPER_SIZES[part]:
         raise typer.BadParameter(f"recipe 'paper' has {PAPER_SIZES[part]} spectra to {part}", param_hint="-n")
@@ -331,7 +331,8 @@ def _cards(tools: Mapping[str, Denoiser], prior: str) -> dict[str, Mapping[str, 
 
 
 def _draw(result: Evaluation, cards: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
-    from quietspec.plots import evaluation_figures, save
+    from quietspec.lab.plots import evaluation_figures
+    from quietspec.plots import save
 
     for name, figure in evaluation_figures(result, cards).items():
         for suffix in (".png", ".pdf"):

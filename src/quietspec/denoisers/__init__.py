@@ -2,8 +2,8 @@
 
 from quietspec.denoisers.base import Denoiser
 from quietspec.denoisers.network import NETWORK_FORMAT, NetworkDenoiser
-from quietspec.denoisers.posterior import Posterior, PrincipalComponents
-from quietspec.denoisers.prior import SpectralPrior
+from quietspec.denoisers.posterior.denoiser import Posterior, PrincipalComponents
+from quietspec.denoisers.posterior.prior import SpectralPrior
 from quietspec.denoisers.registry import DENOISERS, load_denoiser, load_prior, model_cards
 from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay, Wavelet
 

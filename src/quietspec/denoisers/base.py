@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from quietspec.spectra import Denoised, Flag
+from quietspec.denoised import Denoised, Flag
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from quietspec.spectra import BoolArray, FloatArray, Spectra
+    from quietspec.arrays import BoolArray, FloatArray
+    from quietspec.spectra import Spectra
 
 __all__ = ["POOR_FIT_PROBABILITY", "POOR_FIT_REDUCED", "Denoiser", "chi_square", "finish", "initial_flags"]
 

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from quietspec.arrays import BoolArray, FloatArray
+from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers.base import finish, initial_flags
 from quietspec.errors import ModelError
 from quietspec.resampling import Resampler
-from quietspec.spectra import BoolArray, Denoised, Flag, FloatArray, Spectra
+from quietspec.spectra import Spectra
 from quietspec.wavelengths import rest_air
 
 __all__ = ["NETWORK_FORMAT", "NetworkDenoiser"]

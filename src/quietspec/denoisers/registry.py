@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from quietspec.denoisers.base import Denoiser
 from quietspec.denoisers.network import NetworkDenoiser
-from quietspec.denoisers.posterior import Emission, Posterior, PrincipalComponents
-from quietspec.denoisers.prior import SpectralPrior
+from quietspec.denoisers.posterior.denoiser import Emission, Posterior, PrincipalComponents
+from quietspec.denoisers.posterior.prior import SpectralPrior
 from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay, Wavelet
 from quietspec.errors import ModelError
 

@@ -18,7 +18,9 @@ from quietspec.errors import ModelError
 from quietspec.wavelengths import stretches
 
 if TYPE_CHECKING:
-    from quietspec.spectra import BoolArray, Denoised, FloatArray, Spectra
+    from quietspec.arrays import BoolArray, FloatArray
+    from quietspec.denoised import Denoised
+    from quietspec.spectra import Spectra
 
 __all__ = ["Butterworth", "Gaussian", "SavitzkyGolay", "Wavelet"]
 

@@ -2,11 +2,11 @@
 
 import sys
 
-from quietspec.io.describe import describe
-from quietspec.io.fetcher import fetch
-from quietspec.io.options import ReadOptions
-from quietspec.io.source import SpectraSource, open_spectra, read
-from quietspec.io.writer import write
+from quietspec.io.fetching import fetch
+from quietspec.io.reading.describe import describe
+from quietspec.io.reading.options import ReadOptions
+from quietspec.io.reading.source import SpectraSource, open_spectra, read
+from quietspec.io.writing.writer import write
 
 __all__ = ["ReadOptions", "SpectraSource", "describe", "fetch", "open_spectra", "read", "write"]
 

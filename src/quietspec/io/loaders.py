@@ -18,10 +18,10 @@ from specutils import Spectrum
 from specutils.io.registers import data_loader
 
 from quietspec.errors import ReadError
-from quietspec.io.axes import cube_wcs
-from quietspec.io.fitsfile import FitsFile
-from quietspec.io.source import read
-from quietspec.io.surveys import Format, califa, muse
+from quietspec.io.formats import Format, califa, muse
+from quietspec.io.reading.axes import cube_wcs
+from quietspec.io.reading.fitsfile import FitsFile
+from quietspec.io.reading.source import read
 
 __all__ = ["califa_cube", "muse_cube"]
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
 
-    from quietspec.spectra import Denoised, FloatArray, Spectra
+    from quietspec.arrays import FloatArray
+    from quietspec.denoised import Denoised
+    from quietspec.spectra import Spectra
 
 __all__ = [
     "bright_to_faint",

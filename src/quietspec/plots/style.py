@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-    from quietspec.spectra import BoolArray, FloatArray
+    from quietspec.arrays import BoolArray, FloatArray
 
 __all__ = [
     "BLACK", "COLOURS", "LIGHT", "MARKERS", "PAGE_WIDTH", "SMALL", "colour_bar", "decimal_ticks", "figure",
@@ -197,7 +197,7 @@ def save(figure: Figure, path: str | Path) -> Path:
     WriteError
         If the ending is another, or the file cannot be written.
     """
-    from quietspec.io.atomic import os_errors_named, whole_file
+    from quietspec.io.writing.atomic import os_errors_named, whole_file
 
     path = Path(path)
     kind = path.suffix.lower().lstrip(".")

@@ -14,12 +14,13 @@ import numpy as np
 
 from quietspec.errors import QuietspecError, SpectraError
 from quietspec.populations.result import PopulationFlag, Populations
-from quietspec.robust import masked_median
+from quietspec.statistics import masked_median
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from quietspec.spectra import FloatArray, Spectra
+    from quietspec.arrays import FloatArray
+    from quietspec.spectra import Spectra
 
 __all__ = ["MANGA_COVARIANCE", "Binned", "bin_spectra", "bin_to_snr"]
 

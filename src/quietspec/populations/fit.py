@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from quietspec.denoisers.contamination import line_mask
+from quietspec.denoised import Denoised
+from quietspec.denoisers.posterior.contamination import line_mask
 from quietspec.errors import QuietspecError, TemplateError
 from quietspec.populations.grid import LogGrid, Rebinning
 from quietspec.populations.options import PpxfOptions
@@ -18,12 +19,12 @@ from quietspec.populations.parallel import fit_all
 from quietspec.populations.ppxf_fit import KINEMATICS, FitResult, FitSetup, FitTask
 from quietspec.populations.result import PopulationFlag, Populations
 from quietspec.populations.templates import FittingTemplates, fitted_range
-from quietspec.spectra import Denoised, Spectra
+from quietspec.spectra import Spectra
 from quietspec.templates import SspLibrary, population_labels
 from quietspec.wavelengths import EMISSION_LINES, SPEED_OF_LIGHT, rest_air, stretches
 
 if TYPE_CHECKING:
-    from quietspec.spectra import FloatArray
+    from quietspec.arrays import FloatArray
 
 __all__ = ["Errors", "fit_denoised", "fit_populations"]
 

@@ -12,7 +12,7 @@ from quietspec.wavelengths import FWHM_PER_SIGMA, SPEED_OF_LIGHT, stretches
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from quietspec.spectra import BoolArray, FloatArray
+    from quietspec.arrays import BoolArray, FloatArray
 
 __all__ = ["LogGrid", "Rebinning"]
 

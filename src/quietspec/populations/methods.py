@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -12,12 +11,11 @@ from quietspec.populations.fit import Errors, fit_denoised, fit_populations
 from quietspec.populations.options import PpxfOptions
 from quietspec.populations.posterior import posterior_populations
 from quietspec.populations.result import Populations
+from quietspec.progress import Progress
 from quietspec.spectra import Spectra
 from quietspec.templates import SspLibrary
 
-__all__ = ["BinnedMethod", "DenoisedPpxfMethod", "PopulationMethod", "PosteriorMethod", "PpxfMethod", "Progress"]
-
-Progress = Callable[[int, int], None]
+__all__ = ["BinnedMethod", "DenoisedPpxfMethod", "PopulationMethod", "PosteriorMethod", "PpxfMethod"]
 
 
 class PopulationMethod(Protocol):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from quietspec.denoised import Denoised, Flag
 from quietspec.errors import SpectraError
 from quietspec.populations.result import CENTRAL, PopulationFlag, Populations
-from quietspec.spectra import Denoised, Flag
 
 __all__ = ["posterior_populations"]
 

@@ -15,10 +15,10 @@ from quietspec.populations.result import PopulationFlag
 from quietspec.templates.means import population_jacobian, population_labels
 
 if TYPE_CHECKING:
+    from quietspec.arrays import BoolArray, FloatArray
     from quietspec.populations.grid import LogGrid, Rebinning
     from quietspec.populations.options import PpxfOptions
     from quietspec.populations.templates import FittingTemplates
-    from quietspec.spectra import BoolArray, FloatArray
 
 __all__ = ["KINEMATICS", "FitResult", "FitSetup", "FitTask", "fit_one"]
 

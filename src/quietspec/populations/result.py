@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from astropy.table import Table
 
-    from quietspec.spectra import FloatArray
+    from quietspec.arrays import FloatArray
 
 __all__ = ["CENTRAL", "UNITS", "PopulationFlag", "Populations"]
 

@@ -14,8 +14,8 @@ from quietspec.populations.grid import LogGrid, Rebinning
 from quietspec.wavelengths import SPEED_OF_LIGHT
 
 if TYPE_CHECKING:
+    from quietspec.arrays import FloatArray
     from quietspec.populations.options import PpxfOptions
-    from quietspec.spectra import FloatArray
     from quietspec.templates import SspLibrary
 
 __all__ = ["FittingTemplates", "fitted_range"]

@@ -26,7 +26,8 @@ from quietspec.wavelengths import in_window, vacuum_to_air
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from quietspec.spectra import FloatArray, Medium
+    from quietspec.arrays import FloatArray
+    from quietspec.wavelengths import Medium
 
 __all__ = ["is_dap", "load_dap"]
 

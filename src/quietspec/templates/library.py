@@ -12,7 +12,8 @@ from quietspec.resampling import Resampler, added_sigma
 from quietspec.wavelengths import SNR_WINDOW, in_window
 
 if TYPE_CHECKING:
-    from quietspec.spectra import FloatArray, Medium
+    from quietspec.arrays import FloatArray
+    from quietspec.wavelengths import Medium
 
 __all__ = ["SspLibrary"]
 

@@ -18,7 +18,8 @@ from quietspec.templates.spectrum_files import read_spectra
 from quietspec.wavelengths import FWHM_PER_SIGMA, SPEED_OF_LIGHT
 
 if TYPE_CHECKING:
-    from quietspec.spectra import FloatArray, Medium
+    from quietspec.arrays import FloatArray
+    from quietspec.wavelengths import Medium
 
 __all__ = ["load_library", "load_miles", "load_ppxf"]
 

@@ -12,7 +12,7 @@ from quietspec.templates.photometry import mass_to_light, v_luminosity
 from quietspec.wavelengths import SNR_WINDOW
 
 if TYPE_CHECKING:
-    from quietspec.spectra import FloatArray
+    from quietspec.arrays import FloatArray
 
 __all__ = ["population_jacobian", "population_labels"]
 

@@ -13,7 +13,7 @@ from quietspec.templates.library import SspLibrary
 from quietspec.wavelengths import rest_air
 
 if TYPE_CHECKING:
-    from quietspec.spectra import FloatArray
+    from quietspec.arrays import FloatArray
 
 __all__ = ["MassToLight", "mass_to_light", "v_luminosity"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from quietspec.errors import TemplateError
 
 if TYPE_CHECKING:
-    from quietspec.spectra import FloatArray
+    from quietspec.arrays import FloatArray
 
 __all__ = ["read_spectra"]
 

@@ -1,0 +1,142 @@
+"""Array types, checks that name what is wrong, and one way to select and join values that hold one row per spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from quietspec.errors import SpectraError
+
+__all__ = [
+    "SHARED", "BoolArray", "BySpectrum", "FloatArray", "IntArray", "as_floats", "groups", "join_rows", "require_shape",
+    "select_rows",
+]  # fmt: skip
+
+FloatArray = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.integer[Any]]
+BoolArray = npt.NDArray[np.bool_]
+
+SHARED: Mapping[str, bool] = {"shared": True}  #: metadata of a field that all spectra share, of a `BySpectrum`
+
+
+@dataclass(frozen=True, eq=False)
+class BySpectrum:
+    """Base of frozen dataclasses whose fields hold one row per spectrum: arrays, other `BySpectrum`, mappings of these.
+
+    Fields marked ``field(metadata=SHARED)`` are the same for all spectra; those that are None stay None.
+    """
+
+    def __getitem__(self, rows: Any) -> Self:
+        """Select spectra by slice, list or mask."""
+        return replace(self, **{name: select_rows(getattr(self, name), rows) for name in _row_fields(self)})
+
+    @classmethod
+    def stack(cls, parts: Sequence[Self]) -> Self:
+        """Join several sets of spectra, in order.
+
+        Parameters
+        ----------
+        parts : sequence
+            At least one; what all spectra share is taken from the first.
+
+        Returns
+        -------
+        Self
+            All of them.
+        """
+        joined = {name: join_rows([getattr(part, name) for part in parts]) for name in _row_fields(parts[0])}
+        return replace(parts[0], **joined)
+
+
+def _row_fields(value: BySpectrum) -> list[str]:
+    return [field.name for field in fields(value) if not field.metadata.get("shared", False)]
+
+
+def select_rows(value: Any, rows: Any) -> Any:
+    """Rows of an array, of a `BySpectrum`, or of each value of a mapping; None stays None."""
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        return {name: select_rows(one, rows) for name, one in value.items()}
+    return value[rows]
+
+
+def join_rows(values: Sequence[Any]) -> Any:
+    """Join arrays, `BySpectrum` values or mappings of these along their rows; None stays None."""
+    first = values[0]
+    if first is None:
+        return None
+    if isinstance(first, Mapping):
+        return {name: join_rows([value[name] for value in values]) for name in first}
+    if isinstance(first, BySpectrum):
+        return type(first).stack(values)
+    return np.concatenate(values)
+
+
+def groups(values: npt.NDArray[Any]) -> Iterator[tuple[Any, npt.NDArray[np.intp]]]:
+    """Split spectra into groups of one value.
+
+    Parameters
+    ----------
+    values : (n_spectra,) or (n_spectra, …)
+        One value (or vector) per spectrum; spectra with NaN belong to no group.
+
+    Yields
+    ------
+    value : scalar or array
+        In increasing order.
+    rows : (n_rows,) of int
+        The spectra that have it.
+    """
+    known = np.flatnonzero(~np.isnan(values).reshape(len(values), -1).any(axis=1))
+    distinct, kind = np.unique(values[known], axis=0, return_inverse=True)
+    for number, value in enumerate(distinct):
+        yield value, known[kind.ravel() == number]
+
+
+def as_floats(name: str, value: Any, ndim: int, dtype: type | None = None) -> FloatArray:
+    """Bring numbers to a native-endian float array.
+
+    Parameters
+    ----------
+    name : str
+        What they are, for the message.
+    value : array_like
+        Numbers; float32 and float64 keep their precision, others become float64.
+    ndim : int
+        Number of dimensions wanted.
+    dtype : type, optional
+        Precision wanted.
+
+    Returns
+    -------
+    array
+        Of `ndim` dimensions.
+
+    Raises
+    ------
+    SpectraError
+        If these are no numbers, or have other dimensions.
+    """
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiu":
+            raise TypeError(f"dtype {array.dtype}")
+        keep = array.dtype.kind == "f" and array.dtype.itemsize <= 8
+        target = np.dtype(dtype) if dtype else (array.dtype.newbyteorder("=") if keep else np.dtype(np.float64))
+        array = array.astype(target, copy=False)
+    except (TypeError, ValueError) as error:
+        raise SpectraError(f"{name}: expected numbers, got {type(value).__name__} ({error}).") from error
+    if array.ndim != ndim:
+        raise SpectraError(f"{name}: expected {ndim} dimension(s), got shape {array.shape}.")
+    return array
+
+
+def require_shape(name: str, array: npt.NDArray[Any], *allowed: tuple[int, ...]) -> None:
+    """Raise `SpectraError` unless an array has one of the allowed shapes."""
+    if array.shape not in allowed:
+        raise SpectraError(f"{name}: shape {array.shape} does not match {' or '.join(map(str, allowed))}.")

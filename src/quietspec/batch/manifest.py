@@ -1,0 +1,217 @@
+"""The manifest of a survey: one row a cube, with its files, its output and the reader's options."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from quietspec.errors import BatchError, ReadError
+from quietspec.io import ReadOptions
+
+__all__ = ["Cube", "read_manifest"]
+
+Row = Mapping[str, str]  # cells that hold something, by column
+
+_FILE = re.compile(r"file\d*")
+_ENDING = "_denoised.fits"
+_SHOWN = 10  # mistakes told at once
+_TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+@dataclass(frozen=True)
+class Cube:
+    """One row of a manifest.
+
+    Parameters
+    ----------
+    files : tuple of str
+        The file, or the arms of one object.
+    output : str
+        Name of the file to write, in the survey's folder.
+    options : mapping of str to object
+        Options of `quietspec.io.ReadOptions`, without those left open.
+    """
+
+    files: tuple[str, ...]
+    output: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def recipe(self, model: str) -> str:
+        """Digest of the options and a model: an output made with others is not this one."""
+        return hashlib.sha256(json.dumps([dict(self.options), model], sort_keys=True).encode()).hexdigest()
+
+
+def read_manifest(path: str | PathLike[str], ignore: Iterable[str] = ()) -> tuple[Cube, ...]:
+    """Read a manifest and check all that can be checked without opening its cubes.
+
+    Parameters
+    ----------
+    path : path
+        CSV, ECSV or Parquet (which needs the extra `cluster`). Column ``file`` names the cube, from the manifest's own
+        folder if relative; ``file2``, ``file3``, … further arms of the object; ``output`` the file to write; any
+        option of `quietspec.io.ReadOptions` is a column too. An empty cell leaves its option open.
+    ignore : iterable of str, optional
+        Columns that are of no concern here.
+
+    Returns
+    -------
+    tuple of Cube
+        In the order of the rows.
+
+    Raises
+    ------
+    BatchError
+        If the manifest cannot be read, lacks column ``file`` or has unknown columns, or rows are wrong: each mistake is
+        named by row (the first row of data is 1) and column, with its cure.
+    """
+    path = Path(path)
+    columns, rows = _table(path)
+    _require_columns(path, columns, set(ignore))
+    if not rows:
+        raise BatchError(f"{path}: has no rows. Give one for each cube.")
+    wanted = [name for name in columns if name not in set(ignore)]
+    cubes: list[Cube] = []
+    mistakes: list[str] = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            cubes.append(_cube({name: row[name] for name in wanted if name in row}, path.parent))
+        except BatchError as error:
+            mistakes.append(f"row {number}, {error}")
+    mistakes = mistakes or list(_clashes(cubes))
+    if mistakes:
+        more = f"\n… and {len(mistakes) - _SHOWN} more." if len(mistakes) > _SHOWN else ""
+        raise BatchError("\n".join(f"{path}: {mistake}" for mistake in mistakes[:_SHOWN]) + more)
+    return tuple(cubes)
+
+
+def _table(path: Path) -> tuple[list[str], list[Row]]:
+    """Names of the columns, and the rows; all cells as text, for which the columns' meanings settle the type."""
+    readers: dict[str, Callable[[Path], tuple[list[str], list[dict[str, Any]]]]] = {
+        ".csv": _ascii, ".ecsv": _ascii, ".parquet": _parquet, ".pq": _parquet,
+    }  # fmt: skip
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise BatchError(f"{path}: a manifest's name ends in {', '.join(readers)}.")
+    try:
+        names, rows = reader(path)
+    except OSError as error:
+        raise BatchError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:  # of astropy and pyarrow, for all that is wrong with the file
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise BatchError(f"{path}: is no {path.suffix[1:].upper()} table: {reason}.") from error
+    return names, [{name: str(cell).strip() for name, cell in row.items() if _says_something(cell)} for row in rows]
+
+
+def _ascii(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    from astropy.table import Table
+
+    if path.suffix.lower() == ".csv":
+        table = Table.read(path, format="ascii.csv", converters={"*": str})  # as text: '0012' is a name, not 12
+    else:
+        table = Table.read(path, format="ascii.ecsv")
+    return list(table.colnames), [{name: row[name] for name in table.colnames} for row in table]
+
+
+def _parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    try:
+        from pyarrow import parquet
+    except ModuleNotFoundError as error:
+        raise BatchError(f"{path}: Parquet needs pyarrow: pip install 'quietspec[cluster]'.") from error
+    table = parquet.read_table(path)
+    return list(table.column_names), table.to_pylist()
+
+
+def _says_something(cell: Any) -> bool:
+    return cell is not None and str(cell).strip().lower() not in ("", "--", "nan", "none")
+
+
+def _require_columns(path: Path, columns: Sequence[str], ignored: set[str]) -> None:
+    known = ["file", "output", *_OPTIONS]
+    if "file" not in columns:
+        raise BatchError(
+            f"{path}: has no column 'file', only {', '.join(map(repr, columns))}. Name the column of the cubes 'file'."
+        )
+    for name in columns:
+        if name in ignored or name in known or _FILE.fullmatch(name):
+            continue
+        near = get_close_matches(name, known, 1)
+        meant = f"Is {near[0]!r} meant? " if near else ""
+        raise BatchError(
+            f"{path}: column {name!r} is no option of the reader. {meant}There are {', '.join(known)}, and file2, … "
+            f"for further arms; --ignore {name} passes over it."
+        )
+
+
+def _cube(row: Row, folder: Path) -> Cube:
+    names = sorted((name for name in row if _FILE.fullmatch(name)), key=lambda name: int(name[4:] or 1))
+    if "file" not in row:
+        raise BatchError("column 'file': is empty. Name the cube's file.")
+    files = tuple(str((folder / row[name]).absolute()) for name in names)
+    return Cube(
+        files=files,
+        output=_output(row.get("output"), files[0]),
+        options={name: _option(name, row[name]) for name in _OPTIONS if name in row},
+    )
+
+
+def _output(name: str | None, file: str) -> str:
+    if name is None:
+        return Path(file).name.removesuffix(".gz").removesuffix(".fits") + _ENDING
+    if Path(name).name != name or name.startswith("."):
+        raise BatchError(
+            f"column 'output': {name!r} is not a plain file name. Outputs all go into the survey's folder."
+        )
+    if not name.endswith(".fits"):
+        raise BatchError(f"column 'output': {name!r} does not end in .fits: {name}.fits?")
+    return name
+
+
+def _option(name: str, text: str) -> Any:
+    """Value of one option, checked as the reader will check it."""
+    try:
+        value = _OPTIONS[name](text)
+        ReadOptions(**{name: value})
+    except ReadError as error:
+        raise BatchError(f"column {name!r}: {str(error).partition(': ')[2] or error}") from error
+    except (ValueError, KeyError) as error:
+        kind = "true or false" if _OPTIONS[name] is _truth else "a number"
+        raise BatchError(f"column {name!r}: {text!r} is not {kind}.") from error
+    return value
+
+
+def _clashes(cubes: Sequence[Cube]) -> Iterator[str]:
+    """Rows that would write one file."""
+    first: dict[str, int] = {}
+    for number, cube in enumerate(cubes, start=1):
+        other = first.setdefault(cube.output.casefold(), number)  # some file systems take A and a for one
+        if other != number:
+            yield (
+                f"row {number}, column 'output': {cube.output!r} is the output of row {other} already. "
+                "Give each row a name of its own in column 'output'."
+            )
+
+
+def _truth(text: str) -> bool:
+    return _TRUTH[text.lower()]
+
+
+def _hdu(text: str) -> str | int:
+    return int(text) if text.isdigit() else text
+
+
+def _parser(name: str, default: Any) -> Callable[[str], Any]:
+    if isinstance(default, bool):
+        return _truth
+    if name.endswith("_hdu"):
+        return _hdu
+    return float if name in ("redshift", "fwhm") else str
+
+
+_OPTIONS = {option.name: _parser(option.name, option.default) for option in fields(ReadOptions)}

@@ -1,0 +1,200 @@
+"""What became of a survey's cubes: as a value, as JSON, and as pages with small pictures."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quietspec.batch.manifest import Cube
+from quietspec.batch.state import Plan, Record, now, place, read_records
+from quietspec.batch.task import thumbnail
+from quietspec.denoised import Flag
+from quietspec.errors import BatchError
+from quietspec.io.writing.atomic import os_errors_named, whole_file
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+__all__ = ["STATUSES", "BatchReport", "batch_status", "collect_report", "write_report"]
+
+STATUSES = ("failed", "flagged", "begun", "waiting", "done")  #: of cubes, what needs attention first
+_FLAGGED = 0.1  # fraction of a cube's estimates that carry one doubtful flag
+_DOUBTFUL = (
+    Flag.POOR_FIT, Flag.UNLIKE_PRIOR, Flag.WRONG_REDSHIFT, Flag.STAR, Flag.NOT_GALAXY, Flag.MISSCALED,
+)  # fmt: skip
+_PAGE = 250  # cubes a page: some 3 MB of pictures
+_MEASURED = (
+    "n_spectra", "snr_before", "snr_after", "failed", "noise", "flags", "seconds", "warnings", "size", "sha256",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What became of each cube.
+
+    Parameters
+    ----------
+    manifest, command, version, model, started : str
+        As in `quietspec.batch.state.Plan`.
+    reported : str
+        When this was put together, UTC, ISO 8601.
+    interrupted : bool
+        Whether the run was told to stop.
+    counts : mapping of str to int
+        Cubes of each status, and ``kept``, those of them that the run found whole and left alone.
+    cubes : sequence of mapping
+        ``output``, ``inputs``, ``options``, ``status`` (one of `STATUSES`), ``reason``, ``attempts``, ``time``, and for
+        those done also what was measured (`quietspec.files.denoise.FileReport`), ``size`` and ``sha256`` of the output.
+    """
+
+    manifest: str
+    command: str
+    version: str
+    model: str
+    started: str
+    reported: str
+    interrupted: bool
+    counts: Mapping[str, int]
+    cubes: Sequence[Mapping[str, Any]]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cube has its output."""
+        return not any(self.counts[status] for status in ("failed", "begun", "waiting"))
+
+
+def batch_status(folder: str | PathLike[str]) -> BatchReport:
+    """Look at a survey, during a run or after it.
+
+    Parameters
+    ----------
+    folder : path
+        Of its outputs.
+
+    Returns
+    -------
+    BatchReport
+        As things stand.
+
+    Raises
+    ------
+    BatchError
+        If there is no survey in the folder.
+    """
+    return collect_report(Path(folder), Plan.load(Path(folder)))
+
+
+def collect_report(folder: Path, plan: Plan, *, kept: int = 0, interrupted: bool = False) -> BatchReport:
+    """Put plan and journal together."""
+    records = read_records(folder)
+    cubes = [_entry(cube, plan, records.get(cube.output)) for cube in plan.cubes]
+    counted = Counter(str(cube["status"]) for cube in cubes)
+    return BatchReport(
+        manifest=plan.manifest,
+        command=plan.command,
+        version=plan.version,
+        model=plan.model,
+        started=plan.started,
+        reported=now(),
+        interrupted=interrupted,
+        counts={**{status: counted[status] for status in STATUSES}, "kept": kept},
+        cubes=cubes,
+    )
+
+
+def write_report(report: BatchReport, folder: str | PathLike[str]) -> Path:
+    """Write a report as JSON and as pages of HTML, below the folder of a survey.
+
+    Parameters
+    ----------
+    report : BatchReport
+        What to write.
+    folder : path
+        Of the outputs.
+
+    Returns
+    -------
+    Path
+        The first page; each page holds its pictures and needs no other file.
+
+    Raises
+    ------
+    WriteError
+        If they cannot be written.
+    """
+    folder = Path(folder)
+    _write(place(folder, "report.json"), json.dumps(asdict(report), indent=1) + "\n")
+    cubes = sorted(report.cubes, key=lambda cube: STATUSES.index(cube["status"]))
+    pages = [cubes[start : start + _PAGE] for start in range(0, len(cubes), _PAGE)] or [[]]
+    names = ["index.html", *(f"page{number}.html" for number in range(2, len(pages) + 1))]
+    template = _template()
+    for name, page in zip(names, pages, strict=True):
+        shown = [{**cube, "picture": _picture(folder, cube["output"])} for cube in page]
+        _write(place(folder, name), template.render(report=report, cubes=shown, names=names, name=name))
+    return place(folder, names[0])
+
+
+def _entry(cube: Cube, plan: Plan, record: Record | None) -> dict[str, Any]:
+    facts = record.facts if record else {}
+    entry = {
+        "output": cube.output,
+        "inputs": list(cube.files),
+        "options": dict(cube.options),
+        "status": _status(cube, plan, record),
+        "reason": facts.get("reason", ""),
+        "attempts": record.attempts if record else 0,
+        "time": record.time if record else "",
+    }
+    return entry | {name: facts[name] for name in _MEASURED if name in facts}
+
+
+def _status(cube: Cube, plan: Plan, record: Record | None) -> str:
+    if record is None:
+        return "waiting"
+    if record.event == "start":
+        return "begun"
+    if record.event == "failed":
+        return "failed"
+    if record.facts["recipe"] != cube.recipe(plan.model):
+        return "waiting"  # what there is was made with other options or another model
+    return "flagged" if _is_doubtful(record.facts) else "done"
+
+
+def _is_doubtful(facts: Mapping[str, Any]) -> bool:
+    """Whether many of a cube's estimates carry one flag that speaks against them."""
+    estimates = facts["n_spectra"] - facts["failed"]
+    return any(facts["flags"].get(flag.name, 0) > _FLAGGED * estimates for flag in _DOUBTFUL)
+
+
+def _picture(folder: Path, output: str) -> str:
+    """Return a small picture as the address that HTML takes for its content; empty if there is none."""
+    path = thumbnail(folder, output)
+    return "data:image/png;base64," + b64encode(path.read_bytes()).decode() if path.is_file() else ""
+
+
+def _template() -> Template:
+    try:
+        from jinja2 import Environment, PackageLoader
+    except ModuleNotFoundError as error:
+        raise BatchError(f"{error.name} is not installed: pip install 'quietspec[cluster]'.") from error
+    environment = Environment(
+        loader=PackageLoader("quietspec.batch", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        finalize=lambda value: _printable(value) if isinstance(value, str) else value,
+    )  # fmt: skip
+    return environment.get_template("report.html")
+
+
+def _printable(text: str) -> str:
+    """Without the characters that a file name may have and a page may not; markup stays what it is."""
+    return text if text.isprintable() else type(text)("".join(c if c.isprintable() else "\ufffd" for c in text))
+
+
+def _write(path: Path, text: str) -> None:
+    with os_errors_named(path), whole_file(path, overwrite=True) as partial:
+        partial.write_text(text, encoding="utf-8")

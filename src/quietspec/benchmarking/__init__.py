@@ -1,6 +1,0 @@
-"""How fast denoising is, beside other ways of it, and how far from what the machine allows."""
-
-from quietspec.benchmarking.machine import machine, measured_rates
-from quietspec.benchmarking.run import BenchOptions, run_bench
-
-__all__ = ["BenchOptions", "machine", "measured_rates", "run_bench"]

@@ -1,0 +1,212 @@
+"""`Denoised`: what a denoiser says the noise-free spectra are, how sure it is, and its flags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import IntFlag
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from quietspec.arrays import BoolArray, FloatArray, join_rows, require_shape, select_rows
+from quietspec.errors import SpectraError
+from quietspec.exchange import specutils_spectrum
+from quietspec.parameters import ParameterPosterior
+from quietspec.spectra import Spectra
+from quietspec.statistics import median_snr
+
+if TYPE_CHECKING:
+    from specutils import Spectrum
+
+__all__ = ["Denoised", "Flag"]
+
+
+class Flag(IntFlag):
+    """Why a spectrum was not denoised, or why its result is in doubt. Bits combine."""
+
+    OK = 0
+    EMPTY = 1  #: no pixel with a finite flux and a positive inverse variance
+    NO_REDSHIFT = 2  #: the denoiser works in the rest frame and the redshift is unknown
+    OUT_OF_RANGE = 4  #: the redshift moves every good pixel out of the model's wavelengths
+    NO_SIGNAL = 8  #: the flux scale is not above zero by twice its error
+    POOR_FIT = 16  #: χ² per degree of freedom above 1.5, and improbable (p < 0.001), after `noise_scale`
+    UNLIKE_PRIOR = 32  #: at its redshift, but with features or colours that the model does not know
+    WRONG_REDSHIFT = 64  #: another redshift explains its features better; used instead if within 2000 km/s
+    STAR = 128  #: stars at redshift 0 explain its features better
+    NOT_GALAXY = 256  #: a smooth continuum explains it better than any galaxy does: quasar, artefact
+    MISSCALED = 512  #: the scatter of its channels is not what the quoted errors say
+
+    @property
+    def failed(self) -> bool:
+        """Whether the denoised spectrum is NaN because of this flag."""
+        return bool(self & (Flag.EMPTY | Flag.NO_REDSHIFT | Flag.OUT_OF_RANGE))
+
+
+_PER_SPECTRUM = (
+    "flux", "sigma", "flags", "ignored", "chi2", "dof", "evidence", "noise_scale", "p_value", "redshift",
+    "parameter_posterior", "remainder",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Denoised:
+    """What a denoiser says the noise-free spectra are, and how sure it is.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        What was denoised.
+    flux, sigma : (n_spectra, n_pixels)
+        Estimate of the noise-free flux and its 1σ error, in ``spectra.unit``; NaN where the denoiser says nothing
+        (outside its wavelengths, or the spectrum's flag is a failure).
+    flags : (n_spectra,) of int
+        Bits of `Flag`.
+    ignored : (n_spectra, n_pixels) of bool
+        Good input pixels the denoiser left out: emission lines, spikes.
+    model : str
+        Name of the denoiser, with the hash of its file where it has one.
+    chi2, dof : (n_spectra,)
+        χ² of data minus estimate over the pixels used, and the number of these less the effective number of
+        parameters; NaN where the denoiser does not define them.
+    evidence : (n_spectra,)
+        Log evidence ln p(data | model); NaN where the denoiser defines none.
+    parameters : mapping of str to ((n_spectra,), (n_spectra,))
+        Mean and 1σ of physical parameters, by name.
+    parameter_posterior : ParameterPosterior, optional
+        Joint posterior of the same parameters; none where the denoiser has only means and errors.
+    factor_of : callable, optional
+        Maps a row number to F of shape (n_pixels, n_factors); the pixel covariance is F Fᵀ + diag(remainder²).
+    remainder : (n_spectra, n_pixels), optional
+        The part of `sigma` that is independent from pixel to pixel; none if not given.
+    noise_scale : (n_spectra,), optional
+        Factor by which the denoiser took the input's errors to be larger than quoted; 1 if not given.
+    p_value : (n_spectra,), optional
+        Probability that a galaxy at its redshift looks as odd as this spectrum; NaN where nothing tells.
+    redshift : (n_spectra,), optional
+        Redshift at which each was denoised; that of ``spectra`` if not given.
+    """
+
+    spectra: Spectra
+    flux: FloatArray
+    sigma: FloatArray
+    flags: npt.NDArray[np.integer[Any]]
+    ignored: BoolArray
+    model: str
+    chi2: FloatArray
+    dof: FloatArray
+    evidence: FloatArray
+    parameters: Mapping[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
+    parameter_posterior: ParameterPosterior | None = None
+    factor_of: Callable[[int], FloatArray] | None = None
+    remainder: FloatArray | None = None
+    noise_scale: FloatArray = field(default_factory=lambda: np.array(1.0))
+    p_value: FloatArray = field(default_factory=lambda: np.array(np.nan))
+    redshift: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        shape = self.spectra.flux.shape
+        redshift = self.spectra.redshift if self.redshift is None else self.redshift
+        for name, values in (("noise_scale", self.noise_scale), ("p_value", self.p_value), ("redshift", redshift)):
+            object.__setattr__(self, name, np.broadcast_to(values, shape[:1]))
+        for name in ("flux", "sigma", "ignored"):
+            require_shape(f"Denoised.{name}", getattr(self, name), shape)
+        for name in ("flags", "chi2", "dof", "evidence"):
+            require_shape(f"Denoised.{name}", getattr(self, name), shape[:1])
+
+    def __len__(self) -> int:
+        return len(self.spectra)
+
+    @property
+    def valid(self) -> BoolArray:
+        """Pixels with an estimate, (n_spectra, n_pixels)."""
+        return np.isfinite(self.flux)
+
+    @property
+    def counted(self) -> BoolArray:
+        """Good pixels with an estimate that the denoiser did not leave out, (n_spectra, n_pixels)."""
+        return self.valid & self.spectra.good & ~self.ignored
+
+    @property
+    def snr(self) -> FloatArray:
+        """Median of denoised flux over its error, on the good pixels the model covers, (n_spectra,)."""
+        return median_snr(self.flux, self.sigma, self.valid & self.spectra.good)
+
+    @property
+    def snr_before(self) -> FloatArray:
+        """The same for the input, on the same pixels, (n_spectra,)."""
+        return median_snr(self.spectra.flux, self.spectra.sigma, self.valid & self.spectra.good)
+
+    @property
+    def residual(self) -> FloatArray:
+        """Input minus estimate, (n_spectra, n_pixels): noise, emission lines and whatever the model does not know."""
+        return np.asarray(self.spectra.flux - self.flux)
+
+    def covariance_factor(self, row: int) -> FloatArray:
+        """F of shape (n_pixels, n_factors): F Fᵀ + diag(remainder²) is the covariance of one spectrum's estimate."""
+        if self.factor_of is None:
+            raise SpectraError(f"{self.model}: this denoiser gives no covariance; only sigma.")
+        return self.factor_of(range(len(self))[row])
+
+    def covariance(self, row: int) -> FloatArray:
+        """Covariance between the pixels of one estimate, (n_pixels, n_pixels), in unit²."""
+        factor = self.covariance_factor(row)
+        independent = 0.0 if self.remainder is None else self.remainder[row].astype(np.float64)
+        return np.asarray(factor @ factor.T + np.diag(np.broadcast_to(independent, len(factor)) ** 2))
+
+    def __getitem__(self, index: Any) -> Self:
+        """Select spectra by number, slice, list, mask, or ``[y, x]`` slices of a cube."""
+        grid = np.arange(len(self))
+        rows = grid.reshape(self.spectra.spatial_shape or (-1,))[index] if isinstance(index, tuple) else grid[index]
+        rows = np.atleast_1d(rows).ravel()
+        of = self.factor_of
+        return replace(
+            self,
+            spectra=self.spectra[index],
+            parameters={name: (mean[rows], sigma[rows]) for name, (mean, sigma) in self.parameters.items()},
+            factor_of=None if of is None else (lambda row: of(int(rows[row]))),
+            **{name: select_rows(getattr(self, name), rows) for name in _PER_SPECTRUM},
+        )
+
+    @classmethod
+    def stack(cls, tiles: Sequence[Denoised], spectra: Spectra) -> Self:
+        """Join the results of consecutive tiles of `spectra`.
+
+        Parameters
+        ----------
+        tiles : sequence of Denoised
+            From one denoiser, in the order of the spectra.
+        spectra : Spectra
+            The whole input.
+
+        Returns
+        -------
+        Denoised
+            Of the whole; covariance factors are kept where the tiles have them.
+        """
+        first = tiles[0]
+        starts = np.cumsum([0, *(len(tile) for tile in tiles)])
+
+        def factor_of(row: int) -> FloatArray:
+            number = int(np.searchsorted(starts, row, side="right")) - 1
+            return tiles[number].covariance_factor(row - int(starts[number]))
+
+        return cls(
+            spectra=spectra,
+            model=first.model,
+            parameters={
+                name: tuple(join_rows([tile.parameters[name][part] for tile in tiles]) for part in (0, 1))
+                for name in first.parameters
+            },
+            factor_of=None if first.factor_of is None else factor_of,
+            **{name: join_rows([getattr(tile, name) for tile in tiles]) for name in _PER_SPECTRUM},
+        )
+
+    def to_specutils(self) -> Spectrum:
+        """Convert the estimate to a specutils `Spectrum`; pixels without one are masked."""
+        spectra = self.spectra
+        return specutils_spectrum(
+            spectra.wavelength, self.flux, self.sigma, ~self.valid, unit=spectra.unit, redshift=spectra.redshift,
+            spatial_shape=spectra.spatial_shape, meta=spectra.meta,
+        )  # fmt: skip

@@ -1,0 +1,74 @@
+"""Instruments as their papers describe them: line spread, medium, and the mask bits that make a pixel unusable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from quietspec.arrays import FloatArray
+
+__all__ = [
+    "JWST_BAD_BITS", "MANGA_BAD_BITS", "SAMI_FWHM", "SDSS_BAD_BITS", "califa_fwhm", "manga_fwhm", "muse_fwhm",
+    "sdss_fwhm",
+]  # fmt: skip
+
+#: FWHM in Å of SAMI's gratings (van de Sande et al. 2017, MNRAS 472, 1272, Table 1).
+SAMI_FWHM: dict[str, float] = {"580V": 2.66, "1000R": 1.59}
+
+_COARSE_STEP = 1.5  # Å per pixel; CALIFA's V500 and COMB have 2 Å, V1200 has 0.7 Å
+_CALIFA_V500, _CALIFA_V1200 = 6.0, 2.3  # FWHM, Å (Sánchez et al. 2016, A&A 594, A36, Table 1)
+# Coefficients of λ², λ, 1 in Å. Bacon et al. 2017, A&A 608, A1 give two fits: equation 7 for the mosaic, used here, and
+# equation 8 for the deep field udf-10 (5.866e-8, -9.187e-4, 6.040); they differ by 0.4 %.
+_MUSE_MOSAIC = (5.835e-8, -9.080e-4, 5.983)
+
+
+def _bits(numbers: Iterable[int]) -> int:
+    return sum(1 << number for number in numbers)
+
+
+#: MANGA_DRP3PIXMASK: FORESTAR and DONOTUSE, the latter also in MANGA_DRP2PIXMASK (Law et al. 2016, AJ 152, 83).
+MANGA_BAD_BITS = _bits((3, 10))
+#: SPPIXMASK: NOPLUG, BADTRACE, BADFLAT, BADARC; FULLREJECT, NOSKY, BRIGHTSKY, NODATA, COMBINEREJ, BADFLUXFACTOR,
+#: BADSKYCHI, REDMONSTER. The others inform (data model of SDSS, ``spec``).
+SDSS_BAD_BITS = _bits((0, 1, 2, 3, 18, 22, 23, 24, 25, 26, 27, 28))
+#: DO_NOT_USE; the other bits of JWST's DQ inform.
+JWST_BAD_BITS = _bits((0,))
+
+
+def muse_fwhm(wavelength: FloatArray) -> FloatArray:
+    """FWHM (Å) of MUSE's line-spread function at observed wavelengths (Å); Bacon et al. 2017, A&A 608, A1, equation 7.
+
+    Parameters
+    ----------
+    wavelength : (n_pixels,)
+        Observed air Å.
+
+    Returns
+    -------
+    (n_pixels,)
+        FWHM, Å.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> muse_fwhm(np.array([4750.0, 7500.0])).round(2)
+    array([2.99, 2.46])
+    """
+    return np.asarray(np.polyval(_MUSE_MOSAIC, wavelength))
+
+
+def califa_fwhm(wavelength: FloatArray) -> FloatArray:
+    """FWHM (Å) of the CALIFA setup that has this sampling, V500 (or COMB) or V1200; Sánchez et al. 2016, Table 1."""
+    coarse = np.median(np.abs(np.diff(wavelength))) > _COARSE_STEP if len(wavelength) > 1 else True
+    return np.full(len(wavelength), _CALIFA_V500 if coarse else _CALIFA_V1200)
+
+
+def manga_fwhm(wavelength: FloatArray) -> FloatArray:
+    """Typical FWHM (Å) of MaNGA at observed wavelengths (Å): SRES of the spectra in ``MaNGA_test_spectra.fits.gz``."""
+    return np.interp(wavelength, [3700, 4500, 5500, 6500, 7500, 9000], [2.51, 2.55, 2.88, 3.48, 3.59, 3.74])
+
+
+def sdss_fwhm(wavelength: FloatArray) -> FloatArray:
+    """Typical FWHM (Å) of the SDSS spectrographs at observed wavelengths (Å): wdisp of NGC 3522 and NGC 3073, DR18."""
+    return np.interp(wavelength, [3900, 4500, 5500, 6000, 6500, 9000], [2.33, 2.39, 2.43, 3.0, 3.22, 3.46])

@@ -1,0 +1,99 @@
+"""SDSS ``spec`` files: the coadd, or the single exposures (data model: data.sdss.org, ``spec``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from quietspec.arrays import FloatArray
+from quietspec.errors import ReadError
+from quietspec.instruments import SDSS_BAD_BITS
+from quietspec.io.reading.bulk import StackBulk
+from quietspec.io.reading.content import Content
+from quietspec.io.reading.conventions import find_name
+from quietspec.io.reading.fitsfile import FitsFile
+from quietspec.io.reading.options import ReadOptions
+from quietspec.io.reading.tables import Columns, TableLayout, fits_columns, table_content
+from quietspec.wavelengths import FWHM_PER_SIGMA
+
+__all__ = ["content", "matches"]
+
+_COLUMNS = {"flux", "loglam", "ivar", "wdisp"}
+
+
+def _is_spectrum(hdu: Any) -> bool:
+    return {name.lower() for name in hdu.columns.names} >= _COLUMNS
+
+
+def matches(file: FitsFile) -> bool:
+    """Whether the first table has the columns of an SDSS coadd."""
+    tables = file.tables()
+    return bool(tables) and file.number(tables[0]) == 1 and _is_spectrum(tables[0])
+
+
+def content(file: FitsFile, options: ReadOptions) -> Content:
+    """Settle the content of the coadd, or of all single exposures."""
+    layout = TableLayout(
+        survey="SDSS",
+        medium="vacuum",
+        unit="1e-17 erg/s/cm^2/Angstrom",
+        bad_bits=SDSS_BAD_BITS,
+        redshift=_redshift(file),
+        fwhm=_fwhm,
+    )
+    spectra = [hdu for hdu in file.tables() if _is_spectrum(hdu)]
+    if not options.exposures:
+        return table_content(fits_columns(file.path, spectra[0], 1), options, layout)
+    if len(spectra) < 2:
+        raise ReadError(f"{file.path}: holds no single exposures (a lite file?); leave out --exposures.")
+    exposures = [table_content(fits_columns(file.path, hdu, file.number(hdu)), options, layout) for hdu in spectra[1:]]
+    return _side_by_side(exposures, [hdu.name for hdu in spectra[1:]])
+
+
+def _redshift(file: FitsFile) -> float | None:
+    """Z of the pipeline's best fit, from the one-row table SPECOBJ or SPALL."""
+    for hdu in file.tables()[1:]:
+        name = find_name(hdu.columns.names, ("z",))
+        if name is not None and len(hdu.data) == 1:
+            return float(hdu.data[name][0])
+    return None
+
+
+def _fwhm(columns: Columns, wavelength: FloatArray) -> FloatArray | None:
+    """FWHM in Å; WDISP is 1σ in pixels, of 10⁻⁴ dex in a coadd and of the detector in an exposure."""
+    name = find_name(columns.values, ("wdisp",))
+    if name is None or len(wavelength) < 2:
+        return None
+    return FWHM_PER_SIGMA * columns.values[name].astype(np.float64) * np.abs(np.gradient(wavelength))
+
+
+def _side_by_side(exposures: list[Content], names: list[str]) -> Content:
+    """One row an exposure, on the wavelengths of all: each has data on its own pixels; nothing is resampled."""
+    wavelength = np.unique(np.concatenate([one.wavelength for one in exposures]))
+    shape = (len(exposures), len(wavelength))
+    flux, ivar, fwhm = np.full(shape, np.nan, np.float32), np.zeros(shape, np.float32), np.full(shape, np.nan)
+    for row, one in enumerate(exposures):
+        ascending = one.wavelength[one.order]
+        place = np.searchsorted(wavelength, ascending)
+        own_flux, own_ivar, _ = one.rows(np.arange(1))
+        flux[row, place], ivar[row, place] = own_flux[0], own_ivar[0]
+        if one.fwhm is not None:
+            fwhm[row] = np.interp(wavelength, ascending, np.squeeze(one.fwhm)[one.order])
+    first = exposures[0]
+    where = str(first.path)
+    return Content(
+        survey="SDSS",
+        path=first.path,
+        wavelength=wavelength,
+        medium=first.medium,
+        flux=StackBulk(flux, where),
+        noise=StackBulk(ivar, where),
+        noise_kind="ivar",
+        redshift=np.concatenate([one.redshift for one in exposures]),
+        fwhm=fwhm if np.isfinite(fwhm).all() else None,
+        unit=first.unit,
+        units=first.units,
+        warnings=(*first.warnings, "single exposures share one wavelength axis; each has data on its own pixels only"),
+        meta={"exposures": tuple(names)},
+    )

@@ -1,0 +1,67 @@
+"""What a user can say about a file that the file does not say itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from quietspec.errors import ReadError
+from quietspec.wavelengths import Medium
+
+__all__ = ["NoiseKind", "ReadOptions"]
+
+NoiseKind = Literal["sigma", "variance", "ivar"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """Options of `quietspec.io.read`; each overrides what the file says. On the command line ``noise_hdu`` is
+    ``--noise-hdu``, and so on.
+
+    Parameters
+    ----------
+    redshift : float, optional
+        Redshift of all spectra.
+    flux_hdu, noise_hdu, mask_hdu : str or int, optional
+        Name or number of the HDU that holds the flux, its noise, and its mask (non-zero = bad). In a table: the name
+        of the column.
+    noise_kind : {'sigma', 'variance', 'ivar'}, optional
+        What the noise HDU or column holds.
+    wavelength_unit : str, optional
+        Unit of the wavelengths: ``Angstrom``, ``nm``, ``um``, ``m``.
+    medium : {'air', 'vacuum'}, optional
+        What the wavelengths are measured in.
+    fwhm : float, optional
+        Instrumental FWHM in Å, at all wavelengths.
+    exposures : bool
+        Read the single exposures of an SDSS file, not their coadd.
+    noise_from_residuals : bool
+        Where the file gives no noise, estimate it from the pixel-to-pixel scatter of each spectrum.
+
+    Raises
+    ------
+    ReadError
+        If a value is not allowed.
+    """  # noqa: D205  (one sentence would not say it)
+
+    redshift: float | None = None
+    flux_hdu: str | int | None = None
+    noise_hdu: str | int | None = None
+    noise_kind: NoiseKind | None = None
+    mask_hdu: str | int | None = None
+    wavelength_unit: str | None = None
+    medium: Medium | None = None
+    fwhm: float | None = None
+    exposures: bool = False
+    noise_from_residuals: bool = False
+
+    def __post_init__(self) -> None:
+        for name, kind in (("noise_kind", NoiseKind), ("medium", Medium)):
+            value = getattr(self, name)
+            if value is not None and value not in get_args(kind):
+                flag = "--" + name.replace("_", "-")
+                raise ReadError(f"{flag} {value}: expected {' or '.join(get_args(kind))}.")
+        if self.fwhm is not None and not self.fwhm > 0:
+            raise ReadError(f"--fwhm {self.fwhm}: expected a positive FWHM in Å.")
+        if self.redshift is not None and not -1 < self.redshift < float("inf"):
+            raise ReadError(f"--redshift {self.redshift}: expected a finite number above -1.")

@@ -1,0 +1,332 @@
+"""An open file (or the arms of one object) as spectra that are read when asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from quietspec.arrays import FloatArray
+from quietspec.errors import ReadError, SpectraError
+from quietspec.io.formats import fits_content
+from quietspec.io.reading.bulk import Rows
+from quietspec.io.reading.content import Content
+from quietspec.io.reading.fitsfile import FitsFile, is_fits, require_file
+from quietspec.io.reading.options import ReadOptions
+from quietspec.io.reading.tables import TableLayout, read_text_table, table_content
+from quietspec.spectra import Spectra
+from quietspec.wavelengths import Medium
+
+if TYPE_CHECKING:
+    import astropy.units as u
+    from astropy.wcs import WCS
+
+__all__ = ["SpectraSource", "open_spectra", "read"]
+
+_TILE = 512  #: spectra read at once where the caller does not say; some tens of MB
+_SAME_REDSHIFT = 1e-3
+
+
+class SpectraSource:
+    """Spectra in one file, or in the arms of one object, read only when asked for.
+
+    Parameters
+    ----------
+    parts : sequence of Content
+        One a file; wavelengths must not overlap.
+    resources : contextlib.ExitStack
+        What to close in the end.
+
+    Attributes
+    ----------
+    survey : str
+        Name of the format.
+    paths : tuple of Path
+        The files, by increasing wavelength.
+    wavelength : (n_pixels,)
+        Å, strictly increasing.
+    medium : {'air', 'vacuum'}
+        What they are measured in.
+    n_spectra : int
+        Number of spectra.
+    redshift : (n_spectra,)
+        NaN where unknown.
+    fwhm : (n_pixels,) or (n_spectra, n_pixels) or None
+        Instrumental FWHM in Å.
+    unit : astropy unit
+        Of the flux.
+    spatial_shape : (ny, nx) or None
+        Image the spectra form.
+    wcs : astropy.wcs.WCS or None
+        Its celestial WCS.
+    meta : dict
+        ``survey``, ``path``, ``warnings``, ``units`` (as the file writes it), and what the format adds.
+
+    Raises
+    ------
+    ReadError
+        If the parts are not arms of one object.
+    """
+
+    def __init__(self, parts: Sequence[Content], resources: ExitStack) -> None:
+        self._parts = sorted(parts, key=lambda part: part.wavelength.min())
+        self._resources = resources
+        first = self._parts[0]
+        for other in self._parts[1:]:
+            _require_same_object(first, other)
+        for blue, red in zip(self._parts[:-1], self._parts[1:], strict=True):
+            if red.wavelength.min() <= blue.wavelength.max():
+                raise ReadError(
+                    f"{blue.path} and {red.path}: wavelengths overlap ({red.wavelength.min():.1f} Å ≤ "
+                    f"{blue.wavelength.max():.1f} Å). Files are read together only as the arms of one object."
+                )
+        self.survey = first.survey
+        self.paths = tuple(part.path for part in self._parts)
+        self.wavelength: FloatArray = np.concatenate([part.wavelength[part.order] for part in self._parts])
+        self.medium: Medium = first.medium
+        self.n_spectra = first.n_spectra
+        self.redshift = _joint_redshift(self._parts)
+        self.fwhm = self._joint_fwhm()
+        self.unit: u.UnitBase = first.unit
+        self.spatial_shape = first.spatial_shape
+        self.wcs: WCS | None = first.wcs
+        self.meta = self._joint_meta()
+
+    def _joint_fwhm(self) -> FloatArray | None:
+        known = [None if part.fwhm is None else part.fwhm[..., part.order] for part in self._parts]
+        allowed = [((part.wavelength.size,), part.flux.shape) for part in self._parts]
+        for fwhm, shapes, part in zip(known, allowed, self._parts, strict=True):
+            if fwhm is not None and fwhm.shape not in shapes:
+                raise ReadError(f"{part.path}: a resolution of shape {fwhm.shape} for {shapes[1]} fluxes. Give --fwhm.")
+        arms = [fwhm for fwhm in known if fwhm is not None]
+        if len(arms) < len(known):
+            return None
+        if len({fwhm.ndim for fwhm in arms}) > 1:
+            arms = [np.broadcast_to(fwhm, (self.n_spectra, fwhm.shape[-1])) for fwhm in arms]
+        return np.concatenate(arms, axis=-1)
+
+    def _joint_meta(self) -> dict[str, Any]:
+        meta: dict[str, Any] = {}
+        for part in reversed(self._parts):
+            meta |= part.meta
+        warnings = list(dict.fromkeys(note for part in self._parts for note in part.warnings))
+        if not np.isfinite(self.redshift).all():
+            missing = "" if self.n_spectra == 1 else f" for {np.isnan(self.redshift).sum()} spectra"
+            warnings.append(f"no redshift{missing}; give it: --redshift Z")
+        if self.fwhm is None and not any("--fwhm" in note for note in warnings):
+            warnings.append("the instrumental resolution is unknown; give it: --fwhm")
+        if any(part.noise is None for part in self._parts):
+            warnings.append("the noise is estimated from the residuals of each spectrum")
+        paths = [str(path) for path in self.paths]
+        return meta | {
+            "survey": self.survey,
+            "path": paths[0] if len(paths) == 1 else paths,
+            "units": self._parts[0].units,
+            "warnings": warnings,
+        }
+
+    def __len__(self) -> int:
+        return self.n_spectra
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files; what was read stays."""
+        self._resources.close()
+
+    def read(self, rows: slice | npt.ArrayLike | None = None) -> Spectra:
+        """Read spectra.
+
+        Parameters
+        ----------
+        rows : slice or array of int or bool, optional
+            Which; all by default, as an image where they form one.
+
+        Returns
+        -------
+        Spectra
+            Its ``meta["warnings"]`` tells also what was masked, and why.
+
+        Raises
+        ------
+        ReadError
+            If the file changed, or all spectra were asked for and none has a usable pixel.
+        """
+        whole = rows is None
+        index = np.arange(self.n_spectra)
+        if isinstance(rows, slice):
+            index = index[rows]
+        elif rows is not None:
+            index = np.atleast_1d(index[np.asarray(rows)])
+        shape = (len(index), len(self.wavelength))
+        flux, ivar = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
+        counts: Counter[str] = Counter()
+        for start in range(0, len(index), _TILE):
+            tile = slice(start, start + _TILE)
+            some_flux, some_ivar, some_counts = self._rows(index[tile])
+            if some_ivar.dtype != ivar.dtype and ivar.dtype == np.float32:
+                flux, ivar = flux.astype(np.float64), ivar.astype(np.float64)
+            flux[tile], ivar[tile] = some_flux, some_ivar
+            counts += some_counts
+        if whole and not (ivar > 0).any():
+            raise self._unusable(counts)
+        image = {"spatial_shape": self.spatial_shape, "wcs": self.wcs} if whole else {}
+        return self._spectra(index, flux, ivar, counts, **image)
+
+    def tiles(self, n: int = _TILE) -> Iterator[Spectra]:
+        """Read all spectra, some at a time.
+
+        Parameters
+        ----------
+        n : int
+            About how many at a time; whole lines of an image.
+
+        Yields
+        ------
+        Spectra
+            In order; without an image shape of their own. ``meta["rows"]`` is the slice they come from.
+
+        Raises
+        ------
+        ReadError
+            After the last, if none had a usable pixel.
+        """
+        line = self.spatial_shape[1] if self.spatial_shape else 1
+        size = max(1, n // line) * line
+        usable, counts = False, Counter[str]()
+        for start in range(0, self.n_spectra, size):
+            index = np.arange(start, min(start + size, self.n_spectra))
+            flux, ivar, some = self._rows(index)
+            usable = usable or bool((ivar > 0).any())
+            counts += some
+            yield self._spectra(index, flux, ivar, some, rows=(start, int(index[-1]) + 1))
+        if not usable:
+            raise self._unusable(counts)
+
+    def _rows(self, index: Rows) -> tuple[FloatArray, FloatArray, Counter[str]]:
+        flux, ivar, counts = zip(*(part.rows(index) for part in self._parts), strict=True)
+        return np.hstack(flux), np.hstack(ivar), sum(counts, Counter())
+
+    def _spectra(self, index: Rows, flux: FloatArray, ivar: FloatArray, counts: Counter[str], **extra: Any) -> Spectra:
+        masked = [f"{number} pixel(s) masked: {reason}" for reason, number in counts.most_common()]
+        meta = self.meta | {"warnings": [*self.meta["warnings"], *masked]}
+        if "rows" in extra:
+            meta["rows"] = slice(*extra.pop("rows"))
+        fwhm = self.fwhm if self.fwhm is None or self.fwhm.ndim == 1 else self.fwhm[index]
+        try:
+            return Spectra(
+                wavelength=self.wavelength,
+                flux=flux,
+                ivar=ivar,
+                redshift=self.redshift[index],
+                medium=self.medium,
+                fwhm=fwhm,
+                unit=self.unit,
+                meta=meta,
+                **extra,
+            )
+        except SpectraError as error:
+            raise ReadError(f"{', '.join(map(str, self.paths))}: {error}") from error
+
+    def _unusable(self, counts: Counter[str]) -> ReadError:
+        why = ", ".join(reason for reason, _ in counts.most_common()) or "all fluxes are NaN or masked"
+        return ReadError(
+            f"{', '.join(map(str, self.paths))}: no spectrum has a usable pixel ({why}). "
+            "Is this the right HDU? --flux-hdu, --noise-hdu, --noise-kind and --mask-hdu name others."
+        )
+
+
+def _require_same_object(first: Content, other: Content) -> None:
+    both = f"{first.path} and {other.path}"
+    names = first.meta.get("object"), other.meta.get("object")
+    if all(names) and names[0] != names[1]:
+        raise ReadError(f"{both}: are of different objects, {names[0]} and {names[1]}. Read them one at a time.")
+    for what in ("survey", "n_spectra", "spatial_shape", "medium"):
+        here, there = getattr(first, what), getattr(other, what)
+        if here != there:
+            raise ReadError(f"{both}: differ in {what} ({here}, {there}), so are not arms of one object.")
+    if first.unit != other.unit:
+        raise ReadError(f"{both}: have different flux units ({first.unit}, {other.unit}), so cannot be joined.")
+
+
+def _joint_redshift(parts: Sequence[Content]) -> FloatArray:
+    redshifts = np.array([np.broadcast_to(part.redshift, (part.n_spectra,)) for part in parts])
+    result: FloatArray = redshifts[0].copy()
+    for other, part in zip(redshifts[1:], parts[1:], strict=True):
+        if np.any(np.abs(other - result) > _SAME_REDSHIFT):
+            raise ReadError(f"{parts[0].path} and {part.path}: have different redshifts. Give one: --redshift Z.")
+        result = np.where(np.isfinite(result), result, other)
+    return result
+
+
+def open_spectra(*paths: str | PathLike[str], **options: Any) -> SpectraSource:
+    """Open a file of spectra, or the arms of one object, without reading the spectra.
+
+    Parameters
+    ----------
+    *paths : path
+        SAMI, MaNGA, CALIFA, MUSE, SDSS, LEGA-C (ESO Phase 3), KCWI, JWST or any other FITS file, an ECSV or CSV
+        table, or a file that quietspec wrote. Several are joined along the wavelength.
+    **options
+        Fields of `ReadOptions`.
+
+    Returns
+    -------
+    SpectraSource
+        To be closed, or used as a context manager.
+
+    Raises
+    ------
+    ReadError
+        If a file is damaged or something cannot be settled; the message names the option that would.
+    """
+    if not paths:
+        raise ReadError("no file given.")
+    settled = ReadOptions(**options)
+    resources = ExitStack()
+    try:
+        return SpectraSource([_content(Path(path), settled, resources) for path in paths], resources)
+    except BaseException:
+        resources.close()
+        raise
+
+
+def _content(path: Path, options: ReadOptions, resources: ExitStack) -> Content:
+    require_file(path)
+    if not is_fits(path):
+        return table_content(read_text_table(path), options, TableLayout())
+    return fits_content(resources.enter_context(FitsFile.open(path)), options)
+
+
+def read(*paths: str | PathLike[str], **options: Any) -> Spectra:
+    """Read all spectra of a file, or of the arms of one object.
+
+    Parameters
+    ----------
+    *paths : path
+        As for `open_spectra`.
+    **options
+        Fields of `ReadOptions`.
+
+    Returns
+    -------
+    Spectra
+        On the file's own pixels.
+
+    Raises
+    ------
+    ReadError
+        If a file is damaged, something cannot be settled, or no pixel is usable.
+    """
+    with open_spectra(*paths, **options) as source:
+        return source.read()

@@ -1,0 +1,298 @@
+"""What a written file holds: its HDUs with their axes, units, bit meanings and provenance."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from enum import IntFlag
+from typing import TYPE_CHECKING, Any, Protocol
+
+import astropy.units as u
+import numpy as np
+import numpy.typing as npt
+from astropy.io import fits
+
+from quietspec.arrays import FloatArray
+from quietspec.denoised import Flag
+from quietspec.wavelengths import Medium
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
+__all__ = [
+    "IGNORED", "INPUT_MASKED", "NO_ESTIMATE", "OutputAxes", "bulk_header", "bulk_shape", "primary_header",
+    "printable", "provenance_table", "spectra_table", "spectrum_images", "wave_table",
+]  # fmt: skip
+
+NO_ESTIMATE, INPUT_MASKED, IGNORED = 1, 2, 4  #: bits of the MASK HDU
+
+_MASK_BITS = {
+    NO_ESTIMATE: "no estimate: FLUX and VAR are NaN",
+    INPUT_MASKED: "masked in the input; the estimate rests on the other pixels",
+    IGNORED: "good in the input but left out by the model: emission line, spike",
+}
+_PARAMETER_UNITS = {"sigma": u.km / u.s, "velocity": u.km / u.s, "a_v": u.mag}
+_LOGARITHMS = {  # FITS has no unit for them
+    "log_age": "log10 of the age in years",
+    "mh": "[M/H] in dex",
+    "log_ml_v": "log10 of M*/L_V in solar units",
+}
+_CARD = 64  # characters of value and comment that surely share one card; longer values get several cards
+_STRAIGHT = 0.01  # pixels by which a wavelength may miss a linear or logarithmic axis; the WAVE table is exact
+
+
+class OutputAxes(Protocol):
+    """What the writer must know of a whole output: `Spectra` has it, and so has an opened file."""
+
+    @property
+    def wavelength(self) -> FloatArray:
+        """Observed wavelengths, (n_pixels,), Å."""
+
+    @property
+    def medium(self) -> Medium:
+        """Air or vacuum."""
+
+    @property
+    def fwhm(self) -> FloatArray | None:
+        """Instrumental FWHM in Å, (n_pixels,) or (n_spectra, n_pixels)."""
+
+    @property
+    def n_spectra(self) -> int:
+        """Number of spectra."""
+
+    @property
+    def unit(self) -> u.UnitBase:
+        """Unit of the flux."""
+
+    @property
+    def spatial_shape(self) -> tuple[int, int] | None:
+        """Shape (ny, nx) of the image that the spectra form."""
+
+    @property
+    def wcs(self) -> WCS | None:
+        """Celestial WCS of that image."""
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """Facts about the origin."""
+
+
+def primary_header(provenance: Mapping[str, tuple[str, str]], history: Sequence[str]) -> fits.Header:
+    """Header that tells how the file was made.
+
+    Parameters
+    ----------
+    provenance : mapping of str to (str, str)
+        Value and comment by keyword.
+    history : sequence of str
+        HISTORY lines.
+
+    Returns
+    -------
+    fits.Header
+        Of a primary HDU without data.
+    """
+    primary = fits.PrimaryHDU()
+    header = primary.header
+    header["EXTEND"] = True
+    header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC date of writing")
+    for keyword, (value, comment) in provenance.items():
+        text = printable(value)
+        written = len(text.replace("'", "''"))  # FITS doubles quotes
+        header[keyword] = (text, comment if written + len(comment) < _CARD else "")
+    for line in history:
+        header.add_history(printable(line))
+    primary.add_checksum()
+    return header
+
+
+def bulk_header(name: str, dtype: npt.DTypeLike, axes: OutputAxes) -> fits.Header:
+    """Header of FLUX, VAR or MASK: of shape (n_pixels, ny, nx) for a cube, (n_spectra, n_pixels) otherwise.
+
+    Parameters
+    ----------
+    name : {'FLUX', 'VAR', 'MASK'}
+        EXTNAME.
+    dtype : dtype
+        Of the values.
+    axes : OutputAxes
+        Of the output.
+
+    Returns
+    -------
+    fits.Header
+        Complete, with the WCS, BUNIT and room for the checksum of the data.
+    """
+    cube = axes.spatial_shape is not None
+    header = fits.ImageHDU(np.broadcast_to(np.zeros((), dtype), bulk_shape(axes)), name=name).header
+    if cube:
+        header.extend(_sky(axes.wcs))
+    header["WCSAXES"] = header["NAXIS"]
+    header.extend(_spectral_axis(axes.wavelength, axes.medium, 3 if cube else 1))
+    header["AIRORVAC"] = (axes.medium, "what the wavelengths are measured in")
+    if name == "MASK":
+        for bit, meaning in _MASK_BITS.items():
+            header.add_comment(f"{bit}: {meaning}")
+    else:
+        header["BUNIT"] = _unit_string(axes.unit if name == "FLUX" else axes.unit**2)
+    header["DATASUM"] = "0"
+    return header
+
+
+def bulk_shape(axes: OutputAxes) -> tuple[int, ...]:
+    """Shape of the FLUX, VAR and MASK arrays: (n_pixels, ny, nx) for a cube, (n_spectra, n_pixels) otherwise."""
+    n_pixels = len(axes.wavelength)
+    return (axes.n_spectra, n_pixels) if axes.spatial_shape is None else (n_pixels, *axes.spatial_shape)
+
+
+def wave_table(axes: OutputAxes) -> fits.BinTableHDU:
+    """Exact wavelengths of the pixels, and the instrumental FWHM where it is known.
+
+    Parameters
+    ----------
+    axes : OutputAxes
+        Of the output.
+
+    Returns
+    -------
+    astropy.io.fits.BinTableHDU
+        ``WAVE``: columns `wavelength` and `fwhm` (Å); keyword AIRORVAC is air or vacuum.
+    """
+    columns = {"wavelength": (axes.wavelength, u.AA)}
+    if axes.fwhm is not None:
+        columns["fwhm"] = (axes.fwhm if axes.fwhm.ndim == 1 else np.nanmedian(axes.fwhm, axis=0), u.AA)
+    table = _table("WAVE", columns)
+    table.header["AIRORVAC"] = (axes.medium, "what the wavelengths are measured in")
+    if axes.fwhm is not None and axes.fwhm.ndim > 1:
+        table.header.add_comment("fwhm is the median over the spectra, which differ")
+    return table
+
+
+def spectra_table(values: Mapping[str, npt.NDArray[Any]]) -> fits.BinTableHDU:
+    """Tabulate what is known of each spectrum, row by row.
+
+    Parameters
+    ----------
+    values : mapping of str to (n_spectra,)
+        Columns by name.
+
+    Returns
+    -------
+    astropy.io.fits.BinTableHDU
+        ``SPECTRA``.
+    """
+    table = _table("SPECTRA", {name: (column, _parameter_unit(name)) for name, column in values.items()})
+    _explain_flags(table.header, Flag)
+    return table
+
+
+def spectrum_images(
+    values: Mapping[str, npt.NDArray[Any]], axes: OutputAxes, flag_bits: type[IntFlag] = Flag
+) -> list[fits.ImageHDU]:
+    """Images of what is known of each spaxel; none where the spectra form no image.
+
+    Parameters
+    ----------
+    values : mapping of str to (n_spectra,)
+        By name; the redshift, and those that are NaN everywhere, are left out.
+    axes : OutputAxes
+        Of the output.
+    flag_bits : type of IntFlag, optional
+        What the bits of ``flags`` mean.
+
+    Returns
+    -------
+    list of astropy.io.fits.ImageHDU
+        Named in upper case, each with the celestial WCS.
+    """
+    if axes.spatial_shape is None:
+        return []
+    images = []
+    for name, column in values.items():
+        if name == "redshift" or not np.isfinite(column).any():
+            continue
+        dtype = np.float32 if column.dtype.kind == "f" else np.int16
+        image = fits.ImageHDU(column.astype(dtype).reshape(axes.spatial_shape), header=_sky(axes.wcs), name=name)
+        if (unit := _parameter_unit(name)) is not None:
+            image.header["BUNIT"] = _unit_string(unit)
+        for start, meaning in _LOGARITHMS.items():
+            if name.startswith(start):
+                image.header.add_comment(meaning)
+        if name == "flags":
+            _explain_flags(image.header, flag_bits)
+        images.append(image)
+    return images
+
+
+def provenance_table(provenance: Mapping[str, tuple[str, str]]) -> fits.BinTableHDU:
+    """Tabulate how the file was made, for readers that show tables and no headers.
+
+    Parameters
+    ----------
+    provenance : mapping of str to (str, str)
+        Value and comment by keyword.
+
+    Returns
+    -------
+    astropy.io.fits.BinTableHDU
+        ``PROVENANCE``: columns `keyword`, `value` and `comment`.
+    """
+    values, comments = zip(*provenance.values(), strict=True)
+    texts = {"keyword": list(provenance), "value": [printable(value) for value in values], "comment": comments}
+    return _table("PROVENANCE", {name: (np.array(column, dtype=np.str_), None) for name, column in texts.items()})
+
+
+def _table(name: str, columns: Mapping[str, tuple[npt.NDArray[Any], u.UnitBase | None]]) -> fits.BinTableHDU:
+    from astropy.table import QTable
+
+    table = QTable({column: values for column, (values, _) in columns.items()})
+    for column, (_, unit) in columns.items():
+        table[column].unit = unit
+    return fits.BinTableHDU(table, name=name)
+
+
+def _explain_flags(header: fits.Header, bits: type[IntFlag]) -> None:
+    header.add_comment("Bits of flags, 0 where all is well:")
+    for flag in bits:
+        header.add_comment(f"{flag.value}: {flag.name}")
+
+
+def _parameter_unit(name: str) -> u.UnitBase | None:
+    return _PARAMETER_UNITS.get(name.removesuffix("_err"))
+
+
+def _sky(wcs: WCS | None) -> fits.Header:
+    return fits.Header() if wcs is None else wcs.celestial.to_header(relax=True)
+
+
+def _spectral_axis(wavelength: FloatArray, medium: Medium, number: int) -> fits.Header:
+    """Cards of the spectral axis: linear or logarithmic where the wavelengths are, else a count of pixels."""
+    header = fits.Header()
+    kind = "AWAV" if medium == "air" else "WAVE"
+    for suffix, even in (("", wavelength), ("-LOG", np.log(wavelength))):
+        step = (even[-1] - even[0]) / (len(even) - 1)
+        if np.all(np.abs(even - even[0] - step * np.arange(len(even))) < _STRAIGHT * step):
+            header[f"CTYPE{number}"] = (kind + suffix, f"wavelength in {medium}")
+            header[f"CUNIT{number}"] = "Angstrom"
+            header[f"CRPIX{number}"] = 1.0
+            header[f"CRVAL{number}"] = wavelength[0]
+            header[f"CDELT{number}"] = step * wavelength[0] if suffix else step  # dλ/dpixel at CRPIX
+            return header
+    header[f"CTYPE{number}"] = ("PIXEL", "a count: see the WAVE table")
+    header.add_history("The wavelength steps are uneven: the WAVE table holds the wavelengths.")
+    header[f"CRPIX{number}"], header[f"CRVAL{number}"], header[f"CDELT{number}"] = 1.0, 1.0, 1.0
+    return header
+
+
+def _unit_string(unit: u.UnitBase) -> str:
+    """Write a unit as the FITS standard has it, or, where that cannot, as astropy does."""
+    try:
+        return str(unit.to_string("fits"))
+    except ValueError:
+        return printable(unit.to_string())
+
+
+def printable(text: str) -> str:
+    """Escape what FITS may not hold: all but printable ASCII."""
+    return re.sub(r"[^ -~]", lambda other: other.group().encode("unicode_escape").decode(), text)

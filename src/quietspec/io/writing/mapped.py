@@ -1,0 +1,93 @@
+"""Big image HDUs at the start of a FITS file, filled piece by piece through a memory map."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from astropy.io import fits
+
+from quietspec.io.writing.atomic import reserve
+
+__all__ = ["MappedImages"]
+
+_CHUNK = 2**24  # bytes summed at once
+
+
+class MappedImages:
+    """Image HDUs whose space is reserved on the disk and whose data are written in place.
+
+    Parameters
+    ----------
+    partial : Path
+        The file, empty.
+    primary : astropy.io.fits.Header
+        Of the primary HDU, which has no data.
+    headers : mapping of str to astropy.io.fits.Header
+        Of the images, complete, by name; each holds a DATASUM, which `close` sets.
+    path : Path
+        Name for the error.
+
+    Attributes
+    ----------
+    arrays : dict of str to array
+        The data of each image, big-endian, of the shape its header tells; zero at first.
+
+    Raises
+    ------
+    WriteError
+        If the disk is too full.
+    """
+
+    def __init__(self, partial: Path, primary: fits.Header, headers: Mapping[str, fits.Header], path: Path) -> None:
+        self._headers = headers
+        self._starts: dict[str, int] = {}
+        size = len(primary.tostring())
+        for name, header in headers.items():
+            self._starts[name] = size
+            size += len(header.tostring()) + header.data_size_padded
+        reserve(partial, size, path)
+        with partial.open("r+b") as file:
+            file.write(primary.tostring().encode("ascii"))
+            file.flush()
+            self._map = mmap.mmap(file.fileno(), size)
+        self.arrays: dict[str, npt.NDArray[Any]] = {name: self._array(name) for name in headers}
+
+    def _array(self, name: str) -> npt.NDArray[Any]:
+        header = self._headers[name]
+        shape = [header[f"NAXIS{number}"] for number in range(header["NAXIS"], 0, -1)]
+        dtype = np.dtype(fits.BITPIX2DTYPE[header["BITPIX"]]).newbyteorder(">")
+        return np.ndarray(shape, dtype, buffer=self._map, offset=self._starts[name] + len(header.tostring()))
+
+    def release(self) -> None:
+        """Hand what was written over to the disk, so that it counts no more as this process's memory."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+
+    def complete(self) -> None:
+        """Write the headers, with the checksum of the data in each."""
+        for name, header in self._headers.items():
+            begin = self._starts[name] + len(header.tostring())
+            header["DATASUM"] = (str(self._datasum(begin, begin + header.data_size_padded)), "data unit checksum")
+            self._map.seek(self._starts[name])
+            self._map.write(header.tostring().encode("ascii"))
+
+    def close(self) -> None:
+        """Drop the map; the arrays can be used no more."""
+        self.arrays.clear()
+        self._map.close()
+
+    def _datasum(self, begin: int, end: int) -> int:
+        """Sum 32-bit words in ones' complement (FITS standard 4.0, appendix J), a piece at a time."""
+        total = 0
+        for start in range(begin, end, _CHUNK):
+            words = np.frombuffer(self._map[start : min(start + _CHUNK, end)], dtype=">u4")
+            total += int(words.sum(dtype=np.uint64))
+            self.release()
+        while total >> 32:
+            total = (total & 0xFFFFFFFF) + (total >> 32)
+        return total

@@ -1,0 +1,74 @@
+"""How an output was made: versions, model, command and inputs with their hashes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from quietspec.hashing import file_sha256
+
+__all__ = ["Provenance", "input_paths", "provenance"]
+
+_HASHED = re.compile(r"(?P<name>.+) (?P<hash>[0-9a-f]{8,64})")
+
+Provenance = dict[str, tuple[str, str]]
+
+
+def input_paths(meta: Mapping[str, Any]) -> list[Path]:
+    """Files that spectra came from.
+
+    Parameters
+    ----------
+    meta : mapping
+        Of the spectra.
+
+    Returns
+    -------
+    list of Path
+        Empty where they came from none.
+    """
+    paths = meta.get("path") or []
+    return [Path(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+
+
+def provenance(model: str, command: str | None, meta: Mapping[str, Any]) -> Provenance:
+    """Value and comment of the keywords that tell how an output was made.
+
+    Parameters
+    ----------
+    model : str
+        Denoiser, with the hash of its file at the end where it has one.
+    command : str or None
+        The command behind it.
+    meta : mapping
+        Of the input.
+
+    Returns
+    -------
+    dict of str to (str, str)
+        By keyword.
+    """
+    hashed = _HASHED.fullmatch(model)
+    facts: Provenance = {
+        "QSVERS": (version("quietspec"), "version of quietspec"),
+        "QSMODEL": (hashed["name"] if hashed else model, "denoiser"),
+    }
+    if hashed:
+        facts["QSHASH"] = (hashed["hash"], "SHA-256 of its model file, or its start")
+    if command is not None:
+        facts["QSCMD"] = (command, "command")
+    for number, path in enumerate(input_paths(meta), start=1):
+        suffix = "" if number == 1 else str(number)
+        facts[f"QSINPUT{suffix}"] = (str(path), "input file")
+        if path.is_file():
+            facts[f"QSINSHA{suffix}"] = (file_sha256(path), "SHA-256 of it")
+    facts |= {
+        key: (str(meta[name]), "of the input")
+        for key, name in {"OBJECT": "object", "SURVEY": "survey"}.items()
+        if meta.get(name)
+    }
+    return facts

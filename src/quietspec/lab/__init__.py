@@ -1,0 +1,1 @@
+"""The laboratory: simulation, training, networks, evaluation, timing, and the paper's experiment."""

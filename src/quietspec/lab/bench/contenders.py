@@ -1,0 +1,156 @@
+"""Those that are timed: each a function that handles the same spectra, run in a process of its own.
+
+All take a cube's path, its redshift and the number of spectra, and return a `Speed`. Loading of models and a first call
+are not counted.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quietspec.denoisers import Denoiser, NetworkDenoiser, load_denoiser
+from quietspec.io import open_spectra
+from quietspec.spectra import Spectra
+
+__all__ = ["CONTENDERS", "Speed", "absent", "sample"]
+
+_AT_LEAST = 4.0  # s a measurement lasts
+_FIRST = 2  # spectra of the first call
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast spectra were handled.
+
+    Parameters
+    ----------
+    per_second : float
+        Spectra a second of wall time, on the cores it takes by itself.
+    cpu_ms : float
+        Milliseconds a spectrum of processor time, over all its threads; those of other processes are not counted. It
+        says more than wall time where other work runs beside.
+    """
+
+    per_second: float
+    cpu_ms: float
+
+
+def sample(path: Path, redshift: float, n: int) -> Spectra:
+    """Read `n` spectra spread evenly over a cube."""
+    with open_spectra(path, redshift=redshift) as source:
+        return source.read(np.linspace(0, source.n_spectra - 1, min(n, source.n_spectra)).astype(int))
+
+
+def absent(name: str) -> str | None:
+    """Why a contender cannot be measured here; None if it can."""
+    needs = {"eut-paper": ("torch", "onnx", "onnxscript", "pydantic"), "eut-paper-torch": ("torch", "pydantic")}
+    needs |= dict.fromkeys(("ppxf", "ppxf-parallel"), ("ppxf",))
+    missing = [module for module in needs.get(name, ()) if find_spec(module) is None]
+    if missing:
+        return f"not installed: {', '.join(missing)}"
+    if name.startswith("ppxf"):
+        from quietspec.io.fetching import cached
+
+        return None if cached("miles") else "needs the MILES models: quietspec fetch miles"
+    if name == "eut-small":
+        from quietspec.denoisers import DENOISERS
+
+        return None if name in DENOISERS else "no such model ships"
+    return None
+
+
+def _speed(action: Callable[[Spectra], Any], spectra: Spectra) -> Speed:
+    """Time an action on ever more of the spectra, until it takes long enough to tell."""
+    action(spectra[:_FIRST])
+    n = min(_FIRST, len(spectra))
+    while True:
+        start, before = time.perf_counter(), time.process_time()
+        action(spectra[:n])
+        seconds, busy = time.perf_counter() - start, time.process_time() - before
+        if n == len(spectra) or seconds > _AT_LEAST:
+            return Speed(n / seconds, 1e3 * busy / n)
+        n = min(len(spectra), max(2 * n, int(1.2 * _AT_LEAST * n / seconds)))
+
+
+def _denoised(denoiser: Denoiser, path: Path, redshift: float, n: int) -> Speed:
+    return _speed(denoiser.denoise, sample(path, redshift, n))
+
+
+def _named(name: str, path: Path, redshift: float, n: int) -> Speed:
+    return _denoised(load_denoiser(name), path, redshift, n)
+
+
+def _paper_onnx(path: Path, redshift: float, n: int) -> Speed:
+    """The paper's network by ONNX Runtime; its weights are random, which costs the same time."""
+    from quietspec.lab.training.networks import export_onnx
+
+    network, wavelength, table = _paper_network()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "eut-paper.onnx"
+        export_onnx(network, table, wavelength, file)
+        return _denoised(NetworkDenoiser("eut-paper", file), path, redshift, n)
+
+
+def _paper_torch(path: Path, redshift: float, n: int) -> Speed:
+    """The same by torch, without the resampling to its grid."""
+    import torch
+
+    network, wavelength, _ = _paper_network()
+
+    def forward(spectra: Spectra) -> None:
+        with torch.inference_mode():
+            for row in spectra.flux:
+                flux = np.resize(row, len(wavelength)).astype(np.float32)
+                network(torch.from_numpy(flux)[None, None])
+
+    return _speed(forward, sample(path, redshift, n))
+
+
+def _paper_network() -> tuple[Any, Any, Any]:
+    """The paper's network of random weights, its grid, and a table of errors."""
+    import torch
+
+    from quietspec.denoisers import load_prior
+    from quietspec.lab.networks import make_network
+    from quietspec.lab.training.networks import ResidualTable, Run
+
+    torch.manual_seed(0)
+    wavelength = load_prior("paper").wavelength
+    table = ResidualTable(torch.tensor([1.0, 100.0]), torch.ones(2, len(wavelength)))
+    return make_network(Run.load("eut-paper").network).eval(), wavelength, table
+
+
+def _ppxf(jobs: int, path: Path, redshift: float, n: int) -> Speed:
+    """Kinematics and weights of the 150 MILES models, gas masked, no errors beyond the formal."""
+    from joblib.externals.loky import get_reusable_executor
+
+    from quietspec.io.fetching import fetch
+    from quietspec.populations import PpxfOptions, fit_populations
+    from quietspec.templates import load_library
+
+    library, options = load_library(fetch("miles")), PpxfOptions(regularisation=0)
+    try:
+        return _speed(partial(fit_populations, library=library, options=options, jobs=jobs), sample(path, redshift, n))
+    finally:
+        get_reusable_executor().shutdown()  # else this process would end only when its workers have idled long enough
+
+
+CONTENDERS: dict[str, Callable[[Path, float, int], Speed]] = {
+    "posterior": partial(_named, "posterior"),
+    "wiener": partial(_named, "wiener"),
+    "savgol": partial(_named, "savgol"),
+    "eut-small": partial(_named, "eut-small"),
+    "eut-paper": _paper_onnx,
+    "eut-paper-torch": _paper_torch,
+    "ppxf": partial(_ppxf, 1),
+    "ppxf-parallel": partial(_ppxf, -1),
+}  #: by name; those of one name are timed with all the cores they take by themselves

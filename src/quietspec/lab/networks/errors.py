@@ -1,0 +1,60 @@
+"""A network together with the errors it was found to make."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from quietspec.lab.networks.network import Network
+
+__all__ = ["WithErrors"]
+
+
+class WithErrors(nn.Module):
+    """Gives flux and 1σ error: from the network's own variance, or from the residuals of validation spectra.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    levels : (n_levels,), optional
+        Ratios of mean |flux| to mean 1σ noise, increasing, at which residuals were measured; for a network without
+        variance.
+    residual : (n_levels, n_pixels), optional
+        RMS residual at each, over the spectrum's mean |flux|.
+    """
+
+    logs: Tensor
+    residual: Tensor
+
+    def __init__(self, network: Network, levels: Tensor | None = None, residual: Tensor | None = None) -> None:
+        super().__init__()
+        self.network = network
+        if (levels is None or residual is None) and not network.settings.log_variance:
+            raise ValueError("a network without variance needs the residuals of validation spectra.")
+        self.register_buffer("logs", torch.zeros(2) if levels is None else levels.log())
+        self.register_buffer("residual", torch.zeros(2, 1) if residual is None else residual)
+
+    def forward(self, spectra: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """Denoise.
+
+        Parameters
+        ----------
+        spectra : (n_spectra, n_channels, n_pixels)
+            The network's input.
+        sigma : (n_spectra, n_pixels)
+            1σ noise.
+
+        Returns
+        -------
+        flux, sigma : (n_spectra, n_pixels)
+            Denoised flux and its 1σ error.
+        """
+        output = self.network(spectra)
+        if self.network.settings.log_variance:
+            return output[:, 0], (output[:, 1] / 2).exp()
+        scale = spectra[:, 0].abs().mean(-1, keepdim=True)
+        log_snr = (scale / sigma.mean(-1, keepdim=True)).log()
+        # Linear interpolation between levels: the fraction gone of each interval times its rise.
+        gone = ((log_snr - self.logs[:-1]) / self.logs.diff()).clamp(0, 1)
+        return output[:, 0], scale * (self.residual[0] + gone @ self.residual.diff(dim=0))

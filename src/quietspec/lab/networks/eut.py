@@ -1,0 +1,179 @@
+"""The Enhanced U-Net Transformer of Kim, Lee & Rey 2026 (AJ 171, arXiv 2605.04434)."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field, PositiveInt, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from quietspec.lab.networks.network import Network, NetworkSettings
+
+__all__ = ["EUT", "EUTSettings", "sinusoidal_positions"]
+
+
+class EUTSettings(NetworkSettings):
+    """Sizes of an `EUT`; the defaults are the paper's.
+
+    Parameters
+    ----------
+    kind : 'eut'
+        What these settings are for.
+    encoder : tuple of int
+        Channels after each encoder stage; each stage ends in pooling by 2.
+    last : int
+        Channels of the last decoder stage.
+    kernel : int
+        Pixels of each convolution, odd.
+    n_blocks, n_heads : int
+        Transformer blocks, and attention heads of each.
+    feed_forward : int
+        Width of the feed-forward layers over that of the blocks. The paper does not give it; 4 makes 16.2 million
+        parameters.
+    fold : int
+        Neighbouring pixels that enter, and leave, as channels of one: fewer pixels, the same information. The paper's
+        network has 1.
+    """
+
+    kind: Literal["eut"] = "eut"
+    encoder: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (96, 192, 384)
+    last: PositiveInt = 64
+    kernel: PositiveInt = 7
+    n_blocks: PositiveInt = 8
+    n_heads: PositiveInt = 12
+    feed_forward: PositiveInt = 4
+    fold: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel {self.kernel}: must be odd")
+        if self.encoder[-1] % self.n_heads or self.encoder[-1] % 2:
+            raise ValueError(
+                f"encoder {self.encoder}: the last number must be even and a multiple of n_heads ({self.n_heads})"
+            )
+        return self
+
+
+_PRESETS: dict[str, EUTSettings] = {
+    "paper": EUTSettings(),
+    "small": EUTSettings(encoder=(64, 96, 128), n_blocks=4, n_heads=4, fold=8),
+}
+
+
+class EUT(Network):
+    """A convolutional encoder and decoder with skip connections, and transformer blocks between them.
+
+    Each encoder stage is a convolution, instance normalisation, ReLU and max-pooling by 2. Fixed sinusoidal positions
+    are added to what is left, and transformer blocks follow. Each decoder stage interpolates linearly to twice the
+    pixels, appends the encoder's map of that resolution and convolves; a convolution of one pixel makes the output.
+
+    Parameters
+    ----------
+    settings : EUTSettings, optional
+        Sizes; the paper's by default.
+
+    Notes
+    -----
+    Where the paper is silent: normalisation has learned scales, blocks normalise before attention (pre-norm), the
+    decoder's convolutions end in ReLU without normalisation (which would take the features' strength away), there is
+    no dropout, and any number of pixels is taken by repeating the last one.
+
+    References
+    ----------
+    Kim, Lee & Rey 2026, AJ 171, Figure 1; Vaswani et al. 2017 (arXiv 1706.03762), Section 3.5, for the positions.
+    """
+
+    def __init__(self, settings: EUTSettings | None = None) -> None:
+        settings = settings or EUTSettings()
+        super().__init__(settings)
+        self.fold, self.stride = settings.fold, settings.fold * 2 ** len(settings.encoder)
+        widths = (len(settings.channels) * settings.fold, *settings.encoder)
+        self.encoder = nn.ModuleList(
+            nn.Sequential(_convolution(a, b, settings.kernel), nn.InstanceNorm1d(b, affine=True), nn.ReLU())
+            for a, b in pairwise(widths)
+        )
+        width = widths[-1]
+        block = nn.TransformerEncoderLayer(
+            width, settings.n_heads, settings.feed_forward * width, dropout=0.0, batch_first=True, norm_first=True
+        )
+        self.blocks = nn.TransformerEncoder(block, settings.n_blocks, nn.LayerNorm(width), enable_nested_tensor=False)
+        outputs = (*reversed(settings.encoder[:-1]), settings.last)
+        inputs = (width, *outputs[:-1])
+        self.decoder = nn.ModuleList(
+            nn.Sequential(_convolution(a + skip, b, settings.kernel), nn.ReLU())
+            for a, skip, b in zip(inputs, reversed(settings.encoder), outputs, strict=True)
+        )
+        self.projection = nn.Conv1d(settings.last, settings.n_outputs * settings.fold, 1)
+
+    @classmethod
+    def from_preset(cls, name: Literal["paper", "small"]) -> Self:
+        """Make the paper's network, or one of its layout that two CPU cores can train.
+
+        Parameters
+        ----------
+        name : {'paper', 'small'}
+            Which sizes.
+
+        Returns
+        -------
+        EUT
+            With random weights.
+
+        Raises
+        ------
+        ValueError
+            If there is no such preset.
+        """
+        if name not in _PRESETS:
+            raise ValueError(f"no preset {name!r}; there are {', '.join(_PRESETS)}.")
+        return cls(_PRESETS[name])
+
+    def estimate(self, features: Tensor) -> Tensor:
+        """Map scaled channels to scaled outputs; see `Network.estimate`."""
+        n_pixels = features.shape[-1]
+        features = functional.pad(features, (0, -n_pixels % self.stride), mode="replicate")
+        features = torch.unflatten(features, -1, (-1, self.fold)).transpose(-1, -2).flatten(1, 2)
+        skips = []
+        for stage in self.encoder:
+            features = stage(features)
+            skips.append(features)
+            features = functional.max_pool1d(features, 2)
+        tokens = features.transpose(1, 2)
+        tokens = self.blocks(tokens + sinusoidal_positions(tokens.shape[1], tokens.shape[2]).to(tokens))
+        features = tokens.transpose(1, 2)
+        for stage in self.decoder:
+            features = functional.interpolate(features, scale_factor=2.0, mode="linear", align_corners=False)
+            features = stage(torch.cat([features, skips.pop()], dim=1))
+        output: Tensor = torch.unflatten(self.projection(features), 1, (-1, self.fold)).transpose(-1, -2).flatten(-2)
+        return output[..., :n_pixels]
+
+
+def _convolution(inputs: int, outputs: int, kernel: int) -> nn.Conv1d:
+    return nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2)
+
+
+def sinusoidal_positions(n_tokens: int, width: int) -> Tensor:
+    """Fixed encodings of positions.
+
+    Parameters
+    ----------
+    n_tokens, width : int
+        Number of positions, and of values each, even.
+
+    Returns
+    -------
+    (n_tokens, width)
+        Sines in even columns, cosines in odd ones, of wavelengths from 2π to 10000·2π tokens.
+
+    References
+    ----------
+    Vaswani et al. 2017 (arXiv 1706.03762), Section 3.5.
+    """
+    rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
+    angles = torch.arange(n_tokens)[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)

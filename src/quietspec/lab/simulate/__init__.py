@@ -1,0 +1,38 @@
+"""Simulated galaxy spectra: histories, kinematics, dust, emission, instruments and noise, joined into recipes."""
+
+from quietspec.lab.simulate.galaxy import Galaxy, Geometry, Population, simulate_galaxy
+from quietspec.lab.simulate.given import GivenDraws
+from quietspec.lab.simulate.histories import HistoryPrior, random_histories, random_ssp_mixtures
+from quietspec.lab.simulate.instruments import INSTRUMENTS, Instrument
+from quietspec.lab.simulate.noise import SAMI_NOISE, NoiseLaw
+from quietspec.lab.simulate.paper import PAPER_SIZES, PaperRecipe, paper_rng, paper_spectra
+from quietspec.lab.simulate.recipes import RECIPES, get_recipe
+from quietspec.lab.simulate.simulated import Recipe, RestSpectra, Simulated
+from quietspec.lab.simulate.survey import SurveyPrior, SurveyRecipe, SurveySwitches
+
+__all__ = [
+    "INSTRUMENTS",
+    "PAPER_SIZES",
+    "RECIPES",
+    "SAMI_NOISE",
+    "Galaxy",
+    "Geometry",
+    "GivenDraws",
+    "HistoryPrior",
+    "Instrument",
+    "NoiseLaw",
+    "PaperRecipe",
+    "Population",
+    "Recipe",
+    "RestSpectra",
+    "Simulated",
+    "SurveyPrior",
+    "SurveyRecipe",
+    "SurveySwitches",
+    "get_recipe",
+    "paper_rng",
+    "paper_spectra",
+    "random_histories",
+    "random_ssp_mixtures",
+    "simulate_galaxy",
+]

@@ -1,0 +1,98 @@
+"""What goes wrong between the galaxy and the file: flux-calibration errors, masked pixels, cosmic-ray spikes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from quietspec.arrays import BoolArray, FloatArray
+
+__all__ = ["calibration_error", "masked_runs", "spikes"]
+
+_ORDER = 4
+
+
+def calibration_error(
+    wavelength: FloatArray, arm: FloatArray, n: int, rng: np.random.Generator, rms: float
+) -> FloatArray:
+    """Draw the factors of a smooth flux-calibration error.
+
+    Parameters
+    ----------
+    wavelength : (n_pixels,)
+        Observed Å.
+    arm : (n_pixels,) of int
+        Arm of the spectrograph each pixel belongs to; arms differ by a grey factor besides.
+    n : int
+        Number of spectra.
+    rng : numpy.random.Generator
+        Source of all draws.
+    rms : float
+        Root mean square of the logarithm of the factor over pixels and spectra, apart from the grey factors, whose
+        scatter is half of it.
+
+    Returns
+    -------
+    (n, n_pixels) of float32
+        Exponential of Legendre polynomials of orders 1 to 4, of equal power in each.
+    """
+    position = np.interp(wavelength, [wavelength[0], wavelength[-1]], [-1.0, 1.0])
+    basis = np.polynomial.legendre.legvander(position, _ORDER)[:, 1:]
+    basis *= rms / np.sqrt(_ORDER) / np.sqrt(np.mean(basis**2, axis=0))
+    grey = 0.5 * rms * np.equal.outer(arm, np.unique(arm))
+    if grey.shape[1] > 1:
+        basis = np.concatenate([basis, grey], axis=1)
+    draws = rng.standard_normal((n, basis.shape[1]), dtype=np.float32)
+    return np.asarray(np.exp(draws @ basis.T.astype(np.float32)))
+
+
+def masked_runs(
+    shape: tuple[int, int], rng: np.random.Generator, *, mean_runs: float = 1.5, mean_length: float = 8.0
+) -> BoolArray:
+    """Draw runs of bad pixels: a Poisson number a spectrum, anywhere, of geometric length.
+
+    Parameters
+    ----------
+    shape : (n_spectra, n_pixels)
+        Shape of the mask.
+    rng : numpy.random.Generator
+        Source of all draws.
+    mean_runs, mean_length : float, optional
+        Mean number a spectrum, and mean length in pixels.
+
+    Returns
+    -------
+    (n_spectra, n_pixels) of bool
+        True where bad.
+    """
+    rows = np.repeat(np.arange(shape[0]), rng.poisson(mean_runs, shape[0]))
+    start = rng.integers(0, shape[1], rows.size)
+    stop = np.minimum(start + rng.geometric(1 / mean_length, rows.size), shape[1])
+    bad = np.zeros(shape, dtype=bool)
+    for row, first, last in zip(rows, start, stop, strict=True):
+        bad[row, first:last] = True
+    return bad
+
+
+def spikes(flux: FloatArray, sigma: FloatArray, rng: np.random.Generator, *, mean_number: float = 0.5) -> None:
+    """Add cosmic-ray spikes that the pipeline missed, in place: one to two pixels wide, 5–100 σ high.
+
+    Parameters
+    ----------
+    flux : (n_spectra, n_pixels)
+        Spectra to add to.
+    sigma : (n_spectra, n_pixels)
+        1σ noise.
+    rng : numpy.random.Generator
+        Source of all draws.
+    mean_number : float, optional
+        Mean of the Poisson number of spikes a spectrum.
+    """
+    rows = np.repeat(np.arange(len(flux)), rng.poisson(mean_number, len(flux)))
+    pixel = rng.integers(0, flux.shape[1] - 1, rows.size)
+    height = np.exp(rng.uniform(np.log(5), np.log(100), rows.size)) * sigma[rows, pixel]
+    share = rng.uniform(0, 1, rows.size) * (rng.random(rows.size) < 0.5)
+    np.add.at(flux, (rows, pixel), height)
+    np.add.at(flux, (rows, pixel + 1), height * share)

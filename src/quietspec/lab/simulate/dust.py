@@ -1,0 +1,68 @@
+"""Attenuation of starlight by dust."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from quietspec.arrays import FloatArray
+
+__all__ = ["CALZETTI_RV", "attenuation_curve", "transmission"]
+
+CALZETTI_RV = 4.05
+_V_BAND = 5500.0
+
+
+def attenuation_curve(wavelength: FloatArray) -> FloatArray:
+    """Attenuation of starburst galaxies relative to that at 5500 Å, A(λ)/A_V.
+
+    Parameters
+    ----------
+    wavelength : (n_pixels,)
+        Rest-frame Å, 1200 to 22000.
+
+    Returns
+    -------
+    (n_pixels,)
+        k(λ)/k(5500 Å), so that A_V is the attenuation at 5500 Å exactly (the published polynomial gives 0.9995 A_V).
+
+    References
+    ----------
+    Calzetti et al. 2000, ApJ 533, 682, eq. 4.
+    """
+    return np.asarray(_calzetti(np.asarray(wavelength)) / _calzetti(np.array(_V_BAND)))
+
+
+def _calzetti(wavelength: FloatArray) -> FloatArray:
+    """k(λ) = A(λ)/E(B−V)."""
+    inverse = 1e4 / wavelength
+    blue = 2.659 * (-2.156 + inverse * (1.509 + inverse * (-0.198 + 0.011 * inverse)))
+    red = 2.659 * (-1.857 + 1.040 * inverse)
+    return np.asarray(np.where(wavelength < 6300, blue, red) + CALZETTI_RV)
+
+
+def transmission(wavelength: FloatArray, a_v: FloatArray, slope: FloatArray | float = 0.0) -> FloatArray:
+    """Fraction of the light that passes the dust.
+
+    Parameters
+    ----------
+    wavelength : (n_pixels,)
+        Rest-frame Å.
+    a_v : (n,)
+        Attenuation at 5500 Å, mag.
+    slope : float or (n,), optional
+        δ of the power law (λ/5500 Å)^δ by which the curve is steeper (δ < 0) or greyer than Calzetti's, as galaxies'
+        curves are found to be (Noll et al. 2009, A&A 507, 1793; Salim et al. 2018, ApJ 859, 11).
+
+    Returns
+    -------
+    (n, n_pixels) of float32
+        10^(−0.4 A(λ)).
+    """
+    steepness = np.broadcast_to(np.asarray(slope, dtype=np.float32), np.shape(a_v))[:, None]
+    depth = (-0.4 * np.log(10) * np.asarray(a_v)).astype(np.float32)[:, None]
+    curve = attenuation_curve(wavelength).astype(np.float32)
+    tilt = np.exp(steepness * np.log(wavelength / _V_BAND).astype(np.float32)) if np.any(steepness) else 1
+    return np.asarray(np.exp(depth * (curve * tilt)))

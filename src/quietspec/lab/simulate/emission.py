@@ -1,0 +1,221 @@
+"""Gas emission lines, from star-forming regions to active nuclei: a nuisance the denoised spectrum must not contain.
+
+Line ratios are drawn, not computed from gas physics: the aim is that every ratio seen in galaxies occurs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from quietspec.lab.simulate.dust import transmission
+from quietspec.lab.simulate.histories import log_uniform
+from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT
+
+if TYPE_CHECKING:
+    from quietspec.arrays import FloatArray
+
+__all__ = ["EmissionPrior", "Gas", "add_lines", "line_ratios", "random_gas"]
+
+#: Case B, 10⁴ K, 100 cm⁻³, relative to Hβ (Osterbrock & Ferland 2006, Table 4.4).
+_BALMER = {"Halpha": 2.86, "Hbeta": 1.0, "Hgamma": 0.468, "Hdelta": 0.259, "Hepsilon": 0.159, "H8": 0.105, "H9": 0.073}
+_REACH = 5.0  # σ out to which a line is drawn
+
+
+@dataclass(frozen=True)
+class EmissionPrior:
+    """Ranges from which emission lines are drawn.
+
+    Parameters
+    ----------
+    gas_fraction : float
+        Fraction of spectra with lines at all.
+    ew_halpha : (low, high)
+        Rest-frame equivalent width of Hα, Å, log-uniform.
+    agn_fraction : float
+        Fraction of the spectra with gas whose ratios are moved from the star-forming sequence towards active nuclei,
+        by a share uniform in 0–1.
+    sigma : (low, high)
+        Velocity dispersion of the gas, km/s, log-uniform.
+    velocity : float
+        Standard deviation of the gas velocity about the stars', km/s.
+    """
+
+    gas_fraction: float = 0.7
+    ew_halpha: tuple[float, float] = (0.3, 100.0)
+    agn_fraction: float = 0.35
+    sigma: tuple[float, float] = (40.0, 250.0)
+    velocity: float = 60.0
+
+
+@dataclass(frozen=True, eq=False)
+class Gas:
+    """Emission lines of n spectra.
+
+    Parameters
+    ----------
+    flux : (n, n_lines)
+        Line fluxes in the flux unit times rest-frame Å, in the order of `EMISSION_LINES`; 0 without gas.
+    velocity, sigma : (n,)
+        km/s.
+    """
+
+    flux: FloatArray
+    velocity: FloatArray
+    sigma: FloatArray
+
+    def __getitem__(self, rows: slice) -> Gas:
+        return Gas(self.flux[rows], self.velocity[rows], self.sigma[rows])
+
+    @classmethod
+    def of_width(
+        cls,
+        ratios: FloatArray,
+        width: FloatArray,
+        continuum: FloatArray,
+        a_v: FloatArray,
+        velocity: FloatArray,
+        sigma: FloatArray,
+    ) -> Gas:
+        """Emission lines whose Hα has given equivalent widths.
+
+        Parameters
+        ----------
+        ratios : (n, n_lines) or (1, n_lines)
+            Intrinsic line fluxes, as `line_ratios` gives them.
+        width : (n,)
+            Rest-frame equivalent width of Hα as observed, Å.
+        continuum : (n,)
+            Stellar flux density at Hα, which it refers to.
+        a_v : (n,)
+            Attenuation of the stars, mag; that of the gas is 1/0.44 of it (Calzetti et al. 2000).
+        velocity, sigma : (n,)
+            Of the gas, km/s.
+
+        Returns
+        -------
+        Gas
+            Of the n spectra.
+        """
+        flux = ratios * transmission(np.array(list(EMISSION_LINES.values())), a_v / 0.44)
+        halpha = flux[:, list(EMISSION_LINES).index("Halpha")]
+        return cls(flux=flux * (width * continuum / halpha)[:, None], velocity=velocity, sigma=sigma)
+
+
+def random_gas(
+    continuum: FloatArray,
+    a_v: FloatArray,
+    velocity: FloatArray,
+    rng: np.random.Generator,
+    prior: EmissionPrior | None = None,
+) -> Gas:
+    """Draw emission lines.
+
+    Parameters
+    ----------
+    continuum : (n,)
+        Stellar flux density at Hα, which the equivalent width refers to.
+    a_v : (n,)
+        Attenuation of the stars, mag; that of the gas is 1/0.44 of it (Calzetti et al. 2000).
+    velocity : (n,)
+        Velocity of the stars, km/s.
+    rng : numpy.random.Generator
+        Source of all draws.
+    prior : EmissionPrior, optional
+        Ranges of the draws.
+
+    Returns
+    -------
+    Gas
+        Of the n spectra.
+    """
+    prior = prior or EmissionPrior()
+    n = len(continuum)
+    ratios = line_ratios(n, rng, prior.agn_fraction)
+    width = log_uniform(rng, prior.ew_halpha, n) * (rng.random(n) < prior.gas_fraction)
+    of_gas = velocity + prior.velocity * rng.standard_normal(n)
+    return Gas.of_width(ratios, width, continuum, a_v, of_gas, log_uniform(rng, prior.sigma, n))
+
+
+def line_ratios(n: int, rng: np.random.Generator, agn_fraction: float = 0.0) -> FloatArray:
+    """Draw intrinsic line fluxes relative to Hβ.
+
+    Parameters
+    ----------
+    n : int
+        Number of spectra.
+    rng : numpy.random.Generator
+        Source of all draws.
+    agn_fraction : float, optional
+        As in `EmissionPrior`.
+
+    Returns
+    -------
+    (n, n_lines)
+        In the order of `EMISSION_LINES`.
+    """
+    ratios = _line_ratios(n, rng, agn_fraction)
+    return np.stack([ratios[name] for name in EMISSION_LINES], axis=1)
+
+
+def _line_ratios(n: int, rng: np.random.Generator, agn_fraction: float) -> dict[str, FloatArray]:
+    # Star-forming sequence: Kewley et al. 2013, ApJ 774, 100, eq. 3. Doublets: Storey & Zeippen 2000, MNRAS 312, 813.
+    # The rest spans what Kewley et al. 2006, MNRAS 372, 961 show of SDSS galaxies.
+    agn = rng.random(n) * (rng.random(n) < agn_fraction)
+
+    def log_ratio(star_forming: FloatArray | float, scatter: float, active: FloatArray | float) -> FloatArray:
+        return np.asarray(10 ** ((1 - agn) * star_forming + agn * active + scatter * rng.standard_normal(n)))
+
+    nitrogen = rng.uniform(-1.3, -0.3, n)
+    halpha = _BALMER["Halpha"]
+    nii = halpha * log_ratio(nitrogen, 0.05, 0.1)
+    oiii = log_ratio(0.61 / (nitrogen + 0.08) + 1.1, 0.15, rng.uniform(0.0, 1.1, n))
+    sii, oi = halpha * log_ratio(-0.5, 0.12, -0.15), halpha * log_ratio(-1.6, 0.2, -0.7)
+    oii = log_ratio(0.4, 0.2, 0.5)
+    density, density_oii = rng.uniform(0.41, 0.59, (2, n))  # [SII] 6716/(6716+6731), [OII] 3729/(3726+3729)
+    neiii = oiii * log_ratio(-1.1, 0.1, -1.0)
+    hei = log_ratio(-0.93, 0.05, -0.95)
+    nitrogen_neutral = log_ratio(-1.8, 0.2, -0.8)
+    forbidden = {
+        "[OII]3726": oii * (1 - density_oii), "[OII]3729": oii * density_oii,
+        "[NeIII]3869": neiii, "[NeIII]3967": neiii * 0.301,
+        "[OIII]4363": oiii * log_ratio(-2.0, 0.2, -1.7), "[OIII]4959": oiii / 2.98, "[OIII]5007": oiii,
+        "HeI4471": hei * 0.36, "HeI5876": hei, "HeI6678": hei * 0.28, "HeII4686": log_ratio(-2.2, 0.3, -0.8),
+        "[NI]5198": nitrogen_neutral * 0.5, "[NI]5200": nitrogen_neutral * 0.5,
+        "[NII]5755": nii * 0.01, "[NII]6548": nii / 3.05, "[NII]6583": nii,
+        "[OI]6300": oi, "[OI]6364": oi / 3.1,
+        "[SII]6716": sii * density, "[SII]6731": sii * (1 - density), "[ArIII]7136": log_ratio(-1.0, 0.15, -0.9),
+    }  # fmt: skip
+    return forbidden | {name: np.full(n, ratio) for name, ratio in _BALMER.items()}
+
+
+def add_lines(flux: FloatArray, rest_wavelength: FloatArray, rest_fwhm: FloatArray, gas: Gas) -> None:
+    """Add Gaussian emission lines to spectra, in place.
+
+    Parameters
+    ----------
+    flux : (n, n_pixels)
+        Spectra to add to.
+    rest_wavelength : (n_pixels,)
+        Rest-frame air Å of the pixels.
+    rest_fwhm : (n_pixels,)
+        FWHM of the instrument in rest-frame Å.
+    gas : Gas
+        Lines of the n spectra.
+    """
+    rows = np.flatnonzero(gas.flux.any(axis=1))
+    if not rows.size:
+        return
+    shift, velocity_sigma = 1 + gas.velocity[rows] / SPEED_OF_LIGHT, gas.sigma[rows] / SPEED_OF_LIGHT
+    for line, strength in zip(EMISSION_LINES.values(), gas.flux[rows].T, strict=True):
+        instrument = np.interp(line, rest_wavelength, rest_fwhm) / FWHM_PER_SIGMA
+        centre, sigma = line * shift, np.hypot(line * velocity_sigma, instrument)
+        low, high = np.searchsorted(rest_wavelength, [(centre - _REACH * sigma).min(), (centre + _REACH * sigma).max()])
+        if low == high:
+            continue
+        offset = (rest_wavelength[low:high] - centre[:, None]).astype(np.float32)
+        offset /= sigma.astype(np.float32)[:, None]
+        peak = (strength / (np.sqrt(2 * np.pi) * sigma)).astype(np.float32)
+        flux[rows, low:high] += peak[:, None] * np.exp(-0.5 * offset * offset)

@@ -1,0 +1,44 @@
+"""The recipes by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from quietspec.lab.simulate.paper import PaperRecipe
+from quietspec.lab.simulate.survey import SurveyRecipe
+
+if TYPE_CHECKING:
+    from quietspec.lab.simulate.simulated import Recipe
+    from quietspec.templates import SspLibrary
+
+__all__ = ["RECIPES", "get_recipe"]
+
+RECIPES: dict[str, Any] = {"paper": PaperRecipe, "survey": SurveyRecipe}
+
+
+def get_recipe(name: str, library: SspLibrary, **switches: Any) -> Recipe:
+    """Make a recipe.
+
+    Parameters
+    ----------
+    name : {'paper', 'survey'}
+        Which.
+    library : SspLibrary
+        Templates to mix.
+    **switches
+        Options of the recipe's class.
+
+    Returns
+    -------
+    Recipe
+        Ready to draw from.
+
+    Raises
+    ------
+    ValueError
+        If there is no recipe of this name.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"recipe: no {name!r}; there are {', '.join(RECIPES)}.")
+    recipe: Recipe = RECIPES[name](library, **switches)
+    return recipe

@@ -1,0 +1,101 @@
+"""A network, its loss and its optimiser, as Lightning takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from quietspec.lab.networks import PatchNetwork, make_network
+from quietspec.lab.simulate import SAMI_NOISE
+from quietspec.lab.training.networks.batches import Batch, Corpus
+from quietspec.lab.training.networks.run import Run
+
+__all__ = ["DenoisingModule", "spectrum_losses"]
+
+_START_SPECTRA, _START_SNR = 8000, 10.0
+
+
+class DenoisingModule(lightning.LightningModule):
+    """Trains the network of a run.
+
+    Parameters
+    ----------
+    run : Run
+        All settings.
+    """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+        torch.manual_seed(run.seed)  # of the weights; the only draw from torch's own stream
+        self.network = make_network(run.network)
+
+    def start_from(self, corpus: Corpus) -> None:
+        """Give a `PatchNetwork` the principal components of training spectra to start from."""
+        if not isinstance(self.network, PatchNetwork):
+            return
+        rest = corpus.training[:_START_SPECTRA]
+        shapes = torch.from_numpy(rest.flux / rest.flux.mean(axis=1, keepdims=True))
+        noise = torch.from_numpy(SAMI_NOISE.relative_sigma(rest.wavelength)[0]).float()
+        mean, rank = shapes.mean(dim=0), self.run.network.rank  # type: ignore[union-attr]
+        _, lengths, vectors = torch.pca_lowrank((shapes - mean) / noise, q=rank, center=False, niter=4)
+        basis = (vectors * lengths / len(shapes) ** 0.5).T * noise
+        self.network.start_from(mean, basis, noise / _START_SNR)
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Compute the loss of a batch."""
+        loss = spectrum_losses(self.network(batch.spectra), batch, self.run.loss).mean()
+        self.log("training_loss", loss, batch_size=len(batch.truth))
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Log the loss of a validation batch."""
+        loss = spectrum_losses(self.network(batch.spectra), batch, self.run.loss).mean()
+        self.log("validation_loss", loss, batch_size=len(batch.truth), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """Make AdamW, warmed up and then cooled down by a cosine."""
+        run = self.run
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=run.learning_rate, weight_decay=run.weight_decay, betas=(0.9, 0.98)
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, run.learning_rate, total_steps=run.steps + 1, pct_start=run.warm_up
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def spectrum_losses(output: Tensor, batch: Batch, kind: str) -> Tensor:
+    """Loss of each spectrum.
+
+    Parameters
+    ----------
+    output : (n_spectra, n_outputs, n_pixels)
+        A network's flux and, if it has it, log variance.
+    batch : Batch
+        What it was made of.
+    kind : {'relative', 'squared', 'absolute'}
+        As in `Run`.
+
+    Returns
+    -------
+    (n_spectra,)
+        The loss of the flux; with a variance, plus the negative log likelihood of the flux's residual, in which the
+        flux is held fixed so that errors are learned at no cost to it.
+    """
+    residual = output[:, 0] - batch.truth
+    scale = batch.truth.abs().mean(dim=-1)
+    if kind == "relative":
+        loss = (residual.square().mean(dim=-1) / batch.sigma.square().mean(dim=-1)).sqrt()
+    elif kind == "squared":
+        loss = residual.square().mean(dim=-1) / scale**2
+    else:
+        loss = residual.abs().mean(dim=-1) / scale
+    if output.shape[1] == 1:
+        return loss
+    scaled = output[:, 1] - 2 * scale.log()[:, None]
+    surprise = (residual.detach() / scale[:, None]).square() * (-scaled).exp() + scaled
+    return loss + surprise.mean(dim=-1) / 2

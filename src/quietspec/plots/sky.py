@@ -1,0 +1,84 @@
+"""Axes on the sky, in offsets from the middle of an image, and the colours of maps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import astropy.units as u
+import numpy as np
+
+from quietspec.plots.style import SMALL
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import SubFigure
+
+    from quietspec.arrays import FloatArray
+
+__all__ = ["SPREAD", "colour_limits", "outer_labels", "sky_axes"]
+
+SPREAD = (2.0, 98.0)  #: percentiles of a map that its colours span
+
+
+def sky_axes(page: SubFigure, place: tuple[int, int, int], shape: tuple[int, int], wcs: WCS | None) -> Axes:
+    """Axes of offsets on the sky from the middle of the image, or of spaxels where there is no WCS."""
+    if wcs is None:
+        return page.add_subplot(*place)
+    axes: Any = page.add_subplot(*place, projection=_offsets(wcs, shape))
+    for number, coordinate in enumerate(axes.coords):
+        coordinate.set_coord_type("longitude" if number == 0 else "latitude", *((180 * u.deg,) if number == 0 else ()))
+        coordinate.set_format_unit(u.arcsec, decimal=True, show_decimal_unit=False)
+        coordinate.set_ticks(spacing=_tick_step(wcs, shape) * u.arcsec)
+        coordinate.set_ticks_position("b" if number == 0 else "l")
+        coordinate.set_auto_axislabel(False)
+    sky: Axes = axes
+    return sky
+
+
+def _tick_step(wcs: WCS, shape: tuple[int, int]) -> float:
+    """A round number of arcsec, of which some three fit the shorter side."""
+    from astropy.wcs.utils import proj_plane_pixel_scales
+
+    third = min(shape) * float(np.mean(proj_plane_pixel_scales(wcs.celestial))) * 3600 / 3
+    power = 10.0 ** np.floor(np.log10(third))
+    return float(power * max(digit for digit in (1, 2, 5) if digit * power <= third))
+
+
+def _offsets(wcs: WCS, shape: tuple[int, int]) -> WCS:
+    """The WCS with its origin in the middle of the image, so that coordinates are small offsets."""
+    from astropy.wcs import WCS
+
+    offsets = WCS(naxis=2)
+    offsets.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    offsets.wcs.cunit = ["deg", "deg"]
+    offsets.wcs.crval = [0.0, 0.0]
+    offsets.wcs.crpix = [(shape[1] + 1) / 2, (shape[0] + 1) / 2]
+    offsets.wcs.cd = wcs.celestial.pixel_scale_matrix
+    return offsets
+
+
+def outer_labels(axes: Axes, *, first: bool, last: bool, wcs: WCS | None) -> None:
+    """Label only the left and the lowest axes."""
+    if wcs is None:
+        axes.set(xlabel="x [spaxel]" if last else "", ylabel="y [spaxel]" if first else "")
+        axes.tick_params(direction="out", top=False, right=False, labelbottom=last, labelleft=first)
+        return
+    right, up = axes.coords  # type: ignore[attr-defined]  # of WCSAxes
+    for coordinate, shown, label in ((right, last, "Δα [″]"), (up, first, "Δδ [″]")):
+        coordinate.set_ticklabel_visible(shown)
+        coordinate.set_axislabel(label if shown else "", minpad=0.4)
+        coordinate.tick_params(direction="out", length=2, labelsize=SMALL)
+
+
+def colour_limits(values: FloatArray, low: float | None = None) -> Normalize:
+    """Colours from low to high percentiles of the finite values."""
+    from matplotlib.colors import Normalize
+
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return Normalize(0, 1)
+    bottom, top = np.percentile(finite, SPREAD)
+    bottom = bottom if low is None else low
+    return Normalize(float(bottom), float(max(top, bottom + 1e-3)))

@@ -1,0 +1,183 @@
+"""Diagnosis: evidences against dense linear algebra, what must never matter, and outsiders known to be outsiders."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import multivariate_normal
+
+from quietspec.denoisers import Posterior, SpectralPrior
+from quietspec.denoisers.posterior.diagnosis import SYMPTOMS, Reason, SymptomLaws, Symptoms, diagnose, measure
+from quietspec.denoisers.posterior.features import FeatureScan
+from quietspec.spectra import Spectra
+
+from ..conftest import draw
+
+WAVELENGTH = np.arange(3700.0, 7400.0, 3.0)
+
+
+def lined_prior() -> SpectralPrior:
+    """A prior of two groups of absorption lines of varying depth, and a slope."""
+    rng = np.random.default_rng(3)
+    lines = np.exp(-0.5 * ((WAVELENGTH - rng.uniform(3700, 7400, (80, 1))) / 4) ** 2)
+    depth = rng.uniform(0.1, 0.5, 80)
+    x = np.linspace(-1, 1, len(WAVELENGTH))
+    return SpectralPrior(
+        wavelength=WAVELENGTH,
+        fwhm=np.full(len(WAVELENGTH), 5.0),
+        mean=1 + 0.2 * x - depth @ lines,
+        components=np.stack([x, depth[:40] @ lines[:40], depth[40:] @ lines[40:]]),
+        truncation=np.zeros(len(WAVELENGTH)),
+        weights=np.array([0.5, 0.5]),
+        means=np.array([[0.1, 0.2, 0.0], [-0.1, 0.0, 0.2]]),
+        covariances=np.stack([np.diag([0.01, 0.04, 0.04])] * 2),
+        label_names=(),
+        labels=np.zeros((2, 0)),
+        slopes=np.zeros((2, 0, 3)),
+        label_covariances=np.zeros((2, 0, 0)),
+        card={"emission": "none", "noise": "quoted"},
+    )
+
+
+def galaxies(prior: SpectralPrior, n: int, snr: float, seed: int) -> Spectra:
+    """Spectra from the prior, without the labels that `draw` makes of priors that have them."""
+    rng = np.random.default_rng(seed)
+    labelled = replace(prior, labels=np.zeros((2, 2)), slopes=np.zeros((2, 2, 3)))
+    return draw(labelled, n, snr, rng)[0]
+
+
+class World:
+    """A denoiser, its scan, and a calibration from galaxies of its prior."""
+
+    def __init__(self) -> None:
+        self.prior = lined_prior()
+        self.denoiser = Posterior("posterior", self.prior)
+        self.scan = FeatureScan(self.prior)
+        parts = [self.measure(galaxies(self.prior, 250, snr, 10 + number)) for number, snr in enumerate((3, 10, 30))]
+        self.symptoms = Symptoms.stack(parts)
+        self.calibration = SymptomLaws.fit(self.symptoms, n_knots=3)
+
+    def measure(self, spectra: Spectra) -> Symptoms:
+        return measure(self.denoiser.denoise(spectra), self.scan)
+
+    def diagnose(self, spectra: Spectra):
+        return diagnose(self.measure(spectra), self.calibration)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World()
+
+
+def test_evidence_is_that_of_dense_gaussians(world) -> None:
+    scan, rng = world.scan, np.random.default_rng(0)
+    size, margin = scan._size, scan._margin
+    n_bins = size + 2 * margin
+    seen = slice(500, 800)
+    precision = np.zeros((1, n_bins))
+    precision[:, seen] = rng.uniform(50, 500, (1, 300))
+    feature = 0.1 * rng.standard_normal((1, n_bins))
+    features = np.fft.irfft(np.conj(np.stack([scan._mean, *scan._components])), scan._length)[:, :size]
+    lags = np.array([-40, 0, 17])
+    evidence, fall = scan._evidence(precision * feature, precision, lags + margin)
+    for column, lag in enumerate(lags):
+        shifted = np.zeros((len(features), n_bins))
+        shifted[:, lag + margin : lag + margin + size] = features
+        noise = np.diag(1 / precision[0, seen])
+        mean, components, data = shifted[0, seen], shifted[1:, seen], feature[0, seen]
+        smooth = multivariate_normal(np.zeros(300), noise).logpdf(data)
+        galaxy = multivariate_normal(mean, noise + components.T @ components).logpdf(data)
+        assert evidence[0, column] == pytest.approx(galaxy - smooth, rel=2e-3, abs=0.02)
+    assert np.all(fall >= 2 * evidence - 1e-3)  # ln |H| ≥ 0
+
+
+@settings(max_examples=8, deadline=None)
+@given(exponent=st.integers(-18, 18), row=st.integers(0, 3))
+def test_scale_masked_values_and_company_never_matter(world, exponent, row) -> None:
+    spectra = galaxies(world.prior, 4, 10, 1)
+    bad = np.random.default_rng(row).random(spectra.flux.shape) < 0.1
+    masked = replace(spectra, ivar=np.where(bad, 0, spectra.ivar))
+    expected = world.measure(masked)
+    factor = 10.0**exponent
+    scaled = replace(masked, flux=np.where(bad, np.nan, masked.flux * factor), ivar=masked.ivar / factor**2)
+    found = world.measure(scaled[[row]])
+    assert_allclose(found.values[0], expected.values[row], rtol=1e-3, atol=0.02)
+    assert_allclose(found.signal[0], expected.signal[row], rtol=1e-6)
+
+
+def test_galaxies_are_seldom_flagged(world) -> None:
+    for seed, snr in ((30, 3), (31, 10), (32, 30)):
+        found = world.diagnose(galaxies(world.prior, 200, snr, seed))
+        assert np.all((found.p_value >= 0) & (found.p_value <= 1))
+        assert np.mean(found.p_value < 0.01) < 0.06
+        assert_array_equal(found.reason > 0, found.p_value < 0.01)
+
+
+@pytest.mark.parametrize("velocity", [-9000.0, 2000.0, 25000.0])
+def test_wrong_redshift_is_caught_and_found(world, velocity) -> None:
+    spectra = galaxies(world.prior, 30, 15, 40)
+    wrong = spectra.with_redshift((1 + velocity / 299792.458) * 1.1 - 1)
+    moved = replace(wrong, wavelength=spectra.wavelength * 1.1)
+    found = world.diagnose(moved)
+    assert np.mean(found.p_value < 0.01) > 0.95
+    assert np.mean(found.reason == Reason.WRONG_REDSHIFT) > 0.9
+    right = (1 + found.velocity / 299792.458) * (1 + velocity / 299792.458)
+    assert np.median(np.abs(right - 1)) * 299792.458 < 300
+
+
+def test_star_is_told_from_a_wrong_redshift(world) -> None:
+    found = world.diagnose(galaxies(world.prior, 30, 15, 41).with_redshift(0.05))
+    assert np.mean(found.reason == Reason.STAR) > 0.9
+    assert np.median(found.velocity) == pytest.approx(-0.05 / 1.05 * 299792.458, abs=300)
+
+
+def test_other_outsiders_and_their_reasons(world) -> None:
+    spectra, rng = galaxies(world.prior, 30, 15, 42), np.random.default_rng(5)
+    noise = replace(spectra, flux=spectra.sigma * rng.standard_normal(spectra.flux.shape))
+    smooth = replace(noise, flux=noise.flux + 1 + 1e-4 * (WAVELENGTH - 5500))
+    cases = {
+        Reason.NO_SIGNAL: (noise,),
+        Reason.NOT_GALAXY: (smooth,),
+        Reason.ERRORS: tuple(replace(spectra, ivar=spectra.ivar * factor**2) for factor in (0.5, 2)),
+    }
+    for reason, worlds in cases.items():
+        for each in worlds:
+            assert np.mean(world.diagnose(each).reason == reason) > 0.9, reason.name
+
+
+def test_spectra_without_an_estimate_get_no_p_value(world) -> None:
+    spectra = galaxies(world.prior, 3, 10, 43)
+    ivar = spectra.ivar.copy()
+    ivar[1] = 0
+    found = world.diagnose(replace(spectra, ivar=ivar, redshift=np.array([0.0, 0.0, np.nan])))
+    assert_array_equal(np.isnan(found.p_value), [False, True, True])
+    assert_array_equal(found.reason[1:], Reason.NONE)
+
+
+def test_calibration_gives_back_its_quantiles_and_goes_on_beyond() -> None:
+    rng = np.random.default_rng(0)
+    n = 20000
+    zero = np.zeros(n)
+    exponential = rng.exponential(size=(n, len(SYMPTOMS)))
+    symptoms = Symptoms(exponential, rng.uniform(10, 100, n), zero, zero, zero, zero > 0)
+    calibration = SymptomLaws.fit(symptoms, n_knots=4)
+    again = SymptomLaws.from_dict(calibration.to_dict())
+    for value, tolerance in ((0.693, 0.1), (2.0, 0.1), (4.0, 0.1), (9.0, 0.3)):
+        asked = replace(symptoms, values=np.full((n, len(SYMPTOMS)), value))
+        assert_allclose(np.log(calibration.tails(asked)[:, :4]), -value, rtol=tolerance)
+        assert_allclose(again.tails(asked), calibration.tails(asked), rtol=1e-2)
+
+
+def test_the_world_of_the_heavier_tail_counts() -> None:
+    rng = np.random.default_rng(0)
+    zero = np.zeros(500)
+    one = Symptoms(rng.standard_normal((500, len(SYMPTOMS))), rng.uniform(10, 100, 500), zero, zero, zero, zero > 0)
+    wide = replace(one, values=3 * one.values)
+    few = wide.stack([replace(wide, values=wide.values[:5], information=wide.information[:5], signal=zero[:5],
+                              velocity=zero[:5], support=zero[:5], starlike=zero[:5] > 0)])  # fmt: skip
+    quantiles = [SymptomLaws.fit(one, other).quantiles for other in (wide, few)]
+    assert np.all(quantiles[0][..., 1:] > quantiles[1][..., 1:])
+    assert_array_equal(quantiles[1], SymptomLaws.fit(one).quantiles)
