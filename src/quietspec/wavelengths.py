@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from astropy.constants import c as _speed_of_light
 
 if TYPE_CHECKING:
     from quietspec.arrays import FloatArray
@@ -20,7 +19,7 @@ __all__ = [
 
 Medium = Literal["air", "vacuum"]
 
-SPEED_OF_LIGHT = float(_speed_of_light.to_value("km/s"))
+SPEED_OF_LIGHT = 299_792.458  #: km/s, exact
 FWHM_PER_SIGMA = float(2 * np.sqrt(2 * np.log(2)))
 
 _GAP = 3.0  # a step this many times the median of the steps about it ends a stretch of spectrum

@@ -133,7 +133,7 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 @pytest.fixture
 def run(launch, program, survey: Survey) -> Callable[..., subprocess.Popen[str]]:
     """Start `survey run` on the small cubes."""
-    words = [program, "survey", "run", survey.manifest, "-o", survey.out, "--denoiser", DENOISER, "--no-thumbnails"]
+    words = [program, "batch", "run", survey.manifest, "-o", survey.out, "--denoiser", DENOISER, "--no-thumbnails"]
     return lambda *more, **options: launch(*words, *more, **options)
 
 

@@ -1,5 +1,5 @@
 """The command line: thin commands over the public API."""
 
-from quietspec.cli.app import app
+from quietspec.cli.main import app
 
 __all__ = ["app"]

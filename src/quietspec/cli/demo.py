@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quietspec.cli.app import app, command_line, console, log, progress_bar
+from quietspec.cli.console import command_line, console, log, progress_bar
+from quietspec.cli.options import Model
 from quietspec.errors import WriteError
 
 if TYPE_CHECKING:
     from quietspec.arrays import BoolArray, FloatArray
     from quietspec.denoised import Denoised
 
-__all__ = ["COMPARED", "Truth", "run_demo"]
+__all__ = ["COMPARED", "Truth", "demo", "run_demo"]
 
 COMPARED = ("savgol", "wiener", "posterior")  #: denoisers shown side by side; the files are the last one's
 _SNR_EDGES = (2, 4, 8, 16, 32)
@@ -52,14 +53,11 @@ class Truth:
             return cls(flux, {name: np.array(table[name], dtype=float) for name in table.names})
 
 
-@app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if missing.")] = Path(
         "quietspec-demo"
     ),
-    model: Annotated[
-        str, typer.Option(help="Prior: the name of a shipped one (`quietspec models`), or an .npz from `train`.")
-    ] = "survey",
+    model: Model = "survey",
 ) -> None:
     """Denoise the embedded example cube, draw it, and print what was gained against the truth."""
     run_demo(out, model)
@@ -130,7 +128,7 @@ def _print_gains(truth: Truth, results: dict[str, Denoised]) -> None:
 
     denoised = results[COMPARED[-1]]
     spectra = denoised.spectra
-    counted = spectra.good & denoised.valid & ~denoised.ignored
+    counted = denoised.counted
     before = rms(spectra.flux - truth.flux, counted)
     after = {name: rms(result.flux - truth.flux, counted) for name, result in results.items()}
     inside = coverage(truth.flux, denoised.flux, denoised.sigma, 0.6827, denoised.valid)

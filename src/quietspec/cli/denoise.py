@@ -5,26 +5,22 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quietspec.cli.app import Overwrite, app, command_line, console, fail, log, progress_bar, require_new, write_json
-from quietspec.cli.options import (
-    Exposures,
-    FluxHdu,
-    Fwhm,
-    MaskHdu,
-    MediumOption,
-    NoiseFromResiduals,
-    NoiseHdu,
-    NoiseKind,
-    Redshift,
-    Together,
-    WavelengthUnit,
-    read_options,
+from quietspec.cli.console import command_line, console, fail, log, progress_bar, warn
+from quietspec.cli.options import DenoiserName, EmissionOption, Model, Together, with_read_options
+from quietspec.cli.outputs import (
+    Json,
+    Overwrite,
+    places,
+    require_drawable,
+    require_new,
+    stdout_is_json,
+    write_json,
 )
-from quietspec.errors import QuietspecError, WriteError
+from quietspec.errors import QuietspecError
 
 if TYPE_CHECKING:
     from quietspec.denoised import Denoised
@@ -32,87 +28,47 @@ if TYPE_CHECKING:
     from quietspec.denoisers.posterior.contamination import ChannelNoise
     from quietspec.files.denoise import FileReport
 
+__all__ = ["denoise"]
+
 _SUFFIX = "_denoised.fits"
-_FIGURES = (".png", ".pdf", ".svg")
 
 
-@app.command()
+@with_read_options
 def denoise(
     files: Annotated[list[Path], typer.Argument(help="Spectra or cubes, of any survey `quietspec info` knows.")],
+    *,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="FITS file to write; with several inputs a folder for them.")
     ],
-    redshift: Redshift = None,
-    model: Annotated[
-        str, typer.Option(help="Prior: the name of a shipped one (`quietspec models`), or an .npz from `train`.")
-    ] = "survey",
-    denoiser: Annotated[
-        str, typer.Option(help="posterior, wiener, pca, gaussian, savgol, butterworth or wavelet.")
-    ] = "posterior",
-    emission: Annotated[
-        Literal["auto", "strong", "none"] | None,
-        typer.Option(
-            help="Gas lines to mask: the strong ones and, where gas is seen, the weak (auto); the strong; none."
-        ),
-    ] = None,
+    model: Model = "survey",
+    denoiser: DenoiserName = "posterior",
+    emission: EmissionOption = None,
     together: Together = False,
     figure: Annotated[
         Path | None, typer.Option(help="Draw maps and four spectra: a PNG or PDF file, a folder with several inputs.")
     ] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the report as JSON; - is standard output.")] = None,
+    json: Json = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that denoise side by side.")] = 1,
     overwrite: Overwrite = False,
-    flux_hdu: FluxHdu = None,
-    noise_hdu: NoiseHdu = None,
-    noise_kind: NoiseKind = None,
-    mask_hdu: MaskHdu = None,
-    noise_from_residuals: NoiseFromResiduals = False,
-    wavelength_unit: WavelengthUnit = None,
-    medium: MediumOption = None,
-    fwhm: Fwhm = None,
-    exposures: Exposures = False,
+    read: dict[str, Any],
 ) -> None:
     """Denoise spectra or cubes: estimate, error and flags of every pixel, as FITS."""
     from quietspec.denoisers import load_denoiser
 
-    options = read_options(
-        redshift=redshift, flux_hdu=flux_hdu, noise_hdu=noise_hdu, noise_kind=noise_kind, mask_hdu=mask_hdu,
-        noise_from_residuals=noise_from_residuals, wavelength_unit=wavelength_unit, medium=medium, fwhm=fwhm,
-        exposures=exposures,
-    )  # fmt: skip
     inputs: list[tuple[Path, ...]] = [tuple(files)] if together else [(path,) for path in files]
-    if json is not None:
-        require_new(json, overwrite)
+    require_new(json, overwrite)
     outputs = places(inputs, out, _SUFFIX)
     figures = places(inputs, figure, ".png") if figure else [None] * len(inputs)
     tool = load_denoiser(denoiser, model, emission)
     reports = [
-        _denoise_one(paths, output, picture, tool, overwrite=overwrite, workers=workers, **options)
+        _denoise_one(paths, output, picture, tool, overwrite=overwrite, workers=workers, **read)
         for paths, output, picture in zip(inputs, outputs, figures, strict=True)
     ]
-    if json is None or str(json) != "-":
-        print_reports(reports)
-    if json is not None:
-        write_json(json, {"model": getattr(tool, "model", tool.name), "files": [asdict(report) for report in reports]})
+    if not stdout_is_json(json):
+        _print_reports(reports)
+    write_json(json, {"model": getattr(tool, "model", tool.name), "files": [asdict(report) for report in reports]})
     if any(report.error for report in reports):
         raise typer.Exit(1)
-
-
-def places(inputs: list[tuple[Path, ...]], target: Path, suffix: str) -> list[Path]:
-    """Where each input's output goes: the target itself, or files in it where it is a folder or inputs are several."""
-    if len(inputs) == 1 and not target.is_dir():
-        if not target.suffix:
-            ending = suffix.rpartition(".")[2]
-            raise WriteError(f"{target}: is no folder, and a file's name needs an ending: {target.name}.{ending}?")
-        return [target]
-    try:
-        target.mkdir(exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"{target}: cannot be the folder for {len(inputs)} outputs ({error.strerror}).") from error
-    names = [paths[0].name.removesuffix(".gz").removesuffix(".fits") for paths in inputs]
-    if len(set(names)) < len(names):
-        raise WriteError(f"{target}: two inputs have one name; denoise them into different folders.")
-    return [target / (name + suffix) for name in names]
 
 
 def _denoise_one(
@@ -138,12 +94,6 @@ def _denoise_one(
     return _drawn(report, denoised, figure)
 
 
-def require_drawable(figure: Path) -> None:
-    """Refuse figures of other kinds than PNG, PDF and SVG."""
-    if figure.suffix.lower() not in _FIGURES:
-        raise WriteError(f"{figure}: a figure's name ends in {', '.join(_FIGURES)}.")
-
-
 def _drawn(report: FileReport, denoised: Denoised, figure: Path) -> FileReport:
     """Draw the figure; where that fails the output is there all the same, and the report says both."""
     from quietspec.plots import denoised_map_figure, save
@@ -156,7 +106,7 @@ def _drawn(report: FileReport, denoised: Denoised, figure: Path) -> FileReport:
     return replace(report, figure=str(figure))
 
 
-def print_reports(reports: list[FileReport]) -> None:
+def _print_reports(reports: list[FileReport]) -> None:
     """Print a table, a line per file, and the readers' warnings below it."""
     from rich.table import Table
 
@@ -183,7 +133,7 @@ def print_reports(reports: list[FileReport]) -> None:
         if report.noise is not None:
             log(f"{Path(report.inputs[0]).name}: {_noise(report.noise)}")
         for warning in report.warnings:
-            log(f"{Path(report.inputs[0]).name}: {warning}")
+            warn(f"{Path(report.inputs[0]).name}: {warning}")
         for path in filter(None, (report.output, report.figure)):
             console.print(path, style="dim", markup=False, soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""`recover` with files: maps or a table by each method; what is wrong is said, and one bad spectrum is one flag."""
+"""`measure`: maps or a table by each method; what is wrong is said, and one bad spectrum is one flag."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ REPORT = {
 
 
 @pytest.fixture
-def recover(run, model) -> Callable:
-    return lambda *words: run("recover", "--model", model, *words)
+def measure(run, model) -> Callable:
+    return lambda *words: run("measure", "--model", model, *words)
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def stack(tiny_library, tmp_path_factory) -> Path:
     return path
 
 
-def test_maps_of_a_cube(recover, muse, tmp_path):
+def test_maps_of_a_cube(measure, muse, tmp_path):
     out, figure, report = tmp_path / "out.fits", tmp_path / "out.png", tmp_path / "out.json"
-    result = recover(muse, "-o", out, "--redshift", 0.1, "--figure", figure, "--json", report)
+    result = measure(muse, "-o", out, "--redshift", 0.1, "--figure", figure, "--json", report)
     assert result.exit_code == 0, result.stderr
     assert str(out) in result.stdout
     assert figure.read_bytes()[:4] == b"\x89PNG"
@@ -67,10 +67,10 @@ def test_maps_of_a_cube(recover, muse, tmp_path):
     assert len(one["medians"]["log_age_lw"]) == 2
 
 
-def test_arms_together(recover, tmp_path):
+def test_arms_together(measure, tmp_path):
     for arm in ("blue", "red"):
         layouts.sami(arm).writeto(tmp_path / f"{arm}.fits")
-    result = recover(tmp_path / "blue.fits", tmp_path / "red.fits", "--together", "-o", tmp_path / "out.fits")
+    result = measure(tmp_path / "blue.fits", tmp_path / "red.fits", "--together", "-o", tmp_path / "out.fits")
     assert result.exit_code == 0, result.stderr
     with fits.open(tmp_path / "out.fits") as hdus:
         assert hdus["FLAGS"].data[0, 0] == int(PopulationFlag.NO_DATA)
@@ -82,12 +82,12 @@ def test_arms_together(recover, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["ppxf", "denoised"])
-def test_fits_of_a_table_of_spectra(recover, stack, library_file, tmp_path, method):
+def test_fits_of_a_table_of_spectra(measure, stack, library_file, tmp_path, method):
     pytest.importorskip("ppxf")
     out = tmp_path / "out.fits"
-    result = recover(
+    result = measure(
         stack, "-o", out, "--redshift", 0, "--method", method, "--library", library_file, "--fwhm", 2.51,
-        "--multiplicative", 0, "--regularisation", 0, "--figure", tmp_path / "out.png",
+        "--ppxf", "multiplicative=0", "--ppxf", "regularisation=0", "--figure", tmp_path / "out.png",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     with fits.open(out) as hdus:
@@ -101,10 +101,10 @@ def test_fits_of_a_table_of_spectra(recover, stack, library_file, tmp_path, meth
     assert "1" in result.stdout.splitlines()[3]
 
 
-def test_the_other_files_are_done_where_one_is_corrupt(recover, muse, tmp_path):
+def test_the_other_files_are_done_where_one_is_corrupt(measure, muse, tmp_path):
     bad, out, report = tmp_path / "bad.fits", tmp_path / "out", tmp_path / "report.json"
     bad.write_bytes(muse.read_bytes()[:7000])
-    result = recover(bad, muse, "-o", out, "--redshift", 0.1, "--json", report)
+    result = measure(bad, muse, "-o", out, "--redshift", 0.1, "--json", report)
     assert result.exit_code == 1
     assert f"error: {bad}: truncated" in result.stderr
     assert [path.name for path in out.iterdir()] == ["muse_populations.fits"]
@@ -122,8 +122,8 @@ def test_the_other_files_are_done_where_one_is_corrupt(recover, muse, tmp_path):
         (("--redshift", 0.1, "--method", "ppxf", "--library", "none"), "quietspec fetch miles"),
     ],
 )
-def test_refusals_leave_nothing(recover, muse, tmp_path, words, says):
-    result = recover(muse, "-o", tmp_path / "out.fits", *words)
+def test_refusals_leave_nothing(measure, muse, tmp_path, words, says):
+    result = measure(muse, "-o", tmp_path / "out.fits", *words)
     assert result.exit_code == 1
     assert says in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["muse.fits"]

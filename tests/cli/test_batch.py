@@ -33,7 +33,7 @@ def manifest(tmp_path):
 @pytest.fixture
 def survey(run, manifest, model, scheduler):
     return lambda *words: run(
-        "survey", "run", manifest, "-o", manifest.parent / "out", "--model", model, "--scheduler", scheduler, *words
+        "batch", "run", manifest, "-o", manifest.parent / "out", "--model", model, "--scheduler", scheduler, *words
     )
 
 
@@ -54,12 +54,12 @@ def test_run_status_report(survey, run, manifest):
     assert result.exit_code == 0
     assert "2 kept" in result.stdout
 
-    result = run("survey", "status", out, "--json", "-")
+    result = run("batch", "status", out, "--json", "-")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["cubes"] == report["cubes"]
 
     (out / "survey" / "index.html").unlink()
-    assert run("survey", "report", out).exit_code == 0
+    assert run("batch", "report", out).exit_code == 0
     assert (out / "survey" / "index.html").exists()
 
 
@@ -82,7 +82,7 @@ def test_mistakes_are_told_before_any_work(survey, manifest):
 
 
 def test_status_of_no_survey(run, tmp_path):
-    result = run("survey", "status", tmp_path)
+    result = run("batch", "status", tmp_path)
     assert result.exit_code == 1
     assert f"error: {tmp_path}: holds no survey" in result.stderr
 

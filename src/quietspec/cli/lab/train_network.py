@@ -1,4 +1,4 @@
-"""The command `train-network`."""
+"""The command `lab train-network`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quietspec.cli.app import app, command_line, console, log, progress_bar, write_json
+from quietspec.cli.console import command_line, console, log, progress_bar
+from quietspec.cli.lab.worlds import commit, recipe_named
 from quietspec.cli.options import Library
-from quietspec.cli.recipes import commit, recipe_named
+from quietspec.cli.outputs import write_json
 
 if TYPE_CHECKING:
     from quietspec.lab.training.networks import Corpus, Run
 
+__all__ = ["train_network"]
+
 _TEST_SNR = (5.0, 10.0, 15.0, 20.0)
 
 
-@app.command()
 def train_network(
     run: Annotated[str, typer.Argument(help="eut-small, eut-position, eut-paper, or a YAML file of settings.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for settings, checkpoints, curve and model.")],

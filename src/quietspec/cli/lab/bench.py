@@ -1,4 +1,4 @@
-"""The command `bench`."""
+"""The command `lab bench`."""
 
 from __future__ import annotations
 
@@ -7,46 +7,44 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quietspec.cli.app import Overwrite, app, command_line, console, log, require_new, write_json
-from quietspec.cli.options import Library, Seed
-from quietspec.cli.recipes import commit
+from quietspec.cli.console import command_line, console, log
+from quietspec.cli.lab.worlds import commit
+from quietspec.cli.options import Library, Seed, library_named
+from quietspec.cli.outputs import Json, Overwrite, require_new, stdout_is_json, write_json
 
 if TYPE_CHECKING:
     from quietspec.lab.bench import BenchOptions
 
+__all__ = ["bench"]
 
-@app.command()
+
 def bench(
     side: Annotated[int, typer.Option(min=6, help="Spaxels along each side of the simulated MUSE cube.")] = 120,
     spectra: Annotated[int, typer.Option("-n", min=64, help="Most spectra that others are timed on.")] = 1024,
     workers: Annotated[int, typer.Option(min=0, help="Threads of the posterior; 0 for all cores.")] = 0,
-    against: Annotated[str | None, typer.Option(help="Whom to time, by commas; all that are installed.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Methods to time, comma-separated; all installed ones by default.")
+    ] = None,
     seed: Seed = 0,
     library: Library = None,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write all results as JSON; - is standard output.")
-    ] = None,
+    json: Json = None,
     figures: Annotated[Path | None, typer.Option(help="Folder for figures.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Time the posterior beside networks, smoothers and pPXF, on the spectra of one simulated cube."""
-    from quietspec.io.fetching import fetch
     from quietspec.lab.bench import BenchOptions, run_bench
-    from quietspec.templates import load_library
 
-    if json is not None:
-        require_new(json, overwrite)
+    require_new(json, overwrite)
     options = BenchOptions(side=side, spectra=spectra, workers=workers, seed=seed)
     if against is not None:
         options = _against(options, against)
-    result = run_bench(load_library(library or fetch("miles")), options, log)
+    result = run_bench(library_named(library), options, log)
     result = {"command": command_line(), "commit": commit()} | result
     if figures is not None:
         _draw(result, figures)
-    if json is None or str(json) != "-":
+    if not stdout_is_json(json):
         _print(result)
-    if json is not None:
-        write_json(json, result)
+    write_json(json, result)
 
 
 def _against(options: BenchOptions, names: str) -> BenchOptions:
@@ -69,7 +67,7 @@ def _print(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("", "spectra a second", "posterior over it", "processor ms", "posterior under it"):
+    for name in ("", "spectra per second", "posterior over it", "processor ms", "posterior under it"):
         table.add_column(name, justify="right" if name else "left")
     for name, rate in result["spectra_per_second"].items():
         ratio = result["ratios"].get(name)

@@ -1,60 +1,63 @@
-"""The command `recover` without files: populations of simulated spectra, held against their truth."""
+"""The command `lab recover`: populations of simulated spectra, held against their truth."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from quietspec.cli.app import console, log, require_new, write_json
-from quietspec.cli.recipes import library_named, recipe_named
-from quietspec.cli.worlds import numbers, require_spectra
+import typer
+
+from quietspec.cli.assignments import changed
+from quietspec.cli.console import console, log
+from quietspec.cli.lab.worlds import RecipeName, numbers, recipe_named, require_spectra
+from quietspec.cli.options import Library, Seed, library_named
+from quietspec.cli.outputs import Json, require_new, stdout_is_json, write_json
 
 if TYPE_CHECKING:
     from quietspec.lab.evaluation.recovery import Arm, Recovery
 
-__all__ = ["ARMS", "recover_experiment"]
+__all__ = ["recover"]
 
 ARMS = "noisy,eut-position,eut-small,wiener,posterior,posterior-sigma,posterior-covariance,populations,limit"
 _PAPER_ARMS = ("noisy", "eut-position")  # of which all spectra are fitted, as in the paper
 
 
-def recover_experiment(
-    recipe: str,
-    arms: str,
-    snr: str,
-    *,
-    n: int,
-    n_others: int,
-    n_ladder: int,
-    seed: int,
-    prior: str | None,
-    library: str | None,
-    templates: str | None,
-    changes: dict[str, Any],
-    jobs: int,
-    store: Path | None,
-    json: Path | None,
-    figures: Path | None,
+def recover(
+    recipe: RecipeName = "paper",
+    arms: Annotated[
+        str,
+        typer.Option(
+            help="Ways from spectrum to populations, comma-separated: noisy, DENOISER, DENOISER-flat, -sigma or "
+            "-covariance (errors given to pPXF; those of the input by default), populations, limit."
+        ),
+    ] = ARMS,
+    snr: Annotated[str, typer.Option(help="S/N, comma-separated.")] = "5,10,20",
+    n: Annotated[int, typer.Option("-n", min=3, help="Test spectra of the arms noisy and eut-position.")] = 10_000,
+    n_others: Annotated[int, typer.Option("--n-others", min=3, help="Test spectra of the other arms.")] = 2000,
+    n_ladder: Annotated[
+        int,
+        typer.Option("--n-ladder", min=0, help="Noisy spectra fitted at each of ten S/N, for equivalent S/N."),
+    ] = 1000,
+    seed: Seed = 0,
+    templates: Annotated[
+        str | None, typer.Option(help="SSP library that pPXF fits with; the simulated one by default.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Prior of the denoisers; the recipe's shipped one by default.")
+    ] = None,
+    ppxf: Annotated[
+        list[str] | None,
+        typer.Option(help="Option of the pPXF fits as name=value, such as multiplicative=8; repeatable."),
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder that keeps finished arms; the same command goes on from it.")
+    ] = None,
+    figures: Annotated[Path | None, typer.Option(help="Folder for figures, as PNG and PDF; made if missing.")] = None,
+    json: Json = None,
+    library: Library = None,
+    jobs: Annotated[int, typer.Option(min=1, help="pPXF fits side by side.")] = 1,
 ) -> None:
-    """Recover ages and metallicities of simulated spectra, noisy and denoised, and score them against the truth.
-
-    Parameters
-    ----------
-    recipe, arms, snr : str
-        As on the command line of ``recover``, as are the others.
-    n, n_others, n_ladder, seed : int
-        Numbers of spectra; seed of the noise.
-    prior, library, templates : str or None
-        Prior of the denoisers; SSPs that are simulated, and that pPXF fits with.
-    changes : dict
-        Options of pPXF that differ from those that suit the recipe.
-    jobs : int
-        Processes side by side.
-    store, json, figures : Path or None
-        Where finished arms, scores and figures go.
-    """
-    from dataclasses import replace
-
+    """Recover ages and metallicities of simulated spectra, noisy and denoised, and score them against the truth."""
     from quietspec.denoisers import load_denoiser
     from quietspec.io.writing.atomic import os_errors_named
     from quietspec.lab.evaluation.recovery import Arm, recipe_options
@@ -63,13 +66,12 @@ def recover_experiment(
     levels = numbers(snr)
     chosen = [Arm(name, n if name in _PAPER_ARMS else min(n, n_others)) for name in map(str.strip, arms.split(","))]
     require_spectra(recipe, max(arm.n for arm in chosen), "test")
-    if json is not None:
-        require_new(json, overwrite=True)
+    require_new(json, overwrite=True)
     for folder in filter(None, (figures, store)):
         with os_errors_named(folder):
             folder.mkdir(parents=True, exist_ok=True)
     world = recipe_named(recipe, library)
-    tools = {name: load_denoiser(name, prior or recipe, discrepancy=False) for name in sorted(_denoisers(chosen))}
+    tools = {name: load_denoiser(name, model or recipe, discrepancy=False) for name in sorted(_denoisers(chosen))}
     result = run(
         world,
         tools,
@@ -77,16 +79,15 @@ def recover_experiment(
         levels,
         seed=seed,
         library=None if templates is None else library_named(templates),
-        options=replace(recipe_options(world), **changes),
+        options=changed(recipe_options(world), ppxf or (), "--ppxf"),
         n_ladder=min(n_ladder, n),
         jobs=jobs,
         store=store,
         progress=log,
     )
-    if json is None or str(json) != "-":
+    if not stdout_is_json(json):
         _print(result)
-    if json is not None:
-        write_json(json, result.to_json())
+    write_json(json, result.to_json())
     if figures is not None:
         _draw(result, figures)
 

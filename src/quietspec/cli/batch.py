@@ -1,14 +1,16 @@
-"""The commands `survey run`, `survey status` and `survey report`."""
+"""The commands `batch run`, `batch status` and `batch report`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from quietspec.cli.app import app, command_line, console, log, progress_bar, require_new, write_json
+from quietspec.cli.console import command_line, console, log, progress_bar
+from quietspec.cli.options import DenoiserName, EmissionOption, Model
+from quietspec.cli.outputs import Json, require_new, stdout_is_json, write_json
 
 if TYPE_CHECKING:
     from quietspec.batch import BatchReport
@@ -16,31 +18,22 @@ if TYPE_CHECKING:
 _SHOWN = 20  # cubes of one status that are listed
 _STOPPED = 130  # exit status of a command that was interrupted
 
-survey = typer.Typer(no_args_is_help=True, help="Denoise thousands of cubes on a Dask cluster.")
-app.add_typer(survey, name="survey")
-
-Folder = Annotated[Path, typer.Argument(help="Folder that `survey run -o` was given.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the report as JSON; - is standard output.")]
+batch = typer.Typer(no_args_is_help=True, help="Denoise thousands of cubes on a Dask cluster.")
+Folder = Annotated[Path, typer.Argument(help="Folder that `batch run -o` was given.")]
 
 
-@survey.command()
+@batch.command()
 def run(
-    manifest: Annotated[Path, typer.Argument(help="CSV, ECSV or Parquet, a row a cube: file, output, redshift, …")],
+    manifest: Annotated[Path, typer.Argument(help="CSV, ECSV or Parquet, one row per cube: file, output, redshift, …")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for outputs, state and report; made if missing.")],
     scheduler: Annotated[
         str, typer.Option(help="local, or a Dask scheduler: its address, or its scheduler file (.json).")
     ] = "local",
     workers: Annotated[int | None, typer.Option(min=1, help="local: worker processes; all cores by default.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads that denoise tiles of one cube side by side.")] = 1,
-    model: Annotated[
-        str, typer.Option(help="Prior: the name of a shipped one (`quietspec models`), or an .npz from `train`.")
-    ] = "survey",
-    denoiser: Annotated[
-        str, typer.Option(help="posterior, wiener, pca, gaussian, savgol, butterworth or wavelet.")
-    ] = "posterior",
-    emission: Annotated[
-        Literal["auto", "strong", "none"] | None, typer.Option(help="Gas lines to mask, as in `denoise`.")
-    ] = None,
+    model: Model = "survey",
+    denoiser: DenoiserName = "posterior",
+    emission: EmissionOption = None,
     retries: Annotated[
         int, typer.Option(min=0, help="How often a cube is tried again whose worker died; the last time alone.")
     ] = 2,
@@ -54,7 +47,7 @@ def run(
     ] = False,
     thumbnails: Annotated[bool, typer.Option(help="Draw a small picture of each cube.")] = True,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Do all again, and replace files that are not the survey's.")
+        bool, typer.Option("--overwrite", help="Do all again, and replace files that are not from this run.")
     ] = False,
     json: Json = None,
 ) -> None:
@@ -63,8 +56,7 @@ def run(
 
     if workers is not None and scheduler != "local":
         raise typer.BadParameter("is for --scheduler local; others have the workers they have", param_hint="--workers")
-    if json is not None:
-        require_new(json, overwrite=True)
+    require_new(json, overwrite=True)
     cubes = read_manifest(manifest, ignore or ())
     settings = Settings(
         denoiser=_found(denoiser, ".onnx"), model=_found(model, ".npz"), emission=emission, threads=threads,
@@ -83,7 +75,7 @@ def run(
         raise typer.Exit(1)
 
 
-@survey.command()
+@batch.command()
 def status(folder: Folder, json: Json = None) -> None:
     """Tell how far a survey is, while it runs or after."""
     from quietspec.batch import batch_status
@@ -91,7 +83,7 @@ def status(folder: Folder, json: Json = None) -> None:
     _tell(batch_status(folder), folder, json)
 
 
-@survey.command()
+@batch.command()
 def report(folder: Folder, json: Json = None) -> None:
     """Write a survey's pages and JSON again, as things stand."""
     from quietspec.batch import batch_status, write_report
@@ -109,9 +101,8 @@ def _found(name: str, ending: str) -> str:
 def _tell(found: BatchReport, folder: Path, json: Path | None) -> None:
     from dataclasses import asdict
 
-    if json is not None:
-        write_json(json, asdict(found))
-    if json is not None and str(json) == "-":
+    write_json(json, asdict(found))
+    if stdout_is_json(json):
         return
     _print_troubles(found)
     counts = ", ".join(f"{count} {status}" for status, count in found.counts.items() if count)

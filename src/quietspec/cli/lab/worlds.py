@@ -1,15 +1,21 @@
-"""What the commands on simulated worlds share: the world, and the commit of the code."""
+"""What the commands on simulated worlds share: the world, its limits, and the commit of the code."""
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from quietspec.cli.options import library_named
 
 if TYPE_CHECKING:
     from quietspec.lab.simulate import Recipe
-    from quietspec.templates import SspLibrary
 
-__all__ = ["commit", "library_named", "recipe_named"]
+__all__ = ["RecipeName", "commit", "numbers", "recipe_named", "require_spectra"]
+
+RecipeName = Annotated[Literal["paper", "survey"], typer.Option(help="Simulated world.")]
 
 
 def recipe_named(name: str, library: str | None, switched_off: list[str] | None = None) -> Recipe:
@@ -44,25 +50,6 @@ def recipe_named(name: str, library: str | None, switched_off: list[str] | None 
         raise QuietspecError(f"--without {wanted}: recipe {name!r} has no such switch.") from error
 
 
-def library_named(path: str | None) -> SspLibrary:
-    """Load the SSP library asked for, or MILES, fetched where it is not yet.
-
-    Parameters
-    ----------
-    path : str or None
-        Folder or file of the library.
-
-    Returns
-    -------
-    SspLibrary
-        Loaded.
-    """
-    from quietspec.io.fetching import fetch
-    from quietspec.templates import load_library
-
-    return load_library(path or fetch("miles"))
-
-
 def commit() -> str:
     """Commit of the code, where it runs from a git checkout; else the version."""
     import subprocess
@@ -75,3 +62,22 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return f"version {__version__}"
     return found.stdout.strip()
+
+
+def numbers(text: str) -> list[float]:
+    """Read numbers above 0 from a list by comma."""
+    try:
+        numbers = [float(number) for number in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(0 < number < inf for number in numbers):
+        raise typer.BadParameter(f"{text!r} is not a list of numbers above 0 such as 5,10,20", param_hint="--snr")
+    return numbers
+
+
+def require_spectra(recipe: str, n: int, part: Literal["train", "test"]) -> None:
+    """Refuse more spectra than a part of a recipe has."""
+    from quietspec.lab.simulate import PAPER_SIZES
+
+    if recipe == "paper" and n > PAPER_SIZES[part]:
+        raise typer.BadParameter(f"recipe 'paper' has {PAPER_SIZES[part]} spectra to {part}", param_hint="-n")

@@ -40,7 +40,15 @@ def trained(needs_training, run, library_file, tmp_path_factory) -> tuple[Path, 
     folder = tmp_path_factory.mktemp("networks")
     (folder / "settings.yaml").write_text(SETTINGS)
     result = run(
-        "train-network", folder / "settings.yaml", "-o", folder / "tiny", "--library", library_file, "--tests", 20
+        "lab",
+        "train-network",
+        folder / "settings.yaml",
+        "-o",
+        folder / "tiny",
+        "--library",
+        library_file,
+        "--tests",
+        20,
     )
     assert result.exit_code == 0, result.stderr
     return folder / "tiny", result
@@ -77,7 +85,7 @@ def test_train_network_says_how_it_goes_and_nothing_else(trained):
 def test_evaluate_scores_the_file(trained, run, library_file):
     path = trained[0] / "tiny.onnx"
     words = ["--models", f"gaussian,{path}", "-n", 10, "--snr", "5", "--library", library_file, "--json", "-"]
-    result = run("evaluate", *words)
+    result = run("lab", "evaluate", *words)
     assert result.exit_code == 0
     models = json.loads(result.stdout)["models"]
     assert list(models) == ["noisy", "gaussian", str(path)]
@@ -86,7 +94,7 @@ def test_evaluate_scores_the_file(trained, run, library_file):
 
 def test_a_training_is_resumed_but_not_repeated(trained, run, library_file):
     folder, _ = trained
-    words = ["train-network", folder / "run.yaml", "-o", folder, "--library", library_file, "--tests", 5]
+    words = ["lab", "train-network", folder / "run.yaml", "-o", folder, "--library", library_file, "--tests", 5]
     before = (folder / "curve.csv").read_text(), load_denoiser(str(folder / "tiny.onnx")).hash
     refused = run(*words)
     assert refused.exit_code == 1
@@ -109,7 +117,7 @@ def test_a_network_that_needs_the_wiener_mean_gets_no_file(needs_training, run, 
     monkeypatch.setattr(batches, "network_input", stacked)  # the shipped prior's own work is tested elsewhere
     settings = SETTINGS.replace("[flux, sigma]", "[flux, wiener], correction: true").replace("2000", "200")
     (tmp_path / "settings.yaml").write_text(settings)
-    result = run("train-network", tmp_path / "settings.yaml", "-o", tmp_path / "tiny", "--library", library_file)
+    result = run("lab", "train-network", tmp_path / "settings.yaml", "-o", tmp_path / "tiny", "--library", library_file)
     assert result.exit_code == 0
     assert "is not written as ONNX" in result.stderr
     assert not list((tmp_path / "tiny").glob("*.onnx"))
@@ -130,7 +138,7 @@ def test_bad_settings_are_refused_in_one_message(needs_training, run, library_fi
     path = tmp_path / "bad.yaml"
     if text is not None:
         path.write_text(text)
-    result = run("train-network", path, "-o", tmp_path / "out", "--library", library_file)
+    result = run("lab", "train-network", path, "-o", tmp_path / "out", "--library", library_file)
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr.startswith(f"error: {path}: ")
@@ -147,7 +155,7 @@ class Missing:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Missing())
 from quietspec.cli import app
-app(["train-network", "eut-small", "-o", sys.argv[1]])
+app(["lab", "train-network", "eut-small", "-o", sys.argv[1]])
 """
     result = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "out")], capture_output=True, text=True, check=False

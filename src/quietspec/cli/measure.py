@@ -1,16 +1,25 @@
-"""The command `recover` with files: stellar populations of spectra and cubes, as maps and tables."""
+"""The command `measure`: stellar populations and kinematics of spectra and cubes, as maps and tables."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from quietspec.cli.app import command_line, console, fail, log, progress_bar, require_new, write_json
-from quietspec.cli.denoise import places, require_drawable
-from quietspec.cli.recipes import library_named
+from quietspec.cli.assignments import changed
+from quietspec.cli.console import command_line, console, fail, progress_bar, warn
+from quietspec.cli.options import Library, Model, Together, library_named, with_read_options
+from quietspec.cli.outputs import (
+    Json,
+    Overwrite,
+    places,
+    require_drawable,
+    require_new,
+    stdout_is_json,
+    write_json,
+)
 from quietspec.errors import QuietspecError
 
 if TYPE_CHECKING:
@@ -18,7 +27,7 @@ if TYPE_CHECKING:
     from quietspec.populations import PpxfOptions
     from quietspec.populations.methods import PopulationMethod
 
-__all__ = ["MethodName", "recover_files"]
+__all__ = ["measure"]
 
 _SUFFIX = "_populations.fits"
 _COLUMNS = {  # that are printed
@@ -35,97 +44,55 @@ _COLUMNS = {  # that are printed
 MethodName = Literal["posterior", "ppxf", "denoised"]
 
 
-def recover_files(
-    files: list[Path],
-    out: Path,
+@with_read_options
+def measure(
+    files: Annotated[list[Path], typer.Argument(help="Spectra or cubes, of any survey `quietspec info` knows.")],
     *,
-    method: MethodName,
-    model: str,
-    together: bool,
-    figure: Path | None,
-    json: Path | None,
-    overwrite: bool,
-    library: str | None,
-    jobs: int,
-    changes: dict[str, Any],
-    options: dict[str, Any],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="FITS file to write; with several inputs a folder for them.")
+    ],
+    method: Annotated[
+        MethodName,
+        typer.Option(help="The posterior that denoises (needs no templates); pPXF on noisy spectra, or on denoised."),
+    ] = "posterior",
+    model: Model = "survey",
+    together: Together = False,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw maps (values, where there is no image): a file or a folder.")
+    ] = None,
+    json: Json = None,
+    overwrite: Overwrite = False,
+    library: Library = None,
+    ppxf: Annotated[
+        list[str] | None,
+        typer.Option(help="Option of the pPXF fits as name=value, such as gas=fit or bootstrap=30; repeatable."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="pPXF fits side by side.")] = 1,
+    read: dict[str, Any],
 ) -> None:
-    """Recover populations of files: maps with errors, as FITS.
-
-    Parameters
-    ----------
-    files : list of Path
-        As on the command line of ``recover``, as are the others.
-    out : Path
-        File or folder to write.
-    method : {'posterior', 'ppxf', 'denoised'}
-        Way to populations.
-    model : str
-        Prior of the denoiser.
-    together : bool
-        Whether the files are the arms of one object.
-    figure, json : Path or None
-        Where the figure and the report go.
-    overwrite : bool
-        Whether outputs may be replaced.
-    library : str or None
-        SSPs that pPXF fits with.
-    jobs : int
-        Fits side by side.
-    changes : dict
-        Options of pPXF that differ from the defaults.
-    options : dict
-        Of the reader.
-
-    Raises
-    ------
-    typer.Exit
-        If a file could not be done.
-    """
+    """Measure ages, metallicities, M/L, dust and kinematics: maps (or a table) with errors, as FITS."""
     from quietspec.populations import PpxfOptions
 
     inputs: list[tuple[Path, ...]] = [tuple(files)] if together else [(path,) for path in files]
-    if json is not None:
-        require_new(json, overwrite)
+    require_new(json, overwrite)
     outputs = places(inputs, out, _SUFFIX)
     figures = places(inputs, figure, "_populations.png") if figure else [None] * len(inputs)
-    settings = PpxfOptions(**changes)
-    way = method_named(method, model, library, settings, jobs)
+    way = _method_named(method, model, library, changed(PpxfOptions(), ppxf or (), "--ppxf"), jobs)
     reports = [
-        _recover_one(paths, output, picture, way, overwrite=overwrite, **options)
+        _measure_one(paths, output, picture, way, overwrite=overwrite, **read)
         for paths, output, picture in zip(inputs, outputs, figures, strict=True)
     ]
-    if json is None or str(json) != "-":
-        print_populations(reports)
-    if json is not None:
-        write_json(json, {"model": way.model, "method": method, "files": [asdict(report) for report in reports]})
+    if not stdout_is_json(json):
+        _print_reports(reports)
+    write_json(json, {"model": way.model, "method": method, "files": [asdict(report) for report in reports]})
     if any(report.error for report in reports):
         raise typer.Exit(1)
 
 
-def method_named(
+def _method_named(
     method: MethodName, model: str, library: str | None, options: PpxfOptions, jobs: int
 ) -> PopulationMethod:
-    """Make the way to populations asked for.
-
-    Parameters
-    ----------
-    method : {'posterior', 'ppxf', 'denoised'}
-        Which.
-    model : str
-        Prior of the denoiser.
-    library : str or None
-        Path of the SSP library for pPXF; the fetched MILES by default.
-    options : PpxfOptions
-        Of pPXF.
-    jobs : int
-        Fits side by side.
-
-    Returns
-    -------
-    PopulationMethod
-        Ready to use.
-    """
+    """Make the method asked for; only pPXF needs the library."""
     from quietspec.denoisers import load_denoiser
     from quietspec.populations.methods import DenoisedPpxfMethod, PosteriorMethod, PpxfMethod
 
@@ -137,7 +104,7 @@ def method_named(
     return DenoisedPpxfMethod(load_denoiser("posterior", model), templates, options, jobs=jobs)
 
 
-def _recover_one(
+def _measure_one(
     paths: tuple[Path, ...],
     output: Path,
     figure: Path | None,
@@ -175,7 +142,7 @@ def _drawn(report: MeasureReport, recovered: MeasuredFile, figure: Path) -> Meas
     return replace(report, figure=str(figure))
 
 
-def print_populations(reports: list[MeasureReport]) -> None:
+def _print_reports(reports: list[MeasureReport]) -> None:
     """Print a table, a line per file, and the readers' warnings below it."""
     from rich.table import Table
 
@@ -196,7 +163,7 @@ def print_populations(reports: list[MeasureReport]) -> None:
     console.print(table)
     for report in reports:
         for warning in report.warnings:
-            log(f"{Path(report.inputs[0]).name}: {warning}")
+            warn(f"{Path(report.inputs[0]).name}: {warning}")
         for path in filter(None, (report.output, report.figure)):
             console.print(path, style="dim", markup=False, soft_wrap=True)
 
