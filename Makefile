@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+NETWORKS := eut-small eut-position
 PAPER_MODELS := gaussian,savgol,butterworth,wavelet,pca,wiener,posterior,eut-small,eut-position
 SOURCES := $(shell find src -type f -not -name '*.pyc')
 
@@ -11,9 +12,10 @@ SOURCES := $(shell find src -type f -not -name '*.pyc')
 demo: $(VENV)/.demo
 	$(BIN)/quietspec demo
 
-paper: $(VENV)/.demo
+paper: $(VENV)/.lab
+	$(BIN)/quietspec models $(foreach name,$(NETWORKS),--add src/quietspec/models/$(name).onnx)
 	mkdir -p paper
-	$(BIN)/quietspec evaluate --recipe paper --models $(PAPER_MODELS) -n 10000 --json paper/scores.json --figures paper
+	$(BIN)/quietspec lab evaluate --recipe paper --models $(PAPER_MODELS) -n 10000 --json paper/scores.json --figures paper
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto
@@ -32,16 +34,22 @@ clean:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# Each stamp says what $(VENV) holds. The editable installs serve the demo too; its own is what a user gets, and undoes them.
+# Each stamp says what $(VENV) holds. The editable installs serve the demo and the paper too; the plain ones are what a user
+# gets, and undo them.
 $(VENV)/.demo: pyproject.toml $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet .
-	rm -f $(VENV)/.test $(VENV)/.check
+	rm -f $(VENV)/.lab $(VENV)/.test $(VENV)/.check
 	touch $@
+
+$(VENV)/.lab: pyproject.toml $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet '.[lab]'
+	rm -f $(VENV)/.test $(VENV)/.check
+	touch $(VENV)/.demo $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[test,train]'
-	touch $(VENV)/.demo $@
+	touch $(VENV)/.demo $(VENV)/.lab $@
 
 $(VENV)/.check: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[test,train,dev]'
-	touch $(VENV)/.demo $(VENV)/.test $@
+	touch $(VENV)/.demo $(VENV)/.lab $(VENV)/.test $@

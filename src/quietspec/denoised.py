@@ -16,6 +16,7 @@ from quietspec.exchange import specutils_spectrum
 from quietspec.parameters import ParameterPosterior
 from quietspec.spectra import Spectra
 from quietspec.statistics import median_snr
+from quietspec.summaries import html_summary, one_line, span, thumbnail
 
 if TYPE_CHECKING:
     from specutils import Spectrum
@@ -86,6 +87,17 @@ class Denoised:
         Probability that a galaxy at its redshift looks as odd as this spectrum; NaN where nothing tells.
     redshift : (n_spectra,), optional
         Redshift at which each was denoised; that of ``spectra`` if not given.
+
+    Examples
+    --------
+    >>> import quietspec
+    >>> from quietspec.models import demo_cube
+    >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+    >>> denoised
+    <Denoised: 4 spectra, by posterior 05307f056e6ba8bf, median S/N 30.4 → 143.9, z 0.03, flags: none>
+    >>> age, error = denoised.parameters["log_age_lw"]
+    >>> age.round(1)
+    array([ 9.8,  9.9,  9.9, 10. ])
     """
 
     spectra: Spectra
@@ -118,39 +130,156 @@ class Denoised:
     def __len__(self) -> int:
         return len(self.spectra)
 
+    def __repr__(self) -> str:
+        return one_line(type(self).__name__, self._facts())
+
+    def _repr_html_(self) -> str:
+        spectra = self.spectra
+        row = int(np.argmax(np.nan_to_num(self.snr_before))) if len(self) else None
+        empty = np.full(spectra.n_pixels, np.nan)
+        lines = [empty] if row is None else [np.where(spectra.good[row], spectra.flux[row], np.nan), self.flux[row]]
+        return html_summary(type(self).__name__, self._facts(), thumbnail(spectra.wavelength, *lines))
+
+    def _facts(self) -> dict[str, str]:
+        """What a summary tells, by name."""
+        known = np.isfinite(self.snr)
+        before, after = (np.median(snr[known]) if known.any() else np.nan for snr in (self.snr_before, self.snr))
+        names = {flag.name: int(np.sum(self.flags & flag != 0)) for flag in Flag if flag}
+        flagged = ", ".join(f"{count} {name}" for name, count in names.items() if count)
+        return {
+            "spectra": f"{len(self)} spectra" if len(self) != 1 else "1 spectrum",
+            "model": f"by {self.model}",
+            "S/N": f"median S/N {before:.1f} → {after:.1f}",
+            "redshift": f"z {span(self.spectra.redshift)}",
+            "flags": f"flags: {flagged or 'none'}",
+        }
+
     @property
     def valid(self) -> BoolArray:
-        """Pixels with an estimate, (n_spectra, n_pixels)."""
+        """Pixels with an estimate, (n_spectra, n_pixels).
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+        >>> int(denoised.valid[0].sum())
+        2757
+        """
         return np.isfinite(self.flux)
 
     @property
     def counted(self) -> BoolArray:
-        """Good pixels with an estimate that the denoiser did not leave out, (n_spectra, n_pixels)."""
+        """Good pixels with an estimate that the denoiser did not leave out, (n_spectra, n_pixels).
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+        >>> bool((denoised.counted <= denoised.valid).all())
+        True
+        """
         return self.valid & self.spectra.good & ~self.ignored
 
     @property
     def snr(self) -> FloatArray:
-        """Median of denoised flux over its error, on the good pixels the model covers, (n_spectra,)."""
+        """Median of denoised flux over its error, on the good pixels the model covers, (n_spectra,).
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+        >>> bool((denoised.snr > 3 * denoised.snr_before).all())
+        True
+        """
         return median_snr(self.flux, self.sigma, self.valid & self.spectra.good)
 
     @property
     def snr_before(self) -> FloatArray:
-        """The same for the input, on the same pixels, (n_spectra,)."""
+        """The same for the input, on the same pixels, (n_spectra,).
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+        >>> denoised.snr_before.round(0)
+        array([29., 35., 29., 32.])
+        """
         return median_snr(self.spectra.flux, self.spectra.sigma, self.valid & self.spectra.good)
 
     @property
     def residual(self) -> FloatArray:
-        """Input minus estimate, (n_spectra, n_pixels): noise, emission lines and whatever the model does not know."""
+        """Input minus estimate, (n_spectra, n_pixels): noise, emission lines and whatever the model does not know.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+        >>> bool(np.nanmean(denoised.residual[denoised.counted] ** 2) > 0)
+        True
+        """
         return np.asarray(self.spectra.flux - self.flux)
 
     def covariance_factor(self, row: int) -> FloatArray:
-        """F of shape (n_pixels, n_factors): F Fᵀ + diag(remainder²) is the covariance of one spectrum's estimate."""
+        """Factor F of the covariance F Fᵀ + diag(remainder²) of one spectrum's estimate.
+
+        Parameters
+        ----------
+        row : int
+            Number of the spectrum.
+
+        Returns
+        -------
+        (n_pixels, n_factors)
+            F, in the flux's unit.
+
+        Raises
+        ------
+        SpectraError
+            If the denoiser gives no covariance.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+        >>> denoised.covariance_factor(0).shape[0]
+        2757
+        """
         if self.factor_of is None:
             raise SpectraError(f"{self.model}: this denoiser gives no covariance; only sigma.")
         return self.factor_of(range(len(self))[row])
 
     def covariance(self, row: int) -> FloatArray:
-        """Covariance between the pixels of one estimate, (n_pixels, n_pixels), in unit²."""
+        """Covariance between the pixels of one spectrum's estimate.
+
+        Parameters
+        ----------
+        row : int
+            Number of the spectrum.
+
+        Returns
+        -------
+        (n_pixels, n_pixels)
+            In the flux's unit squared; its diagonal is ``sigma**2``.
+
+        Raises
+        ------
+        SpectraError
+            If the denoiser gives no covariance.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+        >>> bool(np.allclose(np.diag(denoised.covariance(0)), denoised.sigma[0] ** 2, rtol=1e-3))
+        True
+        """
         factor = self.covariance_factor(row)
         independent = 0.0 if self.remainder is None else self.remainder[row].astype(np.float64)
         return np.asarray(factor @ factor.T + np.diag(np.broadcast_to(independent, len(factor)) ** 2))
@@ -184,6 +313,14 @@ class Denoised:
         -------
         Denoised
             Of the whole; covariance factors are kept where the tiles have them.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+        >>> Denoised.stack([denoised[:2], denoised[2:]], denoised.spectra).flux.shape
+        (4, 2757)
         """
         first = tiles[0]
         starts = np.cumsum([0, *(len(tile) for tile in tiles)])
@@ -204,7 +341,21 @@ class Denoised:
         )
 
     def to_specutils(self) -> Spectrum:
-        """Convert the estimate to a specutils `Spectrum`; pixels without one are masked."""
+        """Convert the estimate to a specutils `Spectrum`.
+
+        Returns
+        -------
+        specutils.Spectrum
+            With 1σ uncertainty; pixels without an estimate are masked.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+        >>> denoised.to_specutils().shape
+        (2, 2, 2757)
+        """
         spectra = self.spectra
         return specutils_spectrum(
             spectra.wavelength, self.flux, self.sigma, ~self.valid, unit=spectra.unit, redshift=spectra.redshift,

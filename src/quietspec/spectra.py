@@ -14,6 +14,7 @@ from quietspec.arrays import BoolArray, FloatArray, as_floats, groups, require_s
 from quietspec.errors import SpectraError
 from quietspec.exchange import fields_from_arrays, fields_from_specutils, specutils_spectrum
 from quietspec.statistics import median_snr
+from quietspec.summaries import html_summary, one_line, span, thumbnail
 from quietspec.wavelengths import Medium
 
 if TYPE_CHECKING:
@@ -56,6 +57,16 @@ class Spectra:
     ------
     SpectraError
         If a field is malformed; the message names it.
+
+    Examples
+    --------
+    >>> import quietspec
+    >>> from quietspec.models import demo_cube
+    >>> spectra = quietspec.read(demo_cube())
+    >>> spectra
+    <Spectra: 400 spectra (20 × 20), 2757 pixels, 3710–6998 Å in vacuum, z 0.03, median S/N 5.3, FITS>
+    >>> spectra[4:6, 4:6].spatial_shape
+    (2, 2)
     """
 
     wavelength: FloatArray
@@ -123,14 +134,54 @@ class Spectra:
             raise SpectraError("Spectra.redshift: must be > -1 and finite, or NaN where unknown.")
         return np.broadcast_to(redshift, (self.n_spectra,)).copy()
 
+    def __repr__(self) -> str:
+        return one_line(type(self).__name__, self._facts())
+
+    def _repr_html_(self) -> str:
+        brightest = int(np.argmax(np.nan_to_num(self.snr))) if len(self) else None
+        line = np.full(self.n_pixels, np.nan) if brightest is None else self.flux[brightest].astype(np.float64)
+        shown = line if brightest is None else np.where(self.good[brightest], line, np.nan)
+        return html_summary(type(self).__name__, self._facts(), thumbnail(self.wavelength, shown))
+
+    def _facts(self) -> dict[str, str]:
+        """What a summary tells, by name."""
+        image = "" if self.spatial_shape is None else " ({} × {})".format(*self.spatial_shape)
+        low, high = self.wavelength[0], self.wavelength[-1]
+        facts = {
+            "spectra": f"{self.n_spectra} spectra{image}" if self.n_spectra != 1 else "1 spectrum",
+            "pixels": f"{self.n_pixels} pixels",
+            "wavelengths": f"{low:.0f}–{high:.0f} Å in {self.medium}",
+            "redshift": f"z {span(self.redshift)}",
+            "S/N": f"median S/N {np.nanmedian(self.snr):.1f}" if np.isfinite(self.snr).any() else "no good pixel",
+        }
+        return facts | ({"survey": str(self.meta["survey"])} if self.meta.get("survey") else {})
+
     @property
     def n_spectra(self) -> int:
-        """Number of spectra."""
+        """Number of spectra.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> spectra = quietspec.read(demo_cube())
+        >>> spectra.n_spectra == len(spectra) == 400
+        True
+        """
         return int(self.flux.shape[0])
 
     @property
     def n_pixels(self) -> int:
-        """Number of wavelength pixels."""
+        """Number of wavelength pixels.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> spectra = quietspec.read(demo_cube())
+        >>> spectra.n_pixels
+        2757
+        """
         return int(self.wavelength.size)
 
     def __len__(self) -> int:
@@ -138,18 +189,45 @@ class Spectra:
 
     @property
     def good(self) -> BoolArray:
-        """Pixels that carry data, (n_spectra, n_pixels)."""
+        """Pixels that carry data, (n_spectra, n_pixels).
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> spectra = quietspec.read(demo_cube())
+        >>> bool(spectra.good.mean() > 0.9)
+        True
+        """
         return self.ivar > 0
 
     @property
     def sigma(self) -> FloatArray:
-        """1σ errors, (n_spectra, n_pixels), in `unit`; infinite where masked."""
+        """1σ errors, (n_spectra, n_pixels), in `unit`; infinite where masked.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> spectra = quietspec.read(demo_cube())
+        >>> spectra.sigma.shape
+        (400, 2757)
+        """
         with np.errstate(divide="ignore"):
             return np.asarray(1 / np.sqrt(self.ivar))
 
     @property
     def snr(self) -> FloatArray:
-        """Median flux/σ over good pixels, (n_spectra,); NaN for an empty spectrum."""
+        """Median flux/σ over good pixels, (n_spectra,); NaN for an empty spectrum.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> spectra = quietspec.read(demo_cube())
+        >>> spectra.snr[:2].round(1)
+        array([3.1, 3.2])
+        """
         return median_snr(self.flux, self.sigma, self.good)
 
     def __getitem__(self, index: Any) -> Self:
@@ -174,7 +252,26 @@ class Spectra:
         return self._rows(grid.ravel(), spatial_shape=grid.shape, wcs=wcs)
 
     def between(self, low: float, high: float) -> Self:
-        """Keep the pixels with ``low <= wavelength <= high`` (observed Å)."""
+        """Keep the pixels with ``low <= wavelength <= high`` (observed Å).
+
+        Parameters
+        ----------
+        low, high : float
+            Observed wavelengths, Å.
+
+        Returns
+        -------
+        Spectra
+            The same spectra on fewer pixels.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> spectra = quietspec.read(demo_cube())
+        >>> spectra.between(4000, 5000).n_pixels
+        969
+        """
         keep = (self.wavelength >= low) & (self.wavelength <= high)
         fwhm = None if self.fwhm is None else self.fwhm[..., keep]
         return replace(
@@ -182,7 +279,26 @@ class Spectra:
         )
 
     def with_redshift(self, redshift: float | FloatArray) -> Self:
-        """Return the same spectra with another redshift, a number or (n_spectra,)."""
+        """Return the same spectra with another redshift.
+
+        Parameters
+        ----------
+        redshift : float or (n_spectra,)
+            NaN where unknown.
+
+        Returns
+        -------
+        Spectra
+            With this redshift.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> spectra = quietspec.read(demo_cube())
+        >>> spectra.with_redshift(0.0301).redshift[0].item()
+        0.0301
+        """
         return replace(self, redshift=np.asarray(redshift, dtype=np.float64))
 
     def by_redshift(self, rows: npt.ArrayLike | None = None) -> Iterator[tuple[float, npt.NDArray[np.intp]]]:
@@ -199,6 +315,14 @@ class Spectra:
             Redshift of the group.
         rows : (n_group,) of int
             Its spectra.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> spectra = quietspec.read(demo_cube())
+        >>> [(redshift, len(rows)) for redshift, rows in spectra.by_redshift()]
+        [(0.03, 400)]
         """
         chosen = np.arange(self.n_spectra) if rows is None else np.arange(self.n_spectra)[np.asarray(rows)]
         for redshift, group in groups(self.redshift[chosen]):
@@ -216,6 +340,14 @@ class Spectra:
         ------
         (n_group,) of int
             Spectra of one group.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> spectra = quietspec.read(demo_cube())
+        >>> [len(rows) for rows in spectra.by_resolution(np.arange(400))]
+        [400]
         """
         if self.fwhm is None or self.fwhm.ndim == 1:
             yield rows
@@ -225,7 +357,31 @@ class Spectra:
             yield rows[kind.ravel() == number]
 
     def image(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Arrange one value (or vector) per spectrum on the sky: (n_spectra, …) → (ny, nx, …)."""
+        """Arrange one value (or vector) per spectrum on the sky.
+
+        Parameters
+        ----------
+        values : (n_spectra, …)
+            One row per spectrum.
+
+        Returns
+        -------
+        (ny, nx, …)
+            The same as an image.
+
+        Raises
+        ------
+        SpectraError
+            If the spectra form no image.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> spectra = quietspec.read(demo_cube())
+        >>> spectra.image(spectra.snr).shape
+        (20, 20)
+        """
         if self.spatial_shape is None:
             raise SpectraError("Spectra.image: these spectra form no image (spatial_shape is None).")
         return np.reshape(values, self.spatial_shape + np.shape(values)[1:])
@@ -262,6 +418,16 @@ class Spectra:
         -------
         Spectra
             With `spatial_shape` set where `flux` has three dimensions.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> wavelength = np.linspace(4800.0, 5200.0, 200)
+        >>> spectra = Spectra.from_arrays(
+        ...     wavelength, np.ones((3, 200)), np.full((3, 200), 0.1), medium="vacuum", redshift=0.02
+        ... )
+        >>> spectra
+        <Spectra: 3 spectra, 200 pixels, 4800–5200 Å in vacuum, z 0.02, median S/N 10.0>
         """
         return cls(**fields_from_arrays(wavelength, flux, uncertainty, mask, unit) | fields)
 
@@ -285,11 +451,38 @@ class Spectra:
         ------
         SpectraError
             If there is no uncertainty, or the spectra of a collection have different axes.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import astropy.units as u
+        >>> from astropy.nddata import StdDevUncertainty
+        >>> from specutils import Spectrum
+        >>> flux = np.ones(200) * u.Unit("erg / (s cm2 Angstrom)")
+        >>> spectrum = Spectrum(
+        ...     flux=flux, spectral_axis=np.linspace(4800, 5200, 200) * u.AA, uncertainty=StdDevUncertainty(0.1 * flux)
+        ... )
+        >>> Spectra.from_specutils(spectrum, medium="vacuum").n_pixels
+        200
         """
         return cls(**fields_from_specutils(spectrum) | fields)
 
     def to_specutils(self) -> Spectrum:
-        """Convert to a specutils `Spectrum`, of shape (n_spectra, n_pixels) or (ny, nx, n_pixels)."""
+        """Convert to a specutils `Spectrum`, of shape (n_spectra, n_pixels) or (ny, nx, n_pixels).
+
+        Returns
+        -------
+        specutils.Spectrum
+            With 1σ uncertainty and mask (True = bad).
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.models import demo_cube
+        >>> spectra = quietspec.read(demo_cube())
+        >>> spectra[4:6, 4:6].to_specutils().shape
+        (2, 2, 2757)
+        """
         return specutils_spectrum(
             self.wavelength, self.flux, self.sigma, ~self.good, unit=self.unit, redshift=self.redshift,
             spatial_shape=self.spatial_shape, meta=self.meta,

