@@ -29,7 +29,7 @@ from rich.table import Table
 
 from quietspec import Spectra, load_denoiser, read
 from quietspec.denoisers import load_prior
-from quietspec.files.measure import measure_file
+from quietspec.files import measure_file
 from quietspec.io import fetch
 from quietspec.lab.evaluation import pull_scatter
 from quietspec.plots import populations_figure, save

@@ -19,7 +19,7 @@ import pytest
 from astropy.io import fits
 
 from quietspec.denoisers import load_denoiser
-from quietspec.files.denoise import denoise_file
+from quietspec.files import denoise_file
 
 from ..io import layouts
 

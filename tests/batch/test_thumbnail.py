@@ -9,7 +9,7 @@ from matplotlib import image
 
 from quietspec.batch.thumbnail import draw_thumbnail
 from quietspec.denoisers import load_denoiser
-from quietspec.files.denoise import denoise_file
+from quietspec.files import denoise_file
 
 from ..io import layouts
 

@@ -213,7 +213,7 @@ def test_output_exists(refused, denoise, muse, tmp_path):
 
 
 def test_input_is_never_overwritten(refused, muse):
-    refused(muse, "--redshift", 0.1, "--overwrite", out=muse, says="is an input of this very run")
+    refused(muse, "--redshift", 0.1, "--overwrite", out=muse, says="is an input of this run")
 
 
 def test_disk_full(program, model, muse, tmp_path):
@@ -365,7 +365,7 @@ def test_arms_of_different_objects_are_refused(denoise, tmp_path):
 
 
 def test_workers_change_nothing(denoise, muse, tmp_path, monkeypatch):
-    monkeypatch.setattr("quietspec.files.denoise.TILE", 4)
+    monkeypatch.setattr("quietspec.files.work.TILE", 4)
     results = []
     for workers in (1, 2):
         out = tmp_path / f"{workers}.fits"

@@ -19,7 +19,7 @@ def tiny_data(tmp_path, monkeypatch) -> Path:
     path.parent.mkdir(parents=True)
     layouts.muse().writeto(path)
     dataset = Dataset(
-        name="tiny", requirement="tiny==1.0", archive_sha256="0", member="tiny/cube.fits", what="a tiny cube",
+        name="tiny", archive="tiny-1.0.tar.gz", archive_sha256="0", member="tiny/cube.fits", what="a tiny cube",
         terms="free for all", citation="nobody",
     )  # fmt: skip
     monkeypatch.setitem(DATASETS, "tiny", dataset)

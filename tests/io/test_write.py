@@ -282,7 +282,7 @@ def test_a_broken_write_leaves_what_was_there(tmp_path, stop, error, existing):
 def test_a_spectrum_that_was_not_added_fails_the_file(tmp_path):
     result = denoised()
     with (
-        pytest.raises(WriteError, match=r"out\.fits: 8 of 12 spectra were never added, the first of them number 4"),
+        pytest.raises(WriteError, match=r"out\.fits: 8 of 12 spectra were never added, the first of them is number 4"),
         DenoisedWriter(tmp_path / "out.fits", result.spectra) as writer,
     ):
         writer.add(result[:4], slice(4))

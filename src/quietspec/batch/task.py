@@ -20,7 +20,7 @@ from quietspec.batch.state import Record, place
 from quietspec.batch.thumbnail import draw_thumbnail
 from quietspec.denoisers import Denoiser, load_denoiser
 from quietspec.errors import BatchError, QuietspecError
-from quietspec.files.denoise import denoise_file
+from quietspec.files import denoise_file
 from quietspec.hashing import file_sha256
 
 __all__ = ["Job", "Outcome", "Settings", "crash_report", "denoise_cube", "model_name", "remove_leftovers", "thumbnail"]

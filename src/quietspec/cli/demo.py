@@ -79,7 +79,7 @@ def run_demo(out: Path, model: str = "survey") -> None:
         If the folder cannot be made or written to.
     """
     from quietspec.denoisers import load_denoiser
-    from quietspec.files.denoise import denoise_file
+    from quietspec.files import denoise_file
     from quietspec.lab.plots import gain_figure
     from quietspec.plots import denoised_map_figure, save
 

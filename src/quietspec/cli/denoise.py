@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from quietspec.denoised import Denoised
     from quietspec.denoisers import Denoiser
     from quietspec.denoisers.posterior.contamination import ChannelNoise
-    from quietspec.files.denoise import FileReport
+    from quietspec.files import FileReport
 
 __all__ = ["denoise"]
 
@@ -75,7 +75,7 @@ def _denoise_one(
     paths: tuple[Path, ...], output: Path, figure: Path | None, tool: Denoiser, *, overwrite: bool, **options: Any
 ) -> FileReport:
     """Denoise one input; an error becomes a line of the report, so that the other inputs are still done."""
-    from quietspec.files.denoise import FileReport, denoise_file
+    from quietspec.files import FileReport, denoise_file
 
     try:
         if figure is not None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from quietspec.cli.console import console, log
+from quietspec.cli.console import console, log, progress_bar
 
 __all__ = ["fetch"]
 
@@ -22,6 +22,7 @@ def fetch(
         for dataset in DATASETS.values():
             console.print(f"{dataset.name:<12} {'cached' if cached(dataset.name) else '      '}  {dataset.what}")
         return
-    path = bring(name, progress=True)
+    with progress_bar(name) as progress:
+        path = bring(name, progress=progress)
     log(f"{name}: {DATASETS[name].what}. {DATASETS[name].terms}")
     console.print(str(path), soft_wrap=True)

@@ -23,7 +23,7 @@ from quietspec.cli.outputs import (
 from quietspec.errors import QuietspecError
 
 if TYPE_CHECKING:
-    from quietspec.files.measure import MeasuredFile, MeasureReport
+    from quietspec.files import MeasuredFile, MeasureReport
     from quietspec.populations import PpxfOptions
     from quietspec.populations.methods import PopulationMethod
 
@@ -114,7 +114,7 @@ def _measure_one(
     **options: Any,
 ) -> MeasureReport:
     """Do one input; an error becomes a line of the report, so that the other inputs are still done."""
-    from quietspec.files.measure import MeasureReport, measure_file
+    from quietspec.files import MeasureReport, measure_file
 
     try:
         if figure is not None:

@@ -1,9 +1,9 @@
-"""From a file of spectra to a file of stellar populations: maps of a cube, a table of anything else."""
+"""From a file of spectra to a file of measurements: maps of a cube, a table of anything else."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -11,68 +11,40 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError, TemplateError
-from quietspec.io import open_spectra
+from quietspec.files.work import Report, Work, finite_median, flag_counts, process
+from quietspec.io import SpectraSource
 from quietspec.io.writing.atomic import os_errors_named, require_uncompressed, whole_file
+from quietspec.io.writing.options import WriteOptions
 from quietspec.io.writing.parameters import parameter_hdus
 from quietspec.io.writing.provenance import provenance
 from quietspec.populations.methods import PopulationMethod
 from quietspec.populations.result import PopulationFlag, Populations
 from quietspec.progress import Progress
+from quietspec.spectra import Spectra
 
 if TYPE_CHECKING:
+    from astropy.io import fits
     from astropy.wcs import WCS
-
-    from quietspec.arrays import FloatArray
-    from quietspec.io import SpectraSource
-    from quietspec.spectra import Spectra
 
 __all__ = ["MeasureReport", "MeasuredFile", "measure_file"]
 
-_TILE = 512  # spectra held at a time
 
-
-@dataclass(frozen=True)
-class MeasureReport:
-    """What became of one input.
+@dataclass(frozen=True, kw_only=True)
+class MeasureReport(Report):
+    """What became of one input that was measured; see `Report` for the fields that all reports share.
 
     Parameters
     ----------
-    inputs : tuple of str
-        The file, or the arms of one object.
-    output : str
-        What was written.
     method : str
         How populations were found.
-    n_spectra : int
-        Spectra in it.
-    failed : int
-        Spectra without a result.
-    flags : mapping of str to int
-        Spectra that carry each `PopulationFlag`.
     medians : mapping of str to (float, float)
         Median over spectra of each parameter, and of its error.
-    seconds : float
-        From opening to the finished file.
-    warnings : tuple of str
-        What the reader had to say.
-    figure : str
-        What was drawn; empty if nothing.
-    error : str
-        Why nothing was written or drawn; empty if all is well.
     """
 
-    inputs: tuple[str, ...]
-    output: str = ""
     method: str = ""
-    n_spectra: int = 0
-    failed: int = 0
-    flags: Mapping[str, int] = field(default_factory=dict)
     medians: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    seconds: float = 0.0
-    warnings: tuple[str, ...] = ()
-    figure: str = ""
-    error: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +54,11 @@ class MeasuredFile:
     Parameters
     ----------
     populations : Populations
-        Of all spectra.
+        Results for all spectra.
     snr : (n_spectra,)
         Median S/N per pixel of the input.
     redshift : (n_spectra,)
-        Of the input.
+        Redshifts of the input.
     spatial_shape : (ny, nx), optional
         Image the spectra form.
     wcs : astropy.wcs.WCS, optional
@@ -105,14 +77,10 @@ def measure_file(
     output: str | PathLike[str],
     method: PopulationMethod,
     *,
-    overwrite: bool = False,
-    command: str | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> tuple[MeasureReport, MeasuredFile]:
     """Find the stellar populations of one file, or of the arms of one object, and write them as FITS.
-
-    Spectra are read and done some hundreds at a time, so that memory does not grow with the file.
 
     Parameters
     ----------
@@ -121,21 +89,17 @@ def measure_file(
     output : path
         The file to write; it appears whole or not at all.
     method : PopulationMethod
-        How, one of `quietspec.populations.methods`.
-    overwrite : bool, optional
-        Replace `output` where it exists.
-    command : str, optional
-        The command behind this, for the header.
+        How to find them: one of `quietspec.populations.methods`.
     progress : callable, optional
         Called with the number of spectra done and their total.
     **options
-        Of `quietspec.io.ReadOptions`.
+        Fields of `quietspec.io.ReadOptions` and `quietspec.io.WriteOptions`.
 
     Returns
     -------
     report : MeasureReport
         What was done.
-    recovered : MeasuredFile
+    measured : MeasuredFile
         The result.
 
     Raises
@@ -144,49 +108,72 @@ def measure_file(
         If the input cannot be read, none of its spectra has a result, or the output cannot be written; then nothing is
         left behind.
     """
-    start = time.perf_counter()
-    output = Path(output)
-    require_uncompressed(output)
-    with (
-        open_spectra(*paths, **options) as source,
-        whole_file(output, overwrite=overwrite, inputs=source.paths) as partial,
-    ):
-        recovered = _recover(source, method, progress)
-        facts = provenance(method.model, command, source.meta) | {
-            "QSMETHOD": (recovered.populations.method, "how populations were found")
-        }
-        history = [f"Input: {warning}" for warning in source.meta["warnings"]]
-        table = recovered.populations.to_table()
-        table.add_columns([recovered.redshift, recovered.snr.astype(np.float32)], [0, 0], names=["redshift", "snr_in"])
-        hdus = parameter_hdus(_columns(recovered), table, source, PopulationFlag, facts, history)
-        with os_errors_named(output):
-            hdus.writeto(partial, overwrite=True)
-    return _report(source, output, recovered.populations, time.perf_counter() - start), recovered
+    work = _Measuring(method)
+    report = process(paths, output, work, progress=progress, **options)
+    return report, work.measured
 
 
-def _recover(source: SpectraSource, method: PopulationMethod, progress: Progress | None) -> MeasuredFile:
-    parts, snr = [], []
+@dataclass(frozen=True, eq=False)
+class _Tile:
+    """Populations of a tile, and the S/N of its spectra."""
+
+    populations: Populations
+    snr: FloatArray
     refusal: TemplateError | None = None
-    done = 0
-    for tile in source.tiles(_TILE):
+
+
+class _Measuring(Work[_Tile, MeasureReport]):
+    """Measure spectra tile by tile, and write all results at the end."""
+
+    report = MeasureReport
+
+    def __init__(self, method: PopulationMethod) -> None:
+        self._method = method
+        self._tiles: list[_Tile] = []
+        self.measured: MeasuredFile
+
+    @contextmanager
+    def open_output(self, path: Path, source: SpectraSource, options: WriteOptions) -> Iterator[None]:
+        """Reserve the output's name; write the file at the end."""
+        require_uncompressed(path)
+        with whole_file(path, overwrite=options.overwrite, inputs=source.paths) as partial:
+            yield
+            hdus = _hdus(self.measured, source, self._method.model, options)
+            with os_errors_named(path):
+                hdus.writeto(partial, overwrite=True)
+
+    def compute(self, spectra: Spectra, progress: Progress | None) -> _Tile:
+        """Measure a tile; where no template covers its wavelengths, those of other tiles may still be covered."""
         try:
-            part = method(tile, _shifted(progress, done, source.n_spectra))
-        except TemplateError as error:  # this tile's wavelengths only, perhaps
-            refusal, part = error, _refused(tile, str(error))
-        parts.append(part)
-        snr.append(tile.snr)
-        done += len(tile)
-    populations = Populations.stack(_alike(parts))
-    _require_any(populations, source, refusal)
-    return MeasuredFile(populations, np.concatenate(snr), source.redshift, source.spatial_shape, source.wcs)
+            return _Tile(self._method(spectra, progress), spectra.snr)
+        except TemplateError as error:
+            return _Tile(_refused(spectra, str(error)), spectra.snr, error)
+
+    def put(self, tile: _Tile, rows: slice) -> None:
+        """Keep the tile's results."""
+        self._tiles.append(tile)
+
+    def finish(self, source: SpectraSource) -> dict[str, Any]:
+        """Join the tiles and summarise them."""
+        populations = Populations.stack(_alike([tile.populations for tile in self._tiles]))
+        refusal = next((tile.refusal for tile in reversed(self._tiles) if tile.refusal), None)
+        _require_any(populations, source, refusal)
+        snr = np.concatenate([tile.snr for tile in self._tiles])
+        self.measured = MeasuredFile(populations, snr, source.redshift, source.spatial_shape, source.wcs)
+        found = ~populations.failed
+        return {
+            "method": populations.method,
+            "failed": int((~found).sum()),
+            "flags": flag_counts(populations.flags, PopulationFlag),
+            "medians": {
+                name: (finite_median(populations.values[name][found]), finite_median(populations.error(name)[found]))
+                for name in populations.names
+            },
+        }
 
 
-def _shifted(progress: Progress | None, done: int, total: int) -> Progress | None:
-    return None if progress is None else lambda some, _: progress(done + some, total)
-
-
-def _refused(tile: Spectra, reason: str) -> Populations:
-    n = len(tile)
+def _refused(spectra: Spectra, reason: str) -> Populations:
+    n = len(spectra)
     flags = np.full(n, int(PopulationFlag.NO_DATA))
     unknown = np.full(n, np.nan)
     return Populations(
@@ -195,7 +182,7 @@ def _refused(tile: Spectra, reason: str) -> Populations:
 
 
 def _alike(parts: Sequence[Populations]) -> list[Populations]:
-    """Give tiles that were refused the parameters of the others, NaN, and their method."""
+    """Give tiles that were refused the method of the others and their parameters, as NaN."""
     whole = next((part for part in parts if part.values), parts[0])
     filled = []
     for part in parts:
@@ -213,7 +200,7 @@ def _alike(parts: Sequence[Populations]) -> list[Populations]:
 
 
 def _require_any(populations: Populations, source: SpectraSource, refusal: TemplateError | None) -> None:
-    """Raise where no spectrum has a result: better no file than one of NaN."""
+    """Raise where no spectrum has a result."""
     if not populations.failed.all():
         return
     where = ", ".join(map(str, source.paths))
@@ -227,34 +214,21 @@ def _require_any(populations: Populations, source: SpectraSource, refusal: Templ
     )
 
 
-def _columns(recovered: MeasuredFile) -> dict[str, Any]:
-    """What becomes an image each."""
-    populations = recovered.populations
-    columns: dict[str, Any] = {}
+def _hdus(measured: MeasuredFile, source: SpectraSource, model: str, options: WriteOptions) -> fits.HDUList:
+    populations = measured.populations
+    facts = provenance(model, options.command, source.meta) | {
+        "QSMETHOD": (populations.method, "how populations were found")
+    }
+    history = [*(f"Input: {warning}" for warning in source.meta["warnings"]), *options.history]
+    table = populations.to_table()
+    table.add_columns([measured.redshift, measured.snr.astype(np.float32)], [0, 0], names=["redshift", "snr_in"])
+    return parameter_hdus(_images(measured), table, source, PopulationFlag, facts, history)
+
+
+def _images(measured: MeasuredFile) -> dict[str, Any]:
+    """Values that become one image each."""
+    populations = measured.populations
+    images: dict[str, Any] = {}
     for name in populations.names:
-        columns |= {name: populations.values[name], f"{name}_err": populations.error(name)}
-    return columns | {"flags": populations.flags, "chi2": populations.chi2, "snr_in": recovered.snr}
-
-
-def _report(source: SpectraSource, output: Path, populations: Populations, seconds: float) -> MeasureReport:
-    found = ~populations.failed
-    counts = {flag.name or "": int(np.sum((populations.flags & flag) != 0)) for flag in PopulationFlag}
-    return MeasureReport(
-        inputs=tuple(str(path) for path in source.paths),
-        output=str(output),
-        method=populations.method,
-        n_spectra=len(populations),
-        failed=int((~found).sum()),
-        flags={name: count for name, count in counts.items() if count},
-        medians={
-            name: (_median(populations.values[name][found]), _median(populations.error(name)[found]))
-            for name in populations.names
-        },
-        seconds=seconds,
-        warnings=tuple(source.meta["warnings"]),
-    )
-
-
-def _median(values: FloatArray) -> float:
-    finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if finite.size else float("nan")
+        images |= {name: populations.values[name], f"{name}_err": populations.error(name)}
+    return images | {"flags": populations.flags, "chi2": populations.chi2, "snr_in": measured.snr}

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from quietspec.io.reading.describe import describe
     from quietspec.io.reading.options import ReadOptions
     from quietspec.io.reading.source import SpectraSource, open_spectra, read
+    from quietspec.io.writing.options import WriteOptions
     from quietspec.io.writing.writer import write
 
-__all__ = ["ReadOptions", "SpectraSource", "describe", "fetch", "open_spectra", "read", "write"]
+__all__ = ["ReadOptions", "SpectraSource", "WriteOptions", "describe", "fetch", "open_spectra", "read", "write"]
 
 # Imported on first use: the command line needs the options' names long before it reads a file.
 _HOMES = {
@@ -21,6 +22,7 @@ _HOMES = {
     "quietspec.io.reading.describe": ("describe",),
     "quietspec.io.reading.options": ("ReadOptions",),
     "quietspec.io.reading.source": ("SpectraSource", "open_spectra", "read"),
+    "quietspec.io.writing.options": ("WriteOptions",),
     "quietspec.io.writing.writer": ("write",),
 }
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     import astropy.units as u
     from astropy.wcs import WCS
 
-__all__ = ["SpectraSource", "open_spectra", "read"]
+__all__ = ["TILE", "SpectraSource", "open_spectra", "read"]
 
-_TILE = 512  #: spectra read at once where the caller does not say; some tens of MB
+TILE = 512  #: spectra read and computed at once where the caller does not say; some tens of MB
 _SAME_REDSHIFT = 1e-3
 
 
@@ -171,8 +171,8 @@ class SpectraSource:
         shape = (len(index), len(self.wavelength))
         flux, ivar = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
         counts: Counter[str] = Counter()
-        for start in range(0, len(index), _TILE):
-            tile = slice(start, start + _TILE)
+        for start in range(0, len(index), TILE):
+            tile = slice(start, start + TILE)
             some_flux, some_ivar, some_counts = self._rows(index[tile])
             if some_ivar.dtype != ivar.dtype and ivar.dtype == np.float32:
                 flux, ivar = flux.astype(np.float64), ivar.astype(np.float64)
@@ -183,7 +183,7 @@ class SpectraSource:
         image = {"spatial_shape": self.spatial_shape, "wcs": self.wcs} if whole else {}
         return self._spectra(index, flux, ivar, counts, **image)
 
-    def tiles(self, n: int = _TILE) -> Iterator[Spectra]:
+    def tiles(self, n: int = TILE) -> Iterator[Spectra]:
         """Read all spectra, some at a time.
 
         Parameters

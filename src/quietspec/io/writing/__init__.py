@@ -1,1 +1,1 @@
-"""From results to files that appear whole or not at all, with their provenance."""
+"""Writers of outputs that appear whole or not at all, with their provenance."""

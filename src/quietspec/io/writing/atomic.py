@@ -21,21 +21,21 @@ _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 def whole_file(
     path: str | os.PathLike[str], *, overwrite: bool = False, inputs: Iterable[str | os.PathLike[str]] = ()
 ) -> Iterator[Path]:
-    """Open a block that fills a hidden file beside `path`, which takes its name when the block ends well.
+    """Open a block that fills a hidden file beside `path`; the file takes that name when the block ends without error.
 
     Parameters
     ----------
     path : path
         The file to write.
     overwrite : bool
-        Replace the file if it is there; it stays as it is until the new one is complete.
+        Replace the file if it exists; it stays as it is until the new one is complete.
     inputs : iterable of path
-        Files that may not be replaced.
+        Files that must not be replaced.
 
     Yields
     ------
     Path
-        The hidden file, empty. It is removed where the block raises, KeyboardInterrupt included.
+        The hidden file, empty. It is removed if the block raises, KeyboardInterrupt included.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def whole_file(
 
 @contextmanager
 def os_errors_named(path: Path) -> Iterator[None]:
-    """Turn what the system says into a `WriteError` that names the path."""
+    """Turn an `OSError` into a `WriteError` that names the path."""
     try:
         yield
     except OSError as error:
@@ -71,16 +71,16 @@ def os_errors_named(path: Path) -> Iterator[None]:
 
 
 def reserve(partial: Path, size: int, path: Path) -> None:
-    """Give a file its full size and the space on the disk, so that writing it through a memory map cannot fail.
+    """Give a file its full size and its space on the disk, so that writing it through a memory map cannot fail.
 
     Parameters
     ----------
     partial : Path
         The file.
     size : int
-        Bytes.
+        Size in bytes.
     path : Path
-        Name for the error.
+        File to name in the error.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def reserve(partial: Path, size: int, path: Path) -> None:
 
 
 def require_uncompressed(path: Path) -> None:
-    """Refuse names of compressed files."""
+    """Refuse the name of a compressed file."""
     if path.suffix in (".gz", ".bz2", ".xz", ".zip"):
         raise WriteError(f"{path}: output is not compressed; give it a name that ends in .fits.")
 
@@ -120,9 +120,9 @@ def _require_free(target: Path, overwrite: bool, inputs: Iterable[str | os.PathL
     if not target.is_file():
         raise WriteError(f"{target}: is not a regular file; name another.")
     if any(Path(source).exists() and target.samefile(source) for source in inputs):
-        raise WriteError(f"{target}: is an input of this very run; name another file.")
+        raise WriteError(f"{target}: is an input of this run; name another file.")
     if not overwrite:
-        raise WriteError(f"{target}: exists already; name another file, or allow to replace it: --overwrite.")
+        raise WriteError(f"{target}: exists already; name another file, or allow it to be replaced: --overwrite.")
 
 
 def _free(path: Path) -> str:
@@ -130,7 +130,7 @@ def _free(path: Path) -> str:
 
 
 def _sync(path: Path) -> None:
-    """Have the disk hold a file or folder before its name is relied on."""
+    """Force a file or folder to the disk before its name is relied on."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

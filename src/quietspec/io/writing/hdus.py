@@ -1,4 +1,4 @@
-"""What a written file holds: its HDUs with their axes, units, bit meanings and provenance."""
+"""The HDUs of a written file, with their axes, units, bit meanings and provenance."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _STRAIGHT = 0.01  # pixels by which a wavelength may miss a linear or logarithmi
 
 
 class OutputAxes(Protocol):
-    """What the writer must know of a whole output: `Spectra` has it, and so has an opened file."""
+    """What the writer must know about a whole output; `Spectra` and an opened file both have it."""
 
     @property
     def wavelength(self) -> FloatArray:
@@ -79,7 +79,7 @@ class OutputAxes(Protocol):
 
 
 def primary_header(provenance: Mapping[str, tuple[str, str]], history: Sequence[str]) -> fits.Header:
-    """Header that tells how the file was made.
+    """Header that says how the file was made.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def primary_header(provenance: Mapping[str, tuple[str, str]], history: Sequence[
     Returns
     -------
     fits.Header
-        Of a primary HDU without data.
+        Header of a primary HDU without data.
     """
     primary = fits.PrimaryHDU()
     header = primary.header
@@ -108,16 +108,16 @@ def primary_header(provenance: Mapping[str, tuple[str, str]], history: Sequence[
 
 
 def bulk_header(name: str, dtype: npt.DTypeLike, axes: OutputAxes) -> fits.Header:
-    """Header of FLUX, VAR or MASK: of shape (n_pixels, ny, nx) for a cube, (n_spectra, n_pixels) otherwise.
+    """Header of FLUX, VAR or MASK.
 
     Parameters
     ----------
     name : {'FLUX', 'VAR', 'MASK'}
         EXTNAME.
     dtype : dtype
-        Of the values.
+        Type of the values.
     axes : OutputAxes
-        Of the output.
+        What the output looks like.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def bulk_header(name: str, dtype: npt.DTypeLike, axes: OutputAxes) -> fits.Heade
         header.extend(_sky(axes.wcs))
     header["WCSAXES"] = header["NAXIS"]
     header.extend(_spectral_axis(axes.wavelength, axes.medium, 3 if cube else 1))
-    header["AIRORVAC"] = (axes.medium, "what the wavelengths are measured in")
+    header["AIRORVAC"] = (axes.medium, "medium of the wavelengths")
     if name == "MASK":
         for bit, meaning in _MASK_BITS.items():
             header.add_comment(f"{bit}: {meaning}")
@@ -152,7 +152,7 @@ def wave_table(axes: OutputAxes) -> fits.BinTableHDU:
     Parameters
     ----------
     axes : OutputAxes
-        Of the output.
+        What the output looks like.
 
     Returns
     -------
@@ -163,14 +163,14 @@ def wave_table(axes: OutputAxes) -> fits.BinTableHDU:
     if axes.fwhm is not None:
         columns["fwhm"] = (axes.fwhm if axes.fwhm.ndim == 1 else np.nanmedian(axes.fwhm, axis=0), u.AA)
     table = _table("WAVE", columns)
-    table.header["AIRORVAC"] = (axes.medium, "what the wavelengths are measured in")
+    table.header["AIRORVAC"] = (axes.medium, "medium of the wavelengths")
     if axes.fwhm is not None and axes.fwhm.ndim > 1:
         table.header.add_comment("fwhm is the median over the spectra, which differ")
     return table
 
 
 def spectra_table(values: Mapping[str, npt.NDArray[Any]]) -> fits.BinTableHDU:
-    """Tabulate what is known of each spectrum, row by row.
+    """Tabulate what is known about each spectrum, one row per spectrum.
 
     Parameters
     ----------
@@ -190,16 +190,16 @@ def spectra_table(values: Mapping[str, npt.NDArray[Any]]) -> fits.BinTableHDU:
 def spectrum_images(
     values: Mapping[str, npt.NDArray[Any]], axes: OutputAxes, flag_bits: type[IntFlag] = Flag
 ) -> list[fits.ImageHDU]:
-    """Images of what is known of each spaxel; none where the spectra form no image.
+    """Images of what is known about each spaxel; none where the spectra form no image.
 
     Parameters
     ----------
     values : mapping of str to (n_spectra,)
-        By name; the redshift, and those that are NaN everywhere, are left out.
+        Values by name; the redshift, and columns that are NaN everywhere, are left out.
     axes : OutputAxes
-        Of the output.
+        What the output looks like.
     flag_bits : type of IntFlag, optional
-        What the bits of ``flags`` mean.
+        Meaning of the bits of ``flags``.
 
     Returns
     -------
@@ -267,7 +267,7 @@ def _sky(wcs: WCS | None) -> fits.Header:
 
 
 def _spectral_axis(wavelength: FloatArray, medium: Medium, number: int) -> fits.Header:
-    """Cards of the spectral axis: linear or logarithmic where the wavelengths are, else a count of pixels."""
+    """Cards of the spectral axis: linear or logarithmic where the wavelengths are, otherwise a count of pixels."""
     header = fits.Header()
     kind = "AWAV" if medium == "air" else "WAVE"
     for suffix, even in (("", wavelength), ("-LOG", np.log(wavelength))):
@@ -286,7 +286,7 @@ def _spectral_axis(wavelength: FloatArray, medium: Medium, number: int) -> fits.
 
 
 def _unit_string(unit: u.UnitBase) -> str:
-    """Write a unit as the FITS standard has it, or, where that cannot, as astropy does."""
+    """Write a unit as the FITS standard does, or, where that has no way to, as astropy does."""
     try:
         return str(unit.to_string("fits"))
     except ValueError:
@@ -294,5 +294,5 @@ def _unit_string(unit: u.UnitBase) -> str:
 
 
 def printable(text: str) -> str:
-    """Escape what FITS may not hold: all but printable ASCII."""
+    """Escape whatever FITS cannot hold: everything but printable ASCII."""
     return re.sub(r"[^ -~]", lambda other: other.group().encode("unicode_escape").decode(), text)

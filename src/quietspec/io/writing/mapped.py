@@ -1,4 +1,4 @@
-"""Big image HDUs at the start of a FITS file, filled piece by piece through a memory map."""
+"""Large image HDUs at the start of a FITS file, filled piece by piece through a memory map."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class MappedImages:
     partial : Path
         The file, empty.
     primary : astropy.io.fits.Header
-        Of the primary HDU, which has no data.
+        Header of the primary HDU, which has no data.
     headers : mapping of str to astropy.io.fits.Header
-        Of the images, complete, by name; each holds a DATASUM, which `close` sets.
+        Complete headers of the images, by name; each holds a DATASUM, which `complete` sets.
     path : Path
         Name for the error.
 
     Attributes
     ----------
     arrays : dict of str to array
-        The data of each image, big-endian, of the shape its header tells; zero at first.
+        The data of each image, big-endian, in the shape its header gives; zero at first.
 
     Raises
     ------
@@ -64,7 +64,7 @@ class MappedImages:
         return np.ndarray(shape, dtype, buffer=self._map, offset=self._starts[name] + len(header.tostring()))
 
     def release(self) -> None:
-        """Hand what was written over to the disk, so that it counts no more as this process's memory."""
+        """Hand over to the disk what was written, so that it no longer counts as memory of this process."""
         if hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
 
@@ -77,12 +77,12 @@ class MappedImages:
             self._map.write(header.tostring().encode("ascii"))
 
     def close(self) -> None:
-        """Drop the map; the arrays can be used no more."""
+        """Drop the map; the arrays can no longer be used."""
         self.arrays.clear()
         self._map.close()
 
     def _datasum(self, begin: int, end: int) -> int:
-        """Sum 32-bit words in ones' complement (FITS standard 4.0, appendix J), a piece at a time."""
+        """Sum 32-bit words in ones' complement (FITS standard 4.0, appendix J), piece by piece."""
         total = 0
         for start in range(begin, end, _CHUNK):
             words = np.frombuffer(self._map[start : min(start + _CHUNK, end)], dtype=">u4")

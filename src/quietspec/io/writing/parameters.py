@@ -1,4 +1,4 @@
-"""What is known of the stars of each spectrum into a FITS file: an image a parameter, and a table."""
+"""Arrange what was measured of each spectrum as FITS: one image per parameter, and a table."""
 
 from __future__ import annotations
 
@@ -32,15 +32,16 @@ def parameter_hdus(
     Parameters
     ----------
     columns : mapping of str to (n_spectra,)
-        What becomes an image each, where the spectra form one: parameters, their errors ``…_err``, ``flags``.
+        Values that become one image each, where the spectra form an image: parameters, their errors ``…_err``,
+        ``flags``.
     table : astropy.table.Table
-        What becomes the table POPULATIONS, a row a spectrum.
+        What becomes the table POPULATIONS, one row per spectrum.
     axes : OutputAxes
-        Whose image shape and WCS the maps have.
+        Source of the maps' shape and WCS.
     flag_bits : type of IntFlag
         What the bits of ``flags`` mean.
     provenance : dict of str to (str, str)
-        How they were found, for the primary header and the table PROVENANCE.
+        How they were found: value and comment by keyword, for the primary header and the table PROVENANCE.
     history : sequence of str
         HISTORY lines.
 

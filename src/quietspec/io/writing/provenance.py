@@ -1,4 +1,4 @@
-"""How an output was made: versions, model, command and inputs with their hashes."""
+"""How an output was made: version, model, command, and the inputs with their hashes."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ def input_paths(meta: Mapping[str, Any]) -> list[Path]:
     Parameters
     ----------
     meta : mapping
-        Of the spectra.
+        The ``meta`` of the spectra.
 
     Returns
     -------
     list of Path
-        Empty where they came from none.
+        Empty where they came from no file.
     """
     paths = meta.get("path") or []
     return [Path(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
 
 
 def provenance(model: str, command: str | None, meta: Mapping[str, Any]) -> Provenance:
-    """Value and comment of the keywords that tell how an output was made.
+    """Value and comment of the keywords that say how an output was made.
 
     Parameters
     ----------
     model : str
-        Denoiser, with the hash of its file at the end where it has one.
+        Denoiser, followed by the hash of its file where it has one.
     command : str or None
-        The command behind it.
+        The command that made the output.
     meta : mapping
-        Of the input.
+        The ``meta`` of the input.
 
     Returns
     -------

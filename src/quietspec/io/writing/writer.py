@@ -1,4 +1,4 @@
-"""Denoised spectra into FITS files, all at once or a tile at a time."""
+"""Write denoised spectra to FITS files, all at once or tile by tile."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from quietspec.io.writing import hdus
 from quietspec.io.writing.atomic import os_errors_named, require_uncompressed, whole_file
 from quietspec.io.writing.hdus import IGNORED, INPUT_MASKED, NO_ESTIMATE, OutputAxes
 from quietspec.io.writing.mapped import MappedImages
+from quietspec.io.writing.options import WriteOptions
 from quietspec.io.writing.provenance import Provenance, input_paths, provenance
 
 if TYPE_CHECKING:
@@ -45,11 +46,11 @@ def write(
     Parameters
     ----------
     denoised : Denoised
-        What a denoiser made.
+        The result of a denoiser.
     path : path
         The file to write.
     overwrite : bool
-        Replace the file if it is there; it stays as it is until the new one is complete.
+        Replace the file if it exists; it stays as it is until the new one is complete.
     command : str, optional
         The command that made it, for the header.
     history : sequence of str
@@ -77,22 +78,18 @@ def write(
 
 
 class DenoisedWriter:
-    """Write denoised spectra a tile at a time, for outputs larger than memory.
+    """Write denoised spectra tile by tile, for outputs larger than memory.
 
-    A context manager: the file appears when its block ends, and nothing is left of it where the block raises.
+    A context manager: the file appears when its block ends, and nothing is left behind if the block raises.
 
     Parameters
     ----------
     path : path
         The file to write.
     axes : Spectra or SpectraSource
-        The whole input, of which the output takes wavelengths, unit, number of spectra, spatial shape and WCS.
-    overwrite : bool
-        Replace the file if it is there; it stays as it is until the new one is complete.
-    command : str, optional
-        The command that made it, for the header.
-    history : sequence of str
-        Lines to add to the header's HISTORY.
+        The whole input, from which the output takes wavelengths, unit, number of spectra, spatial shape and WCS.
+    **options
+        Fields of `WriteOptions`.
 
     Raises
     ------
@@ -100,20 +97,10 @@ class DenoisedWriter:
         If the file exists, cannot be written, the disk is full, or a spectrum was not added.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        axes: OutputAxes,
-        *,
-        overwrite: bool = False,
-        command: str | None = None,
-        history: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], axes: OutputAxes, **options: Any) -> None:
         self._path = Path(path)
         self._axes = axes
-        self._overwrite = overwrite
-        self._command = command
-        self._history = history
+        self._options = WriteOptions(**options)
         self._stack = ExitStack()
         self._partial: Path | None = None
         self._provenance: Provenance = {}
@@ -125,7 +112,9 @@ class DenoisedWriter:
     def __enter__(self) -> Self:
         require_uncompressed(self._path)
         inputs = input_paths(self._axes.meta)
-        self._partial = self._stack.enter_context(whole_file(self._path, overwrite=self._overwrite, inputs=inputs))
+        self._partial = self._stack.enter_context(
+            whole_file(self._path, overwrite=self._options.overwrite, inputs=inputs)
+        )
         return self
 
     def __exit__(
@@ -142,8 +131,13 @@ class DenoisedWriter:
                 self._images.close()
             self._partial = self._images = None
 
+    @property
+    def columns(self) -> Mapping[str, npt.NDArray[Any]]:
+        """The values of which each spectrum has one, (n_spectra,) each, by name; undefined where none was added."""
+        return self._columns
+
     def add(self, denoised: Denoised, rows: slice | npt.ArrayLike) -> None:
-        """Put in the spectra of these row numbers.
+        """Add the spectra of these row numbers.
 
         Parameters
         ----------
@@ -160,13 +154,13 @@ class DenoisedWriter:
         self.put(WritableTile.of(denoised), rows)
 
     def put(self, tile: WritableTile, rows: slice | npt.ArrayLike) -> None:
-        """Put in what `add` does, made ready elsewhere.
+        """Add spectra that were prepared elsewhere.
 
         Parameters
         ----------
         tile : WritableTile
-            Spectra of the whole.
-        rows : slice or (len(denoised),) of int
+            The prepared spectra.
+        rows : slice or (len(tile),) of int
             Where they stand in the whole.
 
         Raises
@@ -198,7 +192,7 @@ class DenoisedWriter:
         self._added[where] = True
 
     def record(self, facts: Mapping[str, tuple[str, str]]) -> None:
-        """Add facts found on the way, value and comment by keyword, to the PROVENANCE table."""
+        """Add facts found while denoising, value and comment by keyword, to the PROVENANCE table."""
         self._found.update(facts)
 
     def _require_fitting(self, tile: WritableTile, index: npt.NDArray[np.intp]) -> None:
@@ -217,8 +211,8 @@ class DenoisedWriter:
             raise WriteError(f"{self._path}: {wrong}.")
 
     def _lay_out(self, partial: Path, tile: WritableTile) -> MappedImages:
-        self._provenance = provenance(tile.model, self._command, self._axes.meta)
-        history = [*_history(tile.model, self._axes.meta), *self._history]
+        self._provenance = provenance(tile.model, self._options.command, self._axes.meta)
+        history = [*_history(tile.model, self._axes.meta), *self._options.history]
         dtypes: dict[str, npt.DTypeLike] = {"FLUX": np.float32, "VAR": _variance_dtype(tile), "MASK": np.uint8}
         headers = {name: hdus.bulk_header(name, dtype, self._axes) for name, dtype in dtypes.items()}
         return MappedImages(partial, hdus.primary_header(self._provenance, history), headers, self._path)
@@ -229,7 +223,7 @@ class DenoisedWriter:
             missing = np.flatnonzero(~self._added)
             raise WriteError(
                 f"{self._path}: {len(missing)} of {len(self._added)} spectra were never added, "
-                f"the first of them number {missing[0]}. Nothing was written."
+                f"the first of them is number {missing[0]}. Nothing was written."
             )
         self._images.complete()
         self._images.close()
@@ -247,18 +241,18 @@ class DenoisedWriter:
 
 @dataclass(frozen=True, eq=False)
 class WritableTile:
-    """Denoised spectra as the file has them.
+    """Denoised spectra in the form in which the file holds them.
 
     Parameters
     ----------
     bulk : mapping of str to (n_spectra, n_pixels)
         FLUX, VAR and MASK.
     columns : mapping of str to (n_spectra,)
-        All that is one number a spectrum.
+        Values of which each spectrum has one.
     wavelength : (n_pixels,)
         Å.
     unit : astropy unit
-        Of the flux.
+        Unit of the flux.
     model : str
         Name of the denoiser.
     """
@@ -274,7 +268,7 @@ class WritableTile:
 
     @classmethod
     def of(cls, denoised: Denoised) -> Self:
-        """Make a tile ready to be written."""
+        """Prepare a tile."""
         spectra = denoised.spectra
         return cls(_bulk(denoised), _columns(denoised), spectra.wavelength, spectra.unit, denoised.model)
 
@@ -294,7 +288,7 @@ def _bulk(denoised: Denoised) -> dict[str, npt.NDArray[Any]]:
 
 
 def _variance_dtype(tile: WritableTile) -> type[np.floating[Any]]:
-    """Single precision where the variances of the first tile fit, as they do but for fluxes in erg/s/cm²/Å as such."""
+    """Single precision where the variances of the first tile fit: always, unless fluxes are in plain erg/s/cm²/Å."""
     variance = tile.bulk["VAR"]
     known = variance[variance > 0]
     low, high = _FLOAT32_VARIANCE
@@ -302,7 +296,7 @@ def _variance_dtype(tile: WritableTile) -> type[np.floating[Any]]:
 
 
 def _columns(denoised: Denoised) -> dict[str, npt.NDArray[Any]]:
-    """All that is one number a spectrum, (n_spectra,) each."""
+    """Values of which each spectrum has one, (n_spectra,) each."""
     columns: dict[str, Any] = {
         "redshift": denoised.spectra.redshift,
         "flags": np.asarray(denoised.flags, dtype=np.int16),

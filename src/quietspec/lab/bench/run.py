@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from quietspec.denoisers import Denoiser, Posterior, SpectralPrior, load_denoiser, load_prior
 from quietspec.errors import QuietspecError
-from quietspec.files.denoise import denoise_file
+from quietspec.files import denoise_file
 from quietspec.lab.bench.child import Measured, in_child
 from quietspec.lab.bench.contenders import CONTENDERS, Speed, absent, sample
 from quietspec.lab.bench.cost import cost_of

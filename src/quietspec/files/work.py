@@ -1,0 +1,216 @@
+"""The way from a file to a file, whatever is made of its spectra: read by tiles, compute, write whole, and report."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, fields
+from enum import IntFlag
+from os import PathLike
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from quietspec.arrays import FloatArray
+from quietspec.io import SpectraSource, open_spectra
+from quietspec.io.reading.source import TILE
+from quietspec.io.writing.options import WriteOptions
+from quietspec.progress import Progress
+from quietspec.spectra import Spectra
+
+__all__ = ["Report", "Work", "finite_median", "flag_counts", "process"]
+
+Tile = TypeVar("Tile")
+AnyReport = TypeVar("AnyReport", bound="Report")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What became of one input.
+
+    Parameters
+    ----------
+    inputs : tuple of str
+        The file, or the arms of one object.
+    output : str
+        What was written; empty if nothing.
+    n_spectra : int
+        Number of spectra.
+    failed : int
+        Number of spectra without a result.
+    flags : mapping of str to int
+        Number of spectra that carry each flag, by its name.
+    seconds : float
+        Time from opening the input to the finished output.
+    warnings : tuple of str
+        What the reader found worth saying.
+    figure : str
+        What was drawn; empty if nothing.
+    error : str
+        Why nothing was written or drawn; empty if all is well.
+    """
+
+    inputs: tuple[str, ...]
+    output: str = ""
+    n_spectra: int = 0
+    failed: int = 0
+    flags: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    figure: str = ""
+    error: str = ""
+
+
+class Work(ABC, Generic[Tile, AnyReport]):
+    """What is made of the spectra of one file. An instance serves for one file."""
+
+    #: Class of the report.
+    report: type[AnyReport]
+
+    @abstractmethod
+    def open_output(self, path: Path, source: SpectraSource, options: WriteOptions) -> AbstractContextManager[object]:
+        """Context in which the output is filled; the file appears when the context ends without an exception."""
+
+    @abstractmethod
+    def compute(self, spectra: Spectra, progress: Progress | None) -> Tile:
+        """Compute the result of a tile, possibly in a thread beside those of other tiles."""
+
+    @abstractmethod
+    def put(self, tile: Tile, rows: slice) -> None:
+        """Accept the result of the spectra `rows`, tile by tile in their order."""
+
+    @abstractmethod
+    def finish(self, source: SpectraSource) -> dict[str, Any]:
+        """Complete the output, and return the fields of `report` that the result decides.
+
+        Raises a `QuietspecError` where no spectrum has a result: better no file than one of NaN.
+        """
+
+
+def process(
+    paths: Sequence[str | PathLike[str]],
+    output: str | PathLike[str],
+    work: Work[Tile, AnyReport],
+    *,
+    workers: int = 0,
+    progress: Progress | None = None,
+    **options: Any,
+) -> AnyReport:
+    """Make one output of one file, or of the arms of one object.
+
+    At most one tile per worker waits to be written, so that memory does not grow with the size of the input.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        The file, or its arms.
+    output : path
+        The file to write; it appears whole or not at all.
+    work : Work
+        What to make.
+    workers : int, optional
+        Number of threads that compute tiles side by side while another reads and writes; 0 computes one after the
+        other.
+    progress : callable, optional
+        Called with the number of spectra done and their total.
+    **options
+        Fields of `quietspec.io.ReadOptions` and `quietspec.io.WriteOptions`.
+
+    Returns
+    -------
+    Report
+        Of the class that `work` names.
+
+    Raises
+    ------
+    QuietspecError
+        If the input cannot be read, none of its spectra has a result, or the output cannot be written; then nothing
+        is left behind.
+    """
+    start = time.perf_counter()
+    writing = {name: options.pop(name) for name in _WRITE_OPTIONS & options.keys()}
+    path = Path(output)
+    with open_spectra(*paths, **options) as source:
+        with work.open_output(path, source, WriteOptions(**writing)):
+            for rows, tile in _computed(source, work, workers, progress):
+                work.put(tile, rows)
+                if progress is not None:
+                    progress(rows.stop, source.n_spectra)
+            facts = work.finish(source)
+        return work.report(
+            inputs=tuple(str(path) for path in paths),
+            output=str(path),
+            n_spectra=source.n_spectra,
+            seconds=time.perf_counter() - start,
+            warnings=tuple(source.meta["warnings"]),
+            **facts,
+        )
+
+
+_WRITE_OPTIONS = {each.name for each in fields(WriteOptions)}
+
+
+def _computed(
+    source: SpectraSource, work: Work[Tile, AnyReport], workers: int, progress: Progress | None
+) -> Iterator[tuple[slice, Tile]]:
+    """Compute the tiles of a source; yield their rows and results in order."""
+
+    def compute(spectra: Spectra) -> tuple[slice, Tile]:
+        rows: slice = spectra.meta["rows"]
+        # Only tiles that are computed one after the other can tell how far all of them are.
+        within = None if workers else _shifted(progress, rows.start, source.n_spectra)
+        return rows, work.compute(spectra, within)
+
+    # A worker has one thread: those of the linear-algebra library would get in each other's way.
+    with threadpool_limits(limits=1):
+        tiles = source.tiles(TILE)
+        yield from map(compute, tiles) if workers == 0 else _side_by_side(compute, tiles, workers)
+
+
+def _side_by_side(
+    compute: Callable[[Spectra], tuple[slice, Tile]], tiles: Iterable[Spectra], workers: int
+) -> Iterator[tuple[slice, Tile]]:
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[tuple[slice, Tile]]] = deque()
+        for tile in tiles:
+            waiting.append(pool.submit(compute, tile))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _shifted(progress: Progress | None, done: int, total: int) -> Progress | None:
+    return None if progress is None else lambda some, _: progress(done + some, total)
+
+
+def flag_counts(flags: npt.NDArray[np.integer[Any]], kinds: type[IntFlag]) -> dict[str, int]:
+    """Count the spectra that carry each flag; flags that none carries are left out.
+
+    Parameters
+    ----------
+    flags : (n_spectra,) of int
+        Bits of `kinds`.
+    kinds : type of IntFlag
+        What the bits mean.
+
+    Returns
+    -------
+    dict of str to int
+        Number of spectra by the flag's name.
+    """
+    counts = {kind.name or "": int(np.sum(flags & kind != 0)) for kind in kinds if kind}
+    return {name: count for name, count in counts.items() if count}
+
+
+def finite_median(values: FloatArray) -> float:
+    """Median of the finite values; NaN if there are none."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else float("nan")

@@ -1,0 +1,27 @@
+"""What a user can choose about an output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["WriteOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteOptions:
+    """Options of every function that writes FITS.
+
+    Parameters
+    ----------
+    overwrite : bool
+        Replace the output if it exists; it stays as it is until the new one is complete.
+    command : str, optional
+        The command that made the output, for its header.
+    history : sequence of str
+        Lines to add to the header's HISTORY.
+    """
+
+    overwrite: bool = False
+    command: str | None = None
+    history: Sequence[str] = ()
