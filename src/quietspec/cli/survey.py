@@ -59,7 +59,7 @@ def run(
     json: Json = None,
 ) -> None:
     """Denoise the cubes of a manifest. The same command goes on where it was stopped. Needs the extra `cluster`."""
-    from quietspec.batch import Settings, read_manifest, run_batch
+    from quietspec.batch import ClusterOptions, Settings, read_manifest, run_batch
 
     if workers is not None and scheduler != "local":
         raise typer.BadParameter("is for --scheduler local; others have the workers they have", param_hint="--workers")
@@ -68,13 +68,11 @@ def run(
     cubes = read_manifest(manifest, ignore or ())
     settings = Settings(
         denoiser=_found(denoiser, ".onnx"), model=_found(model, ".npz"), emission=emission, threads=threads,
-        thumbnails=thumbnails, overwrite=overwrite, quick=quick, command=command_line(),
+        thumbnails=thumbnails, overwrite=overwrite, quick=quick, command=command_line(), manifest=str(manifest),
     )  # fmt: skip
     with progress_bar(f"{len(cubes)} cubes") as progress:
-        report = run_batch(
-            cubes, out, settings, scheduler=scheduler, workers=workers, retries=retries, ahead=ahead, patience=patience,
-            manifest=str(manifest), say=log, progress=progress,
-        )  # fmt: skip
+        cluster = ClusterOptions(scheduler=scheduler, workers=workers, retries=retries, ahead=ahead, patience=patience)
+        report = run_batch(cubes, out, settings, cluster, say=log, progress=progress)
     _tell(report, out, json)
     if report.interrupted and not report.complete:
         log(f"stopped; to go on: {command_line()}")
@@ -116,7 +114,7 @@ def _tell(found: BatchReport, folder: Path, json: Path | None) -> None:
     _print_troubles(found)
     counts = ", ".join(f"{count} {status}" for status, count in found.counts.items() if count)
     console.print(f"{len(found.cubes)} cubes: {counts}", soft_wrap=True)
-    console.print(str(folder / "survey" / "index.html"), style="dim", markup=False, soft_wrap=True)
+    console.print(str(folder / "batch" / "index.html"), style="dim", markup=False, soft_wrap=True)
 
 
 def _print_troubles(found: BatchReport) -> None:
