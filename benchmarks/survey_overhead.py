@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from machine import machine
 
-from quietspec.batch import Job, Outcome, read_manifest, run_batch
+from quietspec.batch import ClusterOptions, Job, Outcome, read_manifest, run_batch
 from quietspec.io.writing.atomic import whole_file
 
 RESULTS = Path(__file__).parent / "results" / "survey_overhead.json"
@@ -54,7 +54,7 @@ def in_a_loop(manifest: Path, out: Path) -> float:
 def as_a_survey(manifest: Path, out: Path, workers: int, work: Callable[[Job], Outcome]) -> float:
     """Seconds from reading the manifest to the last page of the report, the cluster's start and end included."""
     start = time.perf_counter()
-    report = run_batch(read_manifest(manifest), out, scheduler="local", workers=workers, work=work)
+    report = run_batch(read_manifest(manifest), out, cluster=ClusterOptions(workers=workers), work=work)
     seconds = time.perf_counter() - start
     if not report.complete:
         raise SystemExit(f"the survey did not end well: {report.counts}")

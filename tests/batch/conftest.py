@@ -1,4 +1,4 @@
-"""Fixtures of the survey tests: small cubes, their manifest, their undisturbed outputs, and commands in processes."""
+"""Fixtures of the batch tests: small cubes, their manifest, their undisturbed outputs, and commands in processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 from astropy.io import fits
 
 from quietspec.denoisers import load_denoiser
-from quietspec.files import denoise_file
+from quietspec.files.denoise import denoise_file
 
 from ..io import layouts
 
@@ -33,7 +33,7 @@ _PATIENCE = 240.0  # seconds; far more than needed, for machines that have other
 
 
 @dataclass(frozen=True)
-class Survey:
+class Batch:
     """A manifest of small cubes, and a folder for what comes of it."""
 
     manifest: Path
@@ -65,7 +65,7 @@ def cubes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def undisturbed(cubes: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the outputs as `quietspec denoise` makes them, without survey or cluster."""
+    """Folder of the outputs as `quietspec denoise` makes them, without batch or cluster."""
     folder = tmp_path_factory.mktemp("undisturbed")
     for cube in cubes:
         denoise_file([cube], folder / f"{cube.stem}_denoised.fits", load_denoiser(DENOISER), command="any")
@@ -73,25 +73,25 @@ def undisturbed(cubes: list[Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def survey(cubes: list[Path], tmp_path: Path) -> Survey:
+def batch(cubes: list[Path], tmp_path: Path) -> Batch:
     manifest = tmp_path / "manifest.csv"
     manifest.write_text("file\n" + "".join(f"{cube}\n" for cube in cubes))
-    return Survey(manifest, tmp_path / "out")
+    return Batch(manifest, tmp_path / "out")
 
 
 @pytest.fixture
-def all_there(undisturbed: Path) -> Callable[[Survey], None]:
+def all_there(undisturbed: Path) -> Callable[[Batch], None]:
     """Whether each good cube's output is there once, whole, and the same as undisturbed, with nothing beside."""
 
-    def check(survey: Survey) -> None:
-        assert sorted(path.name for path in survey.out.glob("*.fits")) == survey.names
-        for name in survey.names:
+    def check(batch: Batch) -> None:
+        assert sorted(path.name for path in batch.out.glob("*.fits")) == batch.names
+        for name in batch.names:
             difference = fits.FITSDiff(
-                survey.out / name, undisturbed / name, ignore_keywords=_OWN, ignore_hdus=["PROVENANCE"]
+                batch.out / name, undisturbed / name, ignore_keywords=_OWN, ignore_hdus=["PROVENANCE"]
             )
             assert difference.identical, difference.report()
-        assert not survey.parts()
-        assert not list((survey.out / "survey").glob("*.crash"))
+        assert not batch.parts()
+        assert not list((batch.out / "batch").glob("*.crash"))
 
     return check
 
@@ -131,9 +131,9 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 @pytest.fixture
-def run(launch, program, survey: Survey) -> Callable[..., subprocess.Popen[str]]:
-    """Start `survey run` on the small cubes."""
-    words = [program, "batch", "run", survey.manifest, "-o", survey.out, "--denoiser", DENOISER, "--no-thumbnails"]
+def run(launch, program, batch: Batch) -> Callable[..., subprocess.Popen[str]]:
+    """Start `batch run` on the small cubes."""
+    words = [program, "batch", "run", batch.manifest, "-o", batch.out, "--denoiser", DENOISER, "--no-thumbnails"]
     return lambda *more, **options: launch(*words, *more, **options)
 
 

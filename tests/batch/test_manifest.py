@@ -70,10 +70,10 @@ def mistakes(tmp_path: Path, text: str, *ignore: str) -> str:
     ("text", "says"),
     [
         ("cube\na.fits\n", "has no column 'file', only 'cube'. Name the column of the cubes 'file'."),
-        ("file\n", "has no rows. Give one for each cube."),
-        ("", "is no CSV table: No header line found in table."),
-        ("file\na,b\n", "is no CSV table: Number of header columns (1) inconsistent"),
-        ("file,redshfit\na,1\n", "column 'redshfit' is no option of the reader. Is 'redshift' meant? There are file,"),
+        ("file\n", "has no rows. Give one per cube."),
+        ("", "is not a CSV table: No header line found in table."),
+        ("file\na,b\n", "is not a CSV table: Number of header columns (1) inconsistent"),
+        ("file,redshfit\na,1\n", "is not an option of the reader. Did you mean 'redshift'? Columns are file,"),
         ("file,ra\na,1\n", "--ignore ra passes over it."),
         ("file,redshift\na,0.1\nb,high\n", "row 2, column 'redshift': 'high' is not a number."),
         ("file,redshift\na,-2\n", "row 1, column 'redshift': expected a finite number above -1."),
@@ -83,8 +83,8 @@ def mistakes(tmp_path: Path, text: str, *ignore: str) -> str:
         ("file,redshift\n,0.1\n", "row 1, column 'file': is empty. Name the cube's file."),
         ("file,output\na,b/c.fits\n", "row 1, column 'output': 'b/c.fits' is not a plain file name."),
         ("file,output\na,c\n", "row 1, column 'output': 'c' does not end in .fits: c.fits?"),
-        ("file,output\na,c.fits\nb,C.fits\n", "row 2, column 'output': 'C.fits' is the output of row 1 already."),
-        ("file\nx/a.fits\ny/a.fits\n", "row 2, column 'output': 'a_denoised.fits' is the output of row 1 already."),
+        ("file,output\na,c.fits\nb,C.fits\n", "row 2, column 'output': 'C.fits' is already the output of row 1."),
+        ("file\nx/a.fits\ny/a.fits\n", "row 2, column 'output': 'a_denoised.fits' is already the output of row 1."),
     ],
 )  # fmt: skip
 def test_mistakes(tmp_path, text, says):
@@ -100,7 +100,7 @@ def test_all_mistakes_are_named_at_once_up_to_ten(tmp_path):
 def test_missing_and_unknown_manifests(tmp_path):
     with pytest.raises(BatchError, match=r"none\.csv: cannot be read: No such file"):
         read_manifest(tmp_path / "none.csv")
-    with pytest.raises(BatchError, match=r"m\.txt: a manifest's name ends in \.csv, \.ecsv, \.parquet, \.pq\."):
+    with pytest.raises(BatchError, match=r"m\.txt: the name of a manifest ends in \.csv, \.ecsv, \.parquet, \.pq\."):
         read_manifest(tmp_path / "m.txt")
 
 

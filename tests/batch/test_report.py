@@ -10,7 +10,8 @@ import pytest
 
 from quietspec.batch import Cube, batch_status, write_report
 from quietspec.batch import report as module
-from quietspec.batch.state import Journal, Plan, Record, locked
+from quietspec.batch.lock import locked
+from quietspec.batch.state import Journal, Plan, Record
 from quietspec.batch.task import thumbnail
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
@@ -85,7 +86,7 @@ def test_many_cubes_take_several_pages(folder, monkeypatch):
 
 def test_json(folder):
     write_report(batch_status(folder), folder)
-    content = json.loads((folder / "survey" / "report.json").read_text(), parse_constant=pytest.fail)
+    content = json.loads((folder / "batch" / "report.json").read_text(), parse_constant=pytest.fail)
     assert content.keys() == {
         "manifest", "command", "version", "model", "started", "reported", "interrupted", "counts", "cubes",
     }  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from quietspec import __version__
-from quietspec.batch import Cube, Job, Outcome, Settings, batch_status, run_batch
+from quietspec.batch import ClusterOptions, Cube, Job, Outcome, Settings, batch_status, run_batch
 from quietspec.batch.task import denoise_cube, model_name
 from quietspec.errors import BatchError
 
@@ -21,7 +21,7 @@ NAMES = ["a.fits", "b.fits"]
 
 
 class Small:
-    """A survey of two tiny cubes, and a way to run it that tells which outputs were written anew."""
+    """A batch of two tiny cubes, and a way to run it that tells which outputs were written anew."""
 
     def __init__(self, folder, scheduler: str) -> None:
         self.out = folder / "out"
@@ -29,11 +29,14 @@ class Small:
         self.cubes = [Cube((str(path),), name) for path, name in zip(self.inputs, NAMES, strict=True)]
         self.scheduler = scheduler
 
-    def run(self, settings: Settings = SETTINGS, **options):
+    def run(self, settings: Settings = SETTINGS, retries: int = 2, **options):
         before = self._identities()
-        self.report = run_batch(self.cubes, self.out, settings, scheduler=self.scheduler, **options)
+        self.report = run_batch(self.cubes, self.out, settings, self.cluster(retries), **options)
         after = self._identities()
         return [name for name in NAMES if name in after and after[name] != before.get(name)]
+
+    def cluster(self, retries: int = 2) -> ClusterOptions:
+        return ClusterOptions(scheduler=self.scheduler, retries=retries)
 
     def _identities(self) -> dict[str, int]:
         return {path.name: path.stat().st_ino for path in self.out.glob("*.fits")}
@@ -140,7 +143,7 @@ def test_file_of_another_is_not_replaced(small):
         small.run()
         assert (small.out / "a.fits").read_text() == "precious"
         assert small.report.cubes[0]["status"] == "failed"
-        assert "a.fits: exists already, and not by this survey" in small.report.cubes[0]["reason"]
+        assert "a.fits: exists already, and this batch did not write it" in small.report.cubes[0]["reason"]
     small.run(replace(SETTINGS, overwrite=True))
     assert small.report.complete
 
@@ -158,7 +161,7 @@ def test_failed_cubes_are_tried_again_by_the_next_run(small):
 def test_output_over_an_input(small):
     small.cubes[1] = replace(small.cubes[1], output=small.inputs[0].name)
     with pytest.raises(BatchError, match=r"row 2: its output .*in_a\.fits is the input of row 1"):
-        run_batch(small.cubes, small.inputs[0].parent, SETTINGS, scheduler=small.scheduler)
+        run_batch(small.cubes, small.inputs[0].parent, SETTINGS, small.cluster())
 
 
 def test_arms(tmp_path, threads):
@@ -169,7 +172,7 @@ def test_arms(tmp_path, threads):
         layouts.sami(path.stem).writeto(path)
     cube = Cube(tuple(map(str, arms)), "both.fits")
     for kept in (0, 1):
-        report = run_batch([cube], tmp_path / "out", SETTINGS, scheduler=threads)
+        report = run_batch([cube], tmp_path / "out", SETTINGS, ClusterOptions(scheduler=threads))
         assert (report.complete, report.counts["kept"]) == (True, kept)
     assert fits.getheader(tmp_path / "out" / "both.fits")["QSINPUT2"] == str(arms[1])
 
@@ -225,7 +228,7 @@ def test_workers_that_have_something_else_refuse(finished, change, says):
 
 
 def test_picture_that_cannot_be_drawn_costs_a_warning(small):
-    (small.out / "survey" / "thumbnails" / "a.fits.png").mkdir(parents=True)
+    (small.out / "batch" / "thumbnails" / "a.fits.png").mkdir(parents=True)
     small.run()
     assert small.report.complete
     assert any("a.fits.png" in warning for warning in small.report.cubes[0]["warnings"])

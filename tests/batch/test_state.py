@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quietspec.batch.lock import locked
 from quietspec.batch.manifest import Cube
-from quietspec.batch.state import Journal, Plan, Record, locked, place, read_records
+from quietspec.batch.state import Journal, Plan, Record, place, read_records
 from quietspec.errors import BatchError, WriteError
 
 DONE = Record("a.fits", "done", 1, facts={"sha256": "abc", "n_spectra": 4})
@@ -78,15 +79,13 @@ def test_full_disk(folder):
 
 
 def test_plan_comes_back(folder):
-    plan = Plan(
-        "m.csv", "quietspec survey run", "1", "model", "now", (Cube(("a", "b"), "out.fits", {"redshift": 0.1}),)
-    )
+    plan = Plan("m.csv", "quietspec batch run", "1", "model", "now", (Cube(("a", "b"), "out.fits", {"redshift": 0.1}),))
     plan.save(folder)
     assert Plan.load(folder) == plan
     assert json.loads(place(folder, "plan.json").read_text())["cubes"][0]["output"] == "out.fits"
 
 
 def test_no_survey(tmp_path):
-    with pytest.raises(BatchError, match=r"holds no survey\. Begin one: quietspec survey run MANIFEST -o"):
+    with pytest.raises(BatchError, match=r"holds no batch\. Begin one: quietspec batch run MANIFEST -o"):
         Plan.load(tmp_path)
     assert read_records(tmp_path) == {}

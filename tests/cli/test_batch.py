@@ -43,12 +43,12 @@ def test_run_status_report(survey, run, manifest):
     assert result.exit_code == 0
     assert "Dask dashboard: " in result.stderr
     assert "2 cubes: " in result.stdout
-    assert str(out / "survey" / "index.html") in result.stdout
+    assert str(out / "batch" / "index.html") in result.stdout
     report = json.loads((manifest.parent / "report.json").read_text())
     assert report["model"].startswith("posterior ")
     assert [cube["output"] for cube in report["cubes"]] == ["a_denoised.fits", "b_denoised.fits"]
     assert all((out / cube["output"]).exists() for cube in report["cubes"])
-    assert all((out / "survey" / "thumbnails" / f"{cube['output']}.png").exists() for cube in report["cubes"])
+    assert all((out / "batch" / "thumbnails" / f"{cube['output']}.png").exists() for cube in report["cubes"])
 
     result = survey()
     assert result.exit_code == 0
@@ -58,9 +58,9 @@ def test_run_status_report(survey, run, manifest):
     assert result.exit_code == 0
     assert json.loads(result.stdout)["cubes"] == report["cubes"]
 
-    (out / "survey" / "index.html").unlink()
+    (out / "batch" / "index.html").unlink()
     assert run("batch", "report", out).exit_code == 0
-    assert (out / "survey" / "index.html").exists()
+    assert (out / "batch" / "index.html").exists()
 
 
 def test_missing_cube_costs_one_row(survey, manifest):
@@ -70,7 +70,7 @@ def test_missing_cube_costs_one_row(survey, manifest):
     assert "1 failed" in result.stdout
     assert "a.fits: no such file" in result.stdout
     assert (manifest.parent / "out" / "b_denoised.fits").exists()
-    assert not list((manifest.parent / "out" / "survey" / "thumbnails").iterdir())
+    assert not list((manifest.parent / "out" / "batch" / "thumbnails").iterdir())
 
 
 def test_mistakes_are_told_before_any_work(survey, manifest):

@@ -1,4 +1,4 @@
-"""The Dask cluster a survey runs on: one of this machine, or any that is known by its scheduler's address."""
+"""The Dask cluster that runs a batch: one on this machine, or any other, given the address of its scheduler."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -20,45 +21,69 @@ from quietspec.errors import BatchError
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-__all__ = ["Cluster", "NotYetError", "SchedulerLostError", "WorkerDiedError"]
+__all__ = ["Cluster", "ClusterOptions", "NotYetError", "SchedulerLostError", "WorkerDiedError"]
 
 _Argument = TypeVar("_Argument")
 
 _CHECK = 2.0  # seconds between two looks at the scheduler
-_ANSWER = 30.0  # seconds within which it has to answer
-_FETCH = 5.0  # seconds within which a result is fetched, if its worker still lives
-_EMPTY = 60.0  # seconds after which a local cluster whose workers all ended, and did not start again, is given up
-_ATTEMPT = 5.0  # seconds of one attempt to reach it
+_ANSWER = 30.0  # seconds within which the scheduler must answer
+_FETCH = 5.0  # seconds within which a result must arrive if its worker is still alive
+_EMPTY = 60.0  # seconds after which a local cluster is given up if its workers have all ended and do not restart
+_ATTEMPT = 5.0  # seconds that one attempt to reach the scheduler may take
 _RETRY = 1.0  # seconds between attempts to reach a scheduler that is away
-_DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # Ctrl-C is for the run, which ends its workers
+
+# Code that local workers run first. Ctrl-C reaches them too, but is meant for the run, which ends its workers itself.
+_PRELOAD = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
 class SchedulerLostError(Exception):
-    """The scheduler is away, or is another one than before; what it was doing is lost."""
+    """The scheduler is away, or has been replaced by another; its tasks are lost."""
 
 
 class NotYetError(Exception):
-    """The result was lost with the worker that held it, and is being made again."""
+    """The result was lost with the worker that held it, and is being computed again."""
 
 
 class WorkerDiedError(Exception):
-    """As many worker processes as the scheduler allows died while they held this task."""
+    """As many worker processes as the scheduler allows have died while they held this task."""
 
 
-class Cluster:
-    """A connection to a Dask scheduler; as a context manager it ends with its block, and a local cluster with it.
+@dataclass(frozen=True, kw_only=True)
+class ClusterOptions:
+    """Which Dask cluster runs a batch, and how persistently.
 
     Parameters
     ----------
     scheduler : str
-        ``local`` for a scheduler and workers on this machine, else the address of a scheduler (``tcp://host:8786``) or
-        the path of the file that ``dask scheduler --scheduler-file`` wrote.
+        ``local`` for a scheduler and workers on this machine; otherwise the address of a scheduler
+        (``tcp://host:8786``) or the path of the file that ``dask scheduler --scheduler-file`` wrote.
     workers : int, optional
-        For ``local``: worker processes; by default one for each processor core and `threads`.
-    threads : int, optional
-        For ``local``: threads of one task.
-    patience : float, optional
+        Worker processes of a ``local`` cluster; by default the number of processor cores over the threads per cube.
+    ahead : int
+        Cubes handed out beyond the workers' slots, so that a cluster that grows on demand sees the demand.
+    retries : int
+        How often a cube is tried again after its worker died or an unexpected error occurred. The last attempt runs
+        with no other cube under way, so that none can be the cause. Faults of a file itself are not tried again.
+    patience : float
         Seconds to wait for a scheduler that is away.
+    """
+
+    scheduler: str = "local"
+    workers: int | None = None
+    ahead: int = 0
+    retries: int = 2
+    patience: float = 600.0
+
+
+class Cluster:
+    """A connection to a Dask scheduler, used as a context manager; a local cluster ends with its block.
+
+    Parameters
+    ----------
+    options : ClusterOptions, optional
+        Which cluster, and how long to wait for it; a local one by default.
+    threads : int, optional
+        Threads per task, which bound the number of workers of a local cluster.
 
     Raises
     ------
@@ -66,30 +91,26 @@ class Cluster:
         If Dask is not installed, or the scheduler cannot be reached.
     """
 
-    def __init__(
-        self, scheduler: str, *, workers: int | None = None, threads: int = 1, patience: float = 600.0
-    ) -> None:
+    def __init__(self, options: ClusterOptions | None = None, threads: int = 1) -> None:
         try:
             import distributed  # noqa: F401
         except ModuleNotFoundError as error:
             raise BatchError(f"{error.name} is not installed: pip install 'quietspec[cluster]'.") from error
-        self._scheduler = scheduler
-        self._workers = workers
+        self._options = options or ClusterOptions()
         self._threads = threads
-        self._patience = patience
         self._local: Any = None
         self._client: Client
         self._identity = ""
         self._group = f"cube-{secrets.token_hex(8)}"
-        self._checked = 0.0  # when the scheduler answered last
-        self._peopled = 0.0  # when it had workers last
+        self._answered = 0.0  # time at which the scheduler last answered
+        self._peopled = 0.0  # time at which it last had workers
         self._given_up = False
         self._finished: SimpleQueue[Future[Any]] = SimpleQueue()
-        self.slots = 0  #: tasks that workers can hold at one time
+        self.slots = 0  #: tasks that the workers can hold at one time
 
     def __enter__(self) -> Self:
         with ExitStack() as quiet:
-            for name in ("distributed.client", "distributed.scheduler"):  # what they say of losses, we say in our words
+            for name in ("distributed.client", "distributed.scheduler"):  # the run reports losses in its own words
                 quiet.enter_context(_silent(logging.getLogger(name)))
             self._connect()
             self._quiet = quiet.pop_all()
@@ -103,7 +124,7 @@ class Cluster:
 
     @property
     def dashboard(self) -> str:
-        """Address of the page that shows what the cluster does."""
+        """Address of the page that shows what the cluster is doing."""
         return str(self._client.dashboard_link)
 
     def submit(self, function: Callable[[_Argument], Any], argument: _Argument, name: str) -> Future[Any]:
@@ -112,26 +133,27 @@ class Cluster:
         Parameters
         ----------
         function : callable
-            What to call.
+            The function.
         argument : object
-            With what.
+            Its only argument.
         name : str
-            What the dashboard calls it.
+            Name of the task on the dashboard.
 
         Returns
         -------
         Future
-            One of those that `finished` gives back.
+            `finished` returns it once the task has ended.
 
         Raises
         ------
         SchedulerLostError
             If there is no connection.
         """
-        # Tasks of one group are kept by the scheduler until a worker is free, and are not lost with another's worker.
+        # Keys of one group let the scheduler queue the tasks until a worker is free, so that a worker's death costs no
+        # task but its own.
         key = (self._group, f"{name}-{time.monotonic_ns()}")
         if self._client.status not in ("running", "connecting"):
-            raise SchedulerLostError(f"the connection to it is {self._client.status}")
+            raise SchedulerLostError(f"the connection is {self._client.status}")
         future: Future[Any] = self._client.submit(function, argument, key=key, pure=False)
         future.add_done_callback(self._finished.put)
         return future
@@ -142,12 +164,12 @@ class Cluster:
         Parameters
         ----------
         timeout : float
-            Seconds after which to give up; a signal's handler may run meanwhile.
+            Seconds after which to give up; signal handlers may run meanwhile.
 
         Returns
         -------
         list of Future
-            Those that ended, well or not, since the last call.
+            Tasks that have ended since the last call, successfully or not.
         """
         futures: list[Future[Any]] = []
         try:
@@ -173,13 +195,13 @@ class Cluster:
         Raises
         ------
         WorkerDiedError
-            If its workers died.
+            If the workers that held the task died.
         NotYetError
-            If it is being made again; `finished` will give the task once more.
+            If the result is being computed again; `finished` will return the task once more.
         SchedulerLostError
-            If the scheduler does not know the task any more.
+            If the scheduler no longer knows the task.
         Exception
-            If the function raised.
+            Whatever the function raised.
         """
         from distributed import KilledWorker
 
@@ -197,57 +219,58 @@ class Cluster:
             raise NotYetError from error
 
     def check(self) -> None:
-        """See now and then whether the scheduler is there and is the same, and count the workers' slots.
+        """Check every few seconds that the scheduler is still there and still the same, and count the workers' slots.
 
         Raises
         ------
         SchedulerLostError
-            If it is not.
+            If it is not, or if all workers of a local cluster have ended.
         """
-        if time.monotonic() < self._checked + _CHECK:
+        if time.monotonic() < self._answered + _CHECK:
             return
         identity = self._look()
         if identity != self._identity:
             raise SchedulerLostError("it was restarted")
         if self.slots:
-            self._peopled = self._checked
-        elif self._local is not None and self._checked > self._peopled + _EMPTY:
-            raise SchedulerLostError("its workers ended and do not start again")
+            self._peopled = self._answered
+        elif self._local is not None and self._answered > self._peopled + _EMPTY:
+            raise SchedulerLostError("its workers have ended and do not restart")
 
     def reconnect(self) -> None:
-        """Wait for the scheduler to come back, for as long as patience lasts."""
+        """Wait for the scheduler to come back, as long as patience lasts."""
         self._close()
         self._connect()
 
     def give_up(self) -> None:
-        """Wait no longer for a scheduler that is away; may be called from a signal's handler."""
+        """Stop waiting for a scheduler that is away; may be called from a signal handler."""
         self._given_up = True
 
     def _connect(self) -> None:
-        """Reach the scheduler, for as long as patience lasts."""
+        """Try to reach the scheduler, as long as patience lasts."""
         self._finished = SimpleQueue()
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self._options.patience
         while True:
             try:
-                self._client = self._local_client() if self._scheduler == "local" else self._remote_client()
+                self._client = self._local_client() if self._options.scheduler == "local" else self._remote_client()
                 self._identity = self._look()
-                self._peopled = self._checked
+                self._peopled = self._answered
             except SchedulerLostError as error:
                 if self._given_up or time.monotonic() > deadline:
                     raise BatchError(
-                        f"--scheduler {self._scheduler}: does not answer ({error}). Is it running, and is this right?"
+                        f"scheduler {self._options.scheduler}: does not answer ({error}). Is it running, and is this "
+                        "its address?"
                     ) from error
                 time.sleep(_RETRY)
             else:
                 return
 
     def _look(self) -> str:
-        """Identity of the scheduler, which it keeps as long as it lives."""
+        """Return the identity of the scheduler, which it keeps as long as it lives, and count its slots."""
         try:
             about = self._client.sync(self._client.scheduler.identity, n_workers=0, callback_timeout=_ANSWER)
         except (OSError, TimeoutError, ValueError, CancelledError) as error:
             raise SchedulerLostError(str(error)) from error
-        self._checked = time.monotonic()
+        self._answered = time.monotonic()
         self.slots = int(about["total_threads"])
         return str(about["id"])
 
@@ -259,11 +282,11 @@ class Cluster:
         try:
             with dask.config.set({"distributed.scheduler.worker-saturation": 1.0}):
                 self._local = LocalCluster(
-                    n_workers=self._workers or max(1, CPU_COUNT // self._threads),
-                    threads_per_worker=1,  # one cube in a process: where one dies, it is clear which it was
+                    n_workers=self._options.workers or max(1, CPU_COUNT // self._threads),
+                    threads_per_worker=1,  # one cube per process: when a process dies, the cube at fault is known
                     dashboard_address="127.0.0.1:0",
-                    scheduler_kwargs={"allowed_failures": 0},  # we count ourselves
-                    preload=[_DEAF],
+                    scheduler_kwargs={"allowed_failures": 0},  # the run counts attempts itself
+                    preload=[_PRELOAD],
                 )
         except (OSError, RuntimeError) as error:
             raise BatchError(f"no Dask workers can be started on this machine: {error}.") from error
@@ -273,13 +296,13 @@ class Cluster:
         from distributed import Client
 
         try:
-            address = _address(self._scheduler)
+            address = _address(self._options.scheduler)
             _knock(address)
             return Client(address, timeout=_ATTEMPT, set_as_default=False)
         except OSError as error:  # a time-out is one
             raise SchedulerLostError(str(error)) from error
         except ValueError as error:
-            raise BatchError(f"--scheduler {self._scheduler}: {error}.") from error
+            raise BatchError(f"scheduler {self._options.scheduler}: {error}.") from error
 
     def _close(self) -> None:
         self._client.close(timeout=_RETRY)
@@ -289,17 +312,17 @@ class Cluster:
 
 
 def _address(scheduler: str) -> str:
-    """Address of a scheduler, which may stand in a file."""
+    """Return the address of a scheduler, given directly or by a scheduler file."""
     if Path(scheduler).suffix != ".json":
         return scheduler
     content = json.loads(Path(scheduler).read_text(encoding="utf-8"))
     if not isinstance(content, dict) or "address" not in content:
-        raise ValueError("is no scheduler file: it holds no address")
+        raise ValueError("not a scheduler file, since it holds no address")
     return str(content["address"])
 
 
 def _knock(address: str) -> None:
-    """Raise `OSError` where nobody listens, before a client is made, whose thread would outlive its failure."""
+    """Raise `OSError` where nobody listens: a client that fails to connect would leave a thread behind."""
     from distributed.comm.addressing import get_address_host_port, parse_address
 
     if parse_address(address)[0] in ("tcp", "tls", "ws", "wss"):

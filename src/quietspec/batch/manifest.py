@@ -1,4 +1,4 @@
-"""The manifest of a survey: one row a cube, with its files, its output and the reader's options."""
+"""The manifest of a batch: one row per cube, with its files, its output and the reader's options."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from quietspec.io import ReadOptions
 
 __all__ = ["Cube", "read_manifest"]
 
-Row = Mapping[str, str]  # cells that hold something, by column
+Row = Mapping[str, str]  # the cells that are not empty, by column
 
 _FILE = re.compile(r"file\d*")
 _ENDING = "_denoised.fits"
-_SHOWN = 10  # mistakes told at once
+_SHOWN = 10  # mistakes reported at once
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -34,9 +34,9 @@ class Cube:
     files : tuple of str
         The file, or the arms of one object.
     output : str
-        Name of the file to write, in the survey's folder.
+        Name of the file to write, in the batch's folder.
     options : mapping of str to object
-        Options of `quietspec.io.ReadOptions`, without those left open.
+        Options of `quietspec.io.ReadOptions` that the manifest sets.
     """
 
     files: tuple[str, ...]
@@ -44,38 +44,38 @@ class Cube:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def recipe(self, model: str) -> str:
-        """Digest of the options and a model: an output made with others is not this one."""
+        """Hash the options together with a model: outputs made with the same have the same recipe."""
         return hashlib.sha256(json.dumps([dict(self.options), model], sort_keys=True).encode()).hexdigest()
 
 
 def read_manifest(path: str | PathLike[str], ignore: Iterable[str] = ()) -> tuple[Cube, ...]:
-    """Read a manifest and check all that can be checked without opening its cubes.
+    """Read a manifest, and check all that can be checked without opening its cubes.
 
     Parameters
     ----------
     path : path
-        CSV, ECSV or Parquet (which needs the extra `cluster`). Column ``file`` names the cube, from the manifest's own
-        folder if relative; ``file2``, ``file3``, … further arms of the object; ``output`` the file to write; any
-        option of `quietspec.io.ReadOptions` is a column too. An empty cell leaves its option open.
+        CSV, ECSV or Parquet (which needs the extra `cluster`). Column ``file`` names the cube, relative to the
+        manifest's own folder; ``file2``, ``file3``, … name further arms of the object, and ``output`` the file to
+        write. Every option of `quietspec.io.ReadOptions` may be a column too. An empty cell leaves its option unset.
     ignore : iterable of str, optional
-        Columns that are of no concern here.
+        Columns to pass over.
 
     Returns
     -------
     tuple of Cube
-        In the order of the rows.
+        The cubes, in the order of the rows.
 
     Raises
     ------
     BatchError
-        If the manifest cannot be read, lacks column ``file`` or has unknown columns, or rows are wrong: each mistake is
+        If the manifest cannot be read, has no column ``file``, or has unknown columns or mistaken rows. Each mistake is
         named by row (the first row of data is 1) and column, with its cure.
     """
     path = Path(path)
     columns, rows = _table(path)
     _require_columns(path, columns, set(ignore))
     if not rows:
-        raise BatchError(f"{path}: has no rows. Give one for each cube.")
+        raise BatchError(f"{path}: has no rows. Give one per cube.")
     wanted = [name for name in columns if name not in set(ignore)]
     cubes: list[Cube] = []
     mistakes: list[str] = []
@@ -92,21 +92,21 @@ def read_manifest(path: str | PathLike[str], ignore: Iterable[str] = ()) -> tupl
 
 
 def _table(path: Path) -> tuple[list[str], list[Row]]:
-    """Names of the columns, and the rows; all cells as text, for which the columns' meanings settle the type."""
+    """Return the names of the columns and the rows, with all cells as text; each column's meaning decides the type."""
     readers: dict[str, Callable[[Path], tuple[list[str], list[dict[str, Any]]]]] = {
         ".csv": _ascii, ".ecsv": _ascii, ".parquet": _parquet, ".pq": _parquet,
     }  # fmt: skip
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise BatchError(f"{path}: a manifest's name ends in {', '.join(readers)}.")
+        raise BatchError(f"{path}: the name of a manifest ends in {', '.join(readers)}.")
     try:
         names, rows = reader(path)
     except OSError as error:
         raise BatchError(f"{path}: cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:  # of astropy and pyarrow, for all that is wrong with the file
+    except ValueError as error:  # from astropy and pyarrow, whatever is wrong with the file
         reason = str(error).partition("\n")[0].rstrip(".")
-        raise BatchError(f"{path}: is no {path.suffix[1:].upper()} table: {reason}.") from error
-    return names, [{name: str(cell).strip() for name, cell in row.items() if _says_something(cell)} for row in rows]
+        raise BatchError(f"{path}: is not a {path.suffix[1:].upper()} table: {reason}.") from error
+    return names, [{name: str(cell).strip() for name, cell in row.items() if not _is_empty(cell)} for row in rows]
 
 
 def _ascii(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
@@ -128,8 +128,8 @@ def _parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     return list(table.column_names), table.to_pylist()
 
 
-def _says_something(cell: Any) -> bool:
-    return cell is not None and str(cell).strip().lower() not in ("", "--", "nan", "none")
+def _is_empty(cell: Any) -> bool:
+    return cell is None or str(cell).strip().lower() in ("", "--", "nan", "none")
 
 
 def _require_columns(path: Path, columns: Sequence[str], ignored: set[str]) -> None:
@@ -142,10 +142,10 @@ def _require_columns(path: Path, columns: Sequence[str], ignored: set[str]) -> N
         if name in ignored or name in known or _FILE.fullmatch(name):
             continue
         near = get_close_matches(name, known, 1)
-        meant = f"Is {near[0]!r} meant? " if near else ""
+        meant = f"Did you mean {near[0]!r}? " if near else ""
         raise BatchError(
-            f"{path}: column {name!r} is no option of the reader. {meant}There are {', '.join(known)}, and file2, … "
-            f"for further arms; --ignore {name} passes over it."
+            f"{path}: column {name!r} is not an option of the reader. {meant}Columns are {', '.join(known)}, and "
+            f"file2, … for further arms; --ignore {name} passes over it."
         )
 
 
@@ -165,16 +165,14 @@ def _output(name: str | None, file: str) -> str:
     if name is None:
         return Path(file).name.removesuffix(".gz").removesuffix(".fits") + _ENDING
     if Path(name).name != name or name.startswith("."):
-        raise BatchError(
-            f"column 'output': {name!r} is not a plain file name. Outputs all go into the survey's folder."
-        )
+        raise BatchError(f"column 'output': {name!r} is not a plain file name. All outputs go into the batch's folder.")
     if not name.endswith(".fits"):
         raise BatchError(f"column 'output': {name!r} does not end in .fits: {name}.fits?")
     return name
 
 
 def _option(name: str, text: str) -> Any:
-    """Value of one option, checked as the reader will check it."""
+    """Return the value of one option, checked as the reader will check it."""
     try:
         value = _OPTIONS[name](text)
         ReadOptions(**{name: value})
@@ -187,14 +185,14 @@ def _option(name: str, text: str) -> Any:
 
 
 def _clashes(cubes: Sequence[Cube]) -> Iterator[str]:
-    """Rows that would write one file."""
+    """Describe the rows that would write the same file as an earlier one."""
     first: dict[str, int] = {}
     for number, cube in enumerate(cubes, start=1):
-        other = first.setdefault(cube.output.casefold(), number)  # some file systems take A and a for one
+        other = first.setdefault(cube.output.casefold(), number)  # some file systems take A and a for the same name
         if other != number:
             yield (
-                f"row {number}, column 'output': {cube.output!r} is the output of row {other} already. "
-                "Give each row a name of its own in column 'output'."
+                f"row {number}, column 'output': {cube.output!r} is already the output of row {other}. "
+                "Give each row its own name in column 'output'."
             )
 
 

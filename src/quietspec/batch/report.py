@@ -1,4 +1,4 @@
-"""What became of a survey's cubes: as a value, as JSON, and as pages with small pictures."""
+"""What became of a batch's cubes: as a value, as JSON, and as pages with small pictures."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["STATUSES", "BatchReport", "batch_status", "collect_report", "write_report"]
 
-STATUSES = ("failed", "flagged", "begun", "waiting", "done")  #: of cubes, what needs attention first
-_FLAGGED = 0.1  # fraction of a cube's estimates that carry one doubtful flag
+STATUSES = ("failed", "flagged", "begun", "waiting", "done")  #: those that need attention first
+_FLAGGED = 0.1  # a cube is flagged if more than this fraction of its estimates carry one doubtful flag
 _DOUBTFUL = (
     Flag.POOR_FIT, Flag.UNLIKE_PRIOR, Flag.WRONG_REDSHIFT, Flag.STAR, Flag.NOT_GALAXY, Flag.MISSCALED,
 )  # fmt: skip
-_PAGE = 250  # cubes a page: some 3 MB of pictures
+_PAGE = 250  # cubes per page: some 3 MB of pictures
 _MEASURED = (
     "n_spectra", "snr_before", "snr_after", "failed", "noise", "flags", "seconds", "warnings", "size", "sha256",
 )  # fmt: skip
@@ -43,14 +43,15 @@ class BatchReport:
     manifest, command, version, model, started : str
         As in `quietspec.batch.state.Plan`.
     reported : str
-        When this was put together, UTC, ISO 8601.
+        When this report was made, UTC, ISO 8601.
     interrupted : bool
         Whether the run was told to stop.
     counts : mapping of str to int
-        Cubes of each status, and ``kept``, those of them that the run found whole and left alone.
+        Number of cubes by status, and as ``kept`` how many of them the run found complete and left alone.
     cubes : sequence of mapping
-        ``output``, ``inputs``, ``options``, ``status`` (one of `STATUSES`), ``reason``, ``attempts``, ``time``, and for
-        those done also what was measured (`quietspec.files.denoise.FileReport`), ``size`` and ``sha256`` of the output.
+        ``output``, ``inputs``, ``options``, ``status`` (one of `STATUSES`), ``reason``, ``attempts`` and ``time``; for
+        finished cubes also what was measured (`quietspec.files.denoise.FileReport`) and the output's ``size`` and
+        ``sha256``.
     """
 
     manifest: str
@@ -70,28 +71,28 @@ class BatchReport:
 
 
 def batch_status(folder: str | PathLike[str]) -> BatchReport:
-    """Look at a survey, during a run or after it.
+    """Report on a batch, during a run or after it.
 
     Parameters
     ----------
     folder : path
-        Of its outputs.
+        Folder of its outputs.
 
     Returns
     -------
     BatchReport
-        As things stand.
+        The present state of its cubes.
 
     Raises
     ------
     BatchError
-        If there is no survey in the folder.
+        If the folder holds no batch.
     """
     return collect_report(Path(folder), Plan.load(Path(folder)))
 
 
 def collect_report(folder: Path, plan: Plan, *, kept: int = 0, interrupted: bool = False) -> BatchReport:
-    """Put plan and journal together."""
+    """Combine plan and journal."""
     records = read_records(folder)
     cubes = [_entry(cube, plan, records.get(cube.output)) for cube in plan.cubes]
     counted = Counter(str(cube["status"]) for cube in cubes)
@@ -109,24 +110,24 @@ def collect_report(folder: Path, plan: Plan, *, kept: int = 0, interrupted: bool
 
 
 def write_report(report: BatchReport, folder: str | PathLike[str]) -> Path:
-    """Write a report as JSON and as pages of HTML, below the folder of a survey.
+    """Write a report as JSON and as HTML pages, below the folder of a batch.
 
     Parameters
     ----------
     report : BatchReport
-        What to write.
+        The report.
     folder : path
-        Of the outputs.
+        Folder of the outputs.
 
     Returns
     -------
     Path
-        The first page; each page holds its pictures and needs no other file.
+        The first page. Each page contains its pictures and needs no other file.
 
     Raises
     ------
     WriteError
-        If they cannot be written.
+        If a file cannot be written.
     """
     folder = Path(folder)
     _write(place(folder, "report.json"), json.dumps(asdict(report), indent=1) + "\n")
@@ -162,18 +163,18 @@ def _status(cube: Cube, plan: Plan, record: Record | None) -> str:
     if record.event == "failed":
         return "failed"
     if record.facts["recipe"] != cube.recipe(plan.model):
-        return "waiting"  # what there is was made with other options or another model
+        return "waiting"  # the existing output was made with other options or another model
     return "flagged" if _is_doubtful(record.facts) else "done"
 
 
 def _is_doubtful(facts: Mapping[str, Any]) -> bool:
-    """Whether many of a cube's estimates carry one flag that speaks against them."""
+    """Whether many of a cube's estimates carry the same flag that puts them in doubt."""
     estimates = facts["n_spectra"] - facts["failed"]
     return any(facts["flags"].get(flag.name, 0) > _FLAGGED * estimates for flag in _DOUBTFUL)
 
 
 def _picture(folder: Path, output: str) -> str:
-    """Return a small picture as the address that HTML takes for its content; empty if there is none."""
+    """Return a small picture as a data URL; empty if there is none."""
     path = thumbnail(folder, output)
     return "data:image/png;base64," + b64encode(path.read_bytes()).decode() if path.is_file() else ""
 
@@ -191,7 +192,7 @@ def _template() -> Template:
 
 
 def _printable(text: str) -> str:
-    """Without the characters that a file name may have and a page may not; markup stays what it is."""
+    """Replace characters that a file name may contain but a page must not; markup remains markup."""
     return text if text.isprintable() else type(text)("".join(c if c.isprintable() else "\ufffd" for c in text))
 
 

@@ -1,18 +1,16 @@
-"""What has become of a survey's cubes, in files that outlive any crash: the plan, the journal and the lock.
+"""What has become of a batch's cubes, in files that outlive any crash: the plan and the journal.
 
-The journal is a file of JSON lines that only the one run which holds the lock appends to, each batch flushed to the
-disk before the run goes on. It needs no database, no shared memory (which SQLite's write-ahead log does, and network
-file systems lack), and can be read by anyone while the run goes on; the worst a crash can do is to tear its last line.
+The journal is a file of JSON lines. Only the run that holds the lock appends to it, and each group of lines is flushed
+to the disk before the run goes on. It needs neither a database nor shared memory (which SQLite's write-ahead log needs
+and network file systems lack), and anyone can read it during the run; the worst a crash can do is to tear its last
+line.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import socket
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,14 +20,15 @@ from quietspec.batch.manifest import Cube
 from quietspec.errors import BatchError
 from quietspec.io.writing.atomic import os_errors_named, whole_file
 
-__all__ = ["Journal", "Plan", "Record", "locked", "now", "place", "read_records"]
+__all__ = ["Journal", "Plan", "Record", "now", "place", "read_records", "require_no_old_state"]
 
-_FOLDER = "survey"  # within the outputs' folder
+_FOLDER = "batch"  # within the folder of the outputs
+_OLD_FOLDER = "survey"  # its name in quietspec 0.1
 
 
 @dataclass(frozen=True)
 class Record:
-    """The last that is known of one cube.
+    """The latest that is known of one cube.
 
     Parameters
     ----------
@@ -38,11 +37,11 @@ class Record:
     event : {'start', 'done', 'failed'}
         What happened last.
     attempts : int
-        How often it was tried in the run that wrote this.
+        Number of attempts made by the run that wrote this.
     time : str
         When, UTC, ISO 8601.
     facts : mapping of str to object
-        'done': what a worker found (`quietspec.batch.task.denoise_cube`); 'failed': ``reason``.
+        For 'done' what the worker found (`quietspec.batch.task.denoise_cube`), for 'failed' the ``reason``.
     """
 
     output: str
@@ -74,7 +73,7 @@ class Plan:
     cubes: Sequence[Cube]
 
     def save(self, folder: Path) -> None:
-        """Write it below the folder of a survey."""
+        """Write the plan below the folder of a batch."""
         path = place(folder, "plan.json")
         with os_errors_named(path), whole_file(path, overwrite=True) as partial:
             partial.write_text(json.dumps(asdict(self)), encoding="utf-8")
@@ -86,26 +85,27 @@ class Plan:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
+            require_no_old_state(folder)
             raise BatchError(
-                f"{folder}: holds no survey. Begin one: quietspec survey run MANIFEST -o {folder}"
+                f"{folder}: holds no batch. Begin one: quietspec batch run MANIFEST -o {folder}"
             ) from error
         cubes = tuple(Cube(**{**cube, "files": tuple(cube["files"])}) for cube in content.pop("cubes"))
         return cls(**content, cubes=cubes)
 
 
 class Journal:
-    """The journal of a survey, open to be written.
+    """The journal of a batch, open for writing.
 
     Parameters
     ----------
     folder : Path
-        Of the outputs.
+        Folder of the outputs.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = place(folder, "journal.jsonl")
         with os_errors_named(self._path):
-            self._file = self._path.open("ab", buffering=0)  # a full disk is met here, not at the end
+            self._file = self._path.open("ab", buffering=0)  # unbuffered: a full disk is noticed here, not at the end
             self._drop_torn_line()
         self.records = read_records(folder)
 
@@ -121,7 +121,7 @@ class Journal:
         Raises
         ------
         WriteError
-            If the disk is full or fails; what was lost is done again by the next run.
+            If the disk is full or fails; the next run does again what was lost.
         """
         stamped = [replace(record, time=now()) for record in records]
         if not stamped:
@@ -134,23 +134,23 @@ class Journal:
         self.records.update({record.output: record for record in stamped})
 
     def _drop_torn_line(self) -> None:
-        """Cut off what a crash or a full disk left of a last line, so that the next does not join it."""
+        """Cut off what a crash or a full disk left of a last line, so that the next line does not continue it."""
         content = self._path.read_bytes()
         self._file.truncate(content.rfind(b"\n") + 1)
 
 
 def read_records(folder: Path) -> dict[str, Record]:
-    """Read the last record of each cube, by output; lines that are torn or damaged do not count.
+    """Read the last record of each cube; lines that are torn or damaged are skipped.
 
     Parameters
     ----------
     folder : Path
-        Of the outputs.
+        Folder of the outputs.
 
     Returns
     -------
     dict of str to Record
-        Empty where nothing was done yet.
+        By the name of the output; empty where nothing was done yet.
     """
     path = place(folder, "journal.jsonl")
     records: dict[str, Record] = {}
@@ -166,48 +166,21 @@ def read_records(folder: Path) -> dict[str, Record]:
     return records
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep a folder to one run at a time; the system gives the lock back however the run ends.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the outputs; it is made if missing.
-
-    Yields
-    ------
-    None
-        While no one else may run.
-
-    Raises
-    ------
-    BatchError
-        If another run holds the lock.
-    """
-    path = place(folder, "lock")
-    with os_errors_named(folder):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise BatchError(
-                f"{folder}: another run is at work there ({file.read().strip()}). Wait for its end, or stop it."
-            ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {now()}\n")
-        file.flush()
-        yield
+def require_no_old_state(folder: Path) -> None:
+    """Raise `BatchError` if the only state in a folder is that of quietspec 0.1, which had another name."""
+    old, new = folder / _OLD_FOLDER, folder / _FOLDER
+    if (old / "plan.json").is_file() and not new.exists():
+        raise BatchError(
+            f"{folder}: was begun by quietspec 0.1, which kept its state in '{_OLD_FOLDER}', now '{_FOLDER}'. To go on "
+            f"with it: mv {old} {new}"
+        )
 
 
 def place(folder: Path, name: str) -> Path:
-    """Path of one of the survey's own files: they lie apart from the outputs."""
+    """Return the path of one of the batch's own files, which lie apart from the outputs."""
     return folder / _FOLDER / name
 
 
 def now() -> str:
-    """Time as it is written into all files."""
+    """Return the time as it is written into all files."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,12 +1,10 @@
-"""What a worker does with one cube: see whether it is done already, denoise it, draw it small, tell what came of it."""
+"""What a worker does with one cube: check whether it is done already, denoise it, draw it, and say what came of it."""
 
 from __future__ import annotations
 
 import ctypes
-import faulthandler
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any, Literal
 from astropy.io import fits
 
 from quietspec import __version__
+from quietspec.batch.leftovers import crash_noted
 from quietspec.batch.manifest import Cube
 from quietspec.batch.state import Record, place
 from quietspec.batch.thumbnail import draw_thumbnail
@@ -23,34 +22,37 @@ from quietspec.errors import BatchError, QuietspecError
 from quietspec.files import denoise_file
 from quietspec.hashing import file_sha256
 
-__all__ = ["Job", "Outcome", "Settings", "crash_report", "denoise_cube", "model_name", "remove_leftovers", "thumbnail"]
+__all__ = ["Job", "Outcome", "Settings", "denoise_cube", "model_name", "thumbnail"]
 
 Emission = Literal["auto", "strong", "none"]
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3), from glibc's malloc.h
-_KEPT, _MAPPED = 2**28, 2**25  # bytes: freed memory kept at most, and the size from which arrays are mapped one by one
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # options of mallopt(3), from glibc's malloc.h
+_KEPT, _MAPPED = (
+    2**28,
+    2**25,
+)  # bytes: most freed memory to keep; size from which an array gets a map of its own
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all cubes of a run have in common.
+    """What all cubes of a batch have in common.
 
     Parameters
     ----------
     denoiser, model : str
-        As `quietspec.denoisers.load_denoiser` takes them.
+        As for `quietspec.denoisers.load_denoiser`.
     emission : {'auto', 'strong', 'none'}, optional
-        The same.
+        Treatment of gas emission lines, as for `quietspec.denoisers.load_denoiser`.
     threads : int
         Threads that denoise tiles of one cube side by side.
     thumbnails : bool
-        Whether small pictures are drawn.
+        Whether to draw small pictures.
     overwrite : bool
-        Do everything again, and replace files that no survey wrote.
+        Denoise every cube again, and replace files that no batch wrote.
     quick : bool
-        Take a finished output for whole if its size and time are right, without reading it.
-    command : str
-        The command behind it, for the outputs' headers.
+        Accept a finished output as complete if its size and time are right, without reading it.
+    command, manifest : str
+        The command that was typed and the file that lists the cubes, for headers and reports.
     """
 
     denoiser: str = "posterior"
@@ -61,6 +63,7 @@ class Settings:
     overwrite: bool = False
     quick: bool = False
     command: str = ""
+    manifest: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,15 +75,15 @@ class Job:
     cube : Cube
         What to denoise.
     folder : str
-        Where outputs go; workers must see it under the same path.
+        Folder of the outputs; workers must see it under the same path.
     model : str
         Name and hash of the model, as `model_name` gives them.
     version : str
-        Of quietspec. A worker with another model or version refuses.
+        Version of quietspec. A worker with another model or version refuses.
     settings : Settings, optional
-        How.
+        What all cubes have in common.
     previous : Record, optional
-        What is known of the cube from runs before.
+        What is known of the cube from earlier runs.
     """
 
     cube: Cube
@@ -103,10 +106,12 @@ class Outcome:
     Parameters
     ----------
     status : {'done', 'kept', 'failed', 'retry', 'refused'}
-        'kept': was whole already; 'retry': failed in a way that may pass; 'refused': this worker cannot do any.
+        'kept': the output was complete already; 'retry': failed in a way that may pass; 'refused': this worker cannot
+        process any cube.
     facts : mapping of str to object
-        'done': the fields of `quietspec.files.denoise.FileReport`, and ``size``, ``mtime_ns``, ``sha256`` of
-        the output, ``sources``, these of its inputs, and ``recipe`` (`Cube.recipe`). Else ``reason``.
+        For 'done': the fields of `quietspec.files.denoise.FileReport`; ``size``, ``mtime_ns`` and ``sha256`` of the
+        output; as ``sources`` the same of its inputs; and ``recipe`` (`Cube.recipe`). Empty for 'kept'; otherwise the
+        ``reason``.
     """
 
     status: Literal["done", "kept", "failed", "retry", "refused"]
@@ -114,7 +119,7 @@ class Outcome:
 
 
 def denoise_cube(job: Job) -> Outcome:
-    """Denoise one cube, unless its output is whole and was made of the same input in the same way.
+    """Denoise one cube, unless its output is complete and was made from the same input in the same way.
 
     Parameters
     ----------
@@ -127,20 +132,20 @@ def denoise_cube(job: Job) -> Outcome:
         What came of it; no exception leaves this function.
     """
     try:
-        with _crash_noted(job):
-            if _is_whole(job):
+        with crash_noted(Path(job.folder), job.cube.output):
+            if _is_complete(job):
                 return Outcome("kept", {})
             return Outcome("done", _denoise(job))
     except BatchError as error:
         return Outcome("refused", {"reason": str(error)})
     except QuietspecError as error:
         return Outcome("failed", {"reason": str(error)})
-    except Exception as error:  # noqa: BLE001  (a network, memory, a bug: none may end the survey)
+    except Exception as error:  # noqa: BLE001  (network, memory, a bug: none may end the batch)
         return Outcome("retry", {"reason": f"{job.output}: {type(error).__name__}: {error}"})
 
 
 def model_name(settings: Settings) -> str:
-    """Name a denoiser with the hash of its model and its treatment of gas: who has the same, makes the same."""
+    """Name a denoiser with the hash of its model and its treatment of gas: equal names make equal outputs."""
     denoiser = _load(settings.denoiser, settings.model, settings.emission)
     hashed = (
         f"{denoiser.name} {denoiser.hash}" if hasattr(denoiser, "hash") else repr(denoiser)
@@ -149,51 +154,13 @@ def model_name(settings: Settings) -> str:
     return getattr(denoiser, "model", hashed) + gas
 
 
-def remove_leftovers(folder: Path, outputs: Sequence[str]) -> None:
-    """Remove what killed processes left of outputs they had not finished.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the outputs.
-    outputs : sequence of str
-        Their names.
-    """
-    wanted = set(outputs)
-    for partial in folder.glob(".*.part"):
-        if partial.name[1:].rsplit(".", 2)[0] in wanted:
-            partial.unlink(missing_ok=True)
-
-
-def crash_report(folder: Path, output: str) -> str:
-    """What Python said when the process that held a cube crashed; empty where it was killed from outside."""
-    note = _crash_note(folder, output)
-    lines = note.read_text(encoding="utf-8", errors="replace").splitlines() if note.exists() else []
-    note.unlink(missing_ok=True)
-    return lines[0].removeprefix("Fatal Python error: ") if lines else ""
-
-
-def _crash_note(folder: Path, output: str) -> Path:
-    return place(folder, f".{output}.crash")
-
-
-@contextmanager
-def _crash_noted(job: Job) -> Iterator[None]:
-    """Have Python write to a file what ends this process, if it is a fault of compiled code; else no file stays."""
-    note = _crash_note(Path(job.folder), job.cube.output)
-    was_enabled = faulthandler.is_enabled()
-    with note.open("w", encoding="utf-8") as file:
-        faulthandler.enable(file)
-        try:
-            yield
-        finally:
-            faulthandler.disable()
-            if was_enabled:
-                faulthandler.enable()
-            note.unlink(missing_ok=True)
+def thumbnail(folder: Path, output: str) -> Path:
+    """Return the path of the small picture of an output."""
+    return place(folder, "thumbnails") / f"{output}.png"
 
 
 def _denoise(job: Job) -> dict[str, Any]:
+    """Write the output, and return the facts of a job that is done."""
     _keep_freed_memory()
     settings, output = job.settings, job.output
     before = [_stamp(Path(path)) for path in job.cube.files]
@@ -201,12 +168,12 @@ def _denoise(job: Job) -> dict[str, Any]:
         job.cube.files,
         output,
         _denoiser(job),
-        overwrite=True,  # the run has seen to it that nothing else stands there
+        overwrite=True,  # the run has made sure that nothing foreign is there
         command=settings.command or None,
-        workers=settings.threads if settings.threads > 1 else 0,  # other workers have the other cores
+        workers=settings.threads if settings.threads > 1 else 0,  # the other cores belong to other workers
         **job.cube.options,
     )
-    warnings = [*report.warnings, *_thumbnail(job)]
+    warnings = [*report.warnings, *_draw(job)]
     hashes = _input_hashes(output, job.cube.files)
     sources = [{**stamp, "sha256": sha256} for stamp, sha256 in zip(before, hashes, strict=True)]
     recipe = job.cube.recipe(job.model)
@@ -216,9 +183,9 @@ def _denoise(job: Job) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _keep_freed_memory() -> None:
-    """Undo MALLOC_TRIM_THRESHOLD_ of Dask's workers: each array's pages would be asked of the kernel anew.
+    """Undo the MALLOC_TRIM_THRESHOLD_ of Dask's workers, with which every array takes new pages from the kernel.
 
-    That doubles the time of a cube. Where the C library is not glibc there is nothing to undo.
+    That would double the time per cube. Where the C library is not glibc there is nothing to undo.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -227,13 +194,13 @@ def _keep_freed_memory() -> None:
 
 
 def _without_nan(facts: dict[str, Any]) -> dict[str, Any]:
-    """The same with None for NaN, which JSON has not."""
+    """Replace NaN, which JSON does not have, by None."""
     safe: dict[str, Any] = json.loads(json.dumps(facts), parse_constant=lambda _: None)
     return safe
 
 
-def _thumbnail(job: Job) -> list[str]:
-    """Draw the small picture; why there is none, where that fails: the output is whole all the same."""
+def _draw(job: Job) -> list[str]:
+    """Draw the small picture; if that fails, return why as a warning, since the output is complete all the same."""
     if not job.settings.thumbnails:
         return []
     try:
@@ -243,17 +210,12 @@ def _thumbnail(job: Job) -> list[str]:
     return []
 
 
-def thumbnail(folder: Path, output: str) -> Path:
-    """Path of the small picture of an output."""
-    return place(folder, "thumbnails") / f"{output}.png"
-
-
 def _denoiser(job: Job) -> Denoiser:
-    """The denoiser all have agreed on; read again where a model file changed since this worker last used it."""
+    """Load the denoiser of the run; again if its model file has changed since this worker last used it."""
     settings = job.settings
     if job.version != __version__:
         raise BatchError(
-            f"a worker has quietspec {__version__}, the run {job.version}. Install one release everywhere."
+            f"a worker has quietspec {__version__}, the run {job.version}. Install the same release everywhere."
         )
     if model_name(settings) != job.model:
         _load.cache_clear()
@@ -267,8 +229,8 @@ def _load(denoiser: str, model: str, emission: Emission | None) -> Denoiser:
     return load_denoiser(denoiser, model, emission)
 
 
-def _is_whole(job: Job) -> bool:
-    """Whether the output of an earlier run is all there, and what this run would make."""
+def _is_complete(job: Job) -> bool:
+    """Whether the output of an earlier run is complete, and is what this run would make."""
     record, facts = job.previous, job.previous.facts if job.previous else {}
     if (
         job.settings.overwrite
@@ -277,19 +239,19 @@ def _is_whole(job: Job) -> bool:
         or facts.get("recipe") != job.cube.recipe(job.model)
     ):
         return False
-    if not job.output.is_file() or not _same(job.output, facts, quick=job.settings.quick):
+    if not job.output.is_file() or not _is_same(job.output, facts, quick=job.settings.quick):
         return False
     files, sources = [Path(path) for path in job.cube.files], facts["sources"]
-    # An input that is gone may have been archived; what it gave is whole.
+    # An input that is gone may have been archived; its output is still good.
     return len(files) == len(sources) and all(
-        _same(file, source, quick=True) or file_sha256(file) == source["sha256"]
+        _is_same(file, source, quick=True) or file_sha256(file) == source["sha256"]
         for file, source in zip(files, sources, strict=True)
         if file.exists()
     )
 
 
-def _same(path: Path, known: Mapping[str, Any], *, quick: bool) -> bool:
-    """Whether a file is as it was: by size, and time of change or content."""
+def _is_same(path: Path, known: Mapping[str, Any], *, quick: bool) -> bool:
+    """Whether a file is unchanged: in size, and in modification time or content."""
     stamp = _stamp(path)
     if stamp.get("size") != known["size"]:
         return False
@@ -297,7 +259,7 @@ def _same(path: Path, known: Mapping[str, Any], *, quick: bool) -> bool:
 
 
 def _stamp(path: Path) -> dict[str, int]:
-    """Size and time of change; empty where there is no such file, which the reader will tell."""
+    """Return size and modification time; nothing for a missing file, which the reader will report."""
     try:
         status = path.stat()
     except OSError:
@@ -306,7 +268,7 @@ def _stamp(path: Path) -> dict[str, int]:
 
 
 def _input_hashes(output: Path, files: Sequence[str]) -> list[str]:
-    """Hashes of the inputs, which the output's header holds already."""
+    """Return the hashes of the inputs, which the output's header holds already."""
     header = fits.getheader(output)
     keys = ["QSINSHA", *(f"QSINSHA{number}" for number in range(2, len(files) + 1))]
     return [str(header.get(key) or file_sha256(Path(file))) for key, file in zip(keys, files, strict=True)]

@@ -1,4 +1,4 @@
-"""A small picture of a denoised file: flux, and S/N before and after, as maps or along the spectra."""
+"""A small picture of a denoised file: maps of flux and of S/N before and after, or the brightest spectrum."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_thumbnail"]
 
-_SIZE = (0.5, 1.5)  # inches high and wide
-_BAND = 20  # wavelengths whose mean is the map of the flux: enough to see it, few enough to read at once
-_drawing = Lock()  # matplotlib's settings are one for all threads
+_SIZE = (0.5, 1.5)  # inches, height and width
+_BAND = 20  # wavelengths averaged for the map of the flux: enough to show it, few enough to read quickly
+_drawing = Lock()  # all threads share matplotlib's settings
 
 
 def draw_thumbnail(output: Path, picture: Path) -> None:
-    """Draw a file that `quietspec denoise` wrote.
+    """Draw the contents of a denoised file.
 
     Parameters
     ----------
     output : Path
-        The file.
+        The file, as `quietspec denoise` writes it.
     picture : Path
         PNG to write.
 
     Raises
     ------
     WriteError
-        If it cannot be written.
+        If the picture cannot be written.
     """
     with fits.open(output) as hdus:
         flux = hdus["FLUX"]
@@ -59,7 +59,7 @@ def draw_thumbnail(output: Path, picture: Path) -> None:
 
 @styled
 def _maps_figure(flux: FloatArray, before: FloatArray, after: FloatArray) -> Figure:
-    """Three maps side by side, those of the S/N in the same colours."""
+    """Draw three maps side by side; those of the S/N share their colours."""
     page = _bare_figure()
     limits = robust_limits(flux) or (0.0, 1.0)
     snr = log_norm(before, after)
@@ -77,6 +77,7 @@ def _maps_figure(flux: FloatArray, before: FloatArray, after: FloatArray) -> Fig
 
 @styled
 def _spectrum_figure(wavelength: FloatArray, flux: FloatArray) -> Figure:
+    """Draw one spectrum."""
     page = _bare_figure()
     axes = page.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
@@ -87,11 +88,12 @@ def _spectrum_figure(wavelength: FloatArray, flux: FloatArray) -> Figure:
 
 def _bare_figure() -> Figure:
     page = figure(*_SIZE)
-    page.set_layout_engine("none")  # nothing to keep clear of
+    page.set_layout_engine("none")  # nothing to make room for
     return page
 
 
 def _mean(band: FloatArray) -> FloatArray:
+    """Average the finite values of each spaxel, (n_wavelengths, ny, nx) to (ny, nx); NaN where there are none."""
     good = np.isfinite(band)
     count = good.sum(axis=0)
     total = np.sum(band, axis=0, where=good)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from quietspec.cli.assignments import changed
 from quietspec.cli.console import command_line, console, log, progress_bar
 from quietspec.cli.options import DenoiserName, EmissionOption, Model
 from quietspec.cli.outputs import Json, require_new, stdout_is_json, write_json
@@ -34,13 +35,13 @@ def run(
     model: Model = "survey",
     denoiser: DenoiserName = "posterior",
     emission: EmissionOption = None,
-    retries: Annotated[
-        int, typer.Option(min=0, help="How often a cube is tried again whose worker died; the last time alone.")
-    ] = 2,
-    ahead: Annotated[
-        int, typer.Option(min=0, help="Cubes handed out beyond the workers' slots, for clusters that grow by demand.")
-    ] = 0,
-    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait for a scheduler that is away.")] = 600.0,
+    cluster: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How to deal with the cluster, as name=value: retries (of a cube whose worker died; 2), ahead (cubes "
+            "handed out beyond the workers' slots; 0), patience (seconds to wait for a scheduler; 600). Repeatable."
+        ),
+    ] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Column of the manifest to pass over; repeatable.")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Know finished outputs by size and time, without reading them.")
@@ -51,8 +52,8 @@ def run(
     ] = False,
     json: Json = None,
 ) -> None:
-    """Denoise the cubes of a manifest. The same command goes on where it was stopped. Needs the extra `cluster`."""
-    from quietspec.batch import Settings, read_manifest, run_batch
+    """Denoise the cubes of a manifest; the same command goes on where it was stopped. Needs the extra `cluster`."""
+    from quietspec.batch import ClusterOptions, Settings, read_manifest, run_batch
 
     if workers is not None and scheduler != "local":
         raise typer.BadParameter("is for --scheduler local; others have the workers they have", param_hint="--workers")
@@ -60,13 +61,11 @@ def run(
     cubes = read_manifest(manifest, ignore or ())
     settings = Settings(
         denoiser=_found(denoiser, ".onnx"), model=_found(model, ".npz"), emission=emission, threads=threads,
-        thumbnails=thumbnails, overwrite=overwrite, quick=quick, command=command_line(),
+        thumbnails=thumbnails, overwrite=overwrite, quick=quick, command=command_line(), manifest=str(manifest),
     )  # fmt: skip
+    options = changed(ClusterOptions(scheduler=scheduler, workers=workers), cluster or (), "--cluster")
     with progress_bar(f"{len(cubes)} cubes") as progress:
-        report = run_batch(
-            cubes, out, settings, scheduler=scheduler, workers=workers, retries=retries, ahead=ahead, patience=patience,
-            manifest=str(manifest), say=log, progress=progress,
-        )  # fmt: skip
+        report = run_batch(cubes, out, settings, options, say=log, progress=progress)
     _tell(report, out, json)
     if report.interrupted and not report.complete:
         log(f"stopped; to go on: {command_line()}")
@@ -77,7 +76,7 @@ def run(
 
 @batch.command()
 def status(folder: Folder, json: Json = None) -> None:
-    """Tell how far a survey is, while it runs or after."""
+    """Show how far a batch is, while it runs or afterwards."""
     from quietspec.batch import batch_status
 
     _tell(batch_status(folder), folder, json)
@@ -85,7 +84,7 @@ def status(folder: Folder, json: Json = None) -> None:
 
 @batch.command()
 def report(folder: Folder, json: Json = None) -> None:
-    """Write a survey's pages and JSON again, as things stand."""
+    """Write a batch's pages and JSON again, as things stand."""
     from quietspec.batch import batch_status, write_report
 
     found = batch_status(folder)
@@ -94,7 +93,7 @@ def report(folder: Folder, json: Json = None) -> None:
 
 
 def _found(name: str, ending: str) -> str:
-    """Path of a model file as workers elsewhere can find it; names of shipped models stay."""
+    """Return the absolute path of a model file, which workers elsewhere can find; names of shipped models stay."""
     return str(Path(name).absolute()) if Path(name).suffix == ending else name
 
 
@@ -107,7 +106,7 @@ def _tell(found: BatchReport, folder: Path, json: Path | None) -> None:
     _print_troubles(found)
     counts = ", ".join(f"{count} {status}" for status, count in found.counts.items() if count)
     console.print(f"{len(found.cubes)} cubes: {counts}", soft_wrap=True)
-    console.print(str(folder / "survey" / "index.html"), style="dim", markup=False, soft_wrap=True)
+    console.print(str(folder / "batch" / "index.html"), style="dim", markup=False, soft_wrap=True)
 
 
 def _print_troubles(found: BatchReport) -> None:
