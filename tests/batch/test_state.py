@@ -85,7 +85,7 @@ def test_plan_comes_back(folder):
     assert json.loads(place(folder, "plan.json").read_text())["cubes"][0]["output"] == "out.fits"
 
 
-def test_no_survey(tmp_path):
+def test_no_batch(tmp_path):
     with pytest.raises(BatchError, match=r"holds no batch\. Begin one: quietspec batch run MANIFEST -o"):
         Plan.load(tmp_path)
     assert read_records(tmp_path) == {}

@@ -1,4 +1,4 @@
-"""`survey`: the commands, their reports and their exit status; what a run withstands is in `tests/survey`."""
+"""`batch`: the commands, their reports and their exit status; what a run withstands is in `tests/batch`."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def manifest(tmp_path):
 
 
 @pytest.fixture
-def survey(run, manifest, model, scheduler):
+def batch(run, manifest, model, scheduler):
     return lambda *words: run(
         "batch", "run", manifest, "-o", manifest.parent / "out", "--model", model, "--scheduler", scheduler, *words
     )
 
 
-def test_run_status_report(survey, run, manifest):
+def test_run_status_report(batch, run, manifest):
     out = manifest.parent / "out"
-    result = survey("--json", manifest.parent / "report.json")
+    result = batch("--json", manifest.parent / "report.json")
     assert result.exit_code == 0
     assert "Dask dashboard: " in result.stderr
     assert "2 cubes: " in result.stdout
@@ -50,7 +50,7 @@ def test_run_status_report(survey, run, manifest):
     assert all((out / cube["output"]).exists() for cube in report["cubes"])
     assert all((out / "batch" / "thumbnails" / f"{cube['output']}.png").exists() for cube in report["cubes"])
 
-    result = survey()
+    result = batch()
     assert result.exit_code == 0
     assert "2 kept" in result.stdout
 
@@ -63,9 +63,9 @@ def test_run_status_report(survey, run, manifest):
     assert (out / "batch" / "index.html").exists()
 
 
-def test_missing_cube_costs_one_row(survey, manifest):
+def test_missing_cube_costs_one_row(batch, manifest):
     (manifest.parent / "a.fits").unlink()
-    result = survey("--no-thumbnails")
+    result = batch("--no-thumbnails")
     assert result.exit_code == 1
     assert "1 failed" in result.stdout
     assert "a.fits: no such file" in result.stdout
@@ -73,29 +73,29 @@ def test_missing_cube_costs_one_row(survey, manifest):
     assert not list((manifest.parent / "out" / "batch" / "thumbnails").iterdir())
 
 
-def test_mistakes_are_told_before_any_work(survey, manifest):
+def test_mistakes_are_told_before_any_work(batch, manifest):
     manifest.write_text("file,redshift\na.fits,0.1\nb.fits,x\n")
-    result = survey()
+    result = batch()
     assert result.exit_code == 1
     assert f"error: {manifest}: row 2, column 'redshift': 'x' is not a number." in result.stderr
     assert not (manifest.parent / "out").exists()
 
 
-def test_status_of_no_survey(run, tmp_path):
+def test_status_of_no_batch(run, tmp_path):
     result = run("batch", "status", tmp_path)
     assert result.exit_code == 1
-    assert f"error: {tmp_path}: holds no survey" in result.stderr
+    assert f"error: {tmp_path}: holds no batch" in result.stderr
 
 
-def test_workers_are_for_local_clusters(survey, manifest):
-    result = survey("--workers", 2)
+def test_workers_are_for_local_clusters(batch, manifest):
+    result = batch("--workers", 2)
     assert result.exit_code == 2
     assert "--scheduler local" in result.stderr
     assert not (manifest.parent / "out").exists()
 
 
-def test_without_dask(survey, manifest, monkeypatch):
+def test_without_dask(batch, manifest, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
-    result = survey()
+    result = batch()
     assert result.exit_code == 1
     assert "distributed is not installed: pip install 'quietspec[cluster]'" in result.stderr
