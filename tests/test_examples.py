@@ -26,27 +26,28 @@ def test_examples_run(name):
     assert failed == 0
 
 
-def members(owner: type) -> list[str]:
-    return [
-        f"{owner.__name__}.{name}"
-        for name, member in vars(owner).items()
-        if (not name.startswith("_") and isinstance(member, property | classmethod)) or inspect.isfunction(member)
-        if not name.startswith("_")
-    ]
+def methods(owner: type) -> list[str]:
+    """Names of the public methods of a class; its properties are shown in the example of the class."""
+    found = inspect.getmembers_static(owner, lambda one: inspect.isfunction(one) or isinstance(one, classmethod))
+    return [f"{owner.__name__}.{name}" for name, _ in found if not name.startswith("_")]
 
 
-FACE = ["fetch", "load_denoiser", "open_spectra", "read", "write", "Spectra", "Denoised"]
+FACE = ["demo_cube", "fetch", "load_denoiser", "open_spectra", "read", "write", "Spectra", "Denoised"]
 
 
-@pytest.mark.parametrize("path", [*FACE, *members(quietspec.Spectra), *members(quietspec.Denoised)])
+@pytest.mark.parametrize("path", [*FACE, *methods(quietspec.Spectra), *methods(quietspec.Denoised)])
 def test_the_public_face_has_examples(path):
     owner, _, name = path.partition(".")
     described = getattr(quietspec, owner)
-    if name:
-        described = inspect.getattr_static(described, name)
-    text = described.fget.__doc__ if isinstance(described, property) else inspect.getdoc(described)
+    text = inspect.getdoc(getattr(described, name) if name else described)
     assert text is not None
     assert ">>> " in text
+
+
+@pytest.mark.parametrize("owner", [quietspec.Spectra, quietspec.Denoised])
+def test_properties_stand_in_the_example_of_their_class(owner):
+    names = [name for name, _ in inspect.getmembers_static(owner, lambda member: isinstance(member, property))]
+    assert all(f".{name}" in (inspect.getdoc(owner) or "") for name in names)
 
 
 def test_dir_lists_the_public_names():

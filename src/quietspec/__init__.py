@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from quietspec.denoisers import Denoiser, load_denoiser
     from quietspec.errors import QuietspecError
     from quietspec.io import fetch, open_spectra, read, write
+    from quietspec.models import demo_cube
     from quietspec.spectra import Spectra
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "QuietspecError",
     "Spectra",
     "__version__",
+    "demo_cube",
     "fetch",
     "load_denoiser",
     "open_spectra",
@@ -33,6 +35,7 @@ _HOMES = {
     "quietspec.errors": ("QuietspecError",),
     "quietspec.io": ("fetch", "open_spectra", "read", "write"),
     "quietspec.denoised": ("Denoised", "Flag"),
+    "quietspec.models": ("demo_cube",),
     "quietspec.spectra": ("Spectra",),
 }
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from quietspec.errors import SpectraError
 
 __all__ = [
-    "SHARED", "BoolArray", "BySpectrum", "FloatArray", "IntArray", "as_floats", "groups", "join_rows", "require_shape",
-    "select_rows",
+    "SHARED", "BoolArray", "BySpectrum", "FloatArray", "IntArray", "as_floats", "groups", "join_rows", "require_noise",
+    "require_shape", "require_wavelengths", "select_rows",
 ]  # fmt: skip
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -140,3 +140,34 @@ def require_shape(name: str, array: npt.NDArray[Any], *allowed: tuple[int, ...])
     """Raise `SpectraError` unless an array has one of the allowed shapes."""
     if array.shape not in allowed:
         raise SpectraError(f"{name}: shape {array.shape} does not match {' or '.join(map(str, allowed))}.")
+
+
+def require_wavelengths(name: str, wavelength: FloatArray) -> None:
+    """Raise `SpectraError` unless these are at least two finite, positive, strictly increasing wavelengths (Å)."""
+    if wavelength.size < 2:
+        raise SpectraError(f"{name}: {wavelength.size} pixel(s); at least 2 are needed.")
+    if not np.all(np.isfinite(wavelength)) or wavelength[0] <= 0:
+        raise SpectraError(f"{name}: values must be finite and positive (Å).")
+    steps = np.diff(wavelength)
+    if np.any(steps <= 0):
+        pixel = int(np.argmax(steps <= 0))
+        raise SpectraError(
+            f"{name}: not strictly increasing at pixel {pixel} "
+            f"({wavelength[pixel]:.3f} → {wavelength[pixel + 1]:.3f} Å). Sort or split the spectrum."
+        )
+
+
+def require_noise(name: str, flux: FloatArray, ivar: FloatArray) -> None:
+    """Raise `SpectraError` unless inverse variances are finite, not negative, and 0 where the flux is not finite."""
+    if not np.all(ivar >= 0) or np.any(np.isinf(ivar)):
+        row, pixel = np.argwhere(~((ivar >= 0) & np.isfinite(ivar)))[0]
+        raise SpectraError(
+            f"{name}.ivar: {ivar[row, pixel]} at spectrum {row}, pixel {pixel}; inverse variances must be finite and "
+            "≥ 0. Set bad pixels to 0."
+        )
+    if np.any((ivar > 0) & ~np.isfinite(flux)):
+        row, pixel = np.argwhere((ivar > 0) & ~np.isfinite(flux))[0]
+        raise SpectraError(
+            f"{name}.flux: {flux[row, pixel]} at spectrum {row}, pixel {pixel} whose ivar is not 0. "
+            "Set the ivar of bad pixels to 0."
+        )

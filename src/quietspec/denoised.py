@@ -16,7 +16,7 @@ from quietspec.exchange import specutils_spectrum
 from quietspec.parameters import ParameterPosterior
 from quietspec.spectra import Spectra
 from quietspec.statistics import median_snr
-from quietspec.summaries import html_summary, one_line, span, thumbnail
+from quietspec.summaries import Summarised, span
 
 if TYPE_CHECKING:
     from specutils import Spectrum
@@ -51,8 +51,8 @@ _PER_SPECTRUM = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Denoised:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Denoised(Summarised):
     """What a denoiser says the noise-free spectra are, and how sure it is.
 
     Parameters
@@ -91,13 +91,16 @@ class Denoised:
     Examples
     --------
     >>> import quietspec
-    >>> from quietspec.models import demo_cube
-    >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+    >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
     >>> denoised
     <Denoised: 4 spectra, by posterior 05307f056e6ba8bf, median S/N 30.4 → 143.9, z 0.03, flags: none>
     >>> age, error = denoised.parameters["log_age_lw"]
     >>> age.round(1)
     array([ 9.8,  9.9,  9.9, 10. ])
+    >>> bool((denoised.snr > 3 * denoised.snr_before).all()), int(denoised.valid[0].sum())
+    (True, 2757)
+    >>> bool((denoised.counted <= denoised.valid).all()), denoised.residual.shape
+    (True, (4, 2757))
     """
 
     spectra: Spectra
@@ -130,15 +133,13 @@ class Denoised:
     def __len__(self) -> int:
         return len(self.spectra)
 
-    def __repr__(self) -> str:
-        return one_line(type(self).__name__, self._facts())
-
-    def _repr_html_(self) -> str:
-        spectra = self.spectra
-        row = int(np.argmax(np.nan_to_num(self.snr_before))) if len(self) else None
-        empty = np.full(spectra.n_pixels, np.nan)
-        lines = [empty] if row is None else [np.where(spectra.good[row], spectra.flux[row], np.nan), self.flux[row]]
-        return html_summary(type(self).__name__, self._facts(), thumbnail(spectra.wavelength, *lines))
+    def _preview(self) -> tuple[FloatArray, list[FloatArray]]:
+        """Wavelengths, input and estimate of the brightest spectrum, for a thumbnail."""
+        known = np.isfinite(self.snr_before)
+        rows = np.nanargmax([self.snr_before], axis=1) if known.any() else []
+        good, spectra = self.spectra.good, self.spectra
+        lines = [line for row in rows for line in (np.where(good[row], spectra.flux[row], np.nan), self.flux[row])]
+        return spectra.wavelength, lines
 
     def _facts(self) -> dict[str, str]:
         """What a summary tells, by name."""
@@ -156,72 +157,27 @@ class Denoised:
 
     @property
     def valid(self) -> BoolArray:
-        """Pixels with an estimate, (n_spectra, n_pixels).
-
-        Examples
-        --------
-        >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
-        >>> int(denoised.valid[0].sum())
-        2757
-        """
+        """Pixels with an estimate, (n_spectra, n_pixels)."""
         return np.isfinite(self.flux)
 
     @property
     def counted(self) -> BoolArray:
-        """Good pixels with an estimate that the denoiser did not leave out, (n_spectra, n_pixels).
-
-        Examples
-        --------
-        >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
-        >>> bool((denoised.counted <= denoised.valid).all())
-        True
-        """
+        """Good pixels with an estimate that the denoiser did not leave out, (n_spectra, n_pixels)."""
         return self.valid & self.spectra.good & ~self.ignored
 
     @property
     def snr(self) -> FloatArray:
-        """Median of denoised flux over its error, on the good pixels the model covers, (n_spectra,).
-
-        Examples
-        --------
-        >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
-        >>> bool((denoised.snr > 3 * denoised.snr_before).all())
-        True
-        """
+        """Median of denoised flux over its error, on the good pixels the model covers, (n_spectra,)."""
         return median_snr(self.flux, self.sigma, self.valid & self.spectra.good)
 
     @property
     def snr_before(self) -> FloatArray:
-        """The same for the input, on the same pixels, (n_spectra,).
-
-        Examples
-        --------
-        >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
-        >>> denoised.snr_before.round(0)
-        array([29., 35., 29., 32.])
-        """
+        """The same for the input, on the same pixels, (n_spectra,)."""
         return median_snr(self.spectra.flux, self.spectra.sigma, self.valid & self.spectra.good)
 
     @property
     def residual(self) -> FloatArray:
-        """Input minus estimate, (n_spectra, n_pixels): noise, emission lines and whatever the model does not know.
-
-        Examples
-        --------
-        >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
-        >>> bool(np.nanmean(denoised.residual[denoised.counted] ** 2) > 0)
-        True
-        """
+        """Input minus estimate, (n_spectra, n_pixels): noise, emission lines and whatever the model does not know."""
         return np.asarray(self.spectra.flux - self.flux)
 
     def covariance_factor(self, row: int) -> FloatArray:
@@ -245,8 +201,7 @@ class Denoised:
         Examples
         --------
         >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
         >>> denoised.covariance_factor(0).shape[0]
         2757
         """
@@ -275,8 +230,7 @@ class Denoised:
         Examples
         --------
         >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
         >>> bool(np.allclose(np.diag(denoised.covariance(0)), denoised.sigma[0] ** 2, rtol=1e-3))
         True
         """
@@ -317,8 +271,7 @@ class Denoised:
         Examples
         --------
         >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
         >>> Denoised.stack([denoised[:2], denoised[2:]], denoised.spectra).flux.shape
         (4, 2757)
         """
@@ -351,8 +304,7 @@ class Denoised:
         Examples
         --------
         >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
         >>> denoised.to_specutils().shape
         (2, 2, 2757)
         """

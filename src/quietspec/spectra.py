@@ -10,11 +10,19 @@ import astropy.units as u
 import numpy as np
 import numpy.typing as npt
 
-from quietspec.arrays import BoolArray, FloatArray, as_floats, groups, require_shape
+from quietspec.arrays import (
+    BoolArray,
+    FloatArray,
+    as_floats,
+    groups,
+    require_noise,
+    require_shape,
+    require_wavelengths,
+)
 from quietspec.errors import SpectraError
 from quietspec.exchange import fields_from_arrays, fields_from_specutils, specutils_spectrum
 from quietspec.statistics import median_snr
-from quietspec.summaries import html_summary, one_line, span, thumbnail
+from quietspec.summaries import Summarised, span
 from quietspec.wavelengths import Medium
 
 if TYPE_CHECKING:
@@ -24,8 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Spectra"]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Spectra:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Spectra(Summarised):
     """Observed spectra on one wavelength axis, with their noise.
 
     Validated and brought to native byte order on construction; never changed afterwards.
@@ -61,12 +69,15 @@ class Spectra:
     Examples
     --------
     >>> import quietspec
-    >>> from quietspec.models import demo_cube
-    >>> spectra = quietspec.read(demo_cube())
+    >>> spectra = quietspec.read(quietspec.demo_cube())
     >>> spectra
     <Spectra: 400 spectra (20 × 20), 2757 pixels, 3710–6998 Å in vacuum, z 0.03, median S/N 5.3, FITS>
     >>> spectra[4:6, 4:6].spatial_shape
     (2, 2)
+    >>> spectra.n_spectra, spectra.n_pixels, spectra.sigma.shape
+    (400, 2757, (400, 2757))
+    >>> bool(spectra.good.mean() > 0.9), spectra.snr[:2].round(1)
+    (True, array([3.1, 3.2]))
     """
 
     wavelength: FloatArray
@@ -86,21 +97,10 @@ class Spectra:
         settle(self, "flux", as_floats("Spectra.flux", self.flux, 2))
         settle(self, "ivar", as_floats("Spectra.ivar", self.ivar, 2))
         shape = self.flux.shape
-        self._check_wavelength()
+        require_wavelengths("Spectra.wavelength", self.wavelength)
         require_shape("Spectra.flux", self.flux, (shape[0], len(self.wavelength)))
         require_shape("Spectra.ivar", self.ivar, shape)
-        if not np.all(self.ivar >= 0) or np.any(np.isinf(self.ivar)):
-            row, pixel = np.argwhere(~((self.ivar >= 0) & np.isfinite(self.ivar)))[0]
-            raise SpectraError(
-                f"Spectra.ivar: {self.ivar[row, pixel]} at spectrum {row}, pixel {pixel}; inverse variances must be "
-                "finite and ≥ 0. Set bad pixels to 0."
-            )
-        if np.any((self.ivar > 0) & ~np.isfinite(self.flux)):
-            row, pixel = np.argwhere((self.ivar > 0) & ~np.isfinite(self.flux))[0]
-            raise SpectraError(
-                f"Spectra.flux: {self.flux[row, pixel]} at spectrum {row}, pixel {pixel} whose ivar is not 0. "
-                "Set the ivar of bad pixels to 0."
-            )
+        require_noise("Spectra", self.flux, self.ivar)
         settle(self, "redshift", self._settled_redshift())
         if self.medium not in ("air", "vacuum"):
             raise SpectraError(f"Spectra.medium: {self.medium!r} is neither 'air' nor 'vacuum'.")
@@ -112,20 +112,6 @@ class Spectra:
         if self.spatial_shape is not None and (len(self.spatial_shape) != 2 or np.prod(self.spatial_shape) != shape[0]):
             raise SpectraError(f"Spectra.spatial_shape: {self.spatial_shape} does not hold {shape[0]} spectra.")
 
-    def _check_wavelength(self) -> None:
-        wavelength = self.wavelength
-        if wavelength.size < 2:
-            raise SpectraError(f"Spectra.wavelength: {wavelength.size} pixel(s); at least 2 are needed.")
-        if not np.all(np.isfinite(wavelength)) or wavelength[0] <= 0:
-            raise SpectraError("Spectra.wavelength: values must be finite and positive (Å).")
-        steps = np.diff(wavelength)
-        if np.any(steps <= 0):
-            pixel = int(np.argmax(steps <= 0))
-            raise SpectraError(
-                f"Spectra.wavelength: not strictly increasing at pixel {pixel} "
-                f"({wavelength[pixel]:.3f} → {wavelength[pixel + 1]:.3f} Å). Sort or split the spectrum."
-            )
-
     def _settled_redshift(self) -> FloatArray:
         redshift = np.asarray(self.redshift, dtype=np.float64)
         if redshift.ndim > 1 or (redshift.ndim == 1 and len(redshift) != self.n_spectra):
@@ -134,14 +120,10 @@ class Spectra:
             raise SpectraError("Spectra.redshift: must be > -1 and finite, or NaN where unknown.")
         return np.broadcast_to(redshift, (self.n_spectra,)).copy()
 
-    def __repr__(self) -> str:
-        return one_line(type(self).__name__, self._facts())
-
-    def _repr_html_(self) -> str:
-        brightest = int(np.argmax(np.nan_to_num(self.snr))) if len(self) else None
-        line = np.full(self.n_pixels, np.nan) if brightest is None else self.flux[brightest].astype(np.float64)
-        shown = line if brightest is None else np.where(self.good[brightest], line, np.nan)
-        return html_summary(type(self).__name__, self._facts(), thumbnail(self.wavelength, shown))
+    def _preview(self) -> tuple[FloatArray, list[FloatArray]]:
+        """Wavelengths and flux of the brightest spectrum, for a thumbnail."""
+        rows = np.nanargmax([self.snr], axis=1) if np.isfinite(self.snr).any() else []
+        return self.wavelength, [np.where(self.good[row], self.flux[row], np.nan) for row in rows]
 
     def _facts(self) -> dict[str, str]:
         """What a summary tells, by name."""
@@ -158,30 +140,12 @@ class Spectra:
 
     @property
     def n_spectra(self) -> int:
-        """Number of spectra.
-
-        Examples
-        --------
-        >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> spectra = quietspec.read(demo_cube())
-        >>> spectra.n_spectra == len(spectra) == 400
-        True
-        """
+        """Number of spectra."""
         return int(self.flux.shape[0])
 
     @property
     def n_pixels(self) -> int:
-        """Number of wavelength pixels.
-
-        Examples
-        --------
-        >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> spectra = quietspec.read(demo_cube())
-        >>> spectra.n_pixels
-        2757
-        """
+        """Number of wavelength pixels."""
         return int(self.wavelength.size)
 
     def __len__(self) -> int:
@@ -189,45 +153,18 @@ class Spectra:
 
     @property
     def good(self) -> BoolArray:
-        """Pixels that carry data, (n_spectra, n_pixels).
-
-        Examples
-        --------
-        >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> spectra = quietspec.read(demo_cube())
-        >>> bool(spectra.good.mean() > 0.9)
-        True
-        """
+        """Pixels that carry data, (n_spectra, n_pixels)."""
         return self.ivar > 0
 
     @property
     def sigma(self) -> FloatArray:
-        """1σ errors, (n_spectra, n_pixels), in `unit`; infinite where masked.
-
-        Examples
-        --------
-        >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> spectra = quietspec.read(demo_cube())
-        >>> spectra.sigma.shape
-        (400, 2757)
-        """
+        """1σ errors, (n_spectra, n_pixels), in `unit`; infinite where masked."""
         with np.errstate(divide="ignore"):
             return np.asarray(1 / np.sqrt(self.ivar))
 
     @property
     def snr(self) -> FloatArray:
-        """Median flux/σ over good pixels, (n_spectra,); NaN for an empty spectrum.
-
-        Examples
-        --------
-        >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> spectra = quietspec.read(demo_cube())
-        >>> spectra.snr[:2].round(1)
-        array([3.1, 3.2])
-        """
+        """Median flux/σ over good pixels, (n_spectra,); NaN for an empty spectrum."""
         return median_snr(self.flux, self.sigma, self.good)
 
     def __getitem__(self, index: Any) -> Self:
@@ -267,9 +204,7 @@ class Spectra:
         Examples
         --------
         >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> spectra = quietspec.read(demo_cube())
-        >>> spectra.between(4000, 5000).n_pixels
+        >>> quietspec.read(quietspec.demo_cube()).between(4000, 5000).n_pixels
         969
         """
         keep = (self.wavelength >= low) & (self.wavelength <= high)
@@ -294,9 +229,7 @@ class Spectra:
         Examples
         --------
         >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> spectra = quietspec.read(demo_cube())
-        >>> spectra.with_redshift(0.0301).redshift[0].item()
+        >>> quietspec.read(quietspec.demo_cube()).with_redshift(0.0301).redshift[0].item()
         0.0301
         """
         return replace(self, redshift=np.asarray(redshift, dtype=np.float64))
@@ -319,8 +252,7 @@ class Spectra:
         Examples
         --------
         >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> spectra = quietspec.read(demo_cube())
+        >>> spectra = quietspec.read(quietspec.demo_cube())
         >>> [(redshift, len(rows)) for redshift, rows in spectra.by_redshift()]
         [(0.03, 400)]
         """
@@ -344,8 +276,7 @@ class Spectra:
         Examples
         --------
         >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> spectra = quietspec.read(demo_cube())
+        >>> spectra = quietspec.read(quietspec.demo_cube())
         >>> [len(rows) for rows in spectra.by_resolution(np.arange(400))]
         [400]
         """
@@ -377,9 +308,7 @@ class Spectra:
         Examples
         --------
         >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> spectra = quietspec.read(demo_cube())
-        >>> spectra.image(spectra.snr).shape
+        >>> quietspec.read(quietspec.demo_cube()).image(np.arange(400)).shape
         (20, 20)
         """
         if self.spatial_shape is None:
@@ -478,8 +407,7 @@ class Spectra:
         Examples
         --------
         >>> import quietspec
-        >>> from quietspec.models import demo_cube
-        >>> spectra = quietspec.read(demo_cube())
+        >>> spectra = quietspec.read(quietspec.demo_cube())
         >>> spectra[4:6, 4:6].to_specutils().shape
         (2, 2, 2757)
         """

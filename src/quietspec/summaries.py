@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from quietspec.statistics import masked_median
 if TYPE_CHECKING:
     from quietspec.arrays import FloatArray
 
-__all__ = ["html_summary", "one_line", "span", "thumbnail"]
+__all__ = ["Summarised", "span", "thumbnail"]
 
 _WIDTH, _HEIGHT = 240, 60  # of a thumbnail, pixels
 _STEPS = 120  # points of a thumbnail's line
@@ -29,30 +30,27 @@ def span(values: FloatArray, form: str = ".4g") -> str:
     return low if low == high else f"{low}–{high}"
 
 
-def one_line(name: str, facts: Mapping[str, str]) -> str:
-    """Join facts to one line, ``<Spectra: 400 spectra, 2757 pixels, …>``."""
-    return f"<{name}: {', '.join(facts.values())}>"
+class Summarised(ABC):
+    """Gives a class short representations, of what its `_facts` and `_preview` return."""
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {', '.join(self._facts().values())}>"
 
-def html_summary(name: str, facts: Mapping[str, str], picture: str) -> str:
-    """Arrange facts as a small HTML table beside a picture.
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in self._facts().items()
+        )
+        wavelength, lines = self._preview()
+        picture = f"<tr><td colspan='2'>{thumbnail(wavelength, *lines)}</td></tr>" if lines else ""
+        return f"<table><caption>{type(self).__name__}</caption>{rows}{picture}</table>"
 
-    Parameters
-    ----------
-    name : str
-        Caption of the table.
-    facts : mapping of str to str
-        What is known, by name.
-    picture : str
-        SVG of `thumbnail`.
+    @abstractmethod
+    def _facts(self) -> Mapping[str, str]:
+        """What a summary shows, by name."""
 
-    Returns
-    -------
-    str
-        HTML; all text is escaped.
-    """
-    rows = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in facts.items())
-    return f"<table><caption>{escape(name)}</caption>{rows}<tr><td colspan='2'>{picture}</td></tr></table>"
+    @abstractmethod
+    def _preview(self) -> tuple[FloatArray, list[FloatArray]]:
+        """Wavelengths (n_pixels,) and the fluxes of a thumbnail's lines, the last drawn on top."""
 
 
 def thumbnail(wavelength: FloatArray, *lines: FloatArray) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ import typer
 from quietspec.cli.console import command_line, console, log, progress_bar
 from quietspec.cli.options import Model
 from quietspec.errors import WriteError
+from quietspec.models import demo_cube
 
 if TYPE_CHECKING:
     from quietspec.arrays import BoolArray, FloatArray
@@ -90,14 +90,14 @@ def run_demo(out: Path, model: str = "survey") -> None:
         raise WriteError(f"{out}: cannot be made a folder ({error.strerror}). Choose another: --out DIR.") from error
     tools = {name: load_denoiser(name, model, discrepancy=False) for name in COMPARED}
     output = out / "demo_denoised.fits"
-    with as_file(files("quietspec.models") / "demo.fits") as path:
-        log(f"denoising {path.name}, a simulated galaxy of known truth")
-        truth = Truth.read(path)
-        with progress_bar(path.name) as progress:
-            *others, chosen = tools.values()
-            _, denoised = denoise_file(
-                [path], output, chosen, overwrite=True, command=command_line(), keep=True, progress=progress
-            )
+    path = demo_cube()
+    log(f"denoising {path.name}, a simulated galaxy of known truth")
+    truth = Truth.read(path)
+    with progress_bar(path.name) as progress:
+        *others, chosen = tools.values()
+        _, denoised = denoise_file(
+            [path], output, chosen, overwrite=True, command=command_line(), keep=True, progress=progress
+        )
     if denoised is None:  # never: `keep` was asked for
         raise WriteError(f"{output}: nothing was denoised.")
     results = {tool.name: tool.denoise(denoised.spectra) for tool in others} | {chosen.name: denoised}

@@ -293,8 +293,7 @@ def open_spectra(*paths: str | PathLike[str], **options: Any) -> SpectraSource:
     Examples
     --------
     >>> import quietspec
-    >>> from quietspec.models import demo_cube
-    >>> with quietspec.open_spectra(demo_cube()) as source:
+    >>> with quietspec.open_spectra(quietspec.demo_cube()) as source:
     ...     source.n_spectra, source.read(slice(0, 3)).flux.shape
     (400, (3, 2757))
     """
@@ -339,8 +338,7 @@ def read(*paths: str | PathLike[str], **options: Any) -> Spectra:
     Examples
     --------
     >>> import quietspec
-    >>> from quietspec.models import demo_cube
-    >>> quietspec.read(demo_cube(), redshift=0.0301)
+    >>> quietspec.read(quietspec.demo_cube(), redshift=0.0301)
     <Spectra: 400 spectra (20 × 20), 2757 pixels, 3710–6998 Å in vacuum, z 0.0301, median S/N 5.3, FITS>
     """
     with open_spectra(*paths, **options) as source:

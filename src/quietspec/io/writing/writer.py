@@ -66,8 +66,7 @@ def write(
     >>> import tempfile
     >>> from pathlib import Path
     >>> import quietspec
-    >>> from quietspec.models import demo_cube
-    >>> denoised = quietspec.load_denoiser("savgol").denoise(quietspec.read(demo_cube())[9:11, 9:11])
+    >>> denoised = quietspec.load_denoiser("savgol").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     quietspec.write(denoised, Path(folder) / "out.fits")
     ...     quietspec.read(Path(folder) / "out.fits").n_spectra
