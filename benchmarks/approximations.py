@@ -17,7 +17,8 @@ import numpy as np
 
 import quietspec
 from quietspec.denoised import Denoised
-from quietspec.denoisers import Denoiser, inference, load_denoiser, posterior
+from quietspec.denoisers import Denoiser, load_denoiser
+from quietspec.denoisers.posterior import denoiser, inference, masking
 from quietspec.io.fetching import fetch
 from quietspec.lab.simulate import get_recipe
 from quietspec.spectra import Spectra
@@ -35,9 +36,9 @@ def samples(n: int) -> dict[str, Spectra]:
     return found | {"Abell 478": cube[np.linspace(0, len(cube) - 1, n).astype(int)]}
 
 
-def timed(denoiser: Denoiser, spectra: Spectra) -> tuple[Denoised, float]:
+def timed(tool: Denoiser, spectra: Spectra) -> tuple[Denoised, float]:
     start = time.process_time()
-    return denoiser.denoise(spectra), 1e3 * (time.process_time() - start) / len(spectra)
+    return tool.denoise(spectra), 1e3 * (time.process_time() - start) / len(spectra)
 
 
 def compare(name: str, one: Denoised, exact: Denoised) -> None:
@@ -52,11 +53,11 @@ def compare(name: str, one: Denoised, exact: Denoised) -> None:
     print(f"{100 * np.sqrt(np.nanmean(np.square(labels))):9.3f}{flags:7d}", end="")
 
 
-def approximate(neglected: float, neglected_before: float, negligible: float, told: float) -> tuple[float, ...]:
-    """Set what the posterior leaves out; returns what was set before."""
-    before = (posterior.NEGLECTED, posterior._NEGLECTED_BEFORE, inference._NEGLIGIBLE, inference._TOLD)
-    posterior.NEGLECTED, posterior._NEGLECTED_BEFORE = neglected, neglected_before
-    inference._NEGLIGIBLE, inference._TOLD = negligible, told
+def approximate(neglected: float, neglected_before: float, negligible: float, first_order: float) -> tuple[float, ...]:
+    """Set what the posterior leaves out; returns the values set before."""
+    before = (denoiser.NEGLECTED, masking.NEGLECTED_BEFORE, inference._NEGLIGIBLE, inference._FIRST_ORDER)
+    denoiser.NEGLECTED, masking.NEGLECTED_BEFORE = neglected, neglected_before
+    inference._NEGLIGIBLE, inference._FIRST_ORDER = negligible, first_order
     return before
 
 
@@ -67,7 +68,7 @@ def main() -> None:
     print("per cent of the stated error: rms of the flux (median, 95 %), of the error (median, 95 %), of labels; flags")
     for name, spectra in samples(n).items():
         one, cost = timed(load_denoiser("posterior"), spectra)
-        usual = approximate(neglected=0.0, neglected_before=0.0, negligible=1e-9, told=1e-4)
+        usual = approximate(neglected=0.0, neglected_before=0.0, negligible=1e-9, first_order=1e-4)
         exact, exact_cost = timed(load_denoiser("posterior"), spectra)
         approximate(*usual)
         compare(name, one, exact)

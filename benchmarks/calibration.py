@@ -249,7 +249,7 @@ def main() -> None:
     content = {
         "machine": machine(),
         **{name: getattr(options, name) for name in ("n", "batch", "seed")},
-        "models": {r: {m: load_denoiser(m, r).model for m in options.models} for r in options.recipes},
+        "models": {r: {m: str(load_denoiser(m, r).model) for m in options.models} for r in options.recipes},
         "credibility": CREDIBILITY.tolist(),
         "results": results,
     }

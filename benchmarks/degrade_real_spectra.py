@@ -229,7 +229,7 @@ def main() -> None:
     console.print(table(records, options.snr))
     content = {
         "machine": machine(),
-        "model": load_denoiser("posterior", options.model).model,
+        "model": str(load_denoiser("posterior", options.model).model),
         **{name: getattr(options, name) for name in ("least", "snr", "realisations", "seed")},
         "spectra": records,
         "pulls": pulls,

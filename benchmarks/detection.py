@@ -40,8 +40,9 @@ from rich.table import Table
 
 from quietspec import Spectra, read
 from quietspec.arrays import FloatArray
+from quietspec.denoised import Flag
 from quietspec.denoisers import Posterior, load_prior
-from quietspec.denoisers.posterior.diagnosis import Diagnosis, Reason, SymptomLaws, Symptoms, diagnose, measure
+from quietspec.denoisers.posterior.diagnosis import Diagnosis, SymptomLaws, Symptoms, diagnose, measure
 from quietspec.denoisers.posterior.features import FeatureScan
 from quietspec.io.fetching import cached
 from quietspec.lab.evaluation import degrade
@@ -65,15 +66,18 @@ CALIBRATION_SNRS = (3.0, 7.0, 14.0, 28.0)
 LEVEL = 0.01
 FETCHED = {"manga": None, "ngc3522": None, "ngc3073": None, "muse-a478": 0.0858}  # and redshifts the files lack
 SAMI, CALIFA = "sami/{}_sectors_{}.fits.gz", "NGC2691.COMB.RSS.fits"
-EXPECTED = {  # reasons that are right
-    "stars": (Reason.STAR,),
-    "quasars behind": (Reason.NOT_GALAXY,),
-    "quasars at z": (Reason.NOT_GALAXY, Reason.UNLIKE_PRIOR),
-    "sky residuals": (Reason.NO_SIGNAL,),
-    "noise": (Reason.NO_SIGNAL,),
-    "wrong redshift": (Reason.WRONG_REDSHIFT, Reason.STAR),
-    "errors halved": (Reason.ERRORS,),
-    "errors doubled": (Reason.ERRORS,),
+REASONS = tuple(
+    Flag[name] for name in ("OK", "NO_SIGNAL", "WRONG_REDSHIFT", "STAR", "NOT_GALAXY", "UNLIKE_PRIOR", "MISSCALED")
+)
+EXPECTED = {  # flags that are right
+    "stars": (Flag.STAR,),
+    "quasars behind": (Flag.NOT_GALAXY,),
+    "quasars at z": (Flag.NOT_GALAXY, Flag.UNLIKE_PRIOR),
+    "sky residuals": (Flag.NO_SIGNAL,),
+    "noise": (Flag.NO_SIGNAL,),
+    "wrong redshift": (Flag.WRONG_REDSHIFT, Flag.STAR),
+    "errors halved": (Flag.MISSCALED,),
+    "errors doubled": (Flag.MISSCALED,),
 }
 Measure = Callable[[Spectra], Symptoms]
 
@@ -215,7 +219,7 @@ def run(options: argparse.Namespace, console: Console) -> tuple[dict[str, dict[f
     undegraded = {name: diagnose(measured(spectra), calibration) for name, spectra in second.items()}
     milliseconds = dict(zip(("denoise", "measure"), (1e3 * measured.seconds / measured.count).tolist(), strict=True))
     facts = {
-        "model": measured.denoiser.model,
+        "model": str(measured.denoiser.model),
         "milliseconds": milliseconds,
         "undegraded": {name: {"n": len(d.p_value), "flagged": flagged(d)} for name, d in undegraded.items()},
         "symptom_laws": calibration.to_dict(),
@@ -246,13 +250,12 @@ def records(found: dict[str, dict[float, Diagnosis]]) -> list[dict]:
     out = []
     for kind, by_snr in found.items():
         for snr, diagnosis in by_snr.items():
-            reasons = np.bincount(diagnosis.reason, minlength=len(Reason)) / len(diagnosis.reason)
-            right = np.isin(diagnosis.reason[diagnosis.reason > 0], EXPECTED.get(kind, ()))
-            record = {"kind": kind, "snr": snr, "n": len(diagnosis.reason), "flagged": flagged(diagnosis)}
+            right = np.isin(diagnosis.flags[diagnosis.flags > 0], EXPECTED.get(kind, ()))
+            record = {"kind": kind, "snr": snr, "n": len(diagnosis.flags), "flagged": flagged(diagnosis)}
             if kind in EXPECTED:
                 record["caught"] = float(detection_rate(galaxies[snr], diagnosis.p_value, LEVEL))
                 record["reason_right"] = float(right.mean()) if len(right) else None
-            out.append(record | {"reasons": {reason.name: float(reasons[reason]) for reason in Reason}})
+            out.append(record | {"reasons": {flag.name: float(np.mean(diagnosis.flags == flag)) for flag in REASONS}})
     return out
 
 
@@ -280,12 +283,12 @@ def confusion(rows: list[dict], least: float) -> Table:
     """Reasons given to each kind, percent, mean over S/N ≥ `least`."""
     out = Table(title=f"reasons given, %, S/N ≥ {least:g}")
     out.add_column("kind")
-    for reason in Reason:
+    for reason in REASONS:
         out.add_column(reason.name.lower().replace("_", " "), justify="right")
     for kind in dict.fromkeys(row["kind"] for row in rows):
         some = [row["reasons"] for row in rows if row["kind"] == kind and row["snr"] >= least]
         if some:
-            out.add_row(kind, *(f"{100 * np.mean([row[reason.name] for row in some]):.0f}" for reason in Reason))
+            out.add_row(kind, *(f"{100 * np.mean([row[reason.name] for row in some]):.0f}" for reason in REASONS))
     return out
 
 

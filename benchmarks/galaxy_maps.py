@@ -137,7 +137,7 @@ def summary(comparison: MapComparison, options: argparse.Namespace) -> dict:
     percentiles = (0, 16, 50, 84, 100)
     return {
         "machine": machine(),
-        "model": load_denoiser("posterior", options.model).model,
+        "model": str(load_denoiser("posterior", options.model).model),
         **{name: getattr(options, name) for name in ("size", "snr", "instrument", "seed", "jobs")},
         "snr_percentiles": dict(zip(percentiles, np.percentile(snr, percentiles).tolist(), strict=True)),
         "regions": {name: int(inside.sum()) for name, inside in comparison.regions.items()},

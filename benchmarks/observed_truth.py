@@ -289,7 +289,7 @@ def main() -> None:
     }
     content = {
         "machine": machine(),
-        "model": load_denoiser("posterior", options.model).model,
+        "model": str(load_denoiser("posterior", options.model).model),
         **{name: getattr(options, name) for name in ("realisations", "step", "seed")},
         "measured": measured,
         "muse_spatial_correlation": spatial_correlation(load_denoiser("wiener", options.model)),

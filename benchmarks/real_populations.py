@@ -250,7 +250,7 @@ def main() -> None:
     library = load_library(fetch("miles"))
     content = {
         "machine": machine(),
-        "model": load_denoiser("posterior", options.model).model,
+        "model": str(load_denoiser("posterior", options.model).model),
         "bootstrap": options.bootstrap,
         "a478": a478(options),
         "ngc3522": ngc3522(options, library),

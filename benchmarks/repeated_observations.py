@@ -11,6 +11,7 @@ from astropy.io import fits
 from scipy.ndimage import median_filter, uniform_filter1d
 
 from quietspec import Denoised, Spectra, read
+from quietspec.denoised import ModelId
 from quietspec.denoisers.base import Denoiser, finish
 from quietspec.denoisers.posterior.contamination import line_mask
 from quietspec.io.fetching import cached
@@ -46,7 +47,7 @@ class Halves:
 def as_denoised(spectra: Spectra, flux: np.ndarray | None = None) -> Denoised:
     """Spectra as estimates of themselves, or another estimate with their errors."""
     sigma = np.where(spectra.good, spectra.sigma, 1e30)
-    return finish(spectra, spectra.flux if flux is None else flux, sigma, model="none")
+    return finish(spectra, spectra.flux if flux is None else flux, sigma, model=ModelId("none"))
 
 
 def rescaled(spectra: Spectra, factor: np.ndarray) -> Spectra:

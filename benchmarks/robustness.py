@@ -113,7 +113,7 @@ def main() -> None:
     for stress in asked:
         for test in tests:
             console.print(table(test, stress))
-    about = {"model": denoisers["posterior"].model, "instruments": options.instruments}
+    about = {"model": str(denoisers["posterior"].model), "instruments": options.instruments}
     content = {"machine": machine(), **about, "tests": [test.to_json() for test in tests]}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

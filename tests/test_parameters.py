@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from quietspec.parameters import ParameterPosterior, merged_moments
+from quietspec.parameters import ParameterPosterior
+
+from .mixtures import merged_moments
 
 NAMES = ("log_age_mw", "mh_mw", "a_v")
 

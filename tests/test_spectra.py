@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from specutils import Spectrum, SpectrumCollection
 
-from quietspec.denoised import Denoised, Flag
+from quietspec.denoised import Denoised, Flag, ModelId
 from quietspec.errors import SpectraError
 from quietspec.spectra import Spectra
 from quietspec.statistics import masked_median
@@ -45,7 +45,7 @@ def denoised(spectra, **fields):
         "parameters": {"log_age": (np.arange(n) + 9.0, np.full(n, 0.1))},
         "factor_of": lambda row: factor[row],
     }
-    return Denoised(spectra=spectra, model="test", **(values | fields))
+    return Denoised(spectra=spectra, model=ModelId("test"), **(values | fields))
 
 
 @pytest.mark.parametrize(

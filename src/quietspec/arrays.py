@@ -51,6 +51,27 @@ class BySpectrum:
         joined = {name: join_rows([getattr(part, name) for part in parts]) for name in _row_fields(parts[0])}
         return replace(parts[0], **joined)
 
+    def with_rows(self, rows: npt.NDArray[np.intp], other: Self) -> Self:
+        """Replace the spectra `rows` of a set by those of another, in order.
+
+        Parameters
+        ----------
+        rows : (n_rows,) of int
+            Spectra to replace; where one is named twice, the last counts.
+        other : same type
+            `n_rows` spectra to put there.
+
+        Returns
+        -------
+        Self
+            The changed set, a copy.
+        """
+        both = type(self).stack([self, other])
+        first = next(value for value in (getattr(self, name) for name in _row_fields(self)) if value is not None)
+        source = np.arange(len(first))
+        source[rows] = len(first) + np.arange(len(rows))
+        return both[source]
+
 
 def _row_fields(value: BySpectrum) -> list[str]:
     return [field.name for field in fields(value) if not field.metadata.get("shared", False)]
@@ -92,7 +113,7 @@ def groups(values: npt.NDArray[Any]) -> Iterator[tuple[Any, npt.NDArray[np.intp]
     rows : (n_rows,) of int
         The spectra that have it.
     """
-    known = np.flatnonzero(~np.isnan(values).reshape(len(values), -1).any(axis=1))
+    known = np.flatnonzero(~np.isnan(values).any(axis=tuple(range(1, values.ndim))))
     distinct, kind = np.unique(values[known], axis=0, return_inverse=True)
     for number, value in enumerate(distinct):
         yield value, known[kind.ravel() == number]

@@ -21,7 +21,9 @@ from quietspec.summaries import Summarised, span
 if TYPE_CHECKING:
     from specutils import Spectrum
 
-__all__ = ["Denoised", "Flag"]
+__all__ = ["Denoised", "Flag", "ModelId"]
+
+_HASH_SHOWN = 16  # digits of a hash that tell models apart in texts
 
 
 class Flag(IntFlag):
@@ -45,6 +47,35 @@ class Flag(IntFlag):
         return bool(self & (Flag.EMPTY | Flag.NO_REDSHIFT | Flag.OUT_OF_RANGE))
 
 
+@dataclass(frozen=True)
+class ModelId:
+    """What made a result; as text, name and the first 16 digits of the hash.
+
+    Parameters
+    ----------
+    name : str
+        Name of the denoiser, with its settings where there is no model file.
+    hash : str, optional
+        SHA-256 of the model behind it, 64 hexadecimal digits; None where there is none.
+
+    Examples
+    --------
+    >>> print(ModelId("posterior", "05307f056e6ba8bf9ad04d673e934f5cf3da701ab983c8765f02ff5460bd778f"))
+    posterior 05307f056e6ba8bf
+    """
+
+    name: str
+    hash: str | None = None
+
+    @property
+    def short_hash(self) -> str | None:
+        """The first 16 digits of the hash."""
+        return None if self.hash is None else self.hash[:_HASH_SHOWN]
+
+    def __str__(self) -> str:
+        return self.name if self.hash is None else f"{self.name} {self.short_hash}"
+
+
 _PER_SPECTRUM = (
     "flux", "sigma", "flags", "ignored", "chi2", "dof", "evidence", "noise_scale", "p_value", "redshift",
     "parameter_posterior", "remainder",
@@ -66,8 +97,8 @@ class Denoised(Summarised):
         Bits of `Flag`.
     ignored : (n_spectra, n_pixels) of bool
         Good input pixels the denoiser left out: emission lines, spikes.
-    model : str
-        Name of the denoiser, with the hash of its file where it has one.
+    model : ModelId
+        The denoiser, with the hash of its model where it has one.
     chi2, dof : (n_spectra,)
         χ² of data minus estimate over the pixels used, and the number of these less the effective number of
         parameters; NaN where the denoiser does not define them.
@@ -108,7 +139,7 @@ class Denoised(Summarised):
     sigma: FloatArray
     flags: npt.NDArray[np.integer[Any]]
     ignored: BoolArray
-    model: str
+    model: ModelId
     chi2: FloatArray
     dof: FloatArray
     evidence: FloatArray

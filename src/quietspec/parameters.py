@@ -1,40 +1,54 @@
-"""`ParameterPosterior`: what is known of physical parameters of each spectrum, as a mixture of Gaussians."""
+"""`ParameterPosterior`: what is known about the physical parameters of each spectrum, as a mixture of Gaussians."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtr
 
-from quietspec.arrays import FloatArray
+from quietspec.arrays import SHARED, BySpectrum, FloatArray
 
-__all__ = ["ParameterPosterior", "merged_moments"]
+__all__ = ["ParameterPosterior"]
 
 _REACH = 9.0  # σ beyond the farthest Gaussian within which quantiles are sought
 _HALVINGS = 45
 
 
 @dataclass(frozen=True, eq=False)
-class ParameterPosterior:
-    """Joint posterior of named parameters, one Gaussian mixture a spectrum.
+class ParameterPosterior(BySpectrum):
+    """Joint posterior of named parameters, one Gaussian mixture per spectrum.
 
     Parameters
     ----------
     names : tuple of str
         Names of the parameters.
     weights : (n_spectra, n_parts)
-        Weights, of sum 1; parts of weight 0 fill up. A spectrum of NaN weights has no posterior.
+        Weights, which sum to 1; unused parts have weight 0. A spectrum whose weights are NaN has no posterior.
     means : (n_spectra, n_parts, n_names)
         Means.
     covariances : (n_spectra, n_parts, n_names, n_names)
         Covariances.
+
+    Examples
+    --------
+    Two equal Gaussians, of σ 0.1 and 0.3 about 9.0 and 10.0:
+
+    >>> import numpy as np
+    >>> weights, means = np.array([[0.5, 0.5]]), np.array([[[9.0], [10.0]]])
+    >>> covariances = np.array([[[[0.01]], [[0.09]]]])
+    >>> age = ParameterPosterior(("log_age_mw",), weights, means, covariances)
+    >>> float(age.mean("log_age_mw")[0])
+    9.5
+    >>> age.quantile("log_age_mw", 0.25).round(2)
+    array([9.])
+    >>> age.draw(1000, np.random.default_rng(0)).shape
+    (1, 1000, 1)
     """
 
-    names: tuple[str, ...]
+    names: tuple[str, ...] = field(metadata=SHARED)
     weights: FloatArray
     means: FloatArray
     covariances: FloatArray
@@ -42,41 +56,29 @@ class ParameterPosterior:
     def __len__(self) -> int:
         return len(self.weights)
 
-    def __getitem__(self, rows: Any) -> Self:
-        """Select spectra by slice, list or mask."""
-        return type(self)(self.names, self.weights[rows], self.means[rows], self.covariances[rows])
-
     @classmethod
     def empty(cls, n: int, names: tuple[str, ...]) -> Self:
-        """Posteriors of `n` spectra of which nothing is known: NaN."""
+        """Posteriors of `n` spectra about which nothing is known: all NaN."""
         size = len(names)
         unknown = (np.full((n, 1, *shape), np.nan, dtype=np.float32) for shape in ((), (size,), (size, size)))
         return cls(names, *unknown)
 
     @classmethod
     def stack(cls, parts: Sequence[Self]) -> Self:
-        """Join the posteriors of several batches of spectra."""
+        """Join the posteriors of several sets of spectra, in order; they may have different numbers of Gaussians."""
         widest = max(part.weights.shape[1] for part in parts)
-        padded = [part._padded(widest) for part in parts]
-        arrays = ("weights", "means", "covariances")
-        return cls(parts[0].names, *(np.concatenate([getattr(part, name) for part in padded]) for name in arrays))
-
-    def with_rows(self, rows: npt.NDArray[np.intp], other: Self) -> Self:
-        """Return the same with the spectra `rows` replaced by those of another, in order."""
-        widest = max(self.weights.shape[1], other.weights.shape[1])
-        result, new = self._padded(widest), other._padded(widest)
-        for name in ("weights", "means", "covariances"):
-            getattr(result, name)[rows] = getattr(new, name)
-        return result
+        return super().stack([part._padded(widest) for part in parts])
 
     def _padded(self, n_parts: int) -> Self:
         """A copy with parts of weight 0 added."""
-        more = n_parts - self.weights.shape[1]
-        size = len(self.names)
-        weights = np.concatenate([self.weights, np.zeros((len(self), more), self.weights.dtype)], axis=1)
-        means = np.concatenate([self.means, np.zeros((len(self), more, size), self.means.dtype)], axis=1)
-        spare = np.broadcast_to(np.eye(size, dtype=self.covariances.dtype), (len(self), more, size, size))
-        return type(self)(self.names, weights, means, np.concatenate([self.covariances, spare], axis=1))
+        n, more, size = len(self), n_parts - self.weights.shape[1], len(self.names)
+        spare = np.broadcast_to(np.eye(size, dtype=self.covariances.dtype), (n, more, size, size))
+        return replace(
+            self,
+            weights=np.concatenate([self.weights, np.zeros((n, more), self.weights.dtype)], axis=1),
+            means=np.concatenate([self.means, np.zeros((n, more, size), self.means.dtype)], axis=1),
+            covariances=np.concatenate([self.covariances, spare], axis=1),
+        )
 
     def _marginal(self, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Weights, means and 1σ of one parameter's parts, (n_spectra, n_parts) each, in float64."""
@@ -104,7 +106,7 @@ class ParameterPosterior:
     def quantile(self, name: str, probability: float) -> FloatArray:
         """Value below which a parameter lies with a probability in (0, 1), (n_spectra,)."""
         weights, means, sigma = self._marginal(name)
-        unused = weights == 0  # not so where there is no posterior: NaN goes through
+        unused = weights == 0  # NaN weights, where there is no posterior, are not 0 and pass through
         low = np.where(unused, np.inf, means - _REACH * sigma).min(axis=1)
         high = np.where(unused, -np.inf, means + _REACH * sigma).max(axis=1)
         for _ in range(_HALVINGS):
@@ -114,7 +116,7 @@ class ParameterPosterior:
         return np.asarray((low + high) / 2)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Draw `n` joint samples of each spectrum, (n_spectra, n, n_names); NaN where there is no posterior."""
+        """Draw `n` joint samples for each spectrum, (n_spectra, n, n_names); NaN where there is no posterior."""
         known = np.isfinite(self.weights[:, 0])
         chances = np.cumsum(np.nan_to_num(self.weights), axis=1, dtype=np.float64)
         chances /= np.where(known, chances[:, -1], 1.0)[:, None]
@@ -130,34 +132,3 @@ def _square_roots(covariances: FloatArray) -> FloatArray:
     """Matrices R with R Rᵀ the covariances, (…, d, d), singular ones too: parameters may follow from one another."""
     variances, axes = np.linalg.eigh(covariances.astype(np.float64))
     return np.asarray(axes * np.sqrt(np.clip(variances, 0, None))[..., None, :])
-
-
-def merged_moments(
-    weights: FloatArray, means: FloatArray, covariances: FloatArray
-) -> tuple[float, FloatArray, FloatArray]:
-    """Weight, mean and covariance of several Gaussians taken as one.
-
-    Parameters
-    ----------
-    weights : (n_parts,)
-        Weights, not all 0.
-    means : (n_parts, d)
-        Means.
-    covariances : (n_parts, d, d)
-        Covariances.
-
-    Returns
-    -------
-    weight : float
-        Their sum.
-    mean : (d,)
-        Mean of the mixture.
-    covariance : (d, d)
-        Covariance of the mixture.
-    """
-    total = float(weights.sum())
-    share = weights / total
-    mean = share @ means
-    offset = means - mean
-    covariance = np.einsum("k,kij->ij", share, covariances) + (share[:, None] * offset).T @ offset
-    return total, mean, covariance

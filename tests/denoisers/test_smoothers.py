@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, savgol_filter, sosfiltfilt
 
 from quietspec.denoised import Flag
-from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay, Wavelet
+from quietspec.denoisers import Butterworth, Gaussian, SavitzkyGolay, Wavelet
 from quietspec.errors import ModelError
 from quietspec.spectra import Spectra
 

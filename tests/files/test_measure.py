@@ -7,6 +7,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from quietspec.denoised import ModelId
 from quietspec.errors import ReadError, TemplateError, WriteError
 from quietspec.files import measure_file
 from quietspec.populations import PopulationFlag, Populations
@@ -17,7 +18,7 @@ from ..io import layouts
 class Levels:
     """A method that takes the mean flux for [M/H]; every fourth spectrum fails, and what it refuses raises."""
 
-    model = "levels 0123456789abcdef"
+    model = ModelId("levels", 4 * "0123456789abcdef")
 
     def __init__(self, refused: tuple[int, ...] = ()) -> None:
         self.sizes: list[int] = []
@@ -111,7 +112,7 @@ def test_a_tile_without_templates_is_flagged(muse, tmp_path, monkeypatch, refuse
 def test_nothing_is_left_where_no_spectrum_has_a_result(muse, tmp_path, options, method, error, says):
     if not options:
         method = lambda spectra, progress=None: Levels()(spectra)[np.full(len(spectra), 3)]  # noqa: E731
-        method.model = "none"
+        method.model = ModelId("none")
     with pytest.raises(error, match=says):
         measure_file([muse], tmp_path / "out.fits", method, **options)
     assert [path.name for path in tmp_path.iterdir()] == ["muse.fits"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quietspec.denoised import Denoised
+from quietspec.denoised import Denoised, ModelId
 from quietspec.io import open_spectra, read, write
 from quietspec.spectra import Spectra
 
@@ -23,7 +23,7 @@ def denoised(spectra: Spectra) -> Denoised:
         sigma=sigma,
         flags=np.zeros(n, dtype=int),
         ignored=np.zeros(flux.shape, dtype=bool),
-        model="test",
+        model=ModelId("test"),
         chi2=np.ones(n),
         dof=np.ones(n),
         evidence=np.zeros(n),

@@ -16,7 +16,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from quietspec.denoised import Denoised, Flag
+from quietspec.denoised import Denoised, Flag, ModelId
 from quietspec.errors import WriteError
 from quietspec.io import read
 from quietspec.io.writing.hdus import IGNORED, INPUT_MASKED, NO_ESTIMATE
@@ -71,7 +71,7 @@ def denoised(axis: str = "linear", cube: bool = True, scale: float = 1, **fields
         sigma=(scale * rng.uniform(0.05, 0.2, shape)).astype(np.float32),
         flags=flags,
         ignored=ignored,
-        model="posterior 0123456789abcdef",
+        model=ModelId("posterior", 4 * "0123456789abcdef"),
         chi2=rng.chisquare(100, N_SPECTRA),
         dof=np.full(N_SPECTRA, 100.0),
         evidence=np.full(N_SPECTRA, np.nan),

@@ -7,7 +7,7 @@ import pytest
 from astropy import units as u
 from astropy.table import Table
 
-from quietspec.denoised import Denoised, Flag
+from quietspec.denoised import Denoised, Flag, ModelId
 from quietspec.denoisers import Gaussian
 from quietspec.errors import SpectraError
 from quietspec.parameters import ParameterPosterior
@@ -33,8 +33,9 @@ def denoised(n_parts=3):
     flux = np.where(failed[:, None], np.nan, 1.0) * np.ones((5, 20))
     return Denoised(
         spectra=spectra, flux=flux, sigma=0.1 * flux, flags=np.array([int(flag) for flag in FLAGS]),
-        ignored=np.zeros((5, 20), dtype=bool), model="tiny", chi2=flux[:, 0] * 20, dof=np.where(failed, np.nan, 16.0),
-        evidence=flux[:, 0], parameters={name: (posterior.mean(name), posterior.sigma(name)) for name in NAMES},
+        ignored=np.zeros((5, 20), dtype=bool), model=ModelId("tiny"), chi2=flux[:, 0] * 20,
+        dof=np.where(failed, np.nan, 16.0), evidence=flux[:, 0],
+        parameters={name: (posterior.mean(name), posterior.sigma(name)) for name in NAMES},
         parameter_posterior=posterior,
     )  # fmt: skip
 

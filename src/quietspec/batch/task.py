@@ -17,14 +17,12 @@ from quietspec.batch.leftovers import crash_noted
 from quietspec.batch.manifest import Cube
 from quietspec.batch.state import Record, place
 from quietspec.batch.thumbnail import draw_thumbnail
-from quietspec.denoisers import Denoiser, load_denoiser
+from quietspec.denoisers import Denoiser, Emission, load_denoiser
 from quietspec.errors import BatchError, QuietspecError
 from quietspec.files import denoise_file
 from quietspec.hashing import file_sha256
 
 __all__ = ["Job", "Outcome", "Settings", "denoise_cube", "model_name", "thumbnail"]
-
-Emission = Literal["auto", "strong", "none"]
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # options of mallopt(3), from glibc's malloc.h
 _KEPT, _MAPPED = (
@@ -147,11 +145,7 @@ def denoise_cube(job: Job) -> Outcome:
 def model_name(settings: Settings) -> str:
     """Name a denoiser with the hash of its model and its treatment of gas: equal names make equal outputs."""
     denoiser = _load(settings.denoiser, settings.model, settings.emission)
-    hashed = (
-        f"{denoiser.name} {denoiser.hash}" if hasattr(denoiser, "hash") else repr(denoiser)
-    )  # a network, a smoother
-    gas = f" emission={settings.emission}" if settings.emission else ""
-    return getattr(denoiser, "model", hashed) + gas
+    return f"{denoiser.model} emission={settings.emission}" if settings.emission else str(denoiser.model)
 
 
 def thumbnail(folder: Path, output: str) -> Path:

@@ -66,7 +66,7 @@ def denoise(
     ]
     if not stdout_is_json(json):
         _print_reports(reports)
-    write_json(json, {"model": getattr(tool, "model", tool.name), "files": [asdict(report) for report in reports]})
+    write_json(json, {"model": str(tool.model), "files": [asdict(report) for report in reports]})
     if any(report.error for report in reports):
         raise typer.Exit(1)
 

@@ -84,7 +84,7 @@ def measure(
     ]
     if not stdout_is_json(json):
         _print_reports(reports)
-    write_json(json, {"model": way.model, "method": method, "files": [asdict(report) for report in reports]})
+    write_json(json, {"model": str(way.model), "method": method, "files": [asdict(report) for report in reports]})
     if any(report.error for report in reports):
         raise typer.Exit(1)
 

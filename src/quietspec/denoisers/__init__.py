@@ -1,25 +1,33 @@
 """Denoisers: noisy `Spectra` in, `Denoised` out, behind one protocol."""
 
-from quietspec.denoisers.base import Denoiser
+from quietspec.denoisers.base import Denoiser, Emission
 from quietspec.denoisers.network import NETWORK_FORMAT, NetworkDenoiser
 from quietspec.denoisers.posterior.denoiser import Posterior, PrincipalComponents
 from quietspec.denoisers.posterior.prior import SpectralPrior
-from quietspec.denoisers.registry import DENOISERS, load_denoiser, load_prior, model_cards
-from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay, Wavelet
+from quietspec.denoisers.registry import DENOISERS, DenoiserName, load_denoiser, load_prior
+from quietspec.denoisers.shipped import ShippedModel, ShippedNetwork, add_model, model_cards, network_file
+from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay
+from quietspec.denoisers.wavelet import Wavelet
 
 __all__ = [
     "DENOISERS",
     "NETWORK_FORMAT",
     "Butterworth",
     "Denoiser",
+    "DenoiserName",
+    "Emission",
     "Gaussian",
     "NetworkDenoiser",
     "Posterior",
     "PrincipalComponents",
     "SavitzkyGolay",
+    "ShippedModel",
+    "ShippedNetwork",
     "SpectralPrior",
     "Wavelet",
+    "add_model",
     "load_denoiser",
     "load_prior",
     "model_cards",
+    "network_file",
 ]

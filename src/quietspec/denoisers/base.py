@@ -1,12 +1,14 @@
-"""What every denoiser is (`Denoiser`), and the way from its estimate to a `Denoised` with flags and χ²."""
+"""`Denoiser`, the protocol of all denoisers, and the way from an estimate to a `Denoised` with flags and χ²."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from quietspec.denoised import Denoised, Flag
+from quietspec.denoised import Denoised, Flag, ModelId
+from quietspec.errors import ModelError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -14,7 +16,14 @@ if TYPE_CHECKING:
     from quietspec.arrays import BoolArray, FloatArray
     from quietspec.spectra import Spectra
 
-__all__ = ["POOR_FIT_PROBABILITY", "POOR_FIT_REDUCED", "Denoiser", "chi_square", "finish", "initial_flags"]
+__all__ = [
+    "POOR_FIT_PROBABILITY", "POOR_FIT_REDUCED", "Denoiser", "Emission", "chi_square", "finish", "import_extra",
+    "initial_flags",
+]  # fmt: skip
+
+#: How gas emission lines are treated: strong lines always masked and weak ones where gas is detected; strong lines
+#: masked only; none masked.
+Emission = Literal["auto", "strong", "none"]
 
 POOR_FIT_PROBABILITY = 0.001  #: a χ² less probable than this may set `Flag.POOR_FIT` …
 POOR_FIT_REDUCED = 1.5  #: … if χ² per degree of freedom exceeds this: surveys' errors are rarely right to 20 %
@@ -23,7 +32,7 @@ POOR_FIT_REDUCED = 1.5  #: … if χ² per degree of freedom exceeds this: surve
 class Denoiser(Protocol):
     """Anything that estimates noise-free spectra from noisy ones.
 
-    Masked pixels never matter, spectra never matter to each other, and scaling the flux scales the result.
+    The values of masked pixels never matter, no spectrum affects another, and scaling the flux scales the result.
     """
 
     @property
@@ -31,9 +40,40 @@ class Denoiser(Protocol):
         """Short name, as in tables and on the command line."""
         ...
 
+    @property
+    def model(self) -> ModelId:
+        """What the results rest on: the name, with the hash of the model where there is one."""
+        ...
+
     def denoise(self, spectra: Spectra) -> Denoised:
         """Estimate the noise-free flux and its error on the pixels of `spectra`."""
         ...
+
+
+def import_extra(module: str, purpose: str) -> Any:
+    """Import a package that comes with the extra `lab`.
+
+    Parameters
+    ----------
+    module : str
+        Name of the package.
+    purpose : str
+        What needs it, for the message.
+
+    Returns
+    -------
+    module
+        The package.
+
+    Raises
+    ------
+    ModelError
+        If it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ModelError(f"{purpose} needs {module}, which is not installed: pip install 'quietspec[lab]'.") from error
 
 
 def initial_flags(spectra: Spectra, *, rest_frame: bool = False) -> npt.NDArray[np.int64]:
@@ -42,7 +82,7 @@ def initial_flags(spectra: Spectra, *, rest_frame: bool = False) -> npt.NDArray[
     Parameters
     ----------
     spectra : Spectra
-        What is to be denoised.
+        The spectra to denoise.
     rest_frame : bool
         Whether the denoiser needs the redshift.
 
@@ -58,7 +98,7 @@ def initial_flags(spectra: Spectra, *, rest_frame: bool = False) -> npt.NDArray[
 
 
 def chi_square(spectra: Spectra, flux: FloatArray, ignored: BoolArray | None = None) -> FloatArray:
-    """Sum χ² of the data minus an estimate over good pixels that have one and are not ignored.
+    """χ² of an estimate over the good pixels that have one and are not ignored.
 
     Parameters
     ----------
@@ -67,12 +107,12 @@ def chi_square(spectra: Spectra, flux: FloatArray, ignored: BoolArray | None = N
     flux : (n_spectra, n_pixels)
         The estimate; NaN where there is none.
     ignored : (n_spectra, n_pixels) of bool, optional
-        Pixels left out.
+        Pixels to leave out; none by default.
 
     Returns
     -------
     (n_spectra,)
-        χ².
+        Σ (data − estimate)² / σ².
     """
     used = spectra.good & np.isfinite(flux)
     if ignored is not None:
@@ -86,26 +126,26 @@ def finish(
     flux: FloatArray,
     sigma: FloatArray,
     *,
-    model: str,
+    model: ModelId,
     flags: npt.NDArray[np.integer[Any]] | None = None,
     ignored: BoolArray | None = None,
     dof: FloatArray | None = None,
     **fields: Any,
 ) -> Denoised:
-    """Make a `Denoised` out of an estimate: failed spectra become NaN, χ² is computed, improbable ones are flagged.
+    """Make a `Denoised` from an estimate: set failed spectra to NaN, compute χ² and flag improbable values of it.
 
     Parameters
     ----------
     spectra : Spectra
-        What was denoised.
+        The input.
     flux, sigma : (n_spectra, n_pixels)
         Estimate and its 1σ error, in ``spectra.unit``; NaN in either makes the pixel NaN in both.
-    model : str
-        Name of the denoiser.
+    model : ModelId
+        The denoiser.
     flags : (n_spectra,) of int, optional
-        Bits of `Flag`; those of `initial_flags` if not given.
+        Bits of `Flag`; those of `initial_flags` by default.
     ignored : (n_spectra, n_pixels) of bool, optional
-        Good pixels the denoiser left out; none by default.
+        Good pixels that the denoiser left out; none by default.
     dof : (n_spectra,), optional
         Expectation of χ² where the estimate is right; without it neither χ² nor `Flag.POOR_FIT` is set.
     **fields
@@ -136,8 +176,8 @@ def finish(
 
 
 def _improbable(chi2: FloatArray, dof: FloatArray) -> BoolArray:
-    from scipy.stats import chi2 as chi2_distribution
+    from scipy.special import gammaincc
 
     defined = np.isfinite(chi2) & (dof > 0)
-    tail = chi2_distribution.sf(np.where(defined, chi2, 0), np.where(defined, dof, 1))
+    tail = gammaincc(np.where(defined, dof, 1) / 2, np.where(defined, chi2, 0) / 2)  # P(χ² above this)
     return np.asarray(defined & (tail < POOR_FIT_PROBABILITY) & (chi2 > POOR_FIT_REDUCED * dof))

@@ -1,24 +1,35 @@
-"""Denoisers by name: the smoothers, and those that stand on the shipped (or your own) model files."""
+"""Denoisers by name: the smoothers, and those that rest on a model file."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
-from importlib.resources import as_file, files
+from importlib.resources import as_file
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Literal, get_args
 
-from quietspec.denoisers.base import Denoiser
+from quietspec.denoisers.base import Denoiser, Emission
 from quietspec.denoisers.network import NetworkDenoiser
-from quietspec.denoisers.posterior.denoiser import Emission, Posterior, PrincipalComponents
+from quietspec.denoisers.posterior.denoiser import Posterior, PrincipalComponents
 from quietspec.denoisers.posterior.prior import SpectralPrior
-from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay, Wavelet
+from quietspec.denoisers.shipped import (
+    NETWORKS,
+    PRIORS,
+    ShippedModel,
+    ShippedNetwork,
+    model_cards,
+    network_file,
+    prior_file,
+)
+from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay
+from quietspec.denoisers.wavelet import Wavelet
 from quietspec.errors import ModelError
 
-__all__ = ["DENOISERS", "load_denoiser", "load_prior", "model_cards"]
+__all__ = ["DENOISERS", "DenoiserName", "load_denoiser", "load_prior"]
 
-_Model = TypeVar("_Model", SpectralPrior, NetworkDenoiser)
+SmootherName = Literal["gaussian", "savgol", "butterworth", "wavelet"]
+BasisName = Literal["pca", "wiener", "posterior"]
+DenoiserName = SmootherName | BasisName | ShippedNetwork
 
 _SMOOTHERS: dict[str, Callable[[], Denoiser]] = {
     "gaussian": Gaussian,
@@ -26,68 +37,71 @@ _SMOOTHERS: dict[str, Callable[[], Denoiser]] = {
     "butterworth": Butterworth,
     "wavelet": Wavelet,
 }
-_LEARNED = ("pca", "wiener", "posterior")
+_BASIS: tuple[BasisName, ...] = get_args(BasisName)
 
-
-def _shipped_names(suffix: str) -> tuple[str, ...]:
-    names = (entry.name for entry in files("quietspec.models").iterdir())
-    return tuple(sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix)))
-
-
-_NETWORKS = _shipped_names(".onnx")
-
-DENOISERS: tuple[str, ...] = (*_SMOOTHERS, *_LEARNED, *_NETWORKS)  #: names `load_denoiser` knows
+DENOISERS: tuple[str, ...] = (*_SMOOTHERS, *_BASIS, *NETWORKS)  #: names that `load_denoiser` knows
 
 
 def load_denoiser(
-    name: str, model: str | Path = "survey", emission: Emission | None = None, *, discrepancy: bool = True
+    name: DenoiserName | str | Path,
+    model: ShippedModel | str | Path = "survey",
+    emission: Emission | None = None,
+    *,
+    discrepancy: bool = True,
 ) -> Denoiser:
     """Make a denoiser.
 
     Parameters
     ----------
-    name : str
-        One of `DENOISERS`, or path of an ``.onnx`` file written by ``quietspec train-network``.
+    name : str or path
+        One of `DENOISERS`, or the path of an ``.onnx`` file written by ``quietspec lab train-network``.
     model : str or path
-        For 'pca', 'wiener' and 'posterior': name of a shipped prior ('survey', 'paper'), or a file written by
-        ``quietspec train``.
+        For 'pca', 'wiener' and 'posterior': the name of a shipped prior ('survey', 'paper'), or a file written by
+        ``quietspec lab train``.
     emission : {'auto', 'strong', 'none'}, optional
-        For the same: how gas emission lines are treated; what the model's card says if not given.
+        For the same: how gas emission lines are treated; as the model's card says by default.
     discrepancy : bool, optional
-        For 'wiener' and 'posterior': allow for what real spectra have and the prior does not. False for simulated ones.
+        For 'wiener' and 'posterior': allow for what real spectra have and the prior does not. False for simulated
+        spectra.
 
     Returns
     -------
     Denoiser
-        Ready to use.
+        The denoiser, ready to use.
 
     Raises
     ------
     ModelError
-        If the name or the model is unknown, or the file is damaged.
+        If the name or the model is unknown, a file is damaged, or a package it needs is not installed.
 
     Examples
     --------
+    >>> from importlib.resources import files
     >>> import quietspec
-    >>> quietspec.load_denoiser("posterior").name
-    'posterior'
+    >>> cube = quietspec.read(str(files("quietspec.models") / "demo.fits"))
+    >>> denoised = quietspec.load_denoiser("posterior").denoise(cube[:2])
+    >>> bool((denoised.snr > cube[:2].snr).all())
+    True
+    >>> print(quietspec.load_denoiser("gaussian").model)
+    Gaussian(width=4.0)
     """
-    if name in _SMOOTHERS:
-        return _SMOOTHERS[name]()
-    if name in _NETWORKS:
-        with as_file(files("quietspec.models") / f"{name}.onnx") as path:
-            return _checked(NetworkDenoiser(name, path), name)
+    text = str(name)
+    if text in _SMOOTHERS:
+        return _SMOOTHERS[text]()
+    if text in NETWORKS:
+        with as_file(network_file(text)) as path:
+            return NetworkDenoiser(text, path)
     if Path(name).suffix == ".onnx":
         return NetworkDenoiser(Path(name).stem, name)
-    if name not in _LEARNED:
-        raise ModelError(f"no denoiser {name!r}; there are {', '.join(DENOISERS)}.")
+    if text not in _BASIS:
+        raise ModelError(f"no denoiser {text!r}; there are {', '.join(DENOISERS)}, and files that end in .onnx.")
     prior = load_prior(model)
-    if name == "pca":
-        return PrincipalComponents(name, prior, emission=emission)
-    return Posterior(name, prior if name == "posterior" else prior.collapsed(), emission, discrepancy=discrepancy)
+    if text == "pca":
+        return PrincipalComponents(text, prior, emission=emission)
+    return Posterior(text, prior if text == "posterior" else prior.collapsed(), emission, discrepancy=discrepancy)
 
 
-def load_prior(model: str | Path) -> SpectralPrior:
+def load_prior(model: ShippedModel | str | Path) -> SpectralPrior:
     """Load a prior.
 
     Parameters
@@ -104,32 +118,24 @@ def load_prior(model: str | Path) -> SpectralPrior:
     ------
     ModelError
         If there is no such model, or it is damaged.
+
+    Examples
+    --------
+    >>> from quietspec.denoisers import load_prior
+    >>> load_prior("survey").label_names[:2]
+    ('log_age_mw', 'mh_mw')
     """
-    shipped = _shipped_names(".npz")
-    if str(model) in shipped:
+    if str(model) in PRIORS:
         return _shipped(str(model))
     if Path(model).suffix != ".npz":
-        raise ModelError(f"no model {str(model)!r}; shipped: {', '.join(shipped)}. Or give the path of an .npz.")
+        raise ModelError(f"no model {str(model)!r}; shipped: {', '.join(PRIORS)}. Or give the path of an .npz.")
     return SpectralPrior.load(model)
-
-
-def model_cards() -> Mapping[str, dict[str, Any]]:
-    """Cards of the shipped models, by name: recipe, seed, commit, command, time, scores and hash."""
-    entries = sorted(files("quietspec.models").iterdir(), key=lambda entry: entry.name)
-    return {
-        entry.name.removesuffix(".json"): json.loads(entry.read_text(encoding="utf-8"))
-        for entry in entries
-        if entry.name.endswith(".json")
-    }
 
 
 @lru_cache(maxsize=4)
 def _shipped(name: str) -> SpectralPrior:
-    with as_file(files("quietspec.models") / f"{name}.npz") as path:
-        return _checked(SpectralPrior.load(path), name)
-
-
-def _checked(model: _Model, name: str) -> _Model:
-    if model.hash != model_cards()[name]["hash"]:
+    with as_file(prior_file(name)) as path:
+        prior = SpectralPrior.load(path)
+    if prior.hash != model_cards()[name]["hash"]:
         raise ModelError(f"shipped model {name!r} does not match its card's hash: reinstall quietspec.")
-    return model
+    return prior

@@ -1,6 +1,6 @@
-"""Classical smoothers in the observed frame: they need no redshift and no training, and know ivar and mask.
+"""Classical smoothers in the observed frame: they need no redshift and no training, and honour errors and masks.
 
-Their default widths have the least mean RMS residual on 400 training spectra of the recipe `paper` at S/N 10
+Their default widths minimise the mean RMS residual on 400 training spectra of the recipe `paper` at S/N 10
 (``benchmarks/tune_smoothers.py``, MILES). The best widths grow as the S/N falls.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from quietspec.denoised import ModelId
 from quietspec.denoisers.base import finish
 from quietspec.errors import ModelError
 from quietspec.wavelengths import stretches
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
     from quietspec.denoised import Denoised
     from quietspec.spectra import Spectra
 
-__all__ = ["Butterworth", "Gaussian", "SavitzkyGolay", "Wavelet"]
+__all__ = ["Butterworth", "Estimate", "Gaussian", "SavitzkyGolay", "Smoother", "require"]
 
-BATCH_VALUES = 2**17  # pixels smoothed at a time: 1 MB an array, for the processor's cache
-MIN_SUPPORT = 0.05  # fraction of a kernel that must fall on good pixels; less, and a gap is too wide to be filled
+BATCH_VALUES = 2**17  # pixels smoothed at a time: 1 MB per array, to fit into the processor's cache
+MIN_SUPPORT = 0.05  # least fraction of a kernel on good pixels; below it a gap is too wide to be filled
 MIN_PIVOT = 1e-9  # relative pivot below which a local polynomial is not determined
 
 
-class _Estimate(NamedTuple):
+class Estimate(NamedTuple):
     """Smoothed flux (NaN where undetermined), its variance and ∂flux_i/∂data_i, each (n_spectra, n_pixels)."""
 
     flux: FloatArray
@@ -37,10 +38,15 @@ class _Estimate(NamedTuple):
     leverage: FloatArray
 
 
-class _Smoother(ABC):
-    """The walk over stretches and batches that all smoothers share."""
+class Smoother(ABC):
+    """The loop over stretches and batches that all smoothers share."""
 
     name: ClassVar[str]
+
+    @property
+    def model(self) -> ModelId:
+        """The smoother with its settings."""
+        return ModelId(repr(self))
 
     def denoise(self, spectra: Spectra) -> Denoised:
         """Smooth every spectrum.
@@ -53,8 +59,8 @@ class _Smoother(ABC):
         Returns
         -------
         Denoised
-            `sigma` holds the propagated noise only, not the bias of smoothing. Of linear smoothers, `dof` is the
-            expectation of χ² where there is no bias, N − 2 tr S + tr(S V Sᵀ V⁻¹) for a smoothing matrix S and noise
+            `sigma` holds the propagated noise only, not the bias of smoothing. For linear smoothers, `dof` is the
+            expectation of χ² in the absence of bias, N − 2 tr S + tr(S V Sᵀ V⁻¹) for a smoothing matrix S and noise
             covariance V, and `covariance` is exact.
         """
         shape = spectra.flux.shape
@@ -69,22 +75,22 @@ class _Smoother(ABC):
                 used = (weight > 0) & np.isfinite(estimate.flux)
                 terms = 1 - 2 * estimate.leverage + estimate.variance * weight
                 dof[rows] += np.sum(terms, axis=1, where=used)
-        return finish(spectra, flux, sigma, model=repr(self), **self._linear_facts(spectra, dof))
+        return finish(spectra, flux, sigma, model=self.model, **self._linear_facts(spectra, dof))
 
     @abstractmethod
-    def _smooth(self, data: FloatArray, weight: FloatArray, step: float) -> _Estimate:
+    def _smooth(self, data: FloatArray, weight: FloatArray, step: float) -> Estimate:
         """Smooth one evenly sampled stretch; `data` is 0 where `weight` (inverse variance) is 0."""
 
     def _linear_facts(self, spectra: Spectra, dof: FloatArray) -> dict[str, Any]:
         return {}
 
 
-class _LinearSmoother(_Smoother):
+class _LinearSmoother(Smoother):
     """A smoother whose result is S·data, with S known exactly."""
 
     @abstractmethod
     def _reach(self, step: float) -> int:
-        """Pixels to either side that matter to an estimate."""
+        """Number of pixels on either side that affect an estimate."""
 
     def _linear_facts(self, spectra: Spectra, dof: FloatArray) -> dict[str, Any]:
         return {"dof": dof, "factor_of": lambda row: self._factor(spectra, row)}
@@ -96,8 +102,8 @@ class _LinearSmoother(_Smoother):
         return np.asarray(block_diag(*(self._stretch_factor(spectra, row, s) for s in stretches(spectra.wavelength))))
 
     def _stretch_factor(self, spectra: Spectra, row: int, stretch: slice) -> FloatArray:
-        # S is banded, so the impulses of one comb do not overlap when its teeth are a band apart: smoothing one comb
-        # a column of the band gives all of S.
+        # S is banded, so the responses to the impulses of a comb do not overlap when its teeth are a band apart:
+        # smoothing one comb per column of the band gives all of S.
         step = _step(spectra.wavelength[stretch])
         _, weight, scale = _prepared(spectra, slice(row, row + 1), stretch)
         size, reach = weight.shape[1], min(self._reach(step), weight.shape[1])
@@ -134,7 +140,8 @@ def _correlate(values: FloatArray, kernel: FloatArray) -> FloatArray:
     return np.asarray(correlate1d(values, kernel, axis=-1, mode="constant"))
 
 
-def _require(condition: bool, message: str) -> None:
+def require(condition: bool, message: str) -> None:
+    """Raise `ModelError` unless a setting is possible."""
     if not condition:
         raise ModelError(message)
 
@@ -153,14 +160,14 @@ class _KernelSmoother(_LinearSmoother):
     def _reach(self, step: float) -> int:
         return len(self._kernel(step)) // 2
 
-    def _smooth(self, data: FloatArray, weight: FloatArray, step: float) -> _Estimate:
+    def _smooth(self, data: FloatArray, weight: FloatArray, step: float) -> Estimate:
         kernel = self._kernel(step)
         good = weight > 0
         weights = self._weights(weight, len(kernel) // 2)
         supported = _correlate(good.astype(np.float64), kernel) >= MIN_SUPPORT
         norm = np.where(supported, _correlate(weights, kernel), np.nan)
         scatter = np.divide(weights**2, weight, out=np.zeros_like(weight), where=good)
-        return _Estimate(
+        return Estimate(
             _correlate(weights * data, kernel) / norm,
             np.maximum(_correlate(scatter, kernel**2), 0) / norm**2,
             kernel.max() * weights / norm,
@@ -175,6 +182,18 @@ class Gaussian(_KernelSmoother):
     ----------
     width : float
         Standard deviation of the kernel in observed Å.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> import quietspec
+    >>> from quietspec.denoisers import Gaussian
+    >>> spectra = quietspec.read(str(files("quietspec.models") / "demo.fits"))[:1]
+    >>> denoised = Gaussian(width=6).denoise(spectra)
+    >>> print(denoised.model)
+    Gaussian(width=6)
+    >>> bool(denoised.snr[0] > spectra.snr[0])
+    True
     """
 
     width: float = 4.0
@@ -182,7 +201,7 @@ class Gaussian(_KernelSmoother):
     truncate: ClassVar[float] = 4.0
 
     def __post_init__(self) -> None:
-        _require(self.width > 0, f"Gaussian: width {self.width} Å; it must be positive.")
+        require(self.width > 0, f"Gaussian: width {self.width} Å; it must be positive.")
 
     def _kernel(self, step: float) -> FloatArray:
         width = self.width / step
@@ -193,20 +212,30 @@ class Gaussian(_KernelSmoother):
 
 @dataclass(frozen=True)
 class Butterworth(_KernelSmoother):
-    """Zero-phase Butterworth low-pass: the filter runs forwards and backwards, its gain is 1/(1 + (f/f_c)^(2·order)).
+    """Zero-phase Butterworth low-pass, run forwards and backwards: its gain is 1/(1 + (f/f_c)^(2·order)).
 
     Parameters
     ----------
     cutoff : float
-        Period in observed Å at which half the amplitude is left; shorter ones are removed.
+        Period in observed Å at which half the amplitude is left; shorter periods are removed.
     order : int
         Order of the filter.
 
     Notes
     -----
     The two-sided impulse response, cut where it is below 10⁻⁴ of its peak, acts as the kernel of a normalised
-    convolution. It has negative lobes, so that weights that differ much could cancel: they are inverse variances over
-    their local mean, held between 0.1 and 1.
+    convolution. It has negative lobes, so that very different weights could cancel: the weights are inverse variances
+    over their local mean, kept between 0.1 and 1.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> import quietspec
+    >>> from quietspec.denoisers import Butterworth
+    >>> spectra = quietspec.read(str(files("quietspec.models") / "demo.fits"))[:1]
+    >>> denoised = Butterworth(cutoff=40).denoise(spectra)
+    >>> bool(denoised.snr[0] > spectra.snr[0])
+    True
     """
 
     cutoff: float = 25.0
@@ -214,13 +243,13 @@ class Butterworth(_KernelSmoother):
     name: ClassVar[str] = "butterworth"
 
     def __post_init__(self) -> None:
-        _require(self.cutoff > 0, f"Butterworth: cutoff {self.cutoff} Å; it must be positive.")
-        _require(1 <= self.order <= 3, f"Butterworth: order {self.order}; it must be 1, 2 or 3.")
+        require(self.cutoff > 0, f"Butterworth: cutoff {self.cutoff} Å; it must be positive.")
+        require(1 <= self.order <= 3, f"Butterworth: order {self.order}; it must be 1, 2 or 3.")
 
     def _kernel(self, step: float) -> FloatArray:
         from scipy.signal import butter, sosfiltfilt
 
-        if self.cutoff <= 2 * step:  # nothing on this sampling is above the cut-off
+        if self.cutoff <= 2 * step:  # no frequency of this sampling is above the cut-off
             return np.array([0.0, 1.0, 0.0])
         half = int(np.ceil(4 * self.cutoff / step))
         impulse = np.zeros(2 * half + 1)
@@ -254,27 +283,37 @@ class SavitzkyGolay(_LinearSmoother):
 
     Notes
     -----
-    The normal equations of all pixels are moments Σ_k w_{i+k} k^a, convolutions; the variance of the fitted value is
-    the first element of their inverse.
+    The normal equations of all pixels consist of moments Σ_k w_{i+k} k^a, which are convolutions; the variance of the
+    fitted value is the first element of their inverse.
 
     References
     ----------
     Savitzky & Golay 1964, Anal. Chem. 36, 1627; Fan & Gijbels 1996, Local Polynomial Modelling, Section 3.1.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> import quietspec
+    >>> from quietspec.denoisers import SavitzkyGolay
+    >>> spectra = quietspec.read(str(files("quietspec.models") / "demo.fits"))[:1]
+    >>> denoised = SavitzkyGolay(window=41, order=2).denoise(spectra)
+    >>> denoised.covariance(0).shape == (spectra.n_pixels, spectra.n_pixels)
+    True
     """
 
     window: float = 25.0
     order: int = 2
     name: ClassVar[str] = "savgol"
-    min_support: ClassVar[float] = 0.25  # of the window's pixels must be good: more than a kernel needs, to extrapolate
+    min_support: ClassVar[float] = 0.25  # least fraction of good pixels in a window: polynomials extrapolate badly
 
     def __post_init__(self) -> None:
-        _require(self.window > 0, f"SavitzkyGolay: window {self.window} Å; it must be positive.")
-        _require(0 <= self.order <= 5, f"SavitzkyGolay: order {self.order}; it must be 0 to 5.")
+        require(self.window > 0, f"SavitzkyGolay: window {self.window} Å; it must be positive.")
+        require(0 <= self.order <= 5, f"SavitzkyGolay: order {self.order}; it must be 0 to 5.")
 
     def _reach(self, step: float) -> int:
         return max(1, (self.order + 1) // 2, round((self.window / step - 1) / 2))
 
-    def _smooth(self, data: FloatArray, weight: FloatArray, step: float) -> _Estimate:
+    def _smooth(self, data: FloatArray, weight: FloatArray, step: float) -> Estimate:
         half = self._reach(step)
         offset = np.linspace(-1, 1, 2 * half + 1)
         count = _correlate((weight > 0).astype(np.float64), np.ones_like(offset))
@@ -282,15 +321,15 @@ class SavitzkyGolay(_LinearSmoother):
         data_moments = [_correlate(weight * data, offset**a) for a in range(self.order + 1)]
         enough = count >= max(self.order + 1, self.min_support * len(offset))
         value, variance = _fitted_constant(moments, data_moments, enough)
-        return _Estimate(value, variance, variance * weight)
+        return Estimate(value, variance, variance * weight)
 
 
 def _fitted_constant(
     moments: list[FloatArray], data_moments: list[FloatArray], enough: BoolArray
 ) -> tuple[FloatArray, FloatArray]:
     """Solve the normal equations of local polynomials for the constant term; returns it and its variance."""
-    # Millions of systems of two to six unknowns are eliminated together, highest power first, because
-    # numpy.linalg.solve takes several times longer on such small ones.
+    # Gaussian elimination of millions of systems of two to six unknowns together, highest power first:
+    # numpy.linalg.solve takes several times longer on systems so small.
     order = len(data_moments) - 1
     matrix = {(a, b): moments[a + b] for a in range(order + 1) for b in range(a, order + 1)}
     right = list(data_moments)
@@ -306,81 +345,3 @@ def _fitted_constant(
     determined &= matrix[0, 0] > MIN_PIVOT * moments[0]
     variance = np.divide(1, matrix[0, 0], out=np.full_like(right[0], np.nan), where=determined)
     return right[0] * variance, variance
-
-
-@dataclass(frozen=True)
-class Wavelet(_Smoother):
-    """Soft thresholding of the stationary wavelet transform, with BayesShrink thresholds.
-
-    Parameters
-    ----------
-    scale : float
-        Coarsest scale that is thresholded, in observed Å; anything wider is kept.
-    wavelet : str
-        A discrete wavelet of PyWavelets.
-
-    Notes
-    -----
-    A running mean is taken away and the rest divided by its 1σ errors, so that the noise is 1 at
-    every level and steps in the errors do not look like lines; masked pixels are then 0. The threshold of each
-    level is BayesShrink's.
-
-    `sigma` is approximate, since the result is not linear in the data: it is the error of the Wiener filter that has
-    the same signal in each level, 1σ_i·√g with one g a spectrum. There is no covariance and no χ².
-
-    References
-    ----------
-    Chang, Yu & Vetterli 2000, IEEE Trans. Image Process. 9, 1532, Section III (BayesShrink).
-    """
-
-    scale: float = 120.0
-    wavelet: str = "coif1"
-    name: ClassVar[str] = "wavelet"
-
-    def __post_init__(self) -> None:
-        import pywt
-
-        _require(self.scale > 0, f"Wavelet: scale {self.scale} Å; it must be positive.")
-        known = self.wavelet in pywt.wavelist(kind="discrete")
-        _require(known, f"Wavelet: no discrete wavelet {self.wavelet!r}; see pywt.wavelist(kind='discrete').")
-
-    def _smooth(self, data: FloatArray, weight: FloatArray, step: float) -> _Estimate:
-        good = weight > 0
-        baseline, mean_weight, supported = _running_mean(data, weight, size=2 * round(self.scale / step) + 1)
-        inverse_sigma = np.sqrt(np.where(good, weight, mean_weight))
-        levels = max(1, round(np.log2(self.scale / step)))
-        signal, gain = _shrunk(np.where(good, (data - baseline) * inverse_sigma, 0), self.wavelet, levels)
-        flux = np.where(supported, baseline + signal / inverse_sigma, np.nan)
-        return _Estimate(flux, gain / inverse_sigma**2, np.full_like(data, np.nan))
-
-
-def _running_mean(data: FloatArray, weight: FloatArray, size: int) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Weighted mean of `data`, mean weight of the good pixels, and where there are enough of them for either."""
-    from scipy.ndimage import uniform_filter1d
-
-    support, total, mean = (
-        uniform_filter1d(values, size, axis=-1, mode="constant")
-        for values in ((weight > 0).astype(np.float64), weight, weight * data)
-    )
-    supported = (support >= MIN_SUPPORT) & (total > MIN_PIVOT * support)
-    divide = {"out": np.ones_like(data), "where": supported}
-    return np.divide(mean, total, **divide) * supported, np.divide(total, support, **divide), supported
-
-
-def _shrunk(whitened: FloatArray, wavelet: str, levels: int) -> tuple[FloatArray, FloatArray]:
-    """Shrink rows of unit noise; returns them and (n, 1) the fraction of the noise variance that is left."""
-    import pywt
-
-    size, pad = whitened.shape[1], 2**levels
-    padded = np.pad(whitened.astype(np.float32), ((0, 0), (pad, pad + (-size) % pad)), mode="symmetric")
-    coarse, *details = pywt.swt(padded, wavelet, levels, axis=-1, norm=True, trim_approx=True)
-    kept, gain = [coarse], np.full((len(whitened), 1), 0.5**levels)
-    for level, detail in zip(range(levels, 0, -1), details, strict=True):
-        noise = 0.5**level  # variance that unit noise has in this level
-        # Cut at 5σ: a spike or an emission line may not lower the threshold of the whole spectrum.
-        energy = np.mean(np.minimum(detail[:, pad : pad + size] ** 2, 25 * noise), axis=1, keepdims=True)
-        signal = np.maximum(energy - noise, 1e-9 * noise)
-        kept.append(pywt.threshold(detail, noise / np.sqrt(signal), mode="soft"))
-        gain = gain + noise * signal / (signal + noise)
-    restored = pywt.iswt(kept, wavelet, norm=True, axis=-1)
-    return restored[:, pad : pad + size].astype(np.float64), gain

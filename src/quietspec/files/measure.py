@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quietspec.arrays import FloatArray
+from quietspec.denoised import ModelId
 from quietspec.errors import ReadError, TemplateError
 from quietspec.files.work import Report, Work, finite_median, flag_counts, process
 from quietspec.io import SpectraSource
@@ -214,7 +215,7 @@ def _require_any(populations: Populations, source: SpectraSource, refusal: Templ
     )
 
 
-def _hdus(measured: MeasuredFile, source: SpectraSource, model: str, options: WriteOptions) -> fits.HDUList:
+def _hdus(measured: MeasuredFile, source: SpectraSource, model: ModelId, options: WriteOptions) -> fits.HDUList:
     populations = measured.populations
     facts = provenance(model, options.command, source.meta) | {
         "QSMETHOD": (populations.method, "how populations were found")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from quietspec.denoised import ModelId
 from quietspec.denoisers import Denoiser
 from quietspec.populations.binning import bin_spectra, bin_to_snr
 from quietspec.populations.fit import Errors, fit_denoised, fit_populations
@@ -22,7 +23,7 @@ class PopulationMethod(Protocol):
     """Anything that tells the stellar populations of noisy spectra."""
 
     @property
-    def model(self) -> str:
+    def model(self) -> ModelId:
         """What the answer rests on: denoiser with the hash of its file, library."""
         ...
 
@@ -44,9 +45,9 @@ class PosteriorMethod:
     denoiser: Denoiser
 
     @property
-    def model(self) -> str:
+    def model(self) -> ModelId:
         """Name and hash of the denoiser."""
-        return str(getattr(self.denoiser, "model", self.denoiser.name))
+        return self.denoiser.model
 
     def __call__(self, spectra: Spectra, progress: Progress | None = None) -> Populations:
         """Populations of spectra."""
@@ -75,9 +76,9 @@ class PpxfMethod:
     jobs: int = 1
 
     @property
-    def model(self) -> str:
+    def model(self) -> ModelId:
         """Says pPXF and the library."""
-        return f"pPXF {self.library.name}"
+        return ModelId(f"pPXF {self.library.name}")
 
     def __call__(self, spectra: Spectra, progress: Progress | None = None) -> Populations:
         """Populations of spectra."""
@@ -109,9 +110,9 @@ class DenoisedPpxfMethod:
     jobs: int = 1
 
     @property
-    def model(self) -> str:
+    def model(self) -> ModelId:
         """Name and hash of the denoiser; the library is in the populations' `meta`."""
-        return str(getattr(self.denoiser, "model", self.denoiser.name))
+        return self.denoiser.model
 
     def __call__(self, spectra: Spectra, progress: Progress | None = None) -> Populations:
         """Populations of spectra."""
@@ -141,7 +142,7 @@ class BinnedMethod:
     covariance: float = 0.0
 
     @property
-    def model(self) -> str:
+    def model(self) -> ModelId:
         """That of the method."""
         return self.method.model
 

@@ -31,16 +31,16 @@ def posterior_of(prior, spectra, scale, rank=None):
     start = scale[:, None] * coordinates.centre
     residual = spectra.flux - start @ coordinates.vectors.T
     projections = project(residual, spectra.ivar, start, coordinates, information, chosen)
-    return infer(projections.whole(), coordinates, scale), coordinates, chosen
+    return infer(projections.full(), coordinates, scale), coordinates, chosen
 
 
 def test_the_prior_is_white():
     prior = small_prior()
     coordinates = Coordinates(PreparedPrior(prior), np.vstack([prior.mean, prior.components]).T)
     size = coordinates.size
-    one = PreparedPrior(prior.collapsed()).turned(coordinates.transform)
+    one = PreparedPrior(prior.collapsed()).in_coordinates(coordinates.transform)
     np.testing.assert_allclose(one.covariance[0], np.eye(size), atol=1e-9)
-    np.testing.assert_allclose(one.location[0], coordinates.centre, atol=1e-9)
+    np.testing.assert_allclose(one.mean[0], coordinates.centre, atol=1e-9)
 
 
 def test_even_noise_informs_directions_independently_and_the_first_most():
@@ -85,7 +85,7 @@ def dense_posterior(gram, gradient, start, scale, coordinates):
     mixture, one = coordinates.mixture, np.eye(len(start))
     logs, means, covariances = [], [], []
     for weight, location, covariance in zip(
-        mixture.log_weight, scale * mixture.location, scale**2 * mixture.covariance, strict=True
+        mixture.log_weight, scale * mixture.mean, scale**2 * mixture.covariance, strict=True
     ):
         left = np.linalg.solve(one + gram @ covariance, np.c_[gram, gradient - gram @ (location - start)])
         step = location - start

@@ -34,7 +34,7 @@ def data(seed=1, masked=0.2):
 
 def test_mean_variance_and_covariance_are_those_of_the_dense_process():
     residual, weight = data()
-    found = LAW.follow(residual, weight, MODEL, REST)
+    found = LAW.fit(residual, weight, MODEL, REST)
     for row in range(2):
         prior, used = dense_prior(MODEL[row]), weight[row] > 0
         total = prior[np.ix_(used, used)] + np.diag(1 / weight[row, used])
@@ -48,7 +48,7 @@ def test_mean_variance_and_covariance_are_those_of_the_dense_process():
 
 
 def test_without_data_it_is_the_prior():
-    found = LAW.follow(np.full(MODEL.shape, np.nan), np.zeros(MODEL.shape), MODEL, REST)
+    found = LAW.fit(np.full(MODEL.shape, np.nan), np.zeros(MODEL.shape), MODEL, REST)
     np.testing.assert_array_equal(found.flux, 0)
     np.testing.assert_allclose(found.variance, [np.diag(dense_prior(model)) for model in MODEL], rtol=1e-12)
     np.testing.assert_allclose(found.dof, 0, atol=1e-12)
@@ -58,7 +58,7 @@ def test_the_fraction_is_its_rms_over_an_interval_of_knots():
     law = replace(LAW, fraction=np.full(2, 0.03))
     rest = np.arange(4000.0, 4250.0, 0.5)
     nothing = np.zeros((1, len(rest)))
-    found = law.follow(nothing, nothing, np.full_like(nothing, 7.0), rest)
+    found = law.fit(nothing, nothing, np.full_like(nothing, 7.0), rest)
     assert np.sqrt(found.variance.mean()) == pytest.approx(0.03 * 7.0, rel=1e-3)
 
 
@@ -66,7 +66,7 @@ def test_perfect_data_are_followed():
     knots = REST[0] + LAW.length * np.arange(20)
     relative = np.interp(REST, knots, np.random.default_rng(2).normal(size=20))
     residual = relative * np.interp(REST, LAW.wavelength, LAW.fraction) * MODEL
-    found = LAW.follow(residual, np.full(MODEL.shape, 1e14), MODEL, REST)
+    found = LAW.fit(residual, np.full(MODEL.shape, 1e14), MODEL, REST)
     np.testing.assert_allclose(found.flux, residual, atol=1e-6)
     assert found.variance.max() < 1e-12
     np.testing.assert_allclose(found.dof, np.ceil((REST[-1] - REST[0]) / LAW.length) + 1, rtol=1e-5)
@@ -76,8 +76,8 @@ def test_perfect_data_are_followed():
 @given(factor=st.floats(1e-18, 1e18), seed=st.integers(0, 50))
 def test_flux_scale_goes_through(factor, seed):
     residual, weight = data(seed)
-    one = LAW.follow(residual, weight, MODEL, REST)
-    other = LAW.follow(residual * factor, weight / factor**2, MODEL * factor, REST)
+    one = LAW.fit(residual, weight, MODEL, REST)
+    other = LAW.fit(residual * factor, weight / factor**2, MODEL * factor, REST)
     np.testing.assert_allclose(other.flux, one.flux * factor, rtol=1e-8, atol=1e-14 * factor)
     np.testing.assert_allclose(other.variance, one.variance * factor**2, rtol=1e-8)
     np.testing.assert_allclose(other.dof, one.dof, rtol=1e-8)
@@ -87,16 +87,16 @@ def test_flux_scale_goes_through(factor, seed):
 @given(bad=st.sampled_from([np.nan, np.inf, -1e30, 0.0]), seed=st.integers(0, 50))
 def test_masked_pixels_never_matter(bad, seed):
     residual, weight = data(seed, masked=0.5)
-    one = LAW.follow(residual, weight, MODEL, REST)
-    other = LAW.follow(np.where(weight > 0, residual, bad), weight, MODEL, REST)
+    one = LAW.fit(residual, weight, MODEL, REST)
+    other = LAW.fit(np.where(weight > 0, residual, bad), weight, MODEL, REST)
     np.testing.assert_array_equal(one.flux, other.flux)
     np.testing.assert_array_equal(one.variance, other.variance)
 
 
 def test_data_never_raise_the_variance():
     residual, weight = data()
-    more = LAW.follow(residual, 2 * weight, MODEL, REST).variance
-    less = LAW.follow(residual, weight, MODEL, REST).variance
+    more = LAW.fit(residual, 2 * weight, MODEL, REST).variance
+    less = LAW.fit(residual, weight, MODEL, REST).variance
     assert np.all(more <= less * (1 + 1e-12))
     assert np.all(less <= np.array([np.diag(dense_prior(model)) for model in MODEL]) * (1 + 1e-12))
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from quietspec.denoised import ModelId
 from quietspec.denoisers.base import finish
 from quietspec.lab.simulate import RestSpectra, Simulated
 from quietspec.spectra import Spectra
@@ -46,7 +47,11 @@ class Knows:
         flux = np.ones(spectra.flux.shape)
         known = {"factor_of": lambda row: FACTOR, "remainder": np.broadcast_to(REMAINDER, flux.shape)}
         return finish(
-            spectra, flux, np.broadcast_to(sigma, flux.shape), model=self.name, **(known if self.covariance else {})
+            spectra,
+            flux,
+            np.broadcast_to(sigma, flux.shape),
+            model=ModelId(self.name),
+            **(known if self.covariance else {}),
         )
 
 

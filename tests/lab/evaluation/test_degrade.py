@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from quietspec.denoised import ModelId
 from quietspec.denoisers.base import finish
 from quietspec.errors import SpectraError
 from quietspec.lab.evaluation import degrade, score_degraded
@@ -48,7 +49,7 @@ def test_too_noisy_spectra_are_named(original) -> None:
 
 def test_perfect_denoiser_reaches_what_is_allowed(original) -> None:
     degraded = degrade(original, 5, np.random.default_rng(1))
-    perfect = finish(degraded, np.tile(TRUTH, (6, 1)), np.full((6, 4000), 1e-6), model="perfect")
+    perfect = finish(degraded, np.tile(TRUTH, (6, 1)), np.full((6, 4000), 1e-6), model=ModelId("perfect"))
     scores = score_degraded(original, degraded, perfect)
     assert_allclose(scores.reduction, scores.allowed, atol=0.005)
     assert 0.85 < scores.allowed.mean() < 0.95
@@ -58,14 +59,14 @@ def test_perfect_denoiser_reaches_what_is_allowed(original) -> None:
 
 def test_doing_nothing_has_no_reduction(original) -> None:
     degraded = degrade(original, 5, np.random.default_rng(1))
-    nothing = finish(degraded, degraded.flux, degraded.sigma, model="nothing")
+    nothing = finish(degraded, degraded.flux, degraded.sigma, model=ModelId("nothing"))
     assert_allclose(score_degraded(original, degraded, nothing).reduction, 0, atol=1e-12)
 
 
 def test_residual_against_truth_is_found_through_the_noise(original) -> None:
     degraded = degrade(original, 5, np.random.default_rng(1))
     wrong = TRUTH + 0.08 * np.random.default_rng(2).standard_normal((6, 4000))
-    denoised = finish(degraded, wrong, np.full((6, 4000), 0.08), model="wrong")
+    denoised = finish(degraded, wrong, np.full((6, 4000), 0.08), model=ModelId("wrong"))
     scores = score_degraded(original, degraded, denoised)
     counted = original.good
     truth = 1 - np.std((wrong - TRUTH)[counted]) / np.std((degraded.flux - TRUTH)[counted])

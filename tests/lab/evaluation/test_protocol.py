@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from quietspec.denoised import Flag
+from quietspec.denoised import Flag, ModelId
 from quietspec.denoisers.base import finish
 from quietspec.denoisers.smoothers import Gaussian
 from quietspec.lab.evaluation import evaluate
@@ -36,7 +36,7 @@ class Shrink:
             spectra,
             1 + self.fraction * (spectra.flux - 1),
             self.error * self.fraction / np.sqrt(spectra.ivar),
-            model=self.name,
+            model=ModelId(self.name),
         )
 
 
@@ -148,13 +148,13 @@ def test_widths_of_noise_alone_stay_numbers() -> None:
 class FailsOnEven(Shrink):
     def denoise(self, spectra):
         flags = np.where(np.arange(len(spectra)) % 2, int(Flag.NO_SIGNAL), int(Flag.NO_REDSHIFT))
-        return finish(spectra, spectra.flux, 1 / np.sqrt(spectra.ivar), model="half", flags=flags)
+        return finish(spectra, spectra.flux, 1 / np.sqrt(spectra.ivar), model=ModelId("half"), flags=flags)
 
 
 class FailsAlways(Shrink):
     def denoise(self, spectra):
         nothing = np.full(spectra.flux.shape, np.nan)
-        return finish(spectra, nothing, nothing, model="nothing")
+        return finish(spectra, nothing, nothing, model=ModelId("nothing"))
 
 
 def test_failures_are_counted_and_json_stays_valid() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from quietspec.denoised import ModelId
 from quietspec.denoisers.base import finish
 from quietspec.lab.evaluation import (
     block_pulls,
@@ -48,7 +49,7 @@ def right_model(noisy, misquoted=1.0):
         flux[row] = 2 + VECTORS @ covariance @ VECTORS.T @ (ivar * np.where(ivar > 0, data - 2, 0))
         factors.append(VECTORS @ np.linalg.cholesky(covariance))
     sigma = np.sqrt([np.sum(factor**2, axis=1) for factor in factors])
-    return finish(noisy, flux, sigma, model="right", factor_of=factors.__getitem__)
+    return finish(noisy, flux, sigma, model=ModelId("right"), factor_of=factors.__getitem__)
 
 
 def with_errors(spectra, factor):
@@ -59,7 +60,7 @@ def with_errors(spectra, factor):
 def test_noise_corrected_reduction_is_the_true_one(error) -> None:
     truth, first, second, counted = a_pair(200)
     wrong = truth + error * np.random.default_rng(1).standard_normal(truth.shape)
-    denoised = finish(first, wrong, np.full(wrong.shape, error), model="wrong")
+    denoised = finish(first, wrong, np.full(wrong.shape, error), model=ModelId("wrong"))
     pooled = pool_repeats(score_repeat(denoised, second, counted), np.random.default_rng(2))
     weight = np.where(counted, 1 / (first.sigma**2 + second.sigma**2), 0)
     left, before = (np.sum(weight * np.where(counted, f - truth, 0) ** 2) for f in (wrong, first.flux))
@@ -72,7 +73,7 @@ def test_with_equal_weights_it_is_the_paper_s_reduction() -> None:
     truth, first, second, counted = a_pair(100)
     first, second = (replace(half, ivar=np.where(half.good, 20.0, 0)) for half in (first, second))
     wrong = truth + 0.3 * np.random.default_rng(1).standard_normal(truth.shape)
-    scores = score_repeat(finish(first, wrong, np.ones(wrong.shape), model="wrong"), second, counted)
+    scores = score_repeat(finish(first, wrong, np.ones(wrong.shape), model=ModelId("wrong")), second, counted)
     expected = rms_reduction(truth, np.nan_to_num(first.flux), wrong, counted).mean()
     noise = (
         np.mean((np.where(counted, second.flux - truth, 0) ** 2).sum(axis=1) / counted.sum(axis=1)) * 10
@@ -83,8 +84,8 @@ def test_with_equal_weights_it_is_the_paper_s_reduction() -> None:
 
 def test_perfect_and_idle_denoisers() -> None:
     truth, first, second, counted = a_pair(100)
-    perfect = score_repeat(finish(first, truth, np.full(truth.shape, 1e-6), model="perfect"), second, counted)
-    idle = score_repeat(finish(first, first.flux, first.sigma, model="idle"), second, counted)
+    perfect = score_repeat(finish(first, truth, np.full(truth.shape, 1e-6), model=ModelId("perfect")), second, counted)
+    idle = score_repeat(finish(first, first.flux, first.sigma, model=ModelId("idle")), second, counted)
     assert_allclose(idle.ratio, 1)
     assert_allclose(idle.reduction, 0, atol=1e-12)
     assert pool_repeats(perfect, np.random.default_rng(0)).reduction > 0.93
@@ -96,7 +97,7 @@ def test_fitted_numbers_are_paid_for() -> None:
     truth, first, second, counted = a_pair(100, ratio=0.5)
     terms = 10  # in each arm
     kept = calibrated(first, replace(first, flux=truth), counted, terms).flux  # truth with that much of the noise
-    denoised = finish(first, kept, np.full(truth.shape, 0.1), model="broad noise kept")
+    denoised = finish(first, kept, np.full(truth.shape, 0.1), model=ModelId("broad noise kept"))
     scores = score_repeat(denoised, calibrated(first, second, counted, terms), counted, 2 * terms)
     variance = np.mean(scores.before - scores.noise)
     hidden = variance * 2 * terms / counted.sum(axis=1).mean()  # the mean square of that many fitted numbers
@@ -138,11 +139,11 @@ def test_correlated_noise_is_seen_in_blocks() -> None:
         white = rng.standard_normal(truth.shape)
         noise = (white + np.roll(white, 1, axis=1)) / np.sqrt(2)  # ρ₁ = ½: twice the variance in broad features
         halves.append(replace(half, flux=truth + np.where(half.good, noise / np.sqrt(half.ivar + ~half.good), 0)))
-    idle = finish(halves[0], halves[0].flux, np.where(halves[0].good, halves[0].sigma, 1), model="idle")
+    idle = finish(halves[0], halves[0].flux, np.where(halves[0].good, halves[0].sigma, 1), model=ModelId("idle"))
     assert_allclose(np.mean(noise_factor(*halves, counted)[counted]), 1, rtol=0.02)
     scatter = pull_scatter(block_pulls(idle, halves[1], counted)[1])[0]
     assert np.median(scatter) == pytest.approx(np.sqrt(2), abs=0.1)
-    perfect = finish(halves[0], truth, np.full(truth.shape, 1e-6), model="perfect")
+    perfect = finish(halves[0], truth, np.full(truth.shape, 1e-6), model=ModelId("perfect"))
     pulls = block_pulls(perfect, halves[1], counted, correlation=scatter)[1]
     assert_allclose(pull_scatter(pulls.reshape(1, -1)), 1, atol=0.07)
 
@@ -162,7 +163,7 @@ def test_calibration_is_recovered_without_bias_from_noise(scale, slope) -> None:
 def test_spectra_without_pixels_are_left_out() -> None:
     truth, first, second, counted = a_pair(5)
     counted[2] = False
-    denoised = finish(first, truth, np.full(truth.shape, 0.1), model="one")
+    denoised = finish(first, truth, np.full(truth.shape, 0.1), model=ModelId("one"))
     scores = score_repeat(denoised, second, counted)
     assert np.isnan(scores.ratio[2])
     assert pool_repeats(scores, np.random.default_rng(0)).count == 4

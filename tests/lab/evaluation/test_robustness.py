@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import erf
 
-from quietspec.denoised import Flag
+from quietspec.denoised import Flag, ModelId
 from quietspec.denoisers.base import finish
 from quietspec.lab.evaluation.protocol import Unchanged
 from quietspec.lab.evaluation.robustness import stress_test
@@ -43,7 +43,9 @@ class Blind:
 
     def denoise(self, spectra):
         flags = np.where(np.arange(len(spectra)) == 0, int(Flag.EMPTY), 0)
-        return finish(spectra, np.full(spectra.flux.shape, 5.0), 0.1 * spectra.sigma, model="blind", flags=flags)
+        return finish(
+            spectra, np.full(spectra.flux.shape, 5.0), 0.1 * spectra.sigma, model=ModelId("blind"), flags=flags
+        )
 
 
 def test_failures_are_counted_and_the_overconfident_are_told(recipe) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from quietspec.denoised import ModelId
 from quietspec.denoisers.base import finish
 from quietspec.denoisers.smoothers import Gaussian, SavitzkyGolay
 from quietspec.lab.evaluation import evaluate
@@ -174,7 +175,7 @@ class Perfect(Gaussian):
 
     def denoise(self, spectra):
         flux = np.broadcast_to(self.truth, spectra.flux.shape)
-        return finish(spectra, flux, np.full(flux.shape, 1e-3), model="perfect")
+        return finish(spectra, flux, np.full(flux.shape, 1e-3), model=ModelId("perfect"))
 
 
 class One(PaperRecipe):

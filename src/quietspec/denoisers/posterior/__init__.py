@@ -1,4 +1,48 @@
-"""The posterior of the noise-free spectrum: its prior, its algebra, and the denoiser made of them."""
+r"""The posterior of the noise-free spectrum: its prior, its algebra, and the denoisers made of them.
+
+The model of one spectrum is y = s (m + c · P) + noise, with a flux scale s, the prior's mean shape m, its components P
+and their coefficients c, which follow a mixture of k Gaussians; the noise is independent from pixel to pixel. Modules
+follow the way of the data:
+
+- `prior`: the mixture over c and over the labels (age, metallicity, …) that go with it;
+- `grid`: the pixels of one redshift and resolution, and batches of spectra on them;
+- `coordinates`: coordinates x in which the prior is white on these pixels and the data are nearly independent;
+- `linear`: projections of the data onto x, and the fit under one Gaussian that finds the scale;
+- `contamination`, `masking`: emission lines, spikes and noise unlike the quoted one;
+- `compression`, `conditioning`, `inference`, `labels`: the posterior of x and of the labels under the whole mixture;
+- `discrepancy`: what real spectra have and the prior does not;
+- `features`, `diagnosis`: whether a spectrum is of the kind that the prior describes;
+- `results`: from x to flux, errors and covariances; `basis`, `denoiser`: the denoisers themselves.
+
+Symbols, for n spectra (m of them at a time) of n_pixels pixels, d coordinates, k Gaussians and q compressed data:
+
+====== ============================================= ============= ==================================================
+symbol name                                          shape         meaning
+====== ============================================= ============= ==================================================
+y      ``Batch.flux``                                (n, n_pixels) data, in units of each spectrum's typical error
+W      ``weight``                                    (n, n_pixels) inverse variances, 0 where masked
+B      ``Grid.vectors``                              (n_pixels, d) mean shape and components on the pixels
+T      ``Coordinates.transform``                     (d, d)        (s, s c) = T x
+V      ``Coordinates.vectors``                       (n_pixels, d) B T, so that the model is y = V x + noise
+s      ``scale``                                     (n,)          flux scale
+x      ``CoefficientPosterior.mean``                 (n, d)        coordinates: white under the prior at s = 1
+x₀     ``Coordinates.centre``                        (d,)          mean of x under the prior at s = 1
+x₁     ``Projections.start``                         (n, d)        where the likelihood is expanded
+G      ``Projections.gram``                          (n, d, d)     VᵀWV, precision of the data about x
+g      ``Projections.gradient``                      (n, d)        VᵀW(y − V x₁), gradient of the log likelihood at x₁
+ξ                                                    (n, d)        (x − x₁) / s, step in units of the scale
+U      ``CompressedData.factor``                     (m, d, q)     pivoted Cholesky factor: s²G = UUᵀ + E
+z      ``CompressedData.values``                     (m, q)        compressed data: z = Uᵀξ + unit noise
+E      ``CompressedData.residual_precision``         (m, d, d)     precision of the data that z leaves out
+wₖ     ``exp(Gaussians.log_weight)``                 (k,)          weight of component k of the prior
+μₖ     ``Gaussians.mean``                            (k, d)        its mean, at s = 1
+Σₖ     ``Gaussians.covariance``                      (k, d, d)     its covariance, Sₖ + μₖμₖᵀ: the scale's spread is 1
+Sₖ     ``Gaussians.shape_covariance``                (k, d, d)     its covariance at a known scale
+M      ``Prediction.covariance``                     (m, k, q, q)  UᵀSₖU + 1, covariance of z at a known scale
+a      ``Prediction.slope``                          (m, k, q)     Uᵀμₖ, change of z with the relative scale
+v      ``Prediction.innovation``                     (m, k, q)     z less its expectation
+====== ============================================= ============= ==================================================
+"""
 
 from quietspec.denoisers.posterior.denoiser import Posterior, PrincipalComponents
 from quietspec.denoisers.posterior.prior import SpectralPrior

@@ -1,4 +1,4 @@
-"""What is in a spectrum but not in its stars: gas emission lines, spikes, and noise unlike the quoted one."""
+"""What a spectrum holds beside its stars: gas emission lines, spikes, and noise unlike the quoted errors."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT
 
 __all__ = ["TRACERS", "ChannelNoise", "Gas", "channel_noise", "line_mask", "measure_gas", "noise_scale", "spike_mask"]
 
-#: km/s about the redshift given; coarse far out, where wrong redshifts put the lines.
+#: km/s about the given redshift; coarse at both ends, where wrong redshifts put the lines.
 _TRIAL_VELOCITY = np.concatenate(
     [np.arange(-900.0, -450.0, 100.0), np.arange(-450.0, 451.0, 50.0), np.arange(500.0, 901.0, 100.0)]
 )
 _TRIAL_SIGMA = np.array([50.0, 90.0, 150.0, 250.0])  # km/s, intrinsic; wider trials fit the misfits of bright spectra
-#: Lines that tell gas.
+#: Lines that reveal gas.
 TRACERS = ("[OII]3726", "[OII]3729", "Hbeta", "[OIII]4959", "[OIII]5007", "[NII]6548", "Halpha", "[NII]6583")
 _BROAD_SIGMA = np.array([500.0, 900.0, 1500.0])  # km/s: active nuclei
 _BROAD_GAIN = 1.2  # in Δχ² over that of narrow lines …
-_BROAD_PEAK = 0.08  # … and height over the continuum, above any misfit of stars, that tell broad lines
-_BROAD_ADDS = 16.0, 0.01  # Δχ², and share of the joint fit's, that broad Balmer lines have to add to narrow lines
+_BROAD_PEAK = 0.08  # … and height over the continuum, above any misfit of stars, that reveal broad lines
+_BROAD_ADDS = 16.0, 0.01  # least Δχ², and least share of the joint fit's Δχ², that broad Balmer lines must add
 _DETECTION = 36.0  # Δχ² of the best trial: 5σ after allowing for some 100 trials and 8 lines
-_WIDTH_TRUSTED = 150.0  # Δχ² above which the width found is believed where it is less than …
+_WIDTH_TRUSTED = 150.0  # Δχ² above which a measured width is trusted even where it is less than …
 _USUAL_SIGMA = 100.0  # … this, km/s
 _REACH = 3.0  # half width of a mask in σ of the line
-_CLIP = 4.0  # σ, beyond which a residual is taken for something else than noise
-_LONELY = 5.0  # times the median about it, that tells a spike within a long run of misfits
+_CLIP = 4.0  # σ, beyond which a residual is not taken for noise
+_ISOLATED = 5.0  # ratio to the median about it that reveals a spike within a long run of misfits
 _FEWEST_PIXELS = 200
 _LAGS = 3  # channels over which resampling correlates noise
 _LEAST_GAIN = 0.25
@@ -46,7 +46,7 @@ class Gas:
     detected : (n_spectra,) of bool
         Whether any emission stands out.
     velocity, sigma : (n_spectra,)
-        Velocity against the redshift and intrinsic velocity dispersion, km/s; 0 and 100 km/s where nothing was
+        Velocity relative to the redshift and intrinsic velocity dispersion, km/s; 0 and 100 km/s where nothing was
         detected.
     broad : (n_spectra,)
         Velocity dispersion of broad lines, km/s; 0 where there are none.
@@ -61,7 +61,7 @@ class Gas:
 def measure_gas(
     residual: FloatArray, weight: FloatArray, continuum: FloatArray, rest: FloatArray, fwhm: FloatArray
 ) -> Gas:
-    """Find emission lines in what a stellar fit left, by matched filters over velocity and width.
+    """Find emission lines in the residuals of a stellar fit, by matched filters over velocity and width.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def measure_gas(
     Returns
     -------
     Gas
-        One velocity and width for all lines of a spectrum. Narrow lines are believed only where they are bright. A
-        best velocity at the end of the range tried is no detection: there sit the misfits of bright spectra.
+        One velocity and width for all lines of a spectrum. Widths below 100 km/s are trusted only where the lines are
+        bright. A best velocity at the end of the range of trials is no detection: misfits of bright spectra lie there.
     """
     trials = np.array([(velocity, sigma) for sigma in _TRIAL_SIGMA for velocity in _TRIAL_VELOCITY])
     broad_trials = np.array([(0.0, sigma) for sigma in _BROAD_SIGMA])
@@ -115,8 +115,8 @@ def _broad_lines_add(
     sigma: float,
     broad: float,
 ) -> bool:
-    """Whether one spectrum's narrow lines leave something to broad Balmer lines, all fitted together."""
-    # Line by line, a broad filter sees Hα and [NII] as one line, and sees that blend three times over.
+    """Whether broad Balmer lines explain more of one spectrum than its narrow lines alone, all fitted together."""
+    # Line by line, a broad filter takes Hα and [NII] for one line, and counts that blend three times.
     used = weight > 0
     root = np.sqrt(weight[used].astype(np.float64))
     narrow = _lines(np.array([EMISSION_LINES[name] for name in TRACERS]), rest, fwhm, velocity, sigma)
@@ -142,7 +142,7 @@ def _improvement(
     fwhm: FloatArray,
     trials: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
-    """Fall in χ² with each tracer at its best amplitude ≥ 0, and highest over the continuum, (n_spectra, n_trials)."""
+    """Δχ² with each tracer at its best amplitude ≥ 0, and highest line over the continuum, (n_spectra, n_trials)."""
     total, highest = np.zeros((2, len(weighted), len(trials)))
     for name in TRACERS:
         centre, width = _lines(np.array([EMISSION_LINES[name]]), rest, fwhm, *trials.T)
@@ -162,7 +162,7 @@ def _improvement(
 def _lines(
     laboratory: FloatArray, rest: FloatArray, fwhm: FloatArray, velocity: FloatArray | float, sigma: FloatArray | float
 ) -> tuple[FloatArray, FloatArray]:
-    """Centre and total σ of lines of these laboratory wavelengths, Å."""
+    """Centre and total σ of lines of given laboratory wavelengths, Å."""
     centre = laboratory * (1 + np.asarray(velocity) / SPEED_OF_LIGHT)
     instrument = np.interp(centre, rest, fwhm) / FWHM_PER_SIGMA
     return centre, np.hypot(centre * sigma / SPEED_OF_LIGHT, instrument)
@@ -171,7 +171,7 @@ def _lines(
 def line_mask(
     rest: FloatArray, fwhm: FloatArray, velocity: float, sigma: float, names: Collection[str] = STRONG_LINES
 ) -> BoolArray:
-    """Pixels touched by emission lines.
+    """Find the pixels that emission lines affect.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def line_mask(
 
 
 def spike_mask(residual: FloatArray, weight: FloatArray, threshold: float = 6.0, longest: int = 5) -> BoolArray:
-    """Cosmic rays and dead pixels: short runs that stand out from a fit.
+    """Find cosmic rays and dead pixels: short runs of pixels that stand out from a fit.
 
     Parameters
     ----------
@@ -208,8 +208,8 @@ def spike_mask(residual: FloatArray, weight: FloatArray, threshold: float = 6.0,
     threshold : float
         In units of the error, or of the spectrum's own scatter where that is larger.
     longest : int
-        Longest run of pixels that counts; longer ones are real features the fit does not know, but for pixels that
-        stand out from the run itself: a spike so strong that it dragged the fit away from its neighbours.
+        Longest run of pixels that counts. Longer runs are real features that the fit lacks, except for pixels that
+        stand out from the run itself: a spike so strong that it pulled the fit away from its neighbours.
 
     Returns
     -------
@@ -222,7 +222,7 @@ def spike_mask(residual: FloatArray, weight: FloatArray, threshold: float = 6.0,
     long_runs = ndimage.binary_opening(spoilt[some], np.ones((1, longest + 1), dtype=bool))
     have = long_runs.any(axis=1)
     some, long_runs, size = some[have], long_runs[have], np.abs(pull[some[have]])
-    long_runs &= size < _LONELY * ndimage.median_filter(size, size=(1, 2 * longest + 1))
+    long_runs &= size < _ISOLATED * ndimage.median_filter(size, size=(1, 2 * longest + 1))
     spoilt[some] &= ~long_runs
     return np.asarray(spoilt)
 
@@ -238,22 +238,22 @@ def _scatter(pull: FloatArray, weight: FloatArray) -> FloatArray:
 
 
 def noise_scale(residual: FloatArray, weight: FloatArray, dof: FloatArray) -> FloatArray:
-    """How much larger the error of a broad feature is than the quoted errors say, (n_spectra,).
+    """Measure how much larger the error of a broad feature is than the quoted errors say.
 
-    Resampling correlates neighbouring channels, and quoted variances are often mis-scaled; both show in what a fit
-    leaves. For features broader than the correlation the variance that counts is the scatter's times 1 + 2 Σ ρ(lag).
+    Resampling correlates neighbouring channels, and quoted variances are often mis-scaled; both show in the residuals
+    of a fit. For features broader than the correlation the effective variance is the scatter's times 1 + 2 Σ ρ(lag).
 
     Parameters
     ----------
     residual, weight : (n_spectra, n_pixels)
         Data minus continuum, and inverse variances (0 = masked).
     dof : (n_spectra,)
-        Numbers fitted to get the continuum; they took that much broad noise with them.
+        Number of parameters fitted to get the continuum; they absorbed that much broad noise.
 
     Returns
     -------
     (n_spectra,)
-        Factor on the quoted 1σ; 1 for spectra of too few pixels to tell.
+        Factor on the quoted 1σ; 1 for spectra of too few pixels to measure it.
     """
     used = weight > 0
     pull = np.clip(_pull(residual, weight), -_CLIP, _CLIP)
@@ -271,14 +271,14 @@ def noise_scale(residual: FloatArray, weight: FloatArray, dof: FloatArray) -> Fl
 
 @dataclass(frozen=True)
 class ChannelNoise:
-    """Noise of a set of spectra as their channels show it.
+    """Noise of a set of spectra, measured from their channels.
 
     Parameters
     ----------
     scale : float
-        Scatter of single channels over the quoted 1σ; NaN where there is nothing to measure.
+        Scatter of single channels over the quoted 1σ; NaN where no pixel can be used.
     correlation : tuple of float
-        Correlation of channels 1, 2 and 3 apart.
+        Correlation of channels that are 1, 2 and 3 apart.
     """
 
     scale: float
@@ -288,7 +288,7 @@ class ChannelNoise:
 def channel_noise(residual: FloatArray, weight: FloatArray) -> ChannelNoise:
     """Measure the noise of many spectra at once, by the median difference of channels at several distances.
 
-    What varies slowly, such as a misfit, does not count, nor do outliers.
+    Slow variations, such as misfits, and outliers do not count.
 
     Parameters
     ----------
@@ -298,7 +298,7 @@ def channel_noise(residual: FloatArray, weight: FloatArray) -> ChannelNoise:
     Returns
     -------
     ChannelNoise
-        Of the whole set.
+        Noise of the whole set.
     """
     pull, used = _pull(residual, weight), weight > 0
 

@@ -1,9 +1,10 @@
-r"""Coordinates of a pixel grid in which the prior is white and the first few directions hold what data can tell.
+r"""Coordinates of a pixel grid in which the prior is white and the data inform the first few directions most.
 
-A spectrum is B d with d = s (1, c), s the flux scale and c the shape. Here d = T x, with T such that at s = 1 the one
-Gaussian nearest to the prior is N(x₀, 1), and that even noise on the grid's pixels informs the directions of x
-independently, the first the most. A spectrum of given noise then needs only its first r directions: of the others
-the data say next to nothing, and that little may be counted as if each were seen alone.
+A spectrum is B b with b = s (1, c), s the flux scale and c the coefficients of its shape. Here b = T x, with T such
+that at s = 1 the one Gaussian nearest to the prior is N(x₀, 1), and that even noise on the grid's pixels informs the
+directions of x independently, the first the most: T = H Q, with H the Cholesky factor of that Gaussian's covariance
+and Q the eigenvectors of (B H)ᵀ(B H). A spectrum of given noise then needs only its first r directions. About the
+others the data say next to nothing, and that little may be counted with the diagonal of their precision alone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from quietspec.denoisers.posterior.prior import SpectralPrior
 
 __all__ = ["Coordinates", "Gaussians", "PreparedPrior"]
 
-_LABEL_REACH = 3.0  # σ beyond the Gaussians' labels that a spectrum's may lie
+_LABEL_REACH = 3.0  # σ beyond the Gaussians' mean labels within which a spectrum's mean labels must lie
 _RANKS = (16, 24, 34, 40, 48, 56)  # numbers of directions used, below all of them
 _FEW = 16  # spectra for which the products of all pairs of basis vectors cost more than they save
 
@@ -32,61 +33,61 @@ class Gaussians:
     Parameters
     ----------
     log_weight : (k,)
-        Log of the weights.
-    location : (k, d)
-        Means.
+        ln wₖ.
+    mean : (k, d)
+        μₖ.
     covariance : (k, d, d)
-        Covariances Σ.
-    labels : (k, n_labels)
+        Σₖ.
+    label_mean : (k, n_labels)
         Means of the labels.
-    slopes : (k, n_labels, d)
+    label_slope : (k, n_labels, d)
         Change of the labels with x.
     """
 
     log_weight: FloatArray
-    location: FloatArray
+    mean: FloatArray
     covariance: FloatArray
-    labels: FloatArray
-    slopes: FloatArray
+    label_mean: FloatArray
+    label_slope: FloatArray
 
     @cached_property
-    def flat(self) -> FloatArray:
+    def flat_covariance(self) -> FloatArray:
         """Covariances as rows, (k, d²), in single precision."""
         return self.covariance.reshape(len(self.covariance), -1).astype(np.float32)
 
     @property
-    def shapes(self) -> FloatArray:
-        """Covariances at a given scale, (k, d, d)."""
-        return np.asarray(self.covariance - self.location[:, :, None] * self.location[:, None, :])
+    def shape_covariance(self) -> FloatArray:
+        """Covariances at a known scale, Sₖ = Σₖ − μₖμₖᵀ, (k, d, d)."""
+        return np.asarray(self.covariance - self.mean[:, :, None] * self.mean[:, None, :])
 
     @cached_property
     def flat_shapes(self) -> FloatArray:
-        """The same as rows, (k, d²), in single precision."""
-        return self.shapes.reshape(len(self.covariance), -1).astype(np.float32)
+        """Covariances at a known scale as rows, (k, d²), in single precision."""
+        return self.shape_covariance.reshape(len(self.covariance), -1).astype(np.float32)
 
     @cached_property
     def stacked_shapes(self) -> FloatArray:
-        """The same side by side, (d, k d), in single precision."""
+        """Covariances at a known scale side by side, (d, k d), in single precision."""
         return self.stack_shapes(np.dtype(np.float32))
 
     def stack_shapes(self, precision: np.dtype[np.floating[Any]]) -> FloatArray:
-        """Covariances at a given scale side by side, (d, k d)."""
-        apart = np.swapaxes(self.shapes, 0, 1)
-        return np.ascontiguousarray(apart.reshape(len(apart), -1), dtype=precision)
+        """Covariances at a known scale side by side, (d, k d), in a given precision."""
+        by_coordinate = np.swapaxes(self.shape_covariance, 0, 1)
+        return np.ascontiguousarray(by_coordinate.reshape(len(by_coordinate), -1), dtype=precision)
 
     @cached_property
-    def cross(self) -> FloatArray:
+    def label_cross(self) -> FloatArray:
         """Covariance of the labels with x, (k, n_labels, d), in single precision."""
-        return (self.slopes @ self.covariance).astype(np.float32)
+        return (self.label_slope @ self.covariance).astype(np.float32)
 
     @cached_property
-    def label_spread(self) -> FloatArray:
-        """Covariance of the labels that comes with x, (k, n_labels, n_labels)."""
-        return np.asarray(self.slopes @ self.covariance @ np.swapaxes(self.slopes, 1, 2))
+    def label_covariance(self) -> FloatArray:
+        """Covariance of the labels that comes with the spread of x, (k, n_labels, n_labels)."""
+        return np.asarray(self.label_slope @ self.covariance @ np.swapaxes(self.label_slope, 1, 2))
 
 
 class PreparedPrior:
-    """A prior's mixture over d at unit scale, its labels included.
+    """A prior's mixture over b = (s, s c) at unit scale, its labels included.
 
     Parameters
     ----------
@@ -96,33 +97,33 @@ class PreparedPrior:
 
     def __init__(self, prior: SpectralPrior) -> None:
         self.prior = prior
-        self.location = np.concatenate([np.ones((prior.n_mixture, 1)), prior.means], axis=1)
-        # The scale's relative width about the current guess is 1: wide, since data fix the scale.
-        self.covariance = self.location[:, :, None] * self.location[:, None, :]
+        self.mean = np.concatenate([np.ones((prior.n_mixture, 1)), prior.means], axis=1)
+        # The scale's relative spread about the current guess is 1: wide, since the data determine the scale.
+        self.covariance = self.mean[:, :, None] * self.mean[:, None, :]
         self.covariance[:, 1:, 1:] += prior.covariances
-        # To first order in the scale's error the labels follow c − m = (d[1:] − d[0] m) / s.
+        # To first order in the scale's error the labels follow c − m = (b[1:] − b[0] m) / s.
         self.slopes = np.concatenate([-prior.slopes @ prior.means[:, :, None], prior.slopes], axis=2)
         self.label_parts = prior.label_parts()
-        # Far from all that was simulated a regression would run off the grid of ages and metallicities.
+        # Far from everything simulated the regression would run off the grid of ages and metallicities.
         explained = np.einsum("kpi,kij,kpj->kp", prior.slopes, prior.covariances, prior.slopes)
         reach = _LABEL_REACH * np.sqrt(explained + np.diagonal(prior.label_covariances, axis1=1, axis2=2))
         self.label_limits = (prior.labels - reach).min(axis=0), (prior.labels + reach).max(axis=0)
 
     @cached_property
     def whitening(self) -> tuple[FloatArray, FloatArray]:
-        """Mean of d and Cholesky factor of its covariance under the one Gaussian nearest to the prior."""
+        """Mean of b and Cholesky factor H of its covariance under the one Gaussian nearest to the prior."""
         one = PreparedPrior(self.prior.collapsed())
-        return one.location[0], np.linalg.cholesky(one.covariance[0])
+        return one.mean[0], np.linalg.cholesky(one.covariance[0])
 
     @cached_property
     def breadth(self) -> FloatArray:
-        """Mean variance of each component over that of the one Gaussian, (k,), at least 1."""
+        """Mean variance of each component relative to that of the one Gaussian, (k,), at least 1."""
         inverse = np.linalg.inv(self.whitening[1])
         white = inverse @ self.covariance @ inverse.T
         return np.asarray(np.maximum(np.einsum("kii->k", white) / len(inverse), 1.0))
 
-    def turned(self, transform: FloatArray) -> Gaussians:
-        """Bring the mixture to coordinates x with d = T x.
+    def in_coordinates(self, transform: FloatArray) -> Gaussians:
+        """Bring the mixture to coordinates x with b = T x.
 
         Parameters
         ----------
@@ -139,10 +140,10 @@ class PreparedPrior:
             log_weight = np.log(self.prior.weights)
         return Gaussians(
             log_weight=log_weight,
-            location=self.location @ inverse.T,
+            mean=self.mean @ inverse.T,
             covariance=inverse @ self.covariance @ inverse.T,
-            labels=self.prior.labels,
-            slopes=self.slopes @ transform,
+            label_mean=self.prior.labels,
+            label_slope=self.slopes @ transform,
         )
 
 
@@ -159,11 +160,13 @@ class Coordinates:
     Attributes
     ----------
     transform : (d, d)
-        T of d = T x.
+        T of b = T x.
     vectors : (n_pixels, d)
-        The basis that goes with x, in single precision.
+        V = B T, the basis that goes with x, in single precision.
     centre : (d,)
-        x₀, of which the prior's mean spectrum is made.
+        x₀, the coordinates of the prior's mean spectrum.
+    mean_shape : (n_pixels,)
+        V x₀, the prior's mean spectrum.
     """
 
     def __init__(self, prior: PreparedPrior, vectors: FloatArray) -> None:
@@ -174,12 +177,12 @@ class Coordinates:
         self.transform = half @ directions
         self.centre = directions.T @ np.linalg.solve(half, mean)
         self.vectors = (white @ directions).astype(np.float32)
-        self.shape = self.vectors @ self.centre.astype(np.float32)
+        self.mean_shape = self.vectors @ self.centre.astype(np.float32)
 
     def __getstate__(self) -> dict[str, object]:
-        """What is sent to other processes: not what can be computed again."""
-        made = ("_pairs", "_squares", "mixture")
-        return {name: value for name, value in self.__dict__.items() if name not in made}
+        """State that is sent to other processes: without what can be computed again."""
+        computed = ("_pairs", "_squares", "mixture")
+        return {name: value for name, value in self.__dict__.items() if name not in computed}
 
     @property
     def size(self) -> int:
@@ -188,40 +191,40 @@ class Coordinates:
 
     @cached_property
     def mixture(self) -> Gaussians:
-        """The prior's mixture."""
-        return self.prior.turned(self.transform)
+        """The prior's mixture over x."""
+        return self.prior.in_coordinates(self.transform)
 
     def information(self, weight: FloatArray) -> FloatArray:
-        """What noise of inverse variances (n_spectra, n_pixels) leaves known of each coordinate, (n_spectra, d)."""
+        """Diagonal of VᵀWV, (n_spectra, d), for inverse variances (n_spectra, n_pixels)."""
         return (weight @ self._squares).astype(np.float64)
 
     def ranks(self, information: FloatArray, scale: FloatArray, neglected: float) -> npt.NDArray[np.intp]:
-        """Number of directions that spectra of given noise need.
+        """Find how many directions spectra of given noise need.
 
         Parameters
         ----------
         information : (n_spectra, d)
-            Of each coordinate (`information`).
+            Diagonal of VᵀWV (`information`).
         scale : (n_spectra,)
             Flux scale.
         neglected : float
-            How far, in rms over the whole error, the data on neglected directions would move the estimate at most.
+            How far at most the data about neglected directions may move the estimate: rms, over the whole error.
 
         Returns
         -------
         (n_spectra,) of int
-            The fewest that do.
+            The smallest sufficient of a few numbers.
         """
         information = scale[:, None] ** 2 * information
         determined = (information / (1 + information)).sum(axis=1)
-        # Data of information g about a direction of unit variance move the estimate by g in units of their noise.
+        # Data of precision g about a direction of unit variance move its estimate by g in units of their noise.
         beyond = np.cumsum(information[:, ::-1] ** 2, axis=1)[:, ::-1]
         needed = (beyond > neglected**2 * determined[:, None]).sum(axis=1)
         choices = np.array([*(rank for rank in _RANKS if rank < self.size), self.size])
         return np.asarray(choices[np.searchsorted(choices, needed)])
 
     def gram(self, weight: FloatArray, rank: int) -> FloatArray:
-        """VᵀWV of each spectrum over the first coordinates, (n_spectra, rank, rank), in float64."""
+        """VᵀWV of each spectrum over the first `rank` coordinates, (n_spectra, rank, rank), in float64."""
         if len(weight) <= _FEW:
             vectors = self.vectors[:, :rank]
             return np.array([(vectors.T * row) @ vectors for row in weight], dtype=np.float64)
@@ -232,7 +235,7 @@ class Coordinates:
         return gram
 
     def variance(self, covariance: FloatArray) -> FloatArray:
-        """Diagonal of V C Vᵀ, (n_spectra, n_pixels), of covariances (n_spectra, d, d)."""
+        """Variance of V x, the diagonal of V C Vᵀ, (n_spectra, n_pixels), for covariances C (n_spectra, d, d)."""
         if len(covariance) <= _FEW:
             single = covariance.astype(np.float32)
             return np.array([np.einsum("pi,pi->p", self.vectors @ one, self.vectors) for one in single])

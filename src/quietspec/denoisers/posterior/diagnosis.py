@@ -1,71 +1,59 @@
-"""Whether a spectrum is what the prior is about: a p-value, and the most likely reason where it is small.
+"""Whether a spectrum is of the kind that the prior describes: a p-value, and the most likely flag where it is small.
 
-Explanations of a spectrum's features are compared: galaxies at the redshift given; galaxies at any other, or stars at
-redshift 0; none, a smooth continuum (`features`). What these and the denoised spectrum leave, and the noise between
-channels, are further symptoms. The law of each among galaxies is tabulated (`SymptomLaws`) against the information the
-features hold, not assumed: real galaxies follow the prior only so far.
+Explanations of a spectrum's features are compared: galaxies at the given redshift; galaxies at any other, or stars at
+redshift 0; a smooth continuum, without features (`features`). The residuals of these and of the denoised spectrum, and
+the noise between channels, are further symptoms. The distribution of each symptom among galaxies is tabulated
+(`SymptomLaws`) against the information that the features hold, not assumed: real galaxies follow the prior only in
+part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from enum import IntEnum
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+from scipy.special import ndtr
 
-from quietspec.arrays import BoolArray, FloatArray
-from quietspec.denoised import Denoised
+from quietspec.arrays import BoolArray, BySpectrum, FloatArray
+from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers.posterior.features import Explanations, FeatureScan
 from quietspec.statistics import masked_median, robust_scatter
 from quietspec.wavelengths import rest_air
 
-__all__ = ["SYMPTOMS", "Diagnosis", "Reason", "SymptomLaws", "Symptoms", "diagnose", "measure"]
+__all__ = ["SYMPTOMS", "Diagnosis", "SymptomLaws", "Symptoms", "diagnose", "measure"]
 
-#: What is measured, each the larger the less a spectrum looks like a galaxy at its redshift.
+#: What is measured; each is larger the less a spectrum looks like a galaxy at its redshift.
 SYMPTOMS = ("elsewhere", "featureless", "unexplained", "misfit", "noisier", "quieter")
 
 _BATCH = 256
-_BLOCK = 64  # spectra of which arrays fit into the processor's cache
-_FAINTEST = 8.0  # σ, the significance of the flux of the faintest spectrum that counts as one
-_FOUND, _FOUND_OF_EXPECTED = 5.0, 0.25  # log evidence, and share of the expected, that finds a galaxy elsewhere
+_BLOCK = 64  # spectra whose arrays fit into the processor's cache
+_FAINTEST = 8.0  # σ, significance of the flux of the faintest spectrum that still counts as a signal
+_FOUND, _FOUND_OF_EXPECTED = 5.0, 0.25  # log evidence, and share of the expected one, of a galaxy found elsewhere
 _NOISE = slice(SYMPTOMS.index("noisier"), SYMPTOMS.index("quieter") + 1)
-_ERRORS_OF_ERRORS = 0.1  # log of a factor: quoted errors are not right to better, nor does their law end sharper
-_FEWEST = 40  # spectra of a world, of which a tail can be read off
-
-
-class Reason(IntEnum):
-    """Why a spectrum is not what the prior is about."""
-
-    NONE = 0  #: nothing stands out
-    NO_SIGNAL = 1  #: no flux: empty sky, a dead fibre
-    WRONG_REDSHIFT = 2  #: galaxies at another redshift explain its features better
-    STAR = 3  #: stars of redshift 0 explain them better
-    NOT_GALAXY = 4  #: a smooth continuum explains it better than any galaxy does: quasar, artefact
-    UNLIKE_PRIOR = 5  #: at the redshift given, but with features or colours that the prior does not know
-    ERRORS = 6  #: the scatter of its channels is not what the quoted errors say
+_ERRORS_OF_ERRORS = 0.1  # log of a factor: how well quoted errors are known, and how sharply their law ends
+_FEWEST = 40  # spectra of a world from which a tail can be read off
 
 
 @dataclass(frozen=True, eq=False)
-class Symptoms:
-    """What was measured on each spectrum.
+class Symptoms(BySpectrum):
+    """Symptoms measured on each spectrum.
 
     Parameters
     ----------
     values : (n_spectra, 6)
-        Those of `SYMPTOMS`: log evidence of the best other redshift over the one given; of a smooth continuum over
-        the redshift given; χ² a bin of the features that the redshift given leaves; log χ² per degree of freedom of
-        the denoised spectrum against the noise between channels; log of that noise, and minus log of the scatter of
-        the residuals, both over the quoted error. NaN where there is no estimate.
+        In the order of `SYMPTOMS`: log evidence of the best other redshift over the given one; of a smooth continuum
+        over the given redshift; χ² per bin that the features at the given redshift leave; log χ² per degree of freedom
+        of the denoised spectrum relative to the noise between channels; log of that noise, and minus log of the
+        scatter of the residuals, both over the quoted error. NaN where there is no estimate.
     information : (n_spectra,)
-        Log evidence that the features of an average galaxy would have had over a smooth continuum.
+        Log evidence over a smooth continuum that the features of an average galaxy would have had.
     signal : (n_spectra,)
         Significance of the flux, σ.
     velocity : (n_spectra,)
-        Best other redshift, km/s against the one given.
+        Best other redshift, as a velocity relative to the given one, km/s.
     support : (n_spectra,)
         Log evidence of the best other redshift over a smooth continuum.
     starlike : (n_spectra,) of bool
@@ -82,11 +70,6 @@ class Symptoms:
     def __len__(self) -> int:
         return len(self.values)
 
-    @classmethod
-    def stack(cls, parts: Sequence[Symptoms]) -> Self:
-        """Join several."""
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
-
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
@@ -96,14 +79,14 @@ class Diagnosis:
     ----------
     p_value : (n_spectra,)
         Probability that a galaxy at its redshift shows a symptom as strong as the strongest; NaN without an estimate.
-    reason : (n_spectra,) of int
-        The `Reason` where `p_value` is below the level asked for, else `Reason.NONE`.
+    flags : (n_spectra,) of int
+        The most likely `Flag` where `p_value` is below the level asked for, else `Flag.OK`.
     velocity : (n_spectra,)
-        Best other redshift, km/s against the one given.
+        Best other redshift, as a velocity relative to the given one, km/s.
     """
 
     p_value: FloatArray
-    reason: npt.NDArray[np.int64]
+    flags: npt.NDArray[np.int64]
     velocity: FloatArray
 
 
@@ -113,17 +96,16 @@ def measure(denoised: Denoised, scan: FeatureScan) -> Symptoms:
     Parameters
     ----------
     denoised : Denoised
-        By a denoiser that gives χ² and `noise_scale`.
+        Result of a denoiser that gives χ² and `noise_scale`.
     scan : FeatureScan
-        Of the same prior.
+        Scan of the same prior.
 
     Returns
     -------
     Symptoms
         NaN where there is no estimate.
     """
-    spectra = denoised.spectra
-    used = denoised.valid & spectra.good & ~denoised.ignored
+    used = denoised.counted
     found = _scanned(denoised, np.asarray(used.any(axis=1)), scan)
     blocks = [slice(start, start + _BLOCK) for start in range(0, max(len(used), 1), _BLOCK)]
     between, scatter, signal = np.concatenate([_scatters(denoised, used, rows) for rows in blocks], axis=1)
@@ -131,7 +113,7 @@ def measure(denoised: Denoised, scan: FeatureScan) -> Symptoms:
         misfit = np.log(denoised.chi2 / denoised.dof) - 2 * np.log(between)
         noise = np.log(between), -np.log(scatter)
     values = (found["other"] - found["given"], -found["given"], found["unexplained"], misfit, *noise)
-    signal = signal * np.sqrt(2 / np.pi * used.sum(axis=1))  # a median's error is √(π/2) a mean's
+    signal = signal * np.sqrt(2 / np.pi * used.sum(axis=1))  # the error of a median is √(π/2) that of a mean
     return Symptoms(
         values=np.stack(values, axis=1),
         information=found["information"],
@@ -143,23 +125,22 @@ def measure(denoised: Denoised, scan: FeatureScan) -> Symptoms:
 
 
 def _scanned(denoised: Denoised, seen: BoolArray, scan: FeatureScan) -> dict[str, FloatArray]:
-    """Fields of `Explanations` of all spectra, NaN where there is nothing to see."""
+    """Fields of `Explanations` for all spectra, NaN where no pixel counts."""
     spectra = denoised.spectra
     found = {field.name: np.full(len(denoised), np.nan) for field in fields(Explanations)}
-    for redshift in np.unique(spectra.redshift[seen]):
-        rows = np.flatnonzero(seen & (spectra.redshift == redshift))
-        rest = rest_air(spectra.wavelength, float(redshift), spectra.medium)
+    for redshift, rows in spectra.by_redshift(seen):
+        rest = rest_air(spectra.wavelength, redshift, spectra.medium)
         for start in range(0, len(rows), _BATCH):
             batch = rows[start : start + _BATCH]
             weight = np.where(denoised.ignored[batch], 0, spectra.ivar[batch]) / denoised.noise_scale[batch, None] ** 2
-            explanations = scan(rest, spectra.flux[batch], weight, float(redshift))
+            explanations = scan(rest, spectra.flux[batch], weight, redshift)
             for name, values in found.items():
                 values[batch] = getattr(explanations, name)
     return found
 
 
 def _scatters(denoised: Denoised, used: BoolArray, rows: slice) -> FloatArray:
-    """Noise between a channel and its neighbours, scatter of the residuals and median flux, over the errors; (3, n)."""
+    """Noise between neighbouring channels, scatter of the residuals and median flux, all over the errors, (3, n)."""
     used, ivar = used[rows], denoised.spectra.ivar[rows]
     flux = np.where(used, denoised.spectra.flux[rows], 0).astype(np.float64)
     residual = flux - np.where(used, denoised.flux[rows], 0)
@@ -176,12 +157,12 @@ def _scatters(denoised: Denoised, used: BoolArray, rows: slice) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class SymptomLaws:
-    """Law of each symptom among galaxies, against the information in their features.
+    """Distribution of each symptom among galaxies, as a function of the information in their features.
 
     Parameters
     ----------
     information : (n_knots,)
-        Log10 of 1 + `Symptoms.information`, increasing.
+        log10 of 1 + `Symptoms.information`, increasing.
     levels : (n_levels,)
         Tail probabilities, decreasing.
     quantiles : (n_symptoms, n_knots, n_levels)
@@ -194,22 +175,22 @@ class SymptomLaws:
 
     @classmethod
     def fit(cls, *worlds: Symptoms, n_knots: int = 6, levels: Sequence[float] = (0.5, 0.1, 0.01)) -> Self:
-        """Tabulate galaxies of several worlds; at each knot the world of the heavier tail counts.
+        """Tabulate the galaxies of several worlds; at each knot the world with the heavier tail counts.
 
         Parameters
         ----------
         *worlds : Symptoms
-            Of simulated galaxies, of real ones.
+            Symptoms of simulated galaxies, and of real ones.
         n_knots : int
-            Bins of equal numbers of the first world.
+            Number of knots, in bins that hold equally many spectra of the first world.
         levels : sequence of float
-            Tail probabilities. A tenth of the last is added, by exponential tails.
+            Tail probabilities. A tenth of the last is added, by extrapolating the tails exponentially.
 
         Returns
         -------
         SymptomLaws
-            Worlds with fewer than 40 spectra about a knot are left out there. The two symptoms of noise have one law
-            at all knots, since how wrong errors are has nothing to do with features; their last tenth lies 0.1 beyond.
+            At each knot, worlds with fewer than 40 spectra about it are left out. The two symptoms of noise have one
+            law for all knots, since features do not tell how wrong errors are; their added quantile lies 0.1 beyond.
         """
         places = [np.log10(1 + world.information) for world in worlds]
         knots = np.nanquantile(places[0], (np.arange(n_knots) + 0.5) / n_knots)
@@ -232,7 +213,7 @@ class SymptomLaws:
         return cls(knots, np.append(levels, levels[-1] / 10), quantiles)
 
     def tails(self, symptoms: Symptoms) -> FloatArray:
-        """Chance that a galaxy shows more of each symptom, (n_spectra, n_symptoms); beyond the table exponential."""
+        """Probability that a galaxy shows more of each symptom, (n_spectra, n_symptoms), by exponential tails."""
         place = np.log10(1 + symptoms.information)
         probabilities = np.empty(symptoms.values.shape)
         for column, table in enumerate(self.quantiles):
@@ -242,17 +223,17 @@ class SymptomLaws:
         return probabilities
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON types, as model cards hold them."""
+        """Return the laws as JSON types, as model cards hold them."""
         return {name: np.round(getattr(self, name), 4).tolist() for name in ("information", "levels", "quantiles")}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Make one of what `to_dict` returned."""
+        """Make laws from what `to_dict` returned."""
         return cls(*(np.asarray(content[name], dtype=float) for name in ("information", "levels", "quantiles")))
 
 
 def _tail(values: FloatArray, knots: FloatArray, log_levels: FloatArray) -> FloatArray:
-    """Tail probability of each value by straight lines in its logarithm, continued at both ends."""
+    """Tail probability of each value: its logarithm is linear between knots, and continued at both ends."""
     cell = np.clip((values[:, None] > knots).sum(axis=1) - 1, 0, knots.shape[1] - 2)
     row = np.arange(len(values))
     low, high = knots[row, cell], knots[row, cell + 1]
@@ -261,40 +242,40 @@ def _tail(values: FloatArray, knots: FloatArray, log_levels: FloatArray) -> Floa
 
 
 def diagnose(symptoms: Symptoms, laws: SymptomLaws, level: float = 0.01) -> Diagnosis:
-    """Give each spectrum a p-value and, where it is small, the most likely reason.
+    """Give each spectrum a p-value and, where it is small, the most likely flag.
 
     Parameters
     ----------
     symptoms : Symptoms
-        Of the spectra.
+        Symptoms of the spectra.
     laws : SymptomLaws
-        Of galaxies denoised by the same model.
+        Laws of galaxies denoised by the same model.
     level : float
-        p-value below which a reason is given: the fraction of galaxies that are.
+        p-value below which a spectrum is flagged: the fraction of galaxies that are flagged by chance.
 
     Returns
     -------
     Diagnosis
-        The p-value is the smallest tail probability of any symptom, corrected for their number (Šidák 1967); that of
-        the missing signal is the chance that noise hides so much of a flux of 8σ, in which hardly a feature shows.
+        The p-value is the smallest tail probability of any symptom, corrected for their number (Šidák 1967). That of a
+        missing signal is the probability that noise lowers a flux of 8σ, which hardly shows a feature, so far.
     """
-    tails = np.concatenate([laws.tails(symptoms), norm.cdf(symptoms.signal - _FAINTEST)[:, None]], axis=1)
+    tails = np.concatenate([laws.tails(symptoms), ndtr(symptoms.signal - _FAINTEST)[:, None]], axis=1)
     number = tails.shape[1]
     p_value = -np.expm1(number * np.log1p(-np.minimum(np.fmin.reduce(tails, axis=1), 1 - 1e-12)))
-    reason = np.where(p_value < level, _reasons(symptoms, tails, -np.expm1(np.log1p(-level) / number)), Reason.NONE)
-    return Diagnosis(p_value, reason.astype(np.int64), symptoms.velocity)
+    flags = np.where(p_value < level, _likely_flags(symptoms, tails, -np.expm1(np.log1p(-level) / number)), 0)
+    return Diagnosis(p_value, flags.astype(np.int64), symptoms.velocity)
 
 
-def _reasons(symptoms: Symptoms, tails: FloatArray, level: float) -> npt.NDArray[np.int64]:
-    """The reason of each spectrum: a cause before what follows from it, else that of the strongest symptom."""
+def _likely_flags(symptoms: Symptoms, tails: FloatArray, level: float) -> npt.NDArray[np.int64]:
+    """The flag of each spectrum: a cause comes before its consequences."""
     strong = dict(zip((*SYMPTOMS, "empty"), (tails < level).T, strict=True))
     found = symptoms.support > np.maximum(_FOUND, _FOUND_OF_EXPECTED * symptoms.information)
     causes = [
-        (strong["empty"], Reason.NO_SIGNAL),
-        (strong["elsewhere"] & found & symptoms.starlike, Reason.STAR),
-        (strong["elsewhere"] & found, Reason.WRONG_REDSHIFT),
-        (strong["noisier"] | strong["quieter"], Reason.ERRORS),
-        (strong["elsewhere"] | strong["featureless"], Reason.NOT_GALAXY),
-        (strong["unexplained"] | strong["misfit"], Reason.UNLIKE_PRIOR),
+        (strong["empty"], Flag.NO_SIGNAL),
+        (strong["elsewhere"] & found & symptoms.starlike, Flag.STAR),
+        (strong["elsewhere"] & found, Flag.WRONG_REDSHIFT),
+        (strong["noisier"] | strong["quieter"], Flag.MISSCALED),
+        (strong["elsewhere"] | strong["featureless"], Flag.NOT_GALAXY),
+        (strong["unexplained"] | strong["misfit"], Flag.UNLIKE_PRIOR),
     ]
-    return np.select([np.asarray(cause) for cause, _ in causes], [int(reason) for _, reason in causes])
+    return np.select([np.asarray(cause) for cause, _ in causes], [int(flag) for _, flag in causes])

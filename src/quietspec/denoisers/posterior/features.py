@@ -2,7 +2,7 @@ r"""The features of spectra, flux over running continuum, and how well a prior e
 
 Features are m + Σ z_k p_k with z ~ N(0, 1): m and p_k are the mean and the principal components of the features of
 draws from the prior. In bins of equal velocity the evidence of every redshift then follows from a few correlations by
-FFT and one small linear system each: Tonry & Davis 1979, AJ 84, 1511, with a prior in the template's place.
+FFT and one small linear system each: Tonry & Davis 1979, AJ 84, 1511, with a prior in place of the template.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from quietspec.wavelengths import SPEED_OF_LIGHT
 __all__ = ["Explanations", "FeatureScan"]
 
 _STEP = 200.0  # km/s, bin of the features: about the resolution of stellar spectra in galaxies
-_REACH = 32000.0  # km/s, redshifts tried about the one given
-_NEAR = 600.0  # km/s, within which a redshift counts as the one given: rotation, and errors of catalogues
+_REACH = 32000.0  # km/s, range of redshifts tried about the given one
+_NEAR = 600.0  # km/s, within which a redshift counts as the given one: rotation, and errors of catalogues
 _CONTINUUM = 5000.0  # km/s, half width of the running mean whose third iterate is the continuum
 _COMPONENTS = 4
 _DRAWS = 400
-_DISCREPANCY = 0.015  # relative 1σ a bin, of what galaxies have and the prior's features have not
+_DISCREPANCY = 0.015  # relative 1σ per bin of features that galaxies have and the prior lacks
 _HIGHEST, _LOWEST = 0.15, -0.6  # features beyond these are lines of gas, spikes and dead pixels
 
 
 @dataclass(frozen=True, eq=False)
 class Explanations:
-    """What explains the features of each spectrum how well.
+    """How well several explanations account for the features of each spectrum.
 
     Parameters
     ----------
     given, other : (n_spectra,)
-        Log evidence over a smooth continuum of the redshift given (the best within 600 km/s), and of the best other.
+        Log evidence over a smooth continuum of the given redshift (the best within 600 km/s), and of the best other.
     velocity : (n_spectra,)
-        The latter, km/s against the redshift given.
+        The best other redshift, as a velocity relative to the given one, km/s.
     starlike : (n_spectra,) of bool
-        Whether it is the redshift 0 of stars.
+        Whether the best other redshift is 0, that of stars.
     unexplained : (n_spectra,)
-        χ² a bin that the redshift given leaves.
+        χ² per bin that the given redshift leaves.
     information : (n_spectra,)
         Log evidence over a smooth continuum that the prior's mean features would have.
     """
@@ -66,7 +66,7 @@ class FeatureScan:
     prior : SpectralPrior
         The prior.
     rng : numpy.random.Generator, optional
-        For the draws from `prior` whose features are analysed; of a fixed seed if not given.
+        For the draws from `prior` whose features are analysed; with a fixed seed by default.
     """
 
     def __init__(self, prior: SpectralPrior, rng: np.random.Generator | None = None) -> None:
@@ -101,21 +101,21 @@ class FeatureScan:
         return mean, components[:_COMPONENTS] * (spread[:_COMPONENTS, None] / np.sqrt(_DRAWS))
 
     def __call__(self, rest: FloatArray, flux: FloatArray, weight: FloatArray, redshift: float) -> Explanations:
-        """Compare the redshift given with others, and both with a smooth continuum.
+        """Compare the given redshift with others, and both with a smooth continuum.
 
         Parameters
         ----------
         rest : (n_pixels,)
-            Rest-frame air wavelengths at the redshift given, Å.
+            Rest-frame air wavelengths at the given redshift, Å.
         flux, weight : (n_spectra, n_pixels)
             Flux, and inverse variances (0 = masked).
         redshift : float
-            The redshift given.
+            The given redshift.
 
         Returns
         -------
         Explanations
-            Of the spectra.
+            One row per spectrum.
         """
         place = np.floor((np.log(rest) - self._low) / self._step).astype(int) + self._margin
         inside = (place >= 0) & (place < self._size + 2 * self._margin)
@@ -138,7 +138,7 @@ class FeatureScan:
         )
 
     def _lags(self, redshift: float) -> tuple[npt.NDArray[np.int64], int]:
-        """Redshifts tried, in bins against the one given, and that of stars."""
+        """Redshifts to try, in bins relative to the given one, and that of stars."""
         reach, near = self._margin - 1, int(2 * _NEAR / _STEP)
         lags = np.arange(-reach, reach + 1)
         lags = lags[(np.abs(lags) <= near) | (lags % 2 == 0)]
@@ -148,7 +148,7 @@ class FeatureScan:
     def _binned(
         self, place: npt.NDArray[np.int64], flux: FloatArray, weight: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """χ² of the features against none, (n,), and their weighted values and weights in bins, (n, n_bins)."""
+        """χ² of a featureless spectrum, (n,), and the weighted features and their weights in bins, (n, n_bins)."""
         shape = (len(place), self._size + 2 * self._margin)
         gather = csr_array((np.ones(len(place)), (np.arange(len(place)), place)), shape=shape)
         weight = np.asarray(weight, dtype=np.float64)
@@ -171,7 +171,7 @@ class FeatureScan:
     def _evidence(
         self, signal: FloatArray, precision: FloatArray, places: npt.NDArray[np.int64]
     ) -> tuple[FloatArray, FloatArray]:
-        """Log evidence over a smooth continuum, and the fall of χ² at the best features, both (n, n_lags)."""
+        """Log evidence over a smooth continuum, and decrease of χ² with the best features, both (n, n_lags)."""
 
         def at_lags(spectrum: npt.NDArray[np.complexfloating[Any, Any]]) -> FloatArray:
             return np.take(fft.irfft(spectrum, self._length), places, axis=-1)
@@ -196,5 +196,5 @@ def _continuum(total: FloatArray, weight: FloatArray) -> FloatArray:
     for _ in range(3):
         total = uniform_filter1d(total, width, axis=1, mode="constant")
         weight = uniform_filter1d(weight, width, axis=1, mode="constant")
-    floor = 1e-9 * weight.max(axis=1, keepdims=True, initial=0.0)  # what sums of nothing leave by rounding
+    floor = 1e-9 * weight.max(axis=1, keepdims=True, initial=0.0)  # what rounding may leave of empty sums
     return np.divide(total, weight, out=np.zeros_like(total), where=weight > floor)

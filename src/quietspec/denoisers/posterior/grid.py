@@ -1,4 +1,4 @@
-"""A batch of spectra on the pixels that a model covers, as its passes see them."""
+"""The pixels that a model covers, and batches of spectra on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.coordinates import Coordinates
 from quietspec.spectra import Spectra
 
-__all__ = ["Grid", "Rows"]
+__all__ = ["Batch", "Grid"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,17 +24,17 @@ class Grid:
     pixels : slice
         Which of a spectrum's pixels they are.
     rest : (n_pixels,)
-        Rest-frame air Å.
+        Rest-frame air wavelengths, Å.
     origin : float
-        Rest-frame air Å of the first pixel of the spectrum.
+        Rest-frame air wavelength of the spectrum's first pixel, Å.
     fwhm : (n_pixels,)
-        Resolution of what the model shows there, rest-frame Å.
+        Resolution of the model's features there, rest-frame FWHM in Å.
     vectors : (n_pixels, d)
-        Basis of the prior.
+        Basis of the prior: mean shape and components.
     truncation : (n_pixels,)
-        1σ of what it leaves out of a shape.
+        1σ of what the basis leaves out of a shape.
     coordinates : Coordinates
-        In which spectra are fitted.
+        Coordinates in which spectra are fitted.
     """
 
     pixels: slice
@@ -47,15 +47,15 @@ class Grid:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """One batch of spectra at one redshift, in units of their typical error and single precision, as passes see it.
+class Batch:
+    """Spectra on one grid, each in units of its typical error, in single precision.
 
     Parameters
     ----------
     flux, weight : (n_spectra, n_pixels)
         Flux and inverse variances on the pixels of `grid`; both 0 where masked.
     unit : (n_spectra,)
-        Flux unit of each.
+        Flux unit of each spectrum.
     grid : Grid
         The pixels.
     """
@@ -66,11 +66,11 @@ class Rows:
     grid: Grid
 
     @classmethod
-    def of(cls, spectra: Spectra, index: npt.NDArray[np.intp], grid: Grid) -> Self:
-        """Take some spectra, each with a used pixel, so that single precision neither overflows nor underflows."""
-        weight = spectra.ivar[index, grid.pixels].astype(np.float64)
+    def of(cls, spectra: Spectra, rows: npt.NDArray[np.intp], grid: Grid) -> Self:
+        """Take some spectra, each with a good pixel, so that single precision neither overflows nor underflows."""
+        weight = spectra.ivar[rows, grid.pixels].astype(np.float64)
         used = weight > 0
         unit = np.sqrt(used.sum(axis=1) / weight.sum(axis=1))
-        flux = np.where(used, spectra.flux[index, grid.pixels], 0) / unit[:, None]
+        flux = np.where(used, spectra.flux[rows, grid.pixels], 0) / unit[:, None]
         weight *= unit[:, None] ** 2
         return cls(flux.astype(np.float32), weight.astype(np.float32), unit, grid)

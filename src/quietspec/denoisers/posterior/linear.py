@@ -1,53 +1,44 @@
-r"""Fit of spectra under one Gaussian, and what the data say about the coordinates.
+r"""Projections of spectra onto the coordinates, and the fit under one Gaussian that finds the flux scale.
 
 A spectrum is y = V x + noise (`coordinates`). Everything the data say enters through G = VᵀWV, the gradient
-VᵀW(y − V x₁) and χ² at some x₁ close to the answer, W the inverse noise variances, so masks, gaps and any pixel grid
-are exact. From x₁ it is a small step, which single precision in G does not harm.
+VᵀW(y − V x₁) and χ² at some x₁ close to the answer, with W the inverse noise variances; so masks, gaps and any pixel
+grid are exact. From x₁ the step is small, and single precision in G suffices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from quietspec.arrays import BoolArray, FloatArray
+from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.denoisers.posterior.coordinates import Coordinates
+from quietspec.denoisers.posterior.grid import Batch
 
-__all__ = ["LinearFit", "Projections", "fit_linear", "project"]
+__all__ = [
+    "LinearFit", "Projections", "RankGroups", "first_fit", "fit_groups", "fit_linear", "full_projections", "project",
+    "project_groups",
+]  # fmt: skip
 
-
-@dataclass(frozen=True)
-class _BySpectrum:
-    """Arrays whose first axis is the spectra."""
-
-    def __getitem__(self, rows: npt.NDArray[np.intp] | BoolArray) -> Self:
-        """Select spectra."""
-        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    @classmethod
-    def stack(cls, parts: Sequence[Self]) -> Self:
-        """Join those of several sets of spectra."""
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+_ROUNDS = 3  # of posterior scale → prior scale
 
 
-@dataclass(frozen=True)
-class Projections(_BySpectrum):
-    """What the data say about the coordinates: about the first `rank` all, about each other one as if seen alone.
+@dataclass(frozen=True, eq=False)
+class Projections(BySpectrum):
+    """What the data say about the coordinates: in full for the first `rank`, only the diagonal for the others.
 
     Parameters
     ----------
     start : (n_spectra, d)
-        x₁, about which the rest is taken.
+        x₁, about which the likelihood is expanded.
     gram : (n_spectra, rank, rank)
         G = VᵀWV.
     gradient : (n_spectra, d)
         VᵀW(y − V x₁).
     information : (n_spectra, d − rank)
-        Diagonal of VᵀWV for the other coordinates; what is beside it is neglected.
+        Diagonal of VᵀWV for the other coordinates; the entries beside it are neglected.
     chi2 : (n_spectra,)
         χ² of x₁.
     """
@@ -60,11 +51,11 @@ class Projections(_BySpectrum):
 
     @property
     def rank(self) -> int:
-        """Number of coordinates of which the data are taken in full."""
+        """Number of coordinates about which the data are taken in full."""
         return int(self.gram.shape[1])
 
-    def whole(self) -> Self:
-        """The same on all coordinates, what was neglected taken as 0."""
+    def full(self) -> Self:
+        """The same projections with the full matrix over all coordinates, neglected entries set to 0."""
         n, size = self.start.shape
         gram = np.zeros((n, size, size))
         gram[:, : self.rank, : self.rank] = self.gram
@@ -73,8 +64,8 @@ class Projections(_BySpectrum):
         return type(self)(self.start, gram, self.gradient, self.information[:, :0], self.chi2)
 
 
-@dataclass(frozen=True)
-class LinearFit(_BySpectrum):
+@dataclass(frozen=True, eq=False)
+class LinearFit(BySpectrum):
     """Posterior under one Gaussian, in short.
 
     Parameters
@@ -84,13 +75,16 @@ class LinearFit(_BySpectrum):
     mean : (n_spectra, d)
         Posterior mean of x.
     dof : (n_spectra,)
-        Number of coordinates the data determine, as if they told of each alone.
+        Number of coordinates that the data determine, each taken alone.
     """
 
     scale: FloatArray
     error: FloatArray
     mean: FloatArray
     dof: FloatArray
+
+
+RankGroups = list[tuple[npt.NDArray[np.intp], Projections]]  #: spectra that need the same rank, and their projections
 
 
 def project(
@@ -101,7 +95,7 @@ def project(
     information: FloatArray,
     rank: int,
 ) -> Projections:
-    """Project spectra onto a basis with their noise weights.
+    """Project spectra onto the coordinates with their noise weights.
 
     Parameters
     ----------
@@ -114,7 +108,7 @@ def project(
     information : (n_spectra, d)
         `Coordinates.information` of the weights.
     rank : int
-        Number of coordinates of which the data are taken in full.
+        Number of coordinates about which the data are taken in full.
 
     Returns
     -------
@@ -133,10 +127,8 @@ def project(
     )
 
 
-def fit_linear(
-    projections: Projections, coordinates: Coordinates, scale: FloatArray, error: FloatArray, iterations: int = 3
-) -> LinearFit:
-    """Fit spectra under the one Gaussian nearest to the prior; the flux scale is found from all pixels.
+def fit_linear(projections: Projections, coordinates: Coordinates, scale: FloatArray, error: FloatArray) -> LinearFit:
+    """Fit spectra under the one Gaussian nearest to the prior; all pixels together determine the flux scale.
 
     Parameters
     ----------
@@ -146,29 +138,103 @@ def fit_linear(
         Of the pixels.
     scale, error : (n_spectra,)
         First guess of the flux scale, and its 1σ.
-    iterations : int
-        Rounds of posterior scale → prior scale.
 
     Returns
     -------
     LinearFit
-        The fit. Within it the prior's scale is floored at its error, so that a spectrum of no signal keeps a proper
+        The fit. Within it the prior's scale is at least its error, so that a spectrum without signal keeps a proper
         prior.
     """
     rank, start = projections.rank, projections.start
     identity, centre = np.eye(rank), coordinates.centre
-    to_scale = np.broadcast_to(coordinates.transform[0], start.shape)  # d₀ = s
-    for _ in range(iterations):
+    to_scale = np.broadcast_to(coordinates.transform[0], start.shape)  # s = (T x)₀
+    for _ in range(_ROUNDS):
+        # Prior N(s x₀, s² 1): its precision is s⁻², its gradient at x₁ is (s x₀ − x₁) s⁻².
         floored = np.maximum(scale, error)[:, None]
-        slope = projections.gradient + (floored * centre - start) * floored**-2
-        sides = np.stack([slope[:, :rank], to_scale[:, :rank]], axis=2)
+        gradient = projections.gradient + (floored * centre - start) * floored**-2
+        # One solution for the mean and one for the variance of the scale.
+        sides = np.stack([gradient[:, :rank], to_scale[:, :rank]], axis=2)
         precision = projections.gram + identity * floored[:, None] ** -2
         solved = np.linalg.solve(precision, sides)
-        alone = 1 / (projections.information + floored**-2)
-        step = np.concatenate([solved[:, :, 0], alone * slope[:, rank:]], axis=1)
+        other_variance = 1 / (projections.information + floored**-2)
+        step = np.concatenate([solved[:, :, 0], other_variance * gradient[:, rank:]], axis=1)
         mean = start + step
         scale = mean @ coordinates.transform[0]
-        variance = np.einsum("ni,ni->n", solved[:, :, 1], to_scale[:, :rank]) + alone @ to_scale[0, rank:] ** 2
+        variance = np.einsum("ni,ni->n", solved[:, :, 1], to_scale[:, :rank])
+        variance = variance + other_variance @ to_scale[0, rank:] ** 2
         error = np.sqrt(variance)
-    told = np.concatenate([np.einsum("nii->ni", projections.gram), projections.information], axis=1) * floored**2
-    return LinearFit(np.maximum(scale, error), error, mean, (told / (1 + told)).sum(axis=1))
+    diagonal = np.concatenate([np.einsum("nii->ni", projections.gram), projections.information], axis=1)
+    signal_to_noise2 = diagonal * floored**2
+    dof = (signal_to_noise2 / (1 + signal_to_noise2)).sum(axis=1)
+    return LinearFit(np.maximum(scale, error), error, mean, dof)
+
+
+def first_fit(batch: Batch, weight: FloatArray) -> LinearFit:
+    """Fit only the scale of the prior's mean spectrum.
+
+    Parameters
+    ----------
+    batch : Batch
+        The spectra.
+    weight : (n_spectra, n_pixels)
+        Inverse variances; where all are 0, those of `batch` count.
+
+    Returns
+    -------
+    LinearFit
+        Of one degree of freedom.
+    """
+    coordinates = batch.grid.coordinates
+    information = (weight @ coordinates.mean_shape**2).astype(np.float64)
+    information = np.where(information > 0, information, batch.weight @ coordinates.mean_shape**2)
+    scale = ((batch.flux * weight) @ coordinates.mean_shape) / information
+    error = information**-0.5
+    mean = np.maximum(scale, error)[:, None] * coordinates.centre
+    return LinearFit(scale, error, mean, np.ones(len(scale)))
+
+
+def project_groups(
+    coordinates: Coordinates, residual: FloatArray, weight: FloatArray, fit: LinearFit, neglected: float
+) -> RankGroups:
+    """Project spectra, from the residuals of a fit, in groups that need the same number of directions.
+
+    Parameters
+    ----------
+    coordinates : Coordinates
+        Of the pixels.
+    residual, weight : (n_spectra, n_pixels)
+        Flux less the fit, and inverse variances (0 where the residual does not matter).
+    fit : LinearFit
+        The fit.
+    neglected : float
+        As for `Coordinates.ranks`.
+
+    Returns
+    -------
+    list of ((n_rows,) of int, Projections)
+        Spectra and projections of each group.
+    """
+    information = coordinates.information(weight)
+    ranks = coordinates.ranks(information, np.maximum(fit.scale, fit.error), neglected)
+    groups = []
+    for rank in np.unique(ranks):
+        rows = np.flatnonzero(ranks == rank)
+        group = project(residual[rows], weight[rows], fit.mean[rows], coordinates, information[rows], int(rank))
+        groups.append((rows, group))
+    return groups
+
+
+def fit_groups(groups: RankGroups, coordinates: Coordinates, fit: LinearFit) -> LinearFit:
+    """Fit all groups under one Gaussian from an earlier fit's scale; spectra come in their own order."""
+    fits = [fit_linear(projections, coordinates, fit.scale[rows], fit.error[rows]) for rows, projections in groups]
+    return LinearFit.stack(fits)[_order(groups)]
+
+
+def full_projections(groups: RankGroups) -> Projections:
+    """Join the full projections of all groups; spectra come in their own order."""
+    return Projections.stack([projections.full() for _, projections in groups])[_order(groups)]
+
+
+def _order(groups: RankGroups) -> npt.NDArray[np.intp]:
+    """Place of each spectrum among those of all groups, one group after the other."""
+    return np.argsort(np.concatenate([rows for rows, _ in groups]))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,16 +12,11 @@ from typing import Any, Self
 import numpy as np
 
 from quietspec.arrays import FloatArray
-from quietspec.errors import ModelError
+from quietspec.denoisers.posterior.storage import OPTIONAL, REQUIRED, pack_symmetric, read_model, write_model
 from quietspec.resampling import Resampler
 from quietspec.wavelengths import FWHM_PER_SIGMA
 
 __all__ = ["PixelBasis", "SpectralPrior"]
-
-_FORMAT = 1
-_BULK = ("mean", "components", "truncation", "fwhm", "weights", "means", "labels", "slopes")
-_PACKED = ("covariances", "label_covariances")
-_PARTS = ("part_weights", "part_offsets", "part_covariances")  # of which a model may have none
 
 
 @dataclass(frozen=True)
@@ -35,7 +28,7 @@ class PixelBasis:
     vectors : (n_pixels, 1 + n_components)
         Mean shape and components; 0 in pixels the prior does not cover.
     truncation : (n_pixels,)
-        1σ of what the components leave out of a shape.
+        1σ of what the components leave out of a shape, independent from pixel to pixel.
     covered : (n_pixels,) of bool
         Pixels within the prior's wavelengths.
     """
@@ -51,7 +44,7 @@ class SpectralPrior:
 
     A spectrum is scale × (mean + c · components + remainder). The scale is free; the coefficients c follow a mixture
     of Gaussians; the remainder is independent from pixel to pixel with 1σ `truncation`. Within mixture component k
-    the physical labels θ (age, metallicity, …) follow θ = labels[k] + slopes[k] (c − means[k]) plus a Gaussian of
+    the physical labels θ (age, metallicity, …) are θ = labels[k] + slopes[k] (c − means[k]) plus Gaussian scatter of
     covariance label_covariances[k]: the conditional of one joint Gaussian mixture over (c, θ).
 
     Parameters
@@ -59,11 +52,11 @@ class SpectralPrior:
     wavelength : (n_pixels,)
         Rest-frame air wavelengths, Å.
     fwhm : (n_pixels,)
-        Resolution of the basis, FWHM in Å; 0 where it may be taken as infinitely sharp.
+        Resolution of the basis, FWHM in Å; 0 where it counts as infinitely sharp.
     mean : (n_pixels,)
         Mean shape.
     components : (n_components, n_pixels)
-        Basis vectors, in order of decreasing variance over noise.
+        Basis vectors, in order of decreasing variance relative to the noise.
     truncation : (n_pixels,)
         1σ of the remainder.
     weights : (n_mixture,)
@@ -79,10 +72,10 @@ class SpectralPrior:
     slopes : (n_mixture, n_labels, n_components)
         Change of the labels with the coefficients.
     label_covariances : (n_mixture, n_labels, n_labels)
-        Covariance of the labels at given coefficients.
+        Covariance of the labels' scatter at given coefficients.
     part_weights : (n_mixture, n_parts), optional
-        What is left of the labels is no Gaussian: within mixture component k it is a mixture of n_parts, with these
-        weights, of mean 0 and about the covariance label_covariances[k] as a whole. One Gaussian if not given.
+        Weights of the parts of this scatter, which need not be Gaussian: within mixture component k it is a mixture of
+        n_parts Gaussians, of mean 0 and about the covariance label_covariances[k] as a whole. One Gaussian by default.
     part_offsets : (n_mixture, n_parts, n_labels), optional
         Means of these parts.
     part_covariances : (n_mixture, n_parts, n_labels, n_labels), optional
@@ -124,7 +117,7 @@ class SpectralPrior:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of the prior's numbers, which names it in output files."""
+        """SHA-256 of the prior's arrays, which identifies it in output files."""
         digest = hashlib.sha256()
         for name, array in sorted(self._arrays().items()):
             digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
@@ -155,7 +148,7 @@ class SpectralPrior:
         )
 
     def label_parts(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Weights, offsets and covariances of the parts of what is left of the labels; a single one if none are set."""
+        """Weights, offsets and covariances of the parts of the labels' scatter; a single part by default."""
         if self.part_weights is None or self.part_offsets is None or self.part_covariances is None:
             return np.ones((self.n_mixture, 1)), np.zeros_like(self.labels)[:, None], self.label_covariances[:, None]
         return self.part_weights, self.part_offsets, self.part_covariances
@@ -185,35 +178,23 @@ class SpectralPrior:
         truncation = np.interp(wavelength, self.wavelength, self.truncation)
         return PixelBasis(np.where(resample.covered[:, None], vectors, 0.0), truncation, np.asarray(resample.covered))
 
-    def _arrays(self) -> dict[str, Any]:
-        """Arrays as stored: float32, covariances as lower triangles."""
-        arrays: dict[str, Any] = {"wavelength": np.asarray(self.wavelength, dtype=np.float64)}
-        arrays |= {name: np.asarray(getattr(self, name), dtype=np.float32) for name in _BULK}
-        for name in _PACKED:
-            full = getattr(self, name)
-            rows, columns = np.tril_indices(full.shape[1])
-            arrays[name] = full[:, rows, columns].astype(np.float32)
-        parts = {name: getattr(self, name) for name in _PARTS if getattr(self, name) is not None}
-        return arrays | {name: array.astype(np.float32) for name, array in parts.items()}
+    def _arrays(self) -> dict[str, FloatArray]:
+        """Arrays as stored: float32 but for the wavelength, covariances as lower triangles."""
+        arrays = {name: np.asarray(getattr(self, name)) for name in REQUIRED}
+        arrays |= {name: getattr(self, name) for name in OPTIONAL if getattr(self, name) is not None}
+        arrays |= {name: pack_symmetric(arrays[name]) for name in ("covariances", "label_covariances")}
+        stored = {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
+        return stored | {"wavelength": arrays["wavelength"].astype(np.float64, copy=False)}
 
     def save(self, path: str | Path) -> None:
         """Write the prior to an ``.npz`` file (arrays and JSON only, no code), whole or not at all.
 
         Parameters
         ----------
-        path : path-like
-            Where to.
+        path : path
+            The file; replaced if it exists.
         """
-        text = json.dumps({"format": _FORMAT, "label_names": self.label_names, "card": dict(self.card)})
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, header=np.frombuffer(text.encode(), dtype=np.uint8), **self._arrays())
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        try:
-            partial.write_bytes(buffer.getvalue())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_model(Path(path), self._arrays(), {"label_names": self.label_names, "card": dict(self.card)})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -221,7 +202,7 @@ class SpectralPrior:
 
         Parameters
         ----------
-        path : path-like
+        path : path
             The file.
 
         Returns
@@ -232,33 +213,6 @@ class SpectralPrior:
         Raises
         ------
         ModelError
-            If the file is missing, damaged, not a prior, or of another format.
+            If the file is missing, damaged, of another format, or no possible prior.
         """
-        try:
-            with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                header = json.loads(file["header"].tobytes())
-                stored = {name: file[name].astype(np.float64) for name in file.files if name != "header"}
-        except FileNotFoundError as error:
-            raise ModelError(f"{path}: no such model file. `quietspec models` lists those that ship.") from error
-        except Exception as error:
-            raise ModelError(f"{path}: not a quietspec model, or damaged ({error}). Train it again.") from error
-        if header.get("format") != _FORMAT:
-            raise ModelError(
-                f"{path}: model format {header.get('format')}, this version reads {_FORMAT}. Train it again."
-            )
-        missing = {"wavelength", *_BULK, *_PACKED} - stored.keys()
-        if missing:
-            raise ModelError(f"{path}: not a whole model, {', '.join(sorted(missing))} missing. Train it again.")
-        for name in _PACKED:
-            stored[name] = _unpacked(stored[name])
-        return cls(label_names=tuple(header["label_names"]), card=header["card"], **stored)
-
-
-def _unpacked(packed: FloatArray) -> FloatArray:
-    """Symmetric matrices (n, d, d) from their lower triangles (n, d (d + 1) / 2)."""
-    size = int((np.sqrt(8 * packed.shape[1] + 1) - 1) / 2)
-    rows, columns = np.tril_indices(size)
-    full = np.zeros((len(packed), size, size))
-    full[:, rows, columns] = packed
-    full[:, columns, rows] = packed
-    return full
+        return cls(**read_model(Path(path)))

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from quietspec.denoised import ModelId
 from quietspec.hashing import file_sha256
 
 __all__ = ["Provenance", "input_paths", "provenance"]
-
-_HASHED = re.compile(r"(?P<name>.+) (?P<hash>[0-9a-f]{8,64})")
 
 Provenance = dict[str, tuple[str, str]]
 
@@ -35,13 +33,13 @@ def input_paths(meta: Mapping[str, Any]) -> list[Path]:
     return [Path(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
 
 
-def provenance(model: str, command: str | None, meta: Mapping[str, Any]) -> Provenance:
+def provenance(model: ModelId, command: str | None, meta: Mapping[str, Any]) -> Provenance:
     """Value and comment of the keywords that say how an output was made.
 
     Parameters
     ----------
-    model : str
-        Denoiser, followed by the hash of its file where it has one.
+    model : ModelId
+        The denoiser or method, with the hash of its model where it has one.
     command : str or None
         The command that made the output.
     meta : mapping
@@ -52,13 +50,12 @@ def provenance(model: str, command: str | None, meta: Mapping[str, Any]) -> Prov
     dict of str to (str, str)
         By keyword.
     """
-    hashed = _HASHED.fullmatch(model)
     facts: Provenance = {
         "QSVERS": (version("quietspec"), "version of quietspec"),
-        "QSMODEL": (hashed["name"] if hashed else model, "denoiser"),
+        "QSMODEL": (model.name, "denoiser"),
     }
-    if hashed:
-        facts["QSHASH"] = (hashed["hash"], "SHA-256 of its model file, or its start")
+    if model.short_hash is not None:
+        facts["QSHASH"] = (model.short_hash, "start of the SHA-256 of its model")
     if command is not None:
         facts["QSCMD"] = (command, "command")
     for number, path in enumerate(input_paths(meta), start=1):

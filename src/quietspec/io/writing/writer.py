@@ -16,7 +16,7 @@ import numpy.typing as npt
 from astropy.io import fits
 
 from quietspec.arrays import FloatArray
-from quietspec.denoised import Denoised
+from quietspec.denoised import Denoised, ModelId
 from quietspec.errors import WriteError
 from quietspec.io.writing import hdus
 from quietspec.io.writing.atomic import os_errors_named, require_uncompressed, whole_file
@@ -252,15 +252,15 @@ class WritableTile:
         Å.
     unit : astropy unit
         Unit of the flux.
-    model : str
-        Name of the denoiser.
+    model : ModelId
+        The denoiser.
     """
 
     bulk: Mapping[str, npt.NDArray[Any]]
     columns: Mapping[str, npt.NDArray[Any]]
     wavelength: FloatArray
     unit: u.UnitBase
-    model: str
+    model: ModelId
 
     def __len__(self) -> int:
         return len(self.bulk["FLUX"])
@@ -313,7 +313,7 @@ def _columns(denoised: Denoised) -> dict[str, npt.NDArray[Any]]:
     return {name: column if name == "flags" else np.asarray(column, np.float64) for name, column in columns.items()}
 
 
-def _history(model: str, meta: Mapping[str, Any]) -> list[str]:
+def _history(model: ModelId, meta: Mapping[str, Any]) -> list[str]:
     return [
         f"Denoised by quietspec {version('quietspec')}, {model}",
         *(f"Input: {warning}" for warning in meta.get("warnings", ())),

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from quietspec.denoisers import Denoiser, NetworkDenoiser, load_denoiser
+from quietspec.denoisers import Denoiser, NetworkDenoiser, load_denoiser, network_file
+from quietspec.errors import ModelError
 from quietspec.io import open_spectra
 from quietspec.spectra import Spectra
 
@@ -62,9 +63,10 @@ def absent(name: str) -> str | None:
 
         return None if cached("miles") else "needs the MILES models: quietspec fetch miles"
     if name == "eut-small":
-        from quietspec.denoisers import DENOISERS
-
-        return None if name in DENOISERS else "no such model ships"
+        try:
+            network_file(name)
+        except ModelError as error:
+            return str(error)
     return None
 
 

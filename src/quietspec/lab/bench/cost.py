@@ -95,7 +95,7 @@ def _ranks(denoiser: Posterior, spectra: Spectra) -> tuple[int, FloatArray, int]
     covered = basis.covered
     coordinates = Coordinates(denoiser.prepared, basis.vectors[covered])
     weight, flux = spectra.ivar[:, covered].astype(np.float32), spectra.flux[:, covered]
-    shape = coordinates.shape
+    shape = coordinates.mean_shape
     scale = ((np.where(weight > 0, flux, 0) * weight) @ shape) / (weight @ shape**2)
     if denoiser.discrepancy is not None:
         spread = denoiser.discrepancy.as_noise(rest[covered], basis.vectors[covered, 0])

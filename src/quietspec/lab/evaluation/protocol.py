@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quietspec.denoised import Flag
+from quietspec.denoised import Flag, ModelId
 from quietspec.denoisers.base import finish
 from quietspec.lab.evaluation.calibration import Calibration, measure_calibration
 from quietspec.lab.evaluation.limit import Limit, LimitSettings, bayes_limit
@@ -36,10 +36,11 @@ class Unchanged:
     """The denoiser that does nothing: what every other has to beat."""
 
     name = NOISY
+    model = ModelId(NOISY)
 
     def denoise(self, spectra: Spectra) -> Denoised:
         """Return flux and errors as they are."""
-        return finish(spectra, np.where(spectra.good, spectra.flux, np.nan), spectra.sigma, model=self.name)
+        return finish(spectra, np.where(spectra.good, spectra.flux, np.nan), spectra.sigma, model=self.model)
 
 
 def evaluate(

@@ -409,7 +409,7 @@ class _Experiment:
         )
 
     def _settings(self, arm: Arm) -> str:
-        model = getattr(self.denoisers.get(arm.denoiser or ""), "model", arm.denoiser)
+        model = None if arm.denoiser is None else str(self.denoisers[arm.denoiser].model)
         facts = [self.recipe.name, self.recipe.library.name, self.library.name, self.seed, arm.n, model]
         histories = getattr(self.recipe, "histories", "")
         return json.dumps([*facts, histories, self.n_galaxies if arm.name == LIMIT else 0, asdict(self.options)])

@@ -1,0 +1,72 @@
+"""Pixels that hold something else than stars, found by fitting the stars and looking at what they leave."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quietspec.arrays import BoolArray, FloatArray
+from quietspec.denoisers.base import Emission
+from quietspec.denoisers.posterior.contamination import TRACERS, line_mask, measure_gas, spike_mask
+from quietspec.denoisers.posterior.grid import Batch
+from quietspec.denoisers.posterior.linear import LinearFit, first_fit, fit_groups, project_groups
+from quietspec.wavelengths import EMISSION_LINES, STRONG_LINES
+
+__all__ = ["NEGLECTED_BEFORE", "find_contamination"]
+
+#: Share of the error by which data about neglected directions may move the fits that find gas and spikes.
+NEGLECTED_BEFORE = 0.05
+_FIRST_MASK = (0.0, 250.0)  # velocity and σ, km/s, of the line mask under which the first continuum is fitted
+_ROUNDS = 2
+
+
+def find_contamination(batch: Batch, emission: Emission) -> tuple[BoolArray, LinearFit, FloatArray]:
+    """Find pixels that hold spikes or gas emission lines, in rounds of fits under one Gaussian.
+
+    Parameters
+    ----------
+    batch : Batch
+        The spectra.
+    emission : {'auto', 'strong', 'none'}
+        How gas emission lines are treated.
+
+    Returns
+    -------
+    ignored : (n_spectra, n_pixels) of bool
+        Good pixels to leave out.
+    fit : LinearFit
+        The last fit.
+    residual : (n_spectra, n_pixels)
+        Flux less that fit.
+    """
+    grid, coordinates = batch.grid, batch.grid.coordinates
+    first = np.zeros(batch.flux.shape, dtype=bool)
+    if emission != "none":
+        first |= line_mask(grid.rest, grid.fwhm, *_FIRST_MASK)
+    ignored, fit, residual = first, first_fit(batch, np.where(first, 0, batch.weight)), batch.flux
+    for _ in range(_ROUNDS):
+        weight = np.where(ignored, 0, batch.weight)
+        groups = project_groups(coordinates, _residual(batch, fit), weight, fit, NEGLECTED_BEFORE)
+        fit = fit_groups(groups, coordinates, fit)
+        residual = _residual(batch, fit)
+        ignored = spike_mask(residual, np.where(first, 0, batch.weight))
+        if emission != "none":
+            ignored |= _gas_mask(batch, residual, emission)
+    return np.asarray(ignored & (batch.weight > 0)), fit, residual
+
+
+def _residual(batch: Batch, fit: LinearFit) -> FloatArray:
+    return np.asarray(batch.flux - fit.mean.astype(np.float32) @ batch.grid.coordinates.vectors.T)
+
+
+def _gas_mask(batch: Batch, residual: FloatArray, emission: Emission) -> BoolArray:
+    """Mask strong lines always, weak ones where gas is detected, as wide as the gas's lines are."""
+    grid = batch.grid
+    gas = measure_gas(residual, batch.weight, batch.flux - residual, grid.rest, grid.fwhm)
+    mask = np.zeros(residual.shape, dtype=bool)
+    kinds = np.stack([gas.detected & (emission == "auto"), gas.velocity, gas.sigma], axis=1)
+    for weak, velocity, sigma in np.unique(kinds, axis=0):
+        alike = (kinds == (weak, velocity, sigma)).all(axis=1)
+        mask[alike] = line_mask(grid.rest, grid.fwhm, velocity, sigma, EMISSION_LINES if weak else STRONG_LINES)
+    for broad in np.unique(gas.broad[gas.broad > 0]):
+        mask[gas.broad == broad] |= line_mask(grid.rest, grid.fwhm, 0.0, broad, TRACERS)
+    return mask
