@@ -1,4 +1,4 @@
-"""Wavelengths: air and vacuum, rest frame, and every named window and line, each with its source."""
+"""Wavelengths: air and vacuum, the rest frame, and all named windows and lines, with their sources."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Medium = Literal["air", "vacuum"]
 SPEED_OF_LIGHT = 299_792.458  #: km/s, exact
 FWHM_PER_SIGMA = float(2 * np.sqrt(2 * np.log(2)))
 
-_GAP = 3.0  # a step this many times the median of the steps about it ends a stretch of spectrum
-_AIR_BEGINS = 2000.0  # Å; by convention wavelengths below are given in vacuum
+_GAP = 3.0  # a step larger than the median of the steps around it by this factor is a gap
+_AIR_BEGINS = 2000.0  # Å; by convention shorter wavelengths are given in vacuum
 
 SNR_WINDOW = (4484.77, 4573.12)  #: rest-frame air Å where S/N is defined (Kim, Lee & Rey 2026, Section 2)
 
@@ -38,7 +38,7 @@ class LineWindow:
     source: str
 
 
-#: The six windows of the paper's line tests. It prints no limits; these are the standard index definitions.
+#: The six windows of the paper's line tests. It gives no limits; these are the standard index definitions.
 LINE_WINDOWS: dict[str, LineWindow] = {
     "Ca II H": LineWindow(
         (3958.47, 3978.47), (3944.0, 3954.0), (3984.0, 4004.0), "±10 Å about Ca II H 3968.47 Å (NIST); ours"
@@ -70,7 +70,7 @@ EMISSION_LINES: dict[str, float] = {
     "[SII]6716": 6716.44, "[SII]6731": 6730.82, "[ArIII]7136": 7135.79,
 }  # fmt: skip
 
-#: Lines seen in nearly every galaxy with gas: masked whether or not gas is detected.
+#: Lines seen in nearly every galaxy with gas, which are masked whether or not gas is detected.
 STRONG_LINES: tuple[str, ...] = (
     "[OII]3726", "[OII]3729", "Hbeta", "[OIII]4959", "[OIII]5007", "[NII]6548", "Halpha", "[NII]6583", "[SII]6716",
     "[SII]6731",
@@ -98,7 +98,7 @@ def vacuum_to_air(wavelength: FloatArray) -> FloatArray:
 
 
 def rest_air(wavelength: FloatArray, redshift: float, medium: Medium) -> FloatArray:
-    """Rest-frame air wavelengths (Å) of observed pixels.
+    """Compute the rest-frame air wavelengths (Å) of observed pixels.
 
     Parameters
     ----------
@@ -112,8 +112,7 @@ def rest_air(wavelength: FloatArray, redshift: float, medium: Medium) -> FloatAr
     Returns
     -------
     (n_pixels,)
-        The observed wavelength is brought to vacuum, divided by 1 + z, and brought to air, since light is redshifted
-        in vacuum.
+        Observed wavelengths converted to vacuum, where light is redshifted, divided by 1 + z, and converted to air.
     """
     if redshift == 0 and medium == "air":
         return wavelength
@@ -132,5 +131,5 @@ def stretches(wavelength: FloatArray) -> Iterator[slice]:
 
 
 def in_window(wavelength: FloatArray, window: tuple[float, float]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Which wavelengths lie in a window, ends included."""
+    """Return which wavelengths lie in a window, ends included."""
     return np.asarray((wavelength >= window[0]) & (wavelength <= window[1]))

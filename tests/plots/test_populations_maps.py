@@ -41,7 +41,7 @@ def test_maps_show_values_and_errors(sky):
     speed = by_title["velocity [km/s]"].get_array()
     assert speed.mask[0, 3]
     np.testing.assert_allclose(speed[1], populations().values["velocity"][6:12])
-    errors = [image for image in images if image.axes.get_title() == "its error"]
+    errors = [image for image in images if image.axes.get_title() == "1σ error"]
     np.testing.assert_allclose(errors[0].get_array()[1], 0.3)
     if sky:
         assert [axis.get_axislabel() for axis in errors[0].axes.coords] == ["Δα [″]", "Δδ [″]"]
@@ -59,7 +59,7 @@ def test_offsets_on_the_sky_are_those_of_the_wcs():
 def test_spectra_without_an_image_are_drawn_by_number(n):
     figure = drawn(populations_figure(populations()[:n]))
     assert not figure.findobj(mpl.image.AxesImage)
-    assert "Number of the spectrum" in texts(figure)
+    assert "Spectrum number" in texts(figure)
     assert ("flagged" in texts(figure)) == (n > 1)
 
 

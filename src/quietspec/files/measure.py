@@ -178,7 +178,7 @@ def _refused(spectra: Spectra, reason: str) -> Populations:
     flags = np.full(n, int(PopulationFlag.NO_DATA))
     unknown = np.full(n, np.nan)
     return Populations(
-        method="", values={}, low={}, high={}, flags=flags, reasons=(reason,) * n, chi2=unknown, seconds=unknown
+        method="", values={}, low={}, high={}, flags=flags, reasons=np.full(n, reason), chi2=unknown, seconds=unknown
     )
 
 

@@ -1,4 +1,4 @@
-"""Figures from result objects: one function per figure, each a matplotlib `Figure`; nothing here keeps pyplot state."""
+"""Figures from result objects: one function per figure, each returning a matplotlib `Figure` outside pyplot."""
 
 from quietspec.plots.denoised import denoised_map_figure
 from quietspec.plots.populations_maps import populations_figure

@@ -1,4 +1,4 @@
-"""The figure of a denoised file: maps of the sky before and after, and spectra from bright to faint."""
+"""The figure of a denoised file: maps before and after denoising, and spectra from bright to faint."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def denoised_map_figure(denoised: Denoised, n_spectra: int = 4) -> Figure:
     Parameters
     ----------
     denoised : Denoised
-        Result for a cube, or for spectra without an image (then the maps are left out).
+        Result for a cube, or for spectra that form no image (then without maps).
     n_spectra : int
-        Number of spectra shown, from the brightest to a faint one.
+        Number of spectra to show, from the brightest to a faint one.
 
     Returns
     -------
     matplotlib.figure.Figure
-        White-light map, S/N maps before and after on one scale, and spectra: input, estimate with ±1σ, and the
-        pixels the denoiser ignored.
+        White-light map, S/N maps before and after on the same scale, and spectra: input, estimate with ±1σ, and the
+        pixels that the denoiser ignored.
     """
     rows = bright_to_faint(denoised, n_spectra)
     has_maps = denoised.spectra.spatial_shape is not None
@@ -85,7 +85,7 @@ def denoised_map_figure(denoised: Denoised, n_spectra: int = 4) -> Figure:
 
 
 def bright_to_faint(denoised: Denoised, n: int) -> list[int]:
-    """Choose `n` of the spectra that have an estimate, evenly in rank of input S/N down to the faintest 5 %."""
+    """Choose `n` spectra with an estimate, evenly spaced in rank of input S/N, without the faintest 5 %."""
     snr = np.where(denoised.valid.any(axis=1), denoised.snr_before, np.nan)
     order = np.argsort(-snr)[: np.count_nonzero(np.isfinite(snr))]
     ranks = np.linspace(0, max(0, round(0.95 * len(order)) - 1), n).round().astype(int) if len(order) > n else None
@@ -93,7 +93,7 @@ def bright_to_faint(denoised: Denoised, n: int) -> list[int]:
 
 
 def spaxel_name(spectra: Spectra, row: int) -> str:
-    """Name a spectrum by its place in the image, or its number."""
+    """Name a spectrum by its position in the image, or by its number."""
     if spectra.spatial_shape is None:
         return f"spectrum {row}"
     y, x = np.unravel_index(row, spectra.spatial_shape)
@@ -101,11 +101,11 @@ def spaxel_name(spectra: Spectra, row: int) -> str:
 
 
 def draw_spectrum(axes: Axes, denoised: Denoised, row: int, colour: str, truth: FloatArray | None = None) -> None:
-    """Draw one spectrum: input, estimate with ±1σ, ignored pixels and, where known, the truth."""
+    """Draw one spectrum: input, estimate with ±1σ, ignored pixels and, if known, the truth."""
     spectra = denoised.spectra
     wavelength, flux, sigma = spectra.wavelength, denoised.flux[row], denoised.sigma[row]
     good = spectra.good[row]
-    ends = [stretch.stop - 1 for stretch in stretches(wavelength)][:-1]  # no line is drawn across a gap
+    ends = [stretch.stop - 1 for stretch in stretches(wavelength)][:-1]  # draw no line across a gap
     noisy = _without(np.where(good, spectra.flux[row], np.nan), ends)
     flux = _without(flux, ends)
     axes.plot(wavelength, noisy, color=LIGHT, lw=0.4, drawstyle="steps-mid", label="input", rasterized=True)
@@ -114,21 +114,21 @@ def draw_spectrum(axes: Axes, denoised: Denoised, row: int, colour: str, truth: 
     axes.fill_between(wavelength, flux - sigma, flux + sigma, color=colour, alpha=0.35, lw=0, label="±1σ")
     axes.plot(wavelength, flux, color=colour, lw=0.8, label="denoised")
     shade_runs(axes, wavelength, denoised.ignored[row] & good, color="#F0E442", alpha=0.45, label="ignored")
-    # Emission lines and spikes may leave the panel: its height is for the continuum and its noise.
+    # The continuum and its noise set the height of the panel; emission lines and spikes may exceed it.
     noise = 2.5 * float(np.median(spectra.sigma[row][good])) if good.any() else 0.0
     limits = robust_limits(flux, margin=noise)
     axes.set(ylim=limits, xlim=(wavelength[0], wavelength[-1]))
 
 
 def _without(values: FloatArray, pixels: list[int]) -> FloatArray:
-    """Copy with NaN at these pixels."""
+    """Return a copy with NaN at some pixels."""
     copy = np.array(values, dtype=np.float64)
     copy[pixels] = np.nan
     return copy
 
 
 def log_norm(*values: FloatArray) -> LogNorm:
-    """Make one logarithmic colour scale for several maps, from the 1st to the 99.5th percentile of all."""
+    """Make one logarithmic colour scale for several maps, from the 1st to the 99.5th percentile of all values."""
     from matplotlib.colors import LogNorm
 
     joined = np.concatenate([np.ravel(array) for array in values])
@@ -144,7 +144,7 @@ def mark_spaxels(axes: Axes, spectra: Spectra, rows: list[int]) -> None:
     shape = spectra.spatial_shape or (1, len(spectra))
     for number, row in enumerate(rows):
         y, x = np.unravel_index(row, shape)
-        above = 3 if y < 0.85 * shape[0] else -9  # points; inside the map also at its upper edge
+        above = 3 if y < 0.85 * shape[0] else -9  # points; keeps labels at the upper edge inside the map
         axes.plot(x, y, "s", ms=4, mfc="none", mec=COLOURS[number % len(COLOURS)], mew=1.2)
         axes.annotate(
             str(number + 1), (x, y), (4, above), textcoords="offset points", fontsize=8, weight="bold",
@@ -153,6 +153,7 @@ def mark_spaxels(axes: Axes, spectra: Spectra, rows: list[int]) -> None:
 
 
 def _draw_maps(page: Figure, denoised: Denoised, rows: list[int]) -> None:
+    """Draw the white-light map with the spaxels shown below, and the S/N before and after."""
     from matplotlib.colors import AsinhNorm
 
     spectra = denoised.spectra
@@ -172,11 +173,12 @@ def _draw_maps(page: Figure, denoised: Denoised, rows: list[int]) -> None:
 
 
 def _positive(values: FloatArray) -> FloatArray:
-    """Bring S/N below zero to the bottom of a logarithmic scale; NaN stays."""
+    """Move S/N of zero or less to the bottom of a logarithmic scale; NaN remains NaN."""
     return np.asarray(np.where(values <= 0, 1e-10, values))
 
 
 def _white_light(spectra: Spectra) -> FloatArray:
+    """Return the mean flux over the good pixels of each spectrum, (n_spectra,); NaN where there are none."""
     count = spectra.good.sum(axis=1)
     total = np.sum(spectra.flux, axis=1, where=spectra.good, dtype=np.float64)
     return np.asarray(np.divide(total, count, out=np.full(len(spectra), np.nan), where=count > 0))
@@ -204,7 +206,7 @@ def _mark_lines(axes: Axes, spectra: Spectra, row: int) -> None:
 
 
 def legend_entries(panels: list[Axes]) -> tuple[list[object], list[str]]:
-    """One entry for each kind of line that is in any panel."""
+    """Collect one legend entry for each kind of line in any panel."""
     entries: dict[str, object] = {}
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):

@@ -1,4 +1,4 @@
-"""Maps of stellar populations on the sky, above their errors."""
+"""Maps of stellar populations on the sky, above maps of their errors."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["PARAMETER_LABELS", "populations_figure"]
 
-PARAMETER_LABELS = {  #: name and unit of each parameter, in the order of panels
-    "log_age_lw": ("log age, by light", "log yr"),
-    "mh_lw": ("[M/H], by light", "dex"),
-    "log_age_mw": ("log age, by mass", "log yr"),
-    "mh_mw": ("[M/H], by mass", "dex"),
+PARAMETER_LABELS = {  #: name and unit of each parameter, in the order of the panels
+    "log_age_lw": ("log age (light)", "log yr"),
+    "mh_lw": ("[M/H] (light)", "dex"),
+    "log_age_mw": ("log age (mass)", "log yr"),
+    "mh_mw": ("[M/H] (mass)", "dex"),
     "log_ml_v": (r"log $M_\ast/L_V$", "solar"),
     "a_v": (r"$A_V$", "mag"),
     "velocity": ("velocity", "km/s"),
@@ -45,17 +45,17 @@ def populations_figure(
     Parameters
     ----------
     populations : Populations
-        Of all spectra.
+        Populations of all spectra.
     spatial_shape : (ny, nx), optional
-        Image the spectra form; without one, values are drawn by the number of the spectrum.
+        Image that the spectra form; without one, values are drawn against the number of the spectrum.
     wcs : astropy.wcs.WCS, optional
-        Celestial WCS of the image; then axes are offsets on the sky.
+        Celestial WCS of the image, with which the axes are offsets on the sky.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Maps of each parameter, and below each its error, half the width of the 68 % interval. Dots mark spaxels with a
-        flag, hatching those without a result.
+        A map of each parameter (light- or mass-weighted means for ages and metallicities) above a map of its error,
+        half the width of the 68 % interval. Dots mark flagged spaxels, hatching those without a result.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def populations_figure(
 def _draw_band(
     page: SubFigure, populations: Populations, names: Sequence[str], shape: tuple[int, int], wcs: WCS | None
 ) -> None:
-    """Values above errors."""
+    """Draw a row of maps of values above one of errors."""
     flagged = ((populations.flags != 0) & ~populations.failed).reshape(shape)
     for column, name in enumerate(names):
         title, unit = PARAMETER_LABELS[name]
@@ -91,13 +91,13 @@ def _draw_band(
         upper.set_title(f"{title} [{unit}]")
         image = hatched_image(lower, errors, colour_limits(errors, low=0.0), "cividis")
         colour_bar(lower, image, "")
-        lower.set_title("its error")
+        lower.set_title("1σ error")
         outer_labels(upper, first=column == 0, last=False, wcs=wcs)
         outer_labels(lower, first=column == 0, last=True, wcs=wcs)
 
 
 def _drawn_by_number(populations: Populations, names: Sequence[str]) -> Figure:
-    """One panel a parameter, values with their intervals by the number of the spectrum."""
+    """Draw one panel per parameter: values with their intervals against the number of the spectrum."""
     page = figure(0.95 * len(names) + 0.4)
     panels = page.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     number = np.arange(len(populations))
@@ -112,13 +112,13 @@ def _drawn_by_number(populations: Populations, names: Sequence[str]) -> Figure:
         axes.set_ylabel(f"{title}\n[{unit}]")
     if flagged.any():
         panels[0].legend(*panels[0].get_legend_handles_labels())
-    panels[-1].set_xlabel("Number of the spectrum")
+    panels[-1].set_xlabel("Spectrum number")
     panels[-1].xaxis.get_major_locator().set_params(integer=True)
     return page
 
 
 def _norm(name: str, values: FloatArray) -> Normalize:
-    """Colours of a parameter: velocities about their median."""
+    """Choose the colour scale of a parameter, centred on the median for velocities."""
     norm = colour_limits(values)
     if name == "velocity" and norm.vmin is not None and norm.vmax is not None:
         middle = float(np.nanmedian(values))

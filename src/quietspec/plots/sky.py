@@ -1,4 +1,4 @@
-"""Axes on the sky, in offsets from the middle of an image, and the colours of maps."""
+"""Axes on the sky, in offsets from the centre of an image, and colour scales of maps."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["SPREAD", "colour_limits", "outer_labels", "sky_axes"]
 
-SPREAD = (2.0, 98.0)  #: percentiles of a map that its colours span
+SPREAD = (2.0, 98.0)  #: percentiles of a map between which its colours run
 
 
 def sky_axes(page: SubFigure, place: tuple[int, int, int], shape: tuple[int, int], wcs: WCS | None) -> Axes:
-    """Axes of offsets on the sky from the middle of the image, or of spaxels where there is no WCS."""
+    """Make axes of offsets on the sky from the centre of the image, or of spaxels without a WCS."""
     if wcs is None:
         return page.add_subplot(*place)
     axes: Any = page.add_subplot(*place, projection=_offsets(wcs, shape))
@@ -38,7 +38,7 @@ def sky_axes(page: SubFigure, place: tuple[int, int, int], shape: tuple[int, int
 
 
 def _tick_step(wcs: WCS, shape: tuple[int, int]) -> float:
-    """A round number of arcsec, of which some three fit the shorter side."""
+    """Choose a round number of arcsec of which about three fit the shorter side."""
     from astropy.wcs.utils import proj_plane_pixel_scales
 
     third = min(shape) * float(np.mean(proj_plane_pixel_scales(wcs.celestial))) * 3600 / 3
@@ -47,7 +47,7 @@ def _tick_step(wcs: WCS, shape: tuple[int, int]) -> float:
 
 
 def _offsets(wcs: WCS, shape: tuple[int, int]) -> WCS:
-    """The WCS with its origin in the middle of the image, so that coordinates are small offsets."""
+    """Move the origin of a WCS to the centre of the image, so that coordinates are small offsets."""
     from astropy.wcs import WCS
 
     offsets = WCS(naxis=2)
@@ -60,7 +60,7 @@ def _offsets(wcs: WCS, shape: tuple[int, int]) -> WCS:
 
 
 def outer_labels(axes: Axes, *, first: bool, last: bool, wcs: WCS | None) -> None:
-    """Label only the left and the lowest axes."""
+    """Label the axes of a panel only in the first column and the last row."""
     if wcs is None:
         axes.set(xlabel="x [spaxel]" if last else "", ylabel="y [spaxel]" if first else "")
         axes.tick_params(direction="out", top=False, right=False, labelbottom=last, labelleft=first)
@@ -73,7 +73,7 @@ def outer_labels(axes: Axes, *, first: bool, last: bool, wcs: WCS | None) -> Non
 
 
 def colour_limits(values: FloatArray, low: float | None = None) -> Normalize:
-    """Colours from low to high percentiles of the finite values."""
+    """Choose a colour scale from low to high percentiles of the finite values."""
     from matplotlib.colors import Normalize
 
     finite = values[np.isfinite(values)]

@@ -1,4 +1,4 @@
-"""What all figures share: sizes and colours, axis labels with units and ticks, maps of the sky, and saving."""
+"""What all figures share: sizes, colours, axis labels with units, ticks, maps of the sky, and saving."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ __all__ = [
 
 PAGE_WIDTH = 7.1  #: inches, both columns of a journal page
 BLACK, LIGHT = "#000000", "#b3b3b3"  #: truth, noisy input
-#: Okabe & Ito 2008, Color Universal Design, without the yellow that white paper swallows; then wine and olive of P. Tol
+#: Okabe & Ito 2008, Color Universal Design, without yellow, which is faint on white; then wine and olive of P. Tol
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933")
 MARKERS = "osD^vPX<"  #: one for each colour
-SMALL = 6.3  #: points; text within crowded panels, no smaller than journals allow
+SMALL = 6.3  #: points; text in crowded panels, no smaller than journals allow
 
 _STYLE: dict[str, Any] = {
     "font.size": 8,
@@ -68,7 +68,7 @@ def styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure]
 
 
 def figure(height: float, width: float = PAGE_WIDTH) -> Figure:
-    """Make an empty figure of a size in inches, whose parts keep clear of each other."""
+    """Make an empty figure of a size in inches, with a layout that keeps its parts from overlapping."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -84,19 +84,19 @@ def flux_label(unit: u.UnitBase, quantity: str = "Flux") -> str:
 
 
 def relative_flux_label(unit: u.UnitBase, quantity: str = "Flux") -> str:
-    """Label an axis with a flux of simulated spectra: without a unit they are 1 on average in the S/N window."""
+    """Label an axis with the flux of simulated spectra; one without a unit has mean 1 in the S/N window."""
     if u.Unit(unit) != u.dimensionless_unscaled:
         return flux_label(unit, quantity)
     return rf"{quantity} / $\overline{{F}}$({SNR_WINDOW[0]:.0f}–{SNR_WINDOW[1]:.0f} Å)"
 
 
 def model_colours(models: Sequence[str]) -> dict[str, str]:
-    """Give each model its colour, the same in all figures of one evaluation."""
+    """Give each model its colour, which is the same in all figures of an evaluation."""
     return {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(models)}
 
 
 def robust_limits(values: FloatArray, margin: float = 0.0) -> tuple[float, float] | None:
-    """Limits of an axis that hold all but the utmost 0.5 % of values, and a margin; None where no value is finite."""
+    """Choose axis limits from the 0.5th and 99.5th percentiles plus a margin; None if no value is finite."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return None
@@ -111,7 +111,7 @@ def line_label(name: str) -> str:
 
 
 def decimal_ticks(axis: Axis, text: Callable[[float], str] = "{:g}".format, most: int = 12) -> None:
-    """Put plain decimals on a logarithmic axis: the more between powers of ten, the fewer of these it spans."""
+    """Label a logarithmic axis with plain decimals, more densely the fewer powers of ten it spans."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = sorted(axis.get_view_interval())
@@ -123,7 +123,7 @@ def decimal_ticks(axis: Axis, text: Callable[[float], str] = "{:g}".format, most
 
 
 def side_by_side(names: Sequence[str]) -> Iterator[tuple[str, float, float]]:
-    """Yield each name with the offset and the width of its mark about an integer place."""
+    """Yield each name with the offset and the width of its mark around an integer position."""
     width = 0.84 / max(len(names), 1)
     return ((name, (number - (len(names) - 1) / 2) * width, width) for number, name in enumerate(names))
 
@@ -141,7 +141,7 @@ def shade_runs(axes: Axes, wavelength: FloatArray, where: BoolArray, **kwargs: A
 def sky_map(
     axes: Axes, values: FloatArray, title: str, norm: Normalize, cmap: str, label: str | None = None
 ) -> AxesImage:
-    """Draw an image of one value a spaxel, with a colour bar if it has a label; spaxels without a value are hatched."""
+    """Draw an image of one value per spaxel, hatched where there is none, with a colour bar if `label` is given."""
     from matplotlib.ticker import MaxNLocator
 
     image = hatched_image(axes, values, norm, cmap)
@@ -155,7 +155,7 @@ def sky_map(
 
 
 def hatched_image(axes: Axes, values: FloatArray, norm: Normalize, cmap: str) -> AxesImage:
-    """Draw an image of one value a spaxel; spaxels without a value are hatched."""
+    """Draw an image of one value per spaxel; spaxels without a value are hatched."""
     axes.set_facecolor("#e6e6e6")
     axes.patch.set(hatch="////", edgecolor="#cfcfcf")
     return axes.imshow(np.ma.masked_invalid(values), norm=norm, cmap=cmap)
@@ -178,24 +178,24 @@ def colour_bar(axes: Axes, image: AxesImage, label: str) -> None:
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as PDF, PNG or SVG, by the ending of its name; it appears whole or not at all.
+    """Write a figure as PDF, PNG or SVG, by the ending of the name; the file appears complete or not at all.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-        What to write.
+        The figure.
     path : str or pathlib.Path
-        Where to; an existing file is replaced.
+        File to write; an existing file is replaced.
 
     Returns
     -------
     pathlib.Path
-        `path`.
+        The file.
 
     Raises
     ------
     WriteError
-        If the ending is another, or the file cannot be written.
+        If the name has another ending, or the file cannot be written.
     """
     from quietspec.io.writing.atomic import os_errors_named, whole_file
 

@@ -1,4 +1,4 @@
-"""Ages, metallicities, mass-to-light ratios and kinematics: by pPXF, and from the posterior that denoises."""
+"""Ages, metallicities, mass-to-light ratios and kinematics, by pPXF or from the posterior of a denoiser."""
 
 from quietspec.populations.fit import fit_denoised, fit_populations
 from quietspec.populations.options import PpxfOptions

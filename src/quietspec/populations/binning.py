@@ -1,7 +1,7 @@
-"""Adaptive binning of cubes to a S/N, and populations of bins put back on their spaxels.
+"""Adaptive binning of cubes to a S/N, and assigning the populations of bins to their spaxels.
 
-The binning is PowerBin's (Cappellari 2025, MNRAS 544, 1432), the successor of Voronoi binning: what one usually does
-before fitting populations.
+The binning, usual before populations are fitted, is that of PowerBin (Cappellari 2025, MNRAS 544, 1432), the successor
+of Voronoi binning.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MANGA_COVARIANCE", "Binned", "bin_spectra", "bin_to_snr"]
 
-MANGA_COVARIANCE = 1.62  #: of `covariance` for MaNGA's 0.5″ spaxels (Law et al. 2016, AJ 152, 83)
-_FEWEST_TO_TILE = 4  # spaxels below which there is nothing to triangulate
-_LEAST_SHARE = 0.5  # of a bin's light that has to come from good pixels
+MANGA_COVARIANCE = 1.62  #: value of `covariance` for MaNGA's 0.5″ spaxels (Law et al. 2016, AJ 152, 83)
+_FEWEST_TO_TILE = 4  # spaxels; fewer cannot be triangulated
+_LEAST_SHARE = 0.5  # fraction of a bin's light that must come from good pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +36,9 @@ class Binned:
     Parameters
     ----------
     number : (n_spaxels,) of int
-        Bin of each spaxel, counted from 0; −1 for those in none.
+        Bin of each spaxel, counted from 0; −1 for those in no bin.
     spectra : Spectra
-        Sums, (n_bins, n_pixels).
+        The n_bins sums.
     """
 
     number: npt.NDArray[np.intp]
@@ -46,7 +46,7 @@ class Binned:
 
     @property
     def n_spaxels(self) -> npt.NDArray[np.intp]:
-        """Spaxels in each bin, (n_bins,)."""
+        """Number of spaxels in each bin, (n_bins,)."""
         return np.bincount(self.number[self.number >= 0], minlength=len(self.spectra))
 
     def on_spaxels(self, populations: Populations) -> Populations:
@@ -55,15 +55,15 @@ class Binned:
         Parameters
         ----------
         populations : Populations
-            Of the bins.
+            Populations of the n_bins bins.
 
         Returns
         -------
         Populations
-            Of the spaxels, (n_spaxels,); `seconds` are shared out among the spaxels of a bin.
+            Populations of the n_spaxels spaxels; the `seconds` of a bin are divided among its spaxels.
         """
-        outside = self.number < 0
-        spread = populations[np.maximum(self.number, 0)]
+        outside, bins = self.number < 0, np.maximum(self.number, 0)
+        spread = populations[bins]
         values: dict[str, Any] = {
             field: {name: np.where(outside, np.nan, array) for name, array in getattr(spread, field).items()}
             for field in ("values", "low", "high")
@@ -71,24 +71,24 @@ class Binned:
         return replace(
             spread,
             flags=np.where(outside, int(PopulationFlag.NO_DATA), spread.flags),
-            reasons=tuple("in no bin" if out else reason for out, reason in zip(outside, spread.reasons, strict=True)),
+            reasons=np.where(outside, "in no bin", spread.reasons),
             chi2=np.where(outside, np.nan, spread.chi2),
-            seconds=np.where(outside, np.nan, spread.seconds / self.n_spaxels[np.maximum(self.number, 0)]),
+            seconds=np.where(outside, np.nan, spread.seconds / self.n_spaxels[bins]),
             **values,
         )
 
 
 def bin_to_snr(spectra: Spectra, target: float, *, covariance: float = 0.0) -> npt.NDArray[np.intp]:
-    """Group the spaxels of an image into bins of about equal S/N.
+    """Group the spaxels of an image into bins of nearly equal S/N.
 
     Parameters
     ----------
     spectra : Spectra
-        With a spatial shape.
+        Spectra that form an image.
     target : float
-        S/N of a bin: its summed median flux over its noise, per pixel.
+        S/N of a bin: the sum of its spaxels' median fluxes over the noise of that sum, per pixel.
     covariance : float, optional
-        Noise of a bin of N spaxels is taken to be 1 + `covariance` log10 N times that of independent ones
+        The noise of a bin of N spaxels is 1 + `covariance` log10 N times that of independent spaxels
         (`MANGA_COVARIANCE`).
 
     Returns
@@ -104,7 +104,7 @@ def bin_to_snr(spectra: Spectra, target: float, *, covariance: float = 0.0) -> n
         If PowerBin is not installed.
     """
     if spectra.spatial_shape is None:
-        raise SpectraError("bin_to_snr: these spectra form no image, so that none are neighbours.")
+        raise SpectraError("bin_to_snr: these spectra form no image, so none of them are neighbours.")
     signal, noise = _signal_and_noise(spectra)
     usable = np.flatnonzero((signal > 0) & np.isfinite(noise))
     if not usable.size:
@@ -117,23 +117,27 @@ def bin_to_snr(spectra: Spectra, target: float, *, covariance: float = 0.0) -> n
 
 
 def bin_spectra(spectra: Spectra, number: npt.NDArray[np.integer[Any]], *, covariance: float = 0.0) -> Binned:
-    """Sum spectra over bins, and their variances.
+    """Sum spectra and their variances over bins.
 
     Parameters
     ----------
     spectra : Spectra
-        Spaxels.
+        Spectra of the spaxels.
     number : (n_spaxels,) of int
-        Bin of each, from 0 without gaps; −1 for none.
+        Bin of each spaxel, numbered from 0 without gaps; −1 for none.
     covariance : float, optional
         As for `bin_to_snr`.
 
     Returns
     -------
     Binned
-        Where some spaxels of a bin are masked in a pixel, the sum of the others is scaled up by their share of the
-        bin's light; where they have less than half of it, the pixel is masked. Redshift and resolution are the members'
-        mean.
+        Where some spaxels of a bin are masked in a pixel, the sum over the others is divided by their share of the
+        bin's light; where that is less than half, the pixel is masked. Redshift and resolution are means over members.
+
+    Raises
+    ------
+    SpectraError
+        If there is no bin, or a bin has no spaxel.
     """
     from scipy import sparse
 
@@ -147,7 +151,7 @@ def bin_spectra(spectra: Spectra, number: npt.NDArray[np.integer[Any]], *, covar
     join = sparse.csr_array((np.ones(len(members)), (number[members], members)), shape=shape)
     good = spectra.good
     light = np.maximum(np.nan_to_num(_signal_and_noise(spectra)[0]), 0.0)
-    light = np.where((join @ light > 0)[np.maximum(number, 0)], light, 1.0)  # dark bins: all spaxels count alike
+    light = np.where((join @ light > 0)[np.maximum(number, 0)], light, 1.0)  # dark bins: equal weights
     share = join @ (good * light[:, None]) / (join @ light)[:, None]
     fine = share >= _LEAST_SHARE
     flux = join @ np.where(good, spectra.flux, 0.0).astype(np.float64)
@@ -168,7 +172,7 @@ def bin_spectra(spectra: Spectra, number: npt.NDArray[np.integer[Any]], *, covar
 
 
 def _signal_and_noise(spectra: Spectra) -> tuple[FloatArray, FloatArray]:
-    """Median flux and 1σ error over the good pixels of each spectrum, (n_spectra,); NaN where there are none."""
+    """Return median flux and 1σ error over the good pixels of each spectrum, (n_spectra,); NaN where there are none."""
     good = spectra.good
     sigma = np.where(good, spectra.sigma, 0.0)
     return masked_median(np.where(good, spectra.flux, 0.0), good), masked_median(sigma, good)
@@ -176,21 +180,21 @@ def _signal_and_noise(spectra: Spectra) -> tuple[FloatArray, FloatArray]:
 
 @dataclass(frozen=True, eq=False)
 class _Law:
-    """How S/N adds up: signals linearly, noise in quadrature and more where it is correlated."""
+    """How S/N adds up: signals add linearly, noise in quadrature and faster where it is correlated."""
 
     signal: FloatArray
     noise: FloatArray
     covariance: float
 
     def __call__(self, index: Any) -> float:
-        """(S/N)² of a bin of these spaxels: what PowerBin calls its capacity."""
+        """Return (S/N)² of a bin of these spaxels, which PowerBin calls its capacity."""
         index = np.atleast_1d(index)
         noise = np.sqrt(np.sum(self.noise[index] ** 2)) * (1 + self.covariance * np.log10(len(index)))
         return float((self.signal[index].sum() / noise) ** 2)
 
 
 def _power_bins(places: npt.NDArray[np.integer[Any]], law: _Law, target: float) -> npt.NDArray[np.intp]:
-    """Bin numbers from 0 without gaps; what is too faint as a whole is one bin, what is bright enough is not binned."""
+    """Number bins from 0 without gaps: one bin if all spaxels together are too faint, none binned if each is bright."""
     n = len(places)
     single = np.array([law([spaxel]) for spaxel in range(n)])
     if np.all(single > target**2):

@@ -19,6 +19,7 @@ from quietspec.populations.parallel import fit_all
 from quietspec.populations.ppxf_fit import KINEMATICS, FitResult, FitSetup, FitTask
 from quietspec.populations.result import PopulationFlag, Populations
 from quietspec.populations.templates import FittingTemplates, fitted_range
+from quietspec.progress import Progress
 from quietspec.spectra import Spectra
 from quietspec.templates import SspLibrary, population_labels
 from quietspec.wavelengths import EMISSION_LINES, SPEED_OF_LIGHT, rest_air, stretches
@@ -31,9 +32,9 @@ __all__ = ["Errors", "fit_denoised", "fit_populations"]
 Errors = Literal["input", "flat", "sigma", "covariance"]
 CovarianceOf = Callable[[int], tuple["FloatArray", "FloatArray"]]
 
-_GAS_SIGMA = 150.0  # km/s; lines are masked to 3σ of this and the line spread
-_FEWEST = 100  # good pixels on the grid
-_GROUP_TASKS, _GROUP_COVARIANCES = 512, 32  # spectra rebinned at a time, without and with factors of covariances
+_GAS_SIGMA = 150.0  # km/s; lines are masked out to 3σ of this and the line spread combined
+_FEWEST = 100  # good pixels on the grid that a fit needs
+_TILE, _COVARIANCE_TILE = 512, 32  # spectra rebinned at a time, without and with factors of covariances
 
 
 def fit_populations(
@@ -43,29 +44,29 @@ def fit_populations(
     *,
     covariance_of: CovarianceOf | None = None,
     jobs: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Populations:
     """Fit spectra with pPXF.
 
-    Each spectrum is brought to the rest frame and to a logarithmic grid, templates to its resolution (where it is
-    sharper than they, it is smoothed to theirs). pPXF is given errors pixel by pixel, as is usual: that rebinning
-    correlates neighbours is not told to it, unless `covariance_of` is given.
+    Each spectrum is brought to the rest frame and to a logarithmic grid, and the templates to its resolution (a
+    spectrum sharper than the templates is smoothed to theirs). pPXF is given errors pixel by pixel, as is usual; it
+    ignores that rebinning correlates neighbours, unless `covariance_of` is given.
 
     Parameters
     ----------
     spectra : Spectra
-        With redshifts.
+        Spectra with redshifts.
     library : SspLibrary
-        In air, per solar mass formed.
+        Templates in air, per solar mass formed.
     options : PpxfOptions, optional
-        The defaults if not given.
+        How to fit.
     covariance_of : callable, optional
-        Maps a row number to F (n_pixels, n_factors) and independent variance (n_pixels,): the covariance of the
-        spectrum's pixels is F Fᵀ + diag(independent), and pPXF is given it, rebinned, in place of the errors.
+        Maps a row number to F (n_pixels, n_factors) and an independent variance (n_pixels,). The covariance of the
+        spectrum's pixels, F Fᵀ + diag(independent), is rebinned and given to pPXF in place of the errors.
     jobs : int, optional
-        Processes side by side.
+        Processes that fit side by side.
     progress : callable, optional
-        Called with the number of spectra done and their total.
+        Called with the number of spectra done and the total.
 
     Returns
     -------
@@ -75,8 +76,8 @@ def fit_populations(
     Raises
     ------
     TemplateError
-        If library and data share too few wavelengths, for all spectra. One spectrum of such a redshift among others
-        is flagged.
+        If the library shares too few wavelengths with every spectrum. If only some spectra share too few, these are
+        flagged.
     QuietspecError
         If pPXF is not installed.
     """
@@ -92,42 +93,43 @@ def fit_denoised(
     *,
     errors: Errors = "sigma",
     jobs: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Populations:
-    """Fit denoised spectra with pPXF, telling it their errors in one of several ways.
+    """Fit denoised spectra with pPXF, with errors of one of several kinds.
 
-    None of them is right: a denoised spectrum is a posterior mean, in which the prior counts as data
-    (``docs/populations.md`` measures what each does).
+    None of them is right, since a denoised spectrum is a posterior mean, in which the prior counts as data;
+    ``docs/populations.md`` measures what each does.
 
     Parameters
     ----------
     denoised : Denoised
-        What a denoiser made.
+        Denoised spectra.
     library : SspLibrary
-        In air, per solar mass formed.
+        Templates in air, per solar mass formed.
     options : PpxfOptions, optional
-        `gas` is taken as 'none', since the estimate has no emission lines.
+        How to fit; `gas` counts as 'none', since the estimate has no emission lines.
     errors : {'input', 'flat', 'sigma', 'covariance'}
-        Those of the noisy input; the same for all pixels; the estimate's own, pixel by pixel; its full covariance.
+        Errors of the noisy input; equal errors for all pixels; the estimate's own, pixel by pixel; or its full
+        covariance.
     jobs : int, optional
-        Processes side by side.
+        Processes that fit side by side.
     progress : callable, optional
-        Called with the number of spectra done and their total.
+        Called with the number of spectra done and the total.
 
     Returns
     -------
     Populations
-        Of the denoised spectra.
+        Populations of the denoised spectra.
 
     Raises
     ------
     TemplateError
-        As `fit_populations`.
+        As for `fit_populations`.
     QuietspecError
-        If `errors` is none of these ways, or pPXF is not installed.
+        If `errors` is of no known kind, or pPXF is not installed.
     """
     if errors not in get_args(Errors):
-        raise QuietspecError(f"errors: {errors!r}; give {' or '.join(get_args(Errors))}.")
+        raise QuietspecError(f"errors: {errors!r}; expected {' or '.join(get_args(Errors))}.")
     options = replace(options or PpxfOptions(), gas="none")
     covariance_of = _covariance_of(denoised) if errors == "covariance" else None
     _require(library, options, covariance_of)
@@ -136,7 +138,7 @@ def fit_denoised(
 
 
 def _estimate(denoised: Denoised, errors: Errors) -> Spectra:
-    """The denoised spectra as if they were observed, with errors of one of several kinds."""
+    """Return denoised spectra as if they were observed, with errors of one of several kinds."""
     spectra = denoised.spectra
     if errors == "input":
         largest = np.max(np.where(spectra.good, spectra.sigma, 0.0), axis=1, keepdims=True)
@@ -151,12 +153,14 @@ def _estimate(denoised: Denoised, errors: Errors) -> Spectra:
 
 
 def _typical(sigma: FloatArray) -> FloatArray:
-    """Median error of each spectrum, (n_spectra,); 1 where there is none."""
+    """Return the median error of each spectrum, (n_spectra,); 1 where there is none."""
     known = np.isfinite(sigma)
     return np.array([np.median(row[fine]) if fine.any() else 1.0 for row, fine in zip(sigma, known, strict=True)])
 
 
 def _covariance_of(denoised: Denoised) -> CovarianceOf:
+    """Give the covariance of each estimate in the form that `fit_populations` takes."""
+
     def covariance(row: int) -> tuple[FloatArray, FloatArray]:
         factor = denoised.covariance_factor(row)
         remainder = np.zeros(len(factor)) if denoised.remainder is None else denoised.remainder[row]
@@ -170,19 +174,15 @@ def _require(library: SspLibrary, options: PpxfOptions, covariance_of: Covarianc
         if find_spec(package) is None:
             raise QuietspecError(f"{package} is not installed: pip install 'quietspec[populations]'.")
     if covariance_of is not None and options.bootstrap:
-        raise QuietspecError("bootstrap: residuals of correlated data cannot be signed at random; give bootstrap=0.")
+        raise QuietspecError("bootstrap: residuals of correlated data cannot be given random signs; use bootstrap=0.")
     if library.medium != "air":
-        raise TemplateError(f"{library.name}: is in vacuum; pPXF fits need a library in air, such as MILES.")
+        raise TemplateError(f"{library.name}: this library is in vacuum; pPXF fits need one in air, such as MILES.")
 
 
 def _fitted(
-    data: _Data,
-    library: SspLibrary,
-    options: PpxfOptions,
-    jobs: int,
-    progress: Callable[[int, int], None] | None,
+    data: _Data, library: SspLibrary, options: PpxfOptions, jobs: int, progress: Progress | None
 ) -> Populations:
-    """Fit all spectra; those whose templates do not reach far enough are flagged, if there are others."""
+    """Fit all spectra; those whose templates do not reach far enough are flagged if there are others."""
     total = len(data.spectra)
     collected = _Collector(total, library, options)
     refusal: TemplateError | None = None
@@ -209,7 +209,7 @@ def _fitted(
 
 @dataclass(frozen=True)
 class _Data:
-    """Spectra, their covariances where these are known, and whether they are at least as smooth as the templates."""
+    """Spectra, their covariances if known, and whether they are at least as smooth as the templates."""
 
     spectra: Spectra
     covariance_of: CovarianceOf | None = None
@@ -218,7 +218,7 @@ class _Data:
 
 @dataclass(frozen=True)
 class _Group:
-    """Spectra of one redshift and one resolution."""
+    """Spectra of one redshift and one resolution; wavelengths and FWHM in rest-frame Å, (n_pixels,)."""
 
     rows: npt.NDArray[np.intp]
     rest: FloatArray
@@ -226,30 +226,27 @@ class _Group:
 
 
 def _alike(data: _Data, library: SspLibrary) -> Iterator[_Group]:
-    """Spectra that share templates."""
+    """Group the spectra that can share templates."""
     spectra = data.spectra
-    usable = np.flatnonzero(spectra.good.any(axis=1) & np.isfinite(spectra.redshift))
-    for redshift in np.unique(spectra.redshift[usable]):
-        rows = usable[spectra.redshift[usable] == redshift]
-        rest = rest_air(spectra.wavelength, float(redshift), spectra.medium)
+    for redshift, alike in spectra.by_redshift(spectra.good.any(axis=1)):
+        rest = rest_air(spectra.wavelength, redshift, spectra.medium)
         own = np.interp(rest, library.wavelength, library.fwhm)
-        if spectra.fwhm is None or spectra.fwhm.ndim == 1:
-            fwhm = own if spectra.fwhm is None else _known(spectra.fwhm / (1 + redshift), own, data)
-            yield _Group(rows, rest, fwhm)
-            continue
-        kinds, kind = np.unique(spectra.fwhm[rows], axis=0, return_inverse=True)
-        for number, fwhm in enumerate(kinds):
-            yield _Group(rows[kind.ravel() == number], rest, _known(fwhm / (1 + redshift), own, data))
+        for rows in spectra.by_resolution(alike):
+            yield _Group(rows, rest, _resolution(data, int(rows[0]), redshift, own))
 
 
-def _known(fwhm: FloatArray, own: FloatArray, data: _Data) -> FloatArray:
-    """Resolution of the data; that of the templates where it is unknown, or where the data took it from such."""
+def _resolution(data: _Data, row: int, redshift: float, own: FloatArray) -> FloatArray:
+    """Return the rest-frame FWHM of a spectrum, (n_pixels,), Å: that of the templates, `own`, where it is unknown."""
+    if data.spectra.fwhm is None:
+        return own
+    fwhm = np.atleast_2d(data.spectra.fwhm)[row if data.spectra.fwhm.ndim == 2 else 0] / (1 + redshift)
     known = np.where(np.isfinite(fwhm) & (fwhm > 0), fwhm, own)
+    # A denoised spectrum has its features from a model that is no sharper than the templates.
     return np.maximum(known, own) if data.smoothed else known
 
 
 def _velocity_scale(rest: FloatArray, low: float, high: float, *, coarse: bool) -> float:
-    """Step of the grid, km/s: the median of the data's, or their largest, for pixels made of data of their own."""
+    """Return the step of the grid, km/s: the median step of the data or, for a coarse grid, their largest."""
     steps = np.concatenate([np.diff(np.log(rest[arm])) for arm in stretches(rest)])
     centres = np.concatenate([rest[arm][1:] for arm in stretches(rest)])
     inside = steps[(centres > low) & (centres < high)] * SPEED_OF_LIGHT
@@ -257,9 +254,10 @@ def _velocity_scale(rest: FloatArray, low: float, high: float, *, coarse: bool) 
 
 
 def _setup(group: _Group, data: _Data, library: SspLibrary, options: PpxfOptions) -> FitSetup:
+    """Prepare grid, rebinning and templates for a group."""
     used = data.spectra.good[group.rows].any(axis=0)
     low, high = fitted_range(library, group.rest[used], options)
-    coarse = data.covariance_of is not None  # on a grid finer than the data's a covariance would be singular
+    coarse = data.covariance_of is not None  # on a grid finer than the data, a covariance would be singular
     grid = LogGrid.within(low, high, options.velocity_scale or _velocity_scale(group.rest, low, high, coarse=coarse))
     own = np.interp(group.rest, library.wavelength, library.fwhm)
     missing = np.sqrt(np.clip(own**2 - group.fwhm**2, 0, None))
@@ -269,8 +267,8 @@ def _setup(group: _Group, data: _Data, library: SspLibrary, options: PpxfOptions
 
 
 def _tasks(group: _Group, setup: FitSetup, data: _Data) -> Iterator[tuple[npt.NDArray[np.intp], list[FitTask]]]:
-    """Rebin a group's spectra, some hundreds at a time; those of too few pixels are left out."""
-    size = _GROUP_TASKS if data.covariance_of is None else _GROUP_COVARIANCES
+    """Rebin a group's spectra tile by tile; those with too few pixels are left out."""
+    size = _TILE if data.covariance_of is None else _COVARIANCE_TILE
     for start in range(0, len(group.rows), size):
         rows = group.rows[start : start + size]
         good = data.spectra.good[rows]
@@ -300,7 +298,7 @@ def _tasks(group: _Group, setup: FitSetup, data: _Data) -> Iterator[tuple[npt.ND
 def _factors(
     covariance_of: CovarianceOf | None, row: int, good: npt.NDArray[np.bool_]
 ) -> tuple[FloatArray, FloatArray] | None:
-    """Covariance of a spectrum's pixels, 0 where they are masked."""
+    """Return the covariance of a spectrum's pixels, 0 where they are masked."""
     if covariance_of is None:
         return None
     factor, independent = covariance_of(row)
@@ -308,7 +306,7 @@ def _factors(
 
 
 class _Collector:
-    """Gathers single results into `Populations`."""
+    """Collects single results into `Populations`."""
 
     def __init__(self, n: int, library: SspLibrary, options: PpxfOptions) -> None:
         labels = tuple(population_labels(library, np.full((1, library.n_ssp), 1 / library.n_ssp)))
@@ -338,7 +336,7 @@ class _Collector:
             low={name: self.values[name] - self.errors[name] for name in self.names},
             high={name: self.values[name] + self.errors[name] for name in self.names},
             flags=self.flags,
-            reasons=tuple(self.reasons),
+            reasons=np.array(self.reasons, dtype=np.str_),
             chi2=self.chi2,
             seconds=self.seconds,
             meta=self.meta,

@@ -1,4 +1,4 @@
-"""The logarithmic wavelength grid that pPXF needs, and the linear step that takes spectra and their errors to it."""
+"""The logarithmic wavelength grid that pPXF needs, and the linear map that brings spectra and their errors to it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 __all__ = ["LogGrid", "Rebinning"]
 
-_LEAST_COVER = 0.7  # of a pixel's weight that has to come from good data
+_LEAST_COVER = 0.7  # fraction of a pixel's weight that must come from good data
 _REACH = 4.0  # σ at which smoothing kernels are cut
-_NARROW = 0.7  # pixels of σ
+_NARROW = 0.7  # pixels; σ below which a sampled Gaussian is too narrow
 
 
 @dataclass(frozen=True)
 class LogGrid:
-    """Pixels even in ln λ. All grids of one step share their pixel borders, so that shifts are whole pixels.
+    """Pixels evenly spaced in ln λ. Grids of the same step share pixel borders, so they differ by whole pixels.
 
     Parameters
     ----------
     first, last : int
-        Numbers of the first pixel and of the one after the last.
+        Numbers of the first pixel and of the pixel after the last.
     velocity_scale : float
         Step c Δln λ, km/s.
     """
@@ -39,7 +39,7 @@ class LogGrid:
 
     @classmethod
     def within(cls, low: float, high: float, velocity_scale: float) -> LogGrid:
-        """Pixels that lie wholly between two wavelengths (Å)."""
+        """Return the pixels that lie wholly between two wavelengths (Å)."""
         step = velocity_scale / SPEED_OF_LIGHT
         return cls(int(np.ceil(np.log(low) / step)), int(np.floor(np.log(high) / step)), velocity_scale)
 
@@ -59,19 +59,19 @@ class LogGrid:
 
 
 class Rebinning:
-    """Takes spectra to a `LogGrid` by overlap of pixels (flux density is kept), and smooths them there.
+    """Brings spectra to a `LogGrid` by the overlap of pixels, which keeps flux densities, and smooths them there.
 
-    Both steps are one sparse matrix M, so errors and covariances follow exactly: M C Mᵀ. Masked pixels have no weight;
-    an output pixel is the mean of the good data under it, and bad where less than 70 % of it is good.
+    Both steps are one sparse matrix M, so that covariances transform exactly, as M C Mᵀ. Masked pixels have no weight:
+    an output pixel is the mean of the good data under it, and is bad where less than 70 % of it is good.
 
     Parameters
     ----------
     wavelength : (n_pixels,)
-        Pixel centres of the data, Å; gaps stay gaps.
+        Pixel centres of the data, Å; gaps remain gaps.
     grid : LogGrid
-        Where to.
+        The grid.
     added_fwhm : (n_pixels,), optional
-        FWHM of the Gaussian to smooth with, Å, at the data's pixels; none if not given.
+        FWHM of the Gaussian to smooth with, Å, at the data's pixels; no smoothing by default.
     """
 
     def __init__(self, wavelength: FloatArray, grid: LogGrid, added_fwhm: FloatArray | None = None) -> None:
@@ -92,16 +92,16 @@ class Rebinning:
         flux : (n_spectra, n_pixels)
             Flux densities.
         good : (n_spectra, n_pixels) of bool
-            Pixels that count.
+            Pixels to use.
 
         Returns
         -------
         flux : (n_spectra, n_grid)
-            Rebinned; 0 where bad.
+            Rebinned flux densities; 0 where bad.
         cover : (n_spectra, n_grid)
-            Share of each output pixel's weight that is good data.
+            Fraction of each output pixel's weight that is good data.
         good : (n_spectra, n_grid) of bool
-            Where that is enough.
+            Where that fraction is large enough.
         """
         cover = np.asarray((self.matrix @ good.T.astype(np.float64)).T)
         fine = cover >= _LEAST_COVER
@@ -109,12 +109,12 @@ class Rebinning:
         return np.divide(total, cover, out=np.zeros_like(cover), where=fine), cover, fine
 
     def variance(self, variance: FloatArray, cover: FloatArray) -> FloatArray:
-        """Variance of rebinned spectra, (n_spectra, n_grid), of that of their pixels (0 where they do not count)."""
+        """Return the variance of rebinned spectra, (n_spectra, n_grid), given that of the pixels (0 where unused)."""
         total = (self.matrix.power(2) @ variance.T.astype(np.float64)).T
         return np.asarray(total / np.maximum(cover, _LEAST_COVER) ** 2)
 
     def covariance(self, factor: FloatArray, independent: FloatArray, cover: FloatArray) -> FloatArray:
-        """Covariance of one rebinned spectrum, (n_grid, n_grid).
+        """Return the covariance of one rebinned spectrum.
 
         Parameters
         ----------
@@ -123,12 +123,12 @@ class Rebinning:
         independent : (n_pixels,)
             Variance that is independent from pixel to pixel; 0 in masked pixels.
         cover : (n_grid,)
-            Share of each output pixel's weight that is good data.
+            Fraction of each output pixel's weight that is good data.
 
         Returns
         -------
         (n_grid, n_grid)
-            M (F Fᵀ + diag(independent)) Mᵀ, with the rows of M over `cover`.
+            M (F Fᵀ + diag(independent)) Mᵀ, with the rows of M divided by `cover`.
         """
         from scipy import sparse
 
@@ -139,7 +139,7 @@ class Rebinning:
 
 
 def _overlaps(wavelength: FloatArray, grid: LogGrid) -> sparse.csr_array:
-    """Share of each output pixel that each input pixel covers, (n_grid, n_pixels)."""
+    """Return the fraction of each output pixel that each input pixel covers, (n_grid, n_pixels)."""
     from scipy import sparse
 
     low, high = _edges(wavelength)
@@ -155,7 +155,7 @@ def _overlaps(wavelength: FloatArray, grid: LogGrid) -> sparse.csr_array:
 
 
 def _edges(wavelength: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Lower and upper edges of pixels: midway to their neighbours, but not across gaps."""
+    """Return lower and upper edges of pixels: midway to their neighbours, but never across a gap."""
     low, high = np.empty_like(wavelength), np.empty_like(wavelength)
     for arm in stretches(wavelength):
         centres = wavelength[arm]
@@ -167,7 +167,7 @@ def _edges(wavelength: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _smoothing(sigma: FloatArray, grid: LogGrid) -> tuple[sparse.csr_array, LogGrid]:
-    """Gaussian smoothing by a σ in pixels that varies, (n, n + 2 reach), and the wider grid it takes its data from."""
+    """Return the matrix that smooths by a varying σ (pixels), (n, n + 2 reach), and the wider grid it is applied to."""
     from scipy import sparse
     from scipy.special import ive
 
@@ -175,7 +175,7 @@ def _smoothing(sigma: FloatArray, grid: LogGrid) -> tuple[sparse.csr_array, LogG
     offset = np.arange(-reach, reach + 1)
     scaled = offset / np.maximum(sigma, _NARROW)[:, None]
     sampled = np.where(np.abs(scaled) < _REACH, np.exp(-0.5 * scaled**2), 0.0)
-    # Samples of a narrow Gaussian have too small a variance; Lindeberg's (1990) discrete Gaussian has the right one.
+    # The samples of a narrow Gaussian have too small a variance; Lindeberg's (1990) discrete Gaussian does not.
     kernel = np.where(sigma[:, None] < _NARROW, ive(np.abs(offset), sigma[:, None] ** 2), sampled)
     kernel /= kernel.sum(axis=1, keepdims=True)
     wider = LogGrid(grid.first - reach, grid.last + reach, grid.velocity_scale)

@@ -1,4 +1,4 @@
-"""The ways from noisy spectra to populations, each as one callable: pPXF, denoised and pPXF, the posterior, binned."""
+"""Ways from noisy spectra to populations, each one callable: pPXF, pPXF after denoising, the posterior, binning."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ __all__ = ["BinnedMethod", "DenoisedPpxfMethod", "PopulationMethod", "PosteriorM
 
 
 class PopulationMethod(Protocol):
-    """Anything that tells the stellar populations of noisy spectra."""
+    """Anything that finds the stellar populations of noisy spectra."""
 
     @property
     def model(self) -> ModelId:
-        """What the answer rests on: denoiser with the hash of its file, library."""
+        """What the result rests on: the denoiser with the hash of its file, or the library."""
         ...
 
     def __call__(self, spectra: Spectra, progress: Progress | None = None) -> Populations:
-        """Populations of spectra; `progress` is called with the number done and their total."""
+        """Find the populations of spectra; `progress` is called with the number done and the total."""
         ...
 
 
 @dataclass(frozen=True)
 class PosteriorMethod:
-    """Populations from the posterior that denoises.
+    """Populations from the posterior of a denoiser.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class PosteriorMethod:
         return self.denoiser.model
 
     def __call__(self, spectra: Spectra, progress: Progress | None = None) -> Populations:
-        """Populations of spectra."""
+        """Find the populations of spectra."""
         populations = posterior_populations(self.denoiser.denoise(spectra))
         if progress is not None:
             progress(len(spectra), len(spectra))
@@ -64,11 +64,11 @@ class PpxfMethod:
     Parameters
     ----------
     library : SspLibrary
-        In air, per solar mass formed.
+        Templates in air, per solar mass formed.
     options : PpxfOptions, optional
-        Of the fits.
+        How to fit.
     jobs : int
-        Processes side by side.
+        Processes that fit side by side.
     """
 
     library: SspLibrary
@@ -77,11 +77,11 @@ class PpxfMethod:
 
     @property
     def model(self) -> ModelId:
-        """Says pPXF and the library."""
+        """The method, pPXF, and the name of the library."""
         return ModelId(f"pPXF {self.library.name}")
 
     def __call__(self, spectra: Spectra, progress: Progress | None = None) -> Populations:
-        """Populations of spectra."""
+        """Find the populations of spectra."""
         return fit_populations(spectra, self.library, self.options, jobs=self.jobs, progress=progress)
 
 
@@ -92,15 +92,15 @@ class DenoisedPpxfMethod:
     Parameters
     ----------
     denoiser : Denoiser
-        Any.
+        Any denoiser.
     library : SspLibrary
-        In air, per solar mass formed.
+        Templates in air, per solar mass formed.
     options : PpxfOptions, optional
-        Of the fits.
+        How to fit.
     errors : {'input', 'flat', 'sigma', 'covariance'}
-        What pPXF is told, see `fit_denoised`.
+        Errors given to pPXF, see `fit_denoised`.
     jobs : int
-        Processes side by side.
+        Processes that fit side by side.
     """
 
     denoiser: Denoiser
@@ -111,11 +111,11 @@ class DenoisedPpxfMethod:
 
     @property
     def model(self) -> ModelId:
-        """Name and hash of the denoiser; the library is in the populations' `meta`."""
+        """Name and hash of the denoiser; the populations' `meta` names the library."""
         return self.denoiser.model
 
     def __call__(self, spectra: Spectra, progress: Progress | None = None) -> Populations:
-        """Populations of spectra."""
+        """Find the populations of spectra."""
         denoised = self.denoiser.denoise(spectra)
         fitted = fit_denoised(
             denoised, self.library, self.options, errors=self.errors, jobs=self.jobs, progress=progress
@@ -125,16 +125,16 @@ class DenoisedPpxfMethod:
 
 @dataclass(frozen=True)
 class BinnedMethod:
-    """Another method on spaxels that are binned to a S/N first.
+    """Another method, applied to spaxels that are first binned to a S/N.
 
     Parameters
     ----------
     method : PopulationMethod
-        What the bins are given to.
+        Method that is applied to the bins.
     target : float
         S/N of a bin.
     covariance : float
-        Growth of the noise of bins, see `bin_to_snr`.
+        Excess noise of bins, see `bin_to_snr`.
     """
 
     method: PopulationMethod
@@ -143,11 +143,11 @@ class BinnedMethod:
 
     @property
     def model(self) -> ModelId:
-        """That of the method."""
+        """What the result of the other method rests on."""
         return self.method.model
 
     def __call__(self, spectra: Spectra, progress: Progress | None = None) -> Populations:
-        """Populations of the spaxels of an image, the same within each bin."""
+        """Find the populations of the spaxels of an image, equal within each bin."""
         number = bin_to_snr(spectra, self.target, covariance=self.covariance)
         binned = bin_spectra(spectra, number, covariance=self.covariance)
         return binned.on_spaxels(self.method(binned.spectra, progress))

@@ -1,4 +1,4 @@
-"""What a user decides about a pPXF fit."""
+"""What a user can choose about a pPXF fit."""
 
 from __future__ import annotations
 
@@ -18,33 +18,38 @@ class PpxfOptions:
     Parameters
     ----------
     velocity_scale : float, optional
-        Step of the logarithmic grid, km/s. If not given the median step of the data, or their largest where pPXF is
-        given a covariance, which a finer grid would make singular.
+        Step of the logarithmic grid, km/s. By default the median step of the data, or their largest step where pPXF is
+        given a covariance, which would be singular on a finer grid.
     limits : (low, high), optional
-        Rest-frame air Å that are fitted; all that data and templates share if not given.
+        Fitted range in rest-frame air Å; by default all that data and templates share.
     kinematics : {'free', 'fixed'}
         Whether velocity and dispersion are fitted, or held at `velocity` and `dispersion`.
     velocity, dispersion : float
-        Start, or fixed values, km/s. A fixed dispersion of 0 leaves the templates as sharp as they are.
+        Starting or fixed values, km/s. A fixed dispersion of 0 leaves the templates unbroadened.
     moments : {2, 4}
         Gauss–Hermite moments fitted: 2 (velocity, dispersion), or 4 (h3 and h4 as well).
     additive, multiplicative : int
         Degrees of the additive (−1 for none) and multiplicative (0 for none) Legendre polynomials. Additive ones dilute
-        lines and so bias metallicities: for kinematics only.
+        lines and thus bias metallicities; they are for kinematics only.
     regularisation : float
         pPXF's ``regul``: inverse of the scatter allowed between neighbouring SSPs' weights, with spectra and templates
         of median 1; 0 for none.
     gas : {'mask', 'fit', 'none'}
-        Emission lines: masked (±450 km/s and the line spread), fitted with pPXF's line templates of their own
-        kinematics, or taken as absent (denoised spectra have none).
+        Emission lines: masked (±450 km/s and the line spread), fitted by pPXF's line templates with their own
+        kinematics, or assumed absent (denoised spectra have none).
     solver : {'lsq_box', 'nnls'}
-        pPXF's ``linear_method``. SciPy's nnls (1.17) is several times faster where kinematics are fixed, but never
-        returns on some spectra.
+        pPXF's ``linear_method``. SciPy's nnls (1.17) is several times faster where kinematics are fixed, but does not
+        return on some spectra.
     bootstrap : int
-        Refits with signs of the residuals drawn anew (wild bootstrap), from which errors are taken; 0 gives formal
+        Number of refits with randomly signed residuals (wild bootstrap) whose scatter gives the errors; 0 gives formal
         errors.
     seed : int
-        Of the bootstrap; each spectrum has its own stream.
+        Seed of the bootstrap; each spectrum has its own random stream.
+
+    Raises
+    ------
+    QuietspecError
+        If a value is not allowed.
 
     References
     ----------
@@ -77,12 +82,12 @@ class PpxfOptions:
             if getattr(self, name) not in allowed:
                 raise QuietspecError(f"{name}: {getattr(self, name)!r}; give {' or '.join(map(str, allowed))}.")
         if not (self.additive >= -1 and self.multiplicative >= 0 and self.regularisation >= 0 and self.bootstrap >= 0):
-            raise QuietspecError("additive ≥ −1, multiplicative, regularisation and bootstrap ≥ 0 are needed.")
+            raise QuietspecError("additive must be ≥ −1, and multiplicative, regularisation and bootstrap ≥ 0.")
         if not (isfinite(self.velocity) and 0 <= self.dispersion < inf) or (
             self.velocity_scale is not None and not self.velocity_scale > 0
         ):
-            raise QuietspecError("a finite velocity, dispersion ≥ 0 and velocity_scale > 0 km/s are needed.")
+            raise QuietspecError("velocity must be finite, dispersion ≥ 0 and velocity_scale > 0 km/s.")
         if self.limits is not None and not self.limits[0] < self.limits[1]:
             raise QuietspecError(f"limits: {self.limits}; give two wavelengths (Å), the lower first.")
         if self.bootstrap == 1:
-            raise QuietspecError("bootstrap: one refit gives no scatter; give 0, or some 20 and more.")
+            raise QuietspecError("bootstrap: one refit has no scatter; give 0, or 20 or more.")

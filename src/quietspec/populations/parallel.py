@@ -1,4 +1,4 @@
-"""Fits side by side in processes; one that kills its process costs one spectrum."""
+"""Fits side by side in processes; a fit that kills its process costs one spectrum only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quietspec.populations.result import PopulationFlag
 
 __all__ = ["fit_all"]
 
-_TASKS = 8  # spectra a process takes at a time
+_TASKS = 8  # spectra that a process takes at a time
 _KILLED = "the process that fitted it died: out of memory, or a fault in a compiled library"
 
 
@@ -25,12 +25,13 @@ def fit_all(tasks: Sequence[FitTask], setup: FitSetup, jobs: int) -> Iterator[Fi
     setup : FitSetup
         What they share.
     jobs : int
-        Processes; 1 stays in this one.
+        Number of processes; with 1 all fits are made in this process.
 
     Yields
     ------
     FitResult
-        Of each. Where a process dies, the next spectra are done one by one, and the one that kills it fails.
+        Result of each spectrum. After a process has died, the spectra it held are fitted one by one, and the one that
+        kills its process fails.
     """
     if jobs == 1:
         yield from (fit_one(task, setup) for task in tasks)
@@ -61,7 +62,7 @@ def _fit_several(tasks: list[FitTask], setup: FitSetup) -> list[FitResult]:
 
 
 def _alone(task: FitTask, setup: FitSetup) -> FitResult:
-    """Fit one spectrum in a process of its own."""
+    """Fit one spectrum in its own process."""
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import BrokenProcessPool
 

@@ -1,4 +1,4 @@
-"""Stellar populations from the posterior that denoises: no fit of its own, errors that know the prior."""
+"""Stellar populations from a denoiser's posterior: without a fit of their own, with errors that include the prior."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ _DOUBTFUL = Flag.WRONG_REDSHIFT | Flag.STAR | Flag.NOT_GALAXY | Flag.UNLIKE_PRIO
 
 
 def posterior_populations(denoised: Denoised) -> Populations:
-    """Read ages, metallicities, M/L, dust and kinematics off a denoiser's posterior.
+    """Read ages, metallicities, M/L, dust and kinematics from a denoiser's posterior.
 
     Parameters
     ----------
     denoised : Denoised
-        From the denoiser ``posterior`` or ``wiener``.
+        Result of the denoiser ``posterior`` or ``wiener``.
 
     Returns
     -------
     Populations
-        Posterior means, and intervals between the posterior's quantiles, which hold the truth as often as they say in
-        the simulated world (``docs/populations.md``). Joint draws are to be had from
-        ``denoised.parameter_posterior.draw``.
+        Posterior means, and intervals between the posterior's quantiles. In the simulated world these contain the truth
+        as often as they claim (``docs/populations.md``). Joint draws come from ``denoised.parameter_posterior.draw``.
 
     Raises
     ------
@@ -36,7 +35,7 @@ def posterior_populations(denoised: Denoised) -> Populations:
     """
     posterior = denoised.parameter_posterior
     if posterior is None or not posterior.names:
-        raise SpectraError(f"{denoised.model}: knows no stellar populations; use the denoiser 'posterior'.")
+        raise SpectraError(f"{denoised.model}: this denoiser finds no stellar populations; use 'posterior'.")
     tail = (1 - CENTRAL) / 2
     failed = (denoised.flags & int(_FAILED)) != 0
     doubtful = (denoised.flags & int(_DOUBTFUL)) != 0
@@ -47,11 +46,12 @@ def posterior_populations(denoised: Denoised) -> Populations:
         low={name: posterior.quantile(name, tail) for name in posterior.names},
         high={name: posterior.quantile(name, 1 - tail) for name in posterior.names},
         flags=flags,
-        reasons=tuple(_names(int(flag)) for flag in denoised.flags),
+        reasons=np.array([_names(int(flag)) for flag in denoised.flags], dtype=np.str_),
         chi2=np.divide(denoised.chi2, denoised.dof, out=np.full(len(denoised), np.nan), where=denoised.dof > 0),
         seconds=np.full(len(denoised), np.nan),
     )
 
 
 def _names(flag: int) -> str:
+    """Name the bits that make a spectrum's populations fail or doubtful."""
     return " ".join((member.name or "").lower() for member in Flag(flag) & (_FAILED | _DOUBTFUL))

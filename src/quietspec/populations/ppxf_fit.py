@@ -1,4 +1,4 @@
-"""One spectrum through pPXF: weights of SSPs, and from them means, errors and kinematics."""
+"""One spectrum fitted by pPXF: weights of SSPs and, from these, means, errors and kinematics."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = ["KINEMATICS", "FitResult", "FitSetup", "FitTask", "fit_one"]
 KINEMATICS = ("velocity", "sigma", "h3", "h4")
 _VELOCITY_RANGE, _DISPERSION_RANGE = 1000.0, (1.0, 600.0)  # km/s about the start; km/s
 _POOR = 2.0  # reduced χ²
-_MASKED_SIGMA = 1e4  # times the median error, where a covariance has to cover a pixel that does not count
+_MASKED_SIGMA = 1e4  # times the median error, for masked pixels that a covariance must include
 
 
 @dataclass(frozen=True)
 class FitSetup:
-    """What the fits of many spectra share: templates, the data's grid and the way to it, and the options."""
+    """What the fits of many spectra share: templates, the data's grid, the rebinning to it, and the options."""
 
     templates: FittingTemplates
     grid: LogGrid
@@ -45,17 +45,17 @@ class FitSetup:
 
     @property
     def n_gas(self) -> int:
-        """Number of emission lines among the templates."""
+        """Number of emission-line templates."""
         return self.templates.n_gas
 
     @property
     def n_ssp(self) -> int:
-        """Number of SSPs among the templates."""
+        """Number of SSP templates."""
         return self.templates.library.n_ssp
 
     @cached_property
     def regularising(self) -> FloatArray:
-        """Precision that the regularisation adds to the weights, (n_templates, n_templates)."""
+        """Precision matrix that the regularisation adds for the weights, (n_templates, n_templates)."""
         size, strength = self.columns.shape[1], self.options.regularisation
         if not strength:
             return np.zeros((size, size))
@@ -67,7 +67,7 @@ class FitSetup:
         return np.asarray(rows.T @ rows)
 
     def keywords(self) -> dict[str, Any]:
-        """Keywords of ``ppxf`` that do not depend on the spectrum."""
+        """Return the keywords of ``ppxf`` that do not depend on the spectrum."""
         options, grid = self.options, self.grid
         width = max(options.dispersion, grid.velocity_scale / 100)
         fixed = options.kinematics == "fixed"
@@ -110,14 +110,14 @@ class FitTask:
     flux, sigma : (n_grid,)
         Flux and error.
     cover : (n_grid,)
-        Share of each pixel that is good data.
+        Fraction of each pixel that is good data.
     good : (n_grid,) of bool
         Pixels to fit.
     covariance : (F, independent), optional
         Factor (n_pixels, n_factors) and independent variance (n_pixels,) of the covariance of the data's own pixels, 0
         where these are masked; used in place of `sigma`.
     seed : tuple of int
-        Of the bootstrap.
+        Seed of the bootstrap.
     """
 
     flux: FloatArray
@@ -130,7 +130,7 @@ class FitTask:
 
 @dataclass(frozen=True)
 class FitResult:
-    """Values and errors by parameter, reduced χ², flags, reason of failure and seconds of one fit."""
+    """Result of one fit: values and errors by parameter, reduced χ², flags, reason for a failure, and seconds."""
 
     values: dict[str, float]
     errors: dict[str, float]
@@ -153,7 +153,7 @@ def fit_one(task: FitTask, setup: FitSetup) -> FitResult:
     Returns
     -------
     FitResult
-        Parameters by name.
+        Values and errors, or the reason why there are none.
     """
     start = time.perf_counter()
     try:
@@ -161,12 +161,13 @@ def fit_one(task: FitTask, setup: FitSetup) -> FitResult:
     except (ArithmeticError, AssertionError, RuntimeError, ValueError, np.linalg.LinAlgError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         if task.covariance is not None and isinstance(error, np.linalg.LinAlgError):
-            reason += ": the covariance is singular; give a larger velocity_scale, or errors in place of it"
+            reason += ": the covariance is singular; use a larger velocity_scale, or errors instead"
         return FitResult({}, {}, np.nan, int(PopulationFlag.FAILED), reason, time.perf_counter() - start)
     return FitResult(values, errors, chi2, flags, "", time.perf_counter() - start)
 
 
 def _fitted(task: FitTask, setup: FitSetup) -> tuple[dict[str, float], dict[str, float], float, int]:
+    """Fit one spectrum, and return values, errors, reduced χ² and flags."""
     level = float(np.median(task.flux[task.good]))
     if not level > 0:
         raise ValueError("the median flux is not above 0")
@@ -189,7 +190,7 @@ def _fitted(task: FitTask, setup: FitSetup) -> tuple[dict[str, float], dict[str,
 
 
 def _quiet_ppxf(*arguments: Any, **keywords: Any) -> Any:
-    """Call pPXF without the advice that ``quiet`` leaves, and without warnings of 0/0 from steps that lead nowhere."""
+    """Call pPXF without the advice that ``quiet`` still prints, and without warnings of 0/0 in steps it rejects."""
     from ppxf.ppxf import ppxf
 
     with contextlib.redirect_stdout(io.StringIO()), np.errstate(divide="ignore", invalid="ignore"):
@@ -197,7 +198,7 @@ def _quiet_ppxf(*arguments: Any, **keywords: Any) -> Any:
 
 
 def _noise(task: FitTask, setup: FitSetup, level: float) -> FloatArray:
-    """Errors, (n_grid,), or covariance, (n_grid, n_grid), of the spectrum divided by `level`."""
+    """Return errors, (n_grid,), or the covariance, (n_grid, n_grid), of the spectrum divided by `level`."""
     if task.covariance is None:
         return np.where(task.good, task.sigma / level, np.median(task.sigma[task.good]) / level)
     covariance = setup.rebinning.covariance(*task.covariance, task.cover) / level**2
@@ -208,13 +209,13 @@ def _noise(task: FitTask, setup: FitSetup, level: float) -> FloatArray:
 
 
 def _stellar(solution: Any, setup: FitSetup) -> FloatArray:
-    """Kinematics of the stars, where there may be gas as well."""
+    """Return the stars' part of a solution that may include gas."""
     return np.asarray(solution[0] if setup.n_gas else solution, dtype=float)
 
 
 def _formal(fit: Any, weights: FloatArray, noise: FloatArray, setup: FitSetup) -> dict[str, float]:
-    """Errors of the means by linear propagation, and pPXF's of the kinematics; both grow with a χ² above 1."""
-    # Weights that are not 0 and polynomials are free, the kinematics held; the regularisation counts as data.
+    """Return errors of the means by linear propagation, and pPXF's of the kinematics; both grow with a χ² above 1."""
+    # Non-zero weights and polynomials are free, kinematics are held fixed, and the regularisation counts as data.
     active = np.flatnonzero(fit.weights > 0)
     n_additive = setup.options.additive + 1
     templates = fit.matrix[:, n_additive + active]
@@ -233,7 +234,7 @@ def _formal(fit: Any, weights: FloatArray, noise: FloatArray, setup: FitSetup) -
 
 
 def _multiplicative(fit: Any, weights: FloatArray, setup: FitSetup) -> FloatArray:
-    """Change of the fit with the coefficients of the multiplicative polynomial, (n_grid, degree)."""
+    """Return the derivatives of the fit by the coefficients of the multiplicative polynomial, (n_grid, degree)."""
     degree, first = setup.options.multiplicative, setup.options.additive + 1
     if not degree:
         return np.empty((len(fit.bestfit), 0))
@@ -245,7 +246,7 @@ def _multiplicative(fit: Any, weights: FloatArray, setup: FitSetup) -> FloatArra
 def _bootstrap(
     fit: Any, galaxy: FloatArray, noise: FloatArray, task: FitTask, setup: FitSetup, keywords: dict[str, Any]
 ) -> dict[str, float]:
-    """Scatter of fits to the best fit plus its residuals with random signs."""
+    """Return the scatter of fits to the best fit plus its residuals with random signs."""
     rng = np.random.default_rng(task.seed)
     residual = np.where(task.good, galaxy - fit.bestfit, 0.0)
     weights, solutions = [], []

@@ -1,13 +1,15 @@
-"""`Populations`: what a method says about the stars of each spectrum, with errors, intervals and flags."""
+"""`Populations`: what a method finds about the stars of each spectrum, with intervals and flags."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+
+from quietspec.arrays import SHARED, BySpectrum
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -19,7 +21,7 @@ __all__ = ["CENTRAL", "UNITS", "PopulationFlag", "Populations"]
 
 CENTRAL = 0.6827  #: probability of the intervals
 
-#: Parameters that methods may give, with their units.
+#: Units of the parameters that methods may give.
 UNITS: dict[str, str] = {
     "log_age_mw": "dex(yr)",
     "mh_mw": "dex",
@@ -33,22 +35,20 @@ UNITS: dict[str, str] = {
     "h4": "",
 }
 
-_MAPPINGS = ("values", "low", "high")
-
 
 class PopulationFlag(IntFlag):
-    """Why a spectrum has no populations, or doubtful ones. Bits combine."""
+    """Why a spectrum has no populations, or doubtful ones; bits combine."""
 
     OK = 0
     NO_DATA = 1  #: too few usable pixels, or no redshift
-    FAILED = 2  #: the fit raised an error; the reason says which
-    AT_LIMIT = 4  #: velocity or dispersion stopped at the end of its range
+    FAILED = 2  #: the fit raised an error, given as the reason
+    AT_LIMIT = 4  #: velocity or dispersion is at the end of its range
     POOR_FIT = 8  #: reduced χ² above 2
-    DOUBTFUL = 16  #: the denoiser flagged the spectrum: see its flags
+    DOUBTFUL = 16  #: the denoiser flagged the spectrum; see its own flags
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Populations:
+class Populations(BySpectrum):
     """Stellar populations of spectra.
 
     Parameters
@@ -57,63 +57,40 @@ class Populations:
         How they were found.
     values : mapping of str to (n_spectra,)
         Parameters by the names of `UNITS`: mass- (mw) and light-weighted (lw) mean log10(age/yr) and [M/H], log10 of
-        M*/L_V, attenuation, kinematics; NaN where there are none.
+        M*/L_V, attenuation, kinematics; NaN where there is no result.
     low, high : mapping of str to (n_spectra,)
-        Ends of the central 68.27 % interval.
+        Ends of the central 68.27 % intervals.
     flags : (n_spectra,) of int
         Bits of `PopulationFlag`.
     reasons : (n_spectra,) of str
-        Why there are no populations, or doubtful ones; empty where all is well.
+        Why a spectrum has no populations, or doubtful ones; empty where all is well.
     chi2 : (n_spectra,)
         Reduced χ²; NaN where the method has none.
     seconds : (n_spectra,)
-        Time of each.
+        Time per spectrum; NaN where it was not measured.
+    meta : mapping
+        What the populations rest on, for headers: ``LIBRARY``.
     """
 
-    method: str
+    method: str = field(metadata=SHARED)
     values: Mapping[str, FloatArray]
     low: Mapping[str, FloatArray]
     high: Mapping[str, FloatArray]
     flags: npt.NDArray[np.integer[Any]]
-    reasons: tuple[str, ...]
+    reasons: npt.NDArray[np.str_]
     chi2: FloatArray
     seconds: FloatArray
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict, metadata=SHARED)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reasons", np.asarray(self.reasons, dtype=np.str_))
 
     def __len__(self) -> int:
         return len(self.flags)
 
     def __getitem__(self, rows: Any) -> Self:
         """Select spectra by number, slice, list or mask."""
-        chosen = np.atleast_1d(np.arange(len(self))[rows])
-        mappings = {name: {key: array[chosen] for key, array in getattr(self, name).items()} for name in _MAPPINGS}
-        return type(self)(
-            method=self.method,
-            flags=self.flags[chosen],
-            reasons=tuple(self.reasons[row] for row in chosen),
-            chi2=self.chi2[chosen],
-            seconds=self.seconds[chosen],
-            meta=self.meta,
-            **mappings,
-        )
-
-    @classmethod
-    def stack(cls, parts: Sequence[Self]) -> Self:
-        """Join the populations of several batches of spectra."""
-        first = parts[0]
-        mappings = {
-            name: {key: np.concatenate([getattr(part, name)[key] for part in parts]) for key in getattr(first, name)}
-            for name in _MAPPINGS
-        }
-        return cls(
-            method=first.method,
-            flags=np.concatenate([part.flags for part in parts]),
-            reasons=tuple(reason for part in parts for reason in part.reasons),
-            chi2=np.concatenate([part.chi2 for part in parts]),
-            seconds=np.concatenate([part.seconds for part in parts]),
-            meta=first.meta,
-            **mappings,
-        )
+        return super().__getitem__(np.atleast_1d(np.arange(len(self))[rows]))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -126,17 +103,17 @@ class Populations:
         return np.asarray((self.flags & int(PopulationFlag.NO_DATA | PopulationFlag.FAILED)) != 0)
 
     def error(self, name: str) -> FloatArray:
-        """Half the width of a parameter's central interval, (n_spectra,)."""
+        """Half-width of a parameter's central interval, (n_spectra,)."""
         return np.asarray((self.high[name] - self.low[name]) / 2)
 
     def to_table(self) -> Table:
-        """Arrange as an astropy table.
+        """Convert to an astropy table.
 
         Returns
         -------
         astropy.table.Table
-            A row a spectrum: each parameter with ``_low`` and ``_high`` beside it, ``chi2``, ``flags``, ``reason``.
-            Logarithms have no unit, since FITS knows none for them; their columns' descriptions have it.
+            One row per spectrum: each parameter with its ``_low`` and ``_high``, then ``chi2``, ``flags``, ``reason``.
+            Columns of logarithms have no unit, since FITS has none for them; their descriptions give it.
         """
         from astropy.table import Column, Table
 
@@ -149,6 +126,6 @@ class Populations:
                 table[name + suffix] = Column(column, unit=plain, description=unit or None)
         table["chi2"] = self.chi2.astype(np.float32)
         table["flags"] = self.flags.astype(np.int16)
-        table["reason"] = np.array(self.reasons, dtype=str) if len(self) else np.array([], dtype="U1")
+        table["reason"] = np.array(self.reasons.tolist(), dtype=np.str_)  # no wider than the longest
         table.meta |= {"METHOD": self.method, **self.meta}
         return table

@@ -1,4 +1,4 @@
-"""SSP templates as pPXF takes them: on the logarithmic grid of the data, at the data's resolution."""
+"""SSP templates in the form pPXF takes: on the logarithmic grid of the data, at the data's resolution."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 __all__ = ["FittingTemplates", "fitted_range"]
 
-_FREE_REACH = 1500.0  # km/s about the start that templates reach beyond the data, where kinematics are free
+_FREE_REACH = 1500.0  # km/s that templates extend beyond the data where kinematics are free
 _FEWEST = 100  # pixels
 
 
 @dataclass(frozen=True, eq=False)
 class FittingTemplates:
-    """Templates for one setting of wavelengths and resolution.
+    """Templates for one set of wavelengths and one resolution.
 
     Parameters
     ----------
     library : SspLibrary
-        Where they come from.
+        Library they were made from.
     grid : LogGrid
-        Of the templates; it holds that of the data.
+        Grid of the templates; it includes that of the data.
     stars : (n_grid, n_ages, n_metallicities)
-        Flux density of 1/`scale` solar masses formed; their median is 1.
+        Flux density of 1/`scale` solar masses formed; the median is 1.
     scale : float
-        Factor the library was divided by.
+        Factor by which the library was divided.
     gas : (n_grid, n_lines), optional
-        Emission lines, Balmer lines tied; none where no line is in range.
+        Emission lines, with Balmer lines tied.
     """
 
     library: SspLibrary
@@ -57,18 +57,18 @@ class FittingTemplates:
         Parameters
         ----------
         library : SspLibrary
-            In air.
+            Library in air.
         data : LogGrid
             Grid of the data, rest frame.
         wavelength, fwhm : (n_pixels,)
             Rest-frame wavelengths and resolution of the data, Å.
         options : PpxfOptions
-            Of the fit.
+            How to fit.
 
         Returns
         -------
         FittingTemplates
-            Smoothed where the data are coarser.
+            The library, smoothed where the data are of lower resolution.
         """
         grid = LogGrid.within(library.wavelength[0], library.wavelength[-1], data.velocity_scale)
         reach = int(np.ceil(_reach(options) / data.velocity_scale))
@@ -89,21 +89,21 @@ class FittingTemplates:
 
 
 def fitted_range(library: SspLibrary, wavelength: FloatArray, options: PpxfOptions) -> tuple[float, float]:
-    """Rest-frame wavelengths (Å) that data, templates and options share.
+    """Find the rest-frame wavelengths (Å) that data, templates and options share.
 
     Parameters
     ----------
     library : SspLibrary
         Templates.
     wavelength : (n_pixels,)
-        Of the usable data, rest frame.
+        Rest-frame wavelengths of the usable data, Å.
     options : PpxfOptions
-        Of the fit.
+        How to fit.
 
     Returns
     -------
     low, high : float
-        Where templates also cover the velocities that are tried.
+        Range that the templates cover at all velocities that are tried.
 
     Raises
     ------
@@ -120,19 +120,20 @@ def fitted_range(library: SspLibrary, wavelength: FloatArray, options: PpxfOptio
             f"{library.name}: covers {library.wavelength[0]:.0f}–{library.wavelength[-1]:.0f} Å and shares fewer than "
             f"{_FEWEST} pixels with data at rest-frame {wavelength[0]:.0f}–{wavelength[-1]:.0f} Å"
             + (f" within {options.limits[0]:.0f}–{options.limits[1]:.0f} Å" if options.limits else "")
-            + ". Is the redshift right? Else take a library that reaches further."
+            + ". Is the redshift right? If it is, use a library that reaches further."
         )
     return float(low), float(high)
 
 
 def _reach(options: PpxfOptions) -> float:
+    """Return how far templates must extend beyond the data, km/s."""
     if options.kinematics == "free":
         return abs(options.velocity) + _FREE_REACH
     return abs(options.velocity) + 4 * options.dispersion + 100.0
 
 
 def _gas_templates(grid: LogGrid, data: LogGrid, wavelength: FloatArray, fwhm: FloatArray) -> FloatArray:
-    """PPXF's emission-line templates within the data's range."""
+    """Make pPXF's emission-line templates within the data's range."""
     from ppxf.ppxf_util import emission_lines
 
     limits = data.borders[[0, -1]]

@@ -1,4 +1,4 @@
-"""SSP template libraries (MILES and its kin, pPXF files, BC03, BPASS, M11, MaStar), as one `SspLibrary`."""
+"""SSP template libraries (MILES and its relatives, pPXF files, BC03, BPASS, M11, MaStar), each as an `SspLibrary`."""
 
 from quietspec.templates.dap import load_dap
 from quietspec.templates.library import SspLibrary

@@ -2,8 +2,9 @@
 
 Sources: mangadap 4.5.0, the READMEs in ``data/spectral_templates`` and the settings in ``config/spectral_templates``.
 Media and resolutions were checked by pPXF fits of solar SSPs with those of M11-ELODIE
-(``benchmarks/library_resolution.py``): once in air, all stand within 10 km/s, but for STELIB stars (BC03 to 22, M11 to
-37), where a wrong medium would be 83; and the widths are those below to 0.25 Å. For BC03 what was measured is used.
+(``benchmarks/library_resolution.py``). In air all agree within 10 km/s, except those of STELIB stars (BC03 to 22, M11
+to 37), where a wrong medium would give 83; and the widths agree with those below to 0.25 Å. For BC03 the measured width
+is used.
 """
 
 from __future__ import annotations
@@ -36,24 +37,25 @@ _PER_ERG = float(1 / L_sun.to_value("erg/s"))
 
 @dataclass(frozen=True, kw_only=True)
 class _Form:
-    """How one library lies in its files."""
+    """How the files of one library are named, and what they contain."""
 
     name: str
-    files: re.Pattern[str]  # whole names, with the groups `age` and `metal`
+    files: re.Pattern[str]  # pattern of whole names, with the groups `age` and `metal`
     log_age: Callable[[str], float]
     metallicity: Callable[[str], float]
     medium: Medium
-    scale: float | None  # what turns the flux into L☉/Å per M☉ formed; None where each spectrum has a scale of its own
-    fwhm: float | None  # Å; None where HDU SRES tells it
+    scale: float | None  # turns the flux into L☉/Å per M☉ formed; None if each spectrum has its own scale
+    fwhm: float | None  # Å; None if HDU SRES gives it
     valid: tuple[float, float] = (0.0, np.inf)  # Å, in `medium`
 
 
 def _from_gyr(age: str) -> float:
+    """Convert an age in Gyr to log10 of years."""
     return 9 + float(np.log10(float(age)))
 
 
 def _over_solar(z: str) -> float:
-    """[M/H] of a metal fraction, for tracks whose Sun has Z = 0.02."""
+    """Convert a metal fraction to [M/H], for tracks whose Sun has Z = 0.02."""
     return round(float(np.log10(float(z) / 0.02)), 3)
 
 
@@ -75,14 +77,14 @@ def _m11(library: str, ending: str, *, fwhm: float, valid: tuple[float, float] =
 _MASTAR_ROUNDED = {"00.003": "0.00316228", "00.032": "0.03162278"}  # ages in names and in the README, Gyr
 
 _FORMS = (
-    _Form(  # L☉/Å per M☉: not told, but M/L_V (3.6 at 5 Gyr, solar) is that of a Salpeter IMF
+    _Form(  # L☉/Å per M☉: not stated, but M/L_V (3.6 at 5 Gyr, solar) is that of a Salpeter IMF
         name="BC03",
         files=re.compile(r"BC03_z(?P<metal>\d\.\d+)_a(?P<age>\d+\.\d+)\.fits"),
         log_age=_from_gyr,
         metallicity=_over_solar,
         medium="air",
         scale=1.0,
-        fwhm=3.4,  # the README "thinks" 2.3; measured are 3.2–3.6, as STELIB, its stars, has in M11-STELIB
+        fwhm=3.4,  # the README "thinks" 2.3; 3.2–3.6 are measured, as for the same stars (STELIB) in M11-STELIB
     ),
     _Form(
         name="BPASS-2.2.1-imf135_300",
@@ -97,7 +99,7 @@ _FORMS = (
     _m11("ELODIE", "", fwhm=0.55, valid=(0.0, 6795.0)),
     _m11("STELIB", "_s", fwhm=3.4),  # _s: sampled at 1 Å, and all metallicities cut to where all are usable
     _m11("MARCS", "_s", fwhm=2.73),
-    _Form(  # every spectrum divided by its median
+    _Form(  # each spectrum is divided by its median
         name="MaStar-v1.0",
         files=re.compile(r"MaStar-SSP-A(?P<age>\d+\.\d+)-Z(?P<metal>[+-]\d\.\d+)\.fits\.gz"),
         log_age=lambda age: _from_gyr(_MASTAR_ROUNDED.get(age, age)),
@@ -117,18 +119,18 @@ def is_dap(folder: Path) -> bool:
 def load_dap(folder: str | Path) -> SspLibrary:
     """Load a folder of SSP spectra as the MaNGA DAP ships them: BC03, BPASS, M11 or MaStar.
 
-    Ages and metallicities are taken from the names. Where these form no full grid, the largest full one is kept: of
-    all sets of metallicities with the ages common to them, that with the most spectra.
+    Ages and metallicities are taken from the names. Where these do not form a full grid, the largest full grid is kept:
+    among all sets of metallicities with the ages they have in common, the one with the most spectra.
 
     Parameters
     ----------
     folder : path
-        With the spectra of one library.
+        Folder with the spectra of one library.
 
     Returns
     -------
     SspLibrary
-        In air, per solar mass formed; MaStar, whose files are normalised, with ``per_mass`` False.
+        The library in air, per solar mass formed; for MaStar, whose files are normalised, ``per_mass`` is False.
 
     Raises
     ------
@@ -146,7 +148,7 @@ def load_dap(folder: str | Path) -> SspLibrary:
     keep = _largest_grid(log_age, metallicity)
     wavelength, spectra, resolving_power = read_spectra([paths[row] for row in keep])
     if form.fwhm is None and resolving_power is None:
-        raise TemplateError(f"{paths[0]}: no HDU SRES, which tells the resolution. Download the folder again.")
+        raise TemplateError(f"{paths[0]}: no HDU SRES, which gives the resolution. Download the folder again.")
     fwhm = np.full(wavelength.shape, form.fwhm) if resolving_power is None else wavelength / resolving_power
     valid = in_window(wavelength, form.valid)
     return SspLibrary(
@@ -166,13 +168,13 @@ def _form_of(path: Path) -> _Form | None:
 
 
 def _listed(folder: Path) -> tuple[_Form, list[Path], FloatArray, FloatArray]:
-    """The library of a folder: its form, its files, their log ages and [M/H]."""
+    """List the library in a folder: its form, its files, their log ages and [M/H]."""
     found = [(form, path) for path in sorted(folder.iterdir()) if (form := _form_of(path)) is not None]
     names = sorted({form.name for form, _ in found})
     if len(names) != 1:
         raise TemplateError(
             f"{folder}: {'mixes ' + ', '.join(names) if names else 'no BC03, BPASS, M11 or MaStar spectra'}. Give the "
-            "folder of one library, as `quietspec fetch bc03` brings it."
+            "folder of one library, such as `quietspec fetch bc03` brings."
         )
     form, paths = found[0][0], [path for _, path in found]
     parts = [match for path in paths if (match := form.files.fullmatch(path.name))]
@@ -182,7 +184,7 @@ def _listed(folder: Path) -> tuple[_Form, list[Path], FloatArray, FloatArray]:
 
 
 def _largest_grid(log_age: FloatArray, metallicity: FloatArray) -> npt.NDArray[np.intp]:
-    """Find the rows of the largest full grid of age and metallicity in what may have holes."""
+    """Find the rows of the largest full grid of age and metallicity."""
     ages_of = {float(metal): set(log_age[metallicity == metal].tolist()) for metal in np.unique(metallicity)}
     sets = (chosen for size in range(1, len(ages_of) + 1) for chosen in combinations(ages_of, size))
     best = max(sets, key=lambda chosen: len(chosen) * len(set.intersection(*(ages_of[metal] for metal in chosen))))

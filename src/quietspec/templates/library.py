@@ -22,13 +22,13 @@ __all__ = ["SspLibrary"]
 class SspLibrary:
     """Spectra of single stellar populations (SSPs) on a full grid of age and metallicity.
 
-    Put in order on construction: by age, and by metallicity within an age, so that
+    Sorted on construction by age and, within an age, by metallicity, so that
     ``spectra.reshape(*grid_shape, n_pixels)`` has the axes (age, metallicity, wavelength).
 
     Parameters
     ----------
     name : str
-        What the library is called, for model cards and headers.
+        Name of the library, for model cards and headers.
     wavelength : (n_pixels,)
         Rest-frame Å, strictly increasing.
     medium : {'air', 'vacuum'}
@@ -40,17 +40,17 @@ class SspLibrary:
     metallicity : (n_ssp,)
         [M/H], dex.
     fwhm : float or (n_pixels,)
-        Resolution, Å.
+        Resolution, FWHM in Å.
     remaining_mass : (n_ssp,), optional
-        Fraction of the formed mass now in stars and remnants, where the library says.
+        Fraction of the mass formed that is now in stars and remnants, if known.
     per_mass : bool
-        Whether `spectra` are per solar mass formed. False where each SSP has a scale of its own, as after
-        `normalised`: weights then are shares of light, and no mass follows from them.
+        Whether `spectra` are per solar mass formed. False if each SSP has its own scale, as after `normalised`: weights
+        are then fractions of light, and no mass follows from them.
 
     Raises
     ------
     TemplateError
-        If a field is malformed or the ages and metallicities form no full grid; the message says which.
+        If a field is malformed, or the ages and metallicities do not form a full grid; the message says which.
     """
 
     name: str
@@ -71,12 +71,12 @@ class SspLibrary:
             object.__setattr__(self, "fwhm", np.full(self.wavelength.shape, self.fwhm))
         self._check_shapes()
         if len(self.wavelength) < 4 or np.any(np.diff(self.wavelength) <= 0):
-            raise TemplateError(f"{self.name}: wavelengths must strictly increase over at least 4 pixels.")
+            raise TemplateError(f"{self.name}: wavelengths must be strictly increasing, with at least 4 pixels.")
         if not np.all(np.isfinite(self.spectra)):
             row = int(np.argmin(np.isfinite(self.spectra).all(axis=1)))
             raise TemplateError(
-                f"{self.name}: spectrum of log age {self.log_age[row]:.3f}, [M/H] {self.metallicity[row]:+.2f} has "
-                "values that are not finite. Cut the library with `between`, or replace the file."
+                f"{self.name}: the spectrum of log age {self.log_age[row]:.3f}, [M/H] {self.metallicity[row]:+.2f} has "
+                "non-finite values. Cut the library with `between`, or replace the file."
             )
         self._sort_into_grid()
 
@@ -89,7 +89,7 @@ class SspLibrary:
             if getattr(self, name).shape != shape:
                 raise TemplateError(
                     f"{self.name}: {name} has shape {getattr(self, name).shape}, but {n_ssp} ages and {n_pixels} "
-                    f"wavelengths ask for {shape}."
+                    f"wavelengths require {shape}."
                 )
 
     def _sort_into_grid(self) -> None:
@@ -103,7 +103,8 @@ class SspLibrary:
         if full.shape[1] != len(self.log_age) or not np.array_equal(full, [self.log_age, self.metallicity]):
             raise TemplateError(
                 f"{self.name}: {len(self.log_age)} spectra of {len(ages)} ages and {len(metallicities)} metallicities "
-                f"do not form a full grid of {full.shape[1]}: some are missing or doubled. Remove what does not belong."
+                f"do not form a full grid of {full.shape[1]}: some are missing or duplicated. Remove those that do not "
+                "belong."
             )
 
     @property
@@ -113,12 +114,12 @@ class SspLibrary:
 
     @property
     def log_ages(self) -> FloatArray:
-        """The grid's ages, (n_ages,), log10 yr, increasing."""
+        """Ages of the grid, (n_ages,), log10 yr, increasing."""
         return np.unique(self.log_age)
 
     @property
     def metallicities(self) -> FloatArray:
-        """The grid's metallicities, (n_metallicities,), dex, increasing."""
+        """Metallicities of the grid, (n_metallicities,), dex, increasing."""
         return np.unique(self.metallicity)
 
     @property
@@ -127,7 +128,7 @@ class SspLibrary:
         return len(self.log_ages), len(self.metallicities)
 
     def light(self, window: tuple[float, float] = SNR_WINDOW) -> FloatArray:
-        """Mean flux density of each SSP in a window (Å), (n_ssp,): what turns mass weights into light weights."""
+        """Return the mean flux density of each SSP in a window (Å), (n_ssp,), which turns mass into light weights."""
         inside = in_window(self.wavelength, window)
         if not inside.any():
             raise TemplateError(
@@ -146,7 +147,7 @@ class SspLibrary:
         Returns
         -------
         SspLibrary
-            The same spectra, cut.
+            The same spectra, cut to the range.
 
         Raises
         ------
@@ -157,7 +158,7 @@ class SspLibrary:
         if low >= high or low < self.wavelength[0] - step or high > self.wavelength[-1] + step:
             raise TemplateError(
                 f"{self.name}: covers {self.wavelength[0]:.1f}–{self.wavelength[-1]:.1f} Å, not "
-                f"{low:.1f}–{high:.1f} Å. Ask for a range inside it, or load a library that reaches further."
+                f"{low:.1f}–{high:.1f} Å. Choose a range inside it, or load a library that reaches further."
             )
         keep = in_window(self.wavelength, (low, high))
         return replace(self, wavelength=self.wavelength[keep], spectra=self.spectra[:, keep], fwhm=self.fwhm[keep])
@@ -168,7 +169,7 @@ class SspLibrary:
         log_age: tuple[float, float] = (-np.inf, np.inf),
         metallicity: tuple[float, float] = (-np.inf, np.inf),
     ) -> Self:
-        """Keep the SSPs of a range of ages and metallicities, ends included.
+        """Keep the SSPs in a range of ages and metallicities, ends included.
 
         Parameters
         ----------
@@ -180,19 +181,19 @@ class SspLibrary:
         Returns
         -------
         SspLibrary
-            The part of the grid inside.
+            The part of the grid inside the range.
 
         Raises
         ------
         TemplateError
-            If nothing is inside.
+            If no SSP is inside.
         """
         keep = in_window(self.log_age, log_age) & in_window(self.metallicity, metallicity)
         if not keep.any():
             raise TemplateError(
                 f"{self.name}: no SSP with log age in {log_age} and [M/H] in {metallicity}; the library has log ages "
                 f"{self.log_ages[0]:.2f}–{self.log_ages[-1]:.2f} and [M/H] {self.metallicities[0]:+.2f} to "
-                f"{self.metallicities[-1]:+.2f}. Choose ranges that hold some."
+                f"{self.metallicities[-1]:+.2f}. Choose ranges that contain some."
             )
         return replace(
             self,
@@ -208,17 +209,17 @@ class SspLibrary:
         Parameters
         ----------
         fwhm : float or (n_pixels,)
-            FWHM wanted, Å, on the library's pixels.
+            Desired FWHM in Å, on the library's pixels.
 
         Returns
         -------
         SspLibrary
-            Each spectrum convolved with a Gaussian whose FWHM is the root of the difference of squares.
+            Spectra convolved with Gaussians whose FWHM is the square root of the difference of squares.
 
         Raises
         ------
         TemplateError
-            If a FWHM smaller than the library's is asked for.
+            If the desired FWHM is smaller than the library's.
         """
         target = np.broadcast_to(np.asarray(fwhm, dtype=np.float64), self.wavelength.shape)
         smooth = Resampler(self.wavelength, self.wavelength, added_sigma(target, self.fwhm))
@@ -230,12 +231,12 @@ class SspLibrary:
         Parameters
         ----------
         wavelength : (n_new,)
-            Å, in the library's medium, inside its range, strictly increasing.
+            Wavelengths in Å, in the library's medium and inside its range, strictly increasing.
 
         Returns
         -------
         SspLibrary
-            Flux densities at these wavelengths; the resolution stays what it is.
+            Flux densities at these wavelengths; the resolution is unchanged.
 
         Raises
         ------
@@ -246,7 +247,7 @@ class SspLibrary:
         resample = Resampler(self.wavelength, wavelength)
         if not resample.covered.all():
             raise TemplateError(
-                f"{self.name}: {wavelength.min():.1f}–{wavelength.max():.1f} Å asked, but the library covers "
+                f"{self.name}: {wavelength.min():.1f}–{wavelength.max():.1f} Å requested, but the library covers "
                 f"{self.wavelength[0]:.1f}–{self.wavelength[-1]:.1f} Å. Stay inside it."
             )
         fwhm = np.interp(wavelength, self.wavelength, self.fwhm)

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["load_library", "load_miles", "load_ppxf"]
 
-#: ``Mun1.30Zm0.40T00.0631_iPp0.00_baseFe_linear_FWHM_2.51.fits``: family, IMF and slope, [M/H], age in Gyr, the rest.
+# Mun1.30Zm0.40T00.0631_iPp0.00_baseFe_linear_FWHM_2.51.fits: family, IMF and slope, [M/H], age in Gyr, and the rest
 _MILES_NAME = re.compile(
     r"(?P<family>[MEI])(?P<imf>[a-z]{2}\d\.\d{2})Z(?P<sign>[mp])(?P<metal>\d\.\d{2})T(?P<age>\d{2}\.\d{4})"
     r"(?P<rest>.*)\.fits(\.gz)?"
 )
 _MASS_TABLES = "*ssp_mass*baseFe*"
-_MIUSCAT_VALID = (3480.0, 9430.0)  # Å; nearer to the ends the spectra run out (limits of the MaNGA DAP)
+_MIUSCAT_VALID = (3480.0, 9430.0)  # Å; outside the spectra fall off (limits of the MaNGA DAP)
 
 
 class _MilesFile(NamedTuple):
@@ -40,7 +40,7 @@ class _MilesFile(NamedTuple):
 
 
 def load_library(path: str | Path) -> SspLibrary:
-    """Load an SSP library, known by the names of its files.
+    """Load an SSP library, recognised by the names of its files.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def load_library(path: str | Path) -> SspLibrary:
     Raises
     ------
     TemplateError
-        If nothing is there, or it is none of these.
+        If the path does not exist, or is none of these.
     """
     path = Path(path)
     if path.is_dir():
@@ -70,29 +70,29 @@ def load_library(path: str | Path) -> SspLibrary:
 
 
 def load_miles(folder: str | Path, *, log_age: tuple[float, float] = (-np.inf, np.inf)) -> SspLibrary:
-    """Load a folder of MILES, E-MILES or MIUSCAT SSP spectra, named as miles.iac.es names them.
+    """Load a folder of MILES, E-MILES or MIUSCAT SSP spectra, named as on miles.iac.es.
 
-    Ages and [M/H] are taken from the names, wavelengths from the headers, the remaining mass from the table of
-    Vazdekis et al. 2012 (``*ssp_mass*baseFe*``) where it lies beside the spectra. The library ends where the first of
-    its spectra ends: E-MILES has no light beyond 8950 Å for stars of 0.25 Gyr and less (0.08 Gyr from solar [M/H] on).
+    Ages and [M/H] are taken from the names, wavelengths from the headers, and the remaining mass from the table of
+    Vazdekis et al. 2012 (``*ssp_mass*baseFe*``) if it lies beside the spectra. The library ends where the first of its
+    spectra ends: E-MILES has no flux beyond 8950 Å at ages up to 0.25 Gyr (0.08 Gyr at solar [M/H] and above).
 
     Parameters
     ----------
     folder : path
-        With one kind of spectra: one IMF, one set of isochrones, one abundance pattern.
+        Folder with one kind of spectra: one IMF, one set of isochrones, one abundance pattern.
     log_age : (low, high), optional
-        Leave the other ages aside, log10 yr: E-MILES from 8.45 on reaches 5 µm.
+        Ages to load, log10 yr; E-MILES from 8.45 on reaches 5 µm.
 
     Returns
     -------
     SspLibrary
-        In air, per solar mass formed.
+        The library in air, per solar mass formed.
 
     Raises
     ------
     TemplateError
-        If the folder holds no such spectra, several kinds, spectra on different wavelengths, or no full grid, or none
-        has an age asked for.
+        If the folder holds no such spectra, several kinds, spectra on different wavelengths or an incomplete grid, or
+        if no spectrum has one of the ages.
 
     References
     ----------
@@ -101,7 +101,7 @@ def load_miles(folder: str | Path, *, log_age: tuple[float, float] = (-np.inf, n
     folder = Path(folder)
     files = [file for file in _miles_files(folder) if log_age[0] <= file.log_age <= log_age[1]]
     if not files:
-        raise TemplateError(f"{folder}: no spectrum of a log age in {log_age}. Choose a range that holds some.")
+        raise TemplateError(f"{folder}: no spectrum has a log age in {log_age}. Choose a range that contains some.")
     wavelength, spectra, _ = read_spectra([file.path for file in files])
     end = len(wavelength) - int(np.argmax(spectra[:, ::-1] != 0, axis=1).max())
     library = SspLibrary(
@@ -127,7 +127,7 @@ def _miles_files(folder: Path) -> list[_MilesFile]:
     if not files:
         raise TemplateError(
             f"{folder}: no SSP spectra of a known library in this folder (those of MILES have names like "
-            "Mun1.30Zm0.40T00.0631_….fits). `quietspec fetch miles` brings them, or give the folder where yours are."
+            "Mun1.30Zm0.40T00.0631_….fits). `quietspec fetch miles` brings them; or give the folder that holds yours."
         )
     kinds = sorted({file.kind for file in files})
     if len(kinds) > 1:
@@ -149,7 +149,7 @@ def _miles_fwhm(kind: str, wavelength: FloatArray) -> FloatArray:
 
 
 def _remaining_mass(folder: Path, library: SspLibrary) -> FloatArray | None:
-    """Fraction of the formed mass in stars and remnants, (n_ssp,), or None where no table covers the library."""
+    """Return the fraction of the mass formed in stars and remnants, (n_ssp,); None if no table covers the library."""
     tables = sorted(folder.glob(_MASS_TABLES))
     if not tables:
         return None
@@ -169,25 +169,25 @@ def _remaining_mass(folder: Path, library: SspLibrary) -> FloatArray | None:
 
 
 def load_ppxf(path: str | Path, medium: Medium = "air") -> SspLibrary:
-    """Load an SSP library in the form pPXF 9 uses, ``spectra_*.npz``.
+    """Load an SSP library in the format of pPXF 9, ``spectra_*.npz``.
 
     Parameters
     ----------
     path : path
-        A file with the arrays templates (n_pixels, n_ages, n_metals), lam (Å), ages (Gyr), metals (dex), fwhm (Å,
-        number or (n_pixels,)) and, where known, masses (n_ages, n_metals).
+        File with the arrays templates (n_pixels, n_ages, n_metals), lam (Å), ages (Gyr), metals (dex), fwhm (Å, a
+        number or (n_pixels,)) and, if known, masses (n_ages, n_metals).
     medium : {'air', 'vacuum'}
         What ``lam`` is measured in; the file does not say. pPXF's E-MILES file is in air.
 
     Returns
     -------
     SspLibrary
-        Named after the file.
+        The library, named after the file.
 
     Raises
     ------
     TemplateError
-        If an array is missing, has another shape, or is a pickled object (which is never opened).
+        If an array is missing, has a wrong shape, or is a pickled object (which is never opened).
     """
     path = Path(path)
     arrays = _plain_arrays(path)
@@ -215,9 +215,9 @@ def load_ppxf(path: str | Path, medium: Medium = "air") -> SspLibrary:
 
 
 def _plain_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Read the arrays of an .npz by name; nothing pickled is opened."""
+    """Read the arrays of an .npz by name, opening nothing that is pickled."""
     try:
-        with path.open("rb") as stream, zipfile.ZipFile(stream):  # before numpy, which takes any file for a pickle
+        with path.open("rb") as stream, zipfile.ZipFile(stream):  # first, since numpy takes any other file for a pickle
             stream.seek(0)
             with np.load(stream, allow_pickle=False) as file:
                 return {name: np.asarray(file[name]) for name in file.files}

@@ -1,4 +1,4 @@
-"""Means of age and metallicity, and the mass-to-light ratio, of populations given as weights of SSPs."""
+"""Mean ages, metallicities and mass-to-light ratios of populations given as weights of SSPs."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ __all__ = ["population_jacobian", "population_labels"]
 def population_labels(
     library: SspLibrary, weights: FloatArray, window: tuple[float, float] = SNR_WINDOW
 ) -> dict[str, FloatArray]:
-    """Mean log age and [M/H] of populations.
+    """Compute mean log age and [M/H], and mass-to-light ratios, of populations.
 
     Parameters
     ----------
     library : SspLibrary
-        Whose SSPs were mixed.
+        Library whose SSPs are mixed.
     weights : (n, n_ssp)
-        Masses formed, in any unit.
+        Masses formed per SSP, in any unit.
     window : (low, high), optional
-        Å, where light is measured (before dust); the S/N window by default.
+        Range in Å where light is measured, before dust; the S/N window by default.
 
     Returns
     -------
     dict of str to (n,)
         ``log_age_mw``, ``mh_mw``: means of log10(age/yr) and [M/H] weighted by the mass formed (not the mass that
-        remains), as pPXF gives them, NaN for a library that is not per mass; ``log_age_lw``, ``mh_lw``: weighted by the
-        light in the window. Where the library allows it, ``log_ml_v``: log10 of the stars' mass over their V light, in
-        solar units, before dust.
+        remains), as pPXF gives them; NaN for a library that is not per mass. ``log_age_lw``, ``mh_lw``: weighted by the
+        light in the window. ``log_ml_v``, if the library allows it: log10 of the stars' mass over their V luminosity,
+        in solar units, before dust.
     """
     light = weights * library.light(window)
     light = light / light.sum(axis=1, keepdims=True)
@@ -52,7 +52,7 @@ def population_labels(
 
 
 def _mass_to_light(library: SspLibrary, weights: FloatArray) -> dict[str, FloatArray]:
-    """M*/L_V of populations; nothing where the library has no masses or does not cover V."""
+    """Compute M*/L_V of populations; empty if the library has no masses or does not cover V."""
     try:
         ratios, luminosity = mass_to_light(library).ratio, v_luminosity(library)
     except TemplateError:
@@ -63,21 +63,21 @@ def _mass_to_light(library: SspLibrary, weights: FloatArray) -> dict[str, FloatA
 def population_jacobian(
     library: SspLibrary, weights: FloatArray, window: tuple[float, float] = SNR_WINDOW
 ) -> dict[str, FloatArray]:
-    """Derivatives of `population_labels` with respect to the weights of one population.
+    """Compute derivatives of `population_labels` with respect to the weights of one population.
 
     Parameters
     ----------
     library : SspLibrary
-        Whose SSPs are mixed.
+        Library whose SSPs are mixed.
     weights : (n_ssp,)
-        Masses of the SSPs, in any unit.
+        Masses formed per SSP, in any unit.
     window : (low, high), optional
-        Å, where light is measured; the S/N window by default.
+        Range in Å where light is measured; the S/N window by default.
 
     Returns
     -------
     dict of str to (n_ssp,)
-        By the names of `population_labels`.
+        Derivatives, by the names of `population_labels`.
     """
     light = library.light(window)
     labels = {name: float(value[0]) for name, value in population_labels(library, weights[None], window).items()}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MassToLight", "mass_to_light", "v_luminosity"]
 
-#: Bessell 1990, PASP 102, 1181, Table 2: relative response to energy (the factor λ of photon counters is in it).
+# Bessell 1990, PASP 102, 1181, Table 2: relative response to energy, which includes the factor λ of photon counting.
 _V_WAVELENGTH = np.arange(4700.0, 7001.0, 100.0)  # Å, air
 _V_RESPONSE = np.array([
     0.000, 0.030, 0.163, 0.458, 0.780, 0.967, 1.000, 0.973, 0.898, 0.792, 0.684, 0.574,
@@ -28,14 +28,14 @@ _SUN_V = 4.81  # absolute Vega magnitude of the Sun: Willmer 2018, ApJS 236, 47,
 
 
 class MassToLight(NamedTuple):
-    """V-band mass-to-light ratios, and of which mass.
+    """V-band mass-to-light ratios, and which mass they refer to.
 
     Parameters
     ----------
     ratio : (n_ssp,)
         Solar masses per solar V-band luminosity.
     mass : {'stars and remnants', 'formed'}
-        Which mass counts.
+        The mass they refer to.
     """
 
     ratio: FloatArray
@@ -43,12 +43,12 @@ class MassToLight(NamedTuple):
 
 
 def v_luminosity(library: SspLibrary) -> FloatArray:
-    """Johnson V luminosity of each SSP, in the Sun's, per solar mass formed.
+    """Compute the Johnson V luminosity of each SSP in solar units, per solar mass formed.
 
     Parameters
     ----------
     library : SspLibrary
-        Covers 4700–7000 Å, in L☉ Å⁻¹ per solar mass formed.
+        Library that covers 4700–7000 Å, in L☉ Å⁻¹ per solar mass formed.
 
     Returns
     -------
@@ -68,13 +68,13 @@ def v_luminosity(library: SspLibrary) -> FloatArray:
     if not library.per_mass:
         raise TemplateError(
             f"{library.name}: its spectra are scaled by light, not per solar mass formed, so it has no mass-to-light "
-            "ratios. Take a library with masses, as it was before `normalised`."
+            "ratios. Use a library with masses, as it was before `normalised`."
         )
     wavelength = rest_air(library.wavelength, 0.0, library.medium)
     if wavelength[0] > _V_WAVELENGTH[1] or wavelength[-1] < _V_WAVELENGTH[-2]:
         raise TemplateError(
             f"{library.name}: covers {wavelength[0]:.1f}–{wavelength[-1]:.1f} Å, not the V band "
-            f"({_V_WAVELENGTH[1]:.0f}–{_V_WAVELENGTH[-2]:.0f} Å). Take a library, or a cut of one, that does."
+            f"({_V_WAVELENGTH[1]:.0f}–{_V_WAVELENGTH[-2]:.0f} Å). Use a library that does."
         )
     response = np.interp(wavelength, _V_WAVELENGTH, _V_RESPONSE, left=0, right=0)
     weights = response * np.gradient(wavelength)
@@ -84,18 +84,18 @@ def v_luminosity(library: SspLibrary) -> FloatArray:
 
 
 def mass_to_light(library: SspLibrary) -> MassToLight:
-    """V-band mass-to-light ratio of each SSP, in solar units.
+    """Compute the V-band mass-to-light ratio of each SSP, in solar units.
 
     Parameters
     ----------
     library : SspLibrary
-        Covers the V band, in L☉ Å⁻¹ per solar mass formed.
+        Library that covers the V band, in L☉ Å⁻¹ per solar mass formed.
 
     Returns
     -------
     MassToLight
-        Of the mass in stars and remnants where the library knows `remaining_mass`, and of the mass formed otherwise.
-        A mixture's ratio is not the mean of its SSPs' ratios: add up masses and `v_luminosity` first.
+        Ratios of the mass in stars and remnants if the library knows `remaining_mass`, otherwise of the mass formed.
+        The ratio of a mixture is not the mean of its SSPs' ratios: first sum masses and `v_luminosity`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""One spectrum a FITS file, wavelengths in its header: what MILES, BC03, M11, BPASS and MaStar templates share."""
+"""FITS files of one spectrum with wavelengths in the header, as of MILES, BC03, M11, BPASS and MaStar templates."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ def read_spectra(paths: Sequence[Path]) -> tuple[FloatArray, FloatArray, FloatAr
     Parameters
     ----------
     paths : sequence of Path
-        At least one; flux in the first HDU, sampled evenly in wavelength, or in its decimal logarithm where CTYPE1 is
-        WAVE-LOG.
+        One or more files, with the flux in the first HDU, sampled evenly in wavelength, or in its decimal logarithm if
+        CTYPE1 is WAVE-LOG.
 
     Returns
     -------
     wavelength : (n_pixels,)
-        Å.
+        Wavelengths in Å.
     flux : (n_spectra, n_pixels)
-        As in the files.
+        Flux as in the files.
     resolving_power : (n_pixels,) or None
-        λ/FWHM, of the HDU SRES of the first file, where it has one.
+        λ/FWHM from the HDU SRES of the first file; None if it has none.
 
     Raises
     ------
     TemplateError
-        If a file cannot be read, or has other wavelengths than the first.
+        If a file cannot be read, or its wavelengths differ from those of the first.
     """
     wavelength, first, resolving_power = _read(paths[0])
     flux = np.empty((len(paths), len(wavelength)))
@@ -47,7 +47,7 @@ def read_spectra(paths: Sequence[Path]) -> tuple[FloatArray, FloatArray, FloatAr
         if own.shape != wavelength.shape or not np.allclose(own, wavelength, rtol=0, atol=1e-3):
             raise TemplateError(
                 f"{path}: wavelengths {own[0]:.2f}–{own[-1]:.2f} Å ({len(own)} px) differ from those of "
-                f"{paths[0].name}. Keep spectra of one range and sampling in a folder."
+                f"{paths[0].name}. Keep only spectra of one range and sampling in the folder."
             )
         flux[row] = spectrum
     return wavelength, flux, resolving_power
