@@ -1,4 +1,4 @@
-"""The Enhanced U-Net Transformer against the paper's description."""
+"""The Enhanced U-Net Transformer compared with its description in the paper."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quietspec.lab.networks.eut import sinusoidal_positions
 
 @pytest.fixture(scope="module")
 def paper() -> EUT:
-    return EUT.from_preset("paper").eval()
+    return EUT().eval()
 
 
 def n_parameters(module) -> int:
@@ -63,12 +63,6 @@ def test_the_papers_network_reduces_to_an_eighth_between_encoder_and_decoder(pap
     assert seen == {"first": (1, 96, 64), "last": (1, 384, 16), "blocks": (1, 8, 384), "decoder": (1, 192, 16)}
 
 
-def test_presets_are_known_by_name():
-    assert EUT.from_preset("small").settings == EUTSettings(encoder=(64, 96, 128), n_blocks=4, n_heads=4, fold=8)
-    with pytest.raises(ValueError, match=r"no preset 'large'; there are paper, small\."):
-        EUT.from_preset("large")
-
-
 @given(n_tokens=st.integers(1, 600), half=st.integers(1, 100))
 @settings(max_examples=20, deadline=None)
 def test_positions_follow_the_closed_formula(n_tokens, half):
@@ -90,7 +84,7 @@ def small(**changes: object) -> EUT:
 
 @given(n_pixels=st.integers(8, 80), fold=st.sampled_from([1, 2, 4]))
 @settings(max_examples=20, deadline=None)
-def test_a_spectrum_that_does_not_divide_is_continued_by_its_last_pixel(n_pixels, fold):
+def test_a_spectrum_of_any_length_is_padded_with_its_last_pixel(n_pixels, fold):
     tool = small(fold=fold)
     features = torch.rand(2, 1, n_pixels)
     missing = -n_pixels % (fold * 4)

@@ -1,4 +1,4 @@
-"""What every network keeps: shapes, flux scale, independence of spectra, masks, gradients, the Wiener mean."""
+"""Properties of every network: shapes, flux scale, independence of spectra, masks, gradients, Wiener estimate."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KINDS = {"eut": (EUTSettings, SMALL_EUT), "patches": (PatchNetworkSettings, SMAL
 
 
 def network(kind: str, **changes: object) -> Network:
-    """A small network none of whose weights is zero."""
+    """A small network without zero weights."""
     maker, sizes = KINDS[kind]
     torch.manual_seed(1)
     made = make_network(maker(**{**sizes, **changes}))
@@ -78,7 +78,7 @@ def test_a_patch_network_takes_any_grid(n_pixels, n_patches, log_variance):
     assert denoised(tool, spectra(2, n_pixels)).shape == (2, 1 + log_variance, n_pixels)
 
 
-def test_a_patch_network_takes_its_own_grid_alone():
+def test_a_patch_network_takes_only_its_own_grid():
     with pytest.raises(ValueError, match=r"spectra of 44 pixels; this network's grid has 45"):
         network("patches")(spectra(2, N_PIXELS - 1))
 
@@ -88,7 +88,7 @@ def test_gradients_reach_every_parameter(kind):
     tool = network(kind, channels=CHANNELS, log_variance=True).train()
     tool(spectra(channels=CHANNELS)).square().sum().backward()
     lengths = {name: float(parameter.grad.norm()) for name, parameter in tool.named_parameters()}
-    # What instance normalisation takes away again: a constant added to a whole map.
+    # Instance normalisation removes a constant that is added to a whole map.
     without = {name for name in lengths if name.startswith("encoder.") and name.endswith("0.bias")}
     assert all(length > 1e-6 for name, length in lengths.items() if name not in without)
     assert len(without) == (3 if kind == "eut" else 0)
@@ -103,7 +103,7 @@ def scaled(values, factor: float, channels: tuple[str, ...]):
 @pytest.mark.parametrize("correction", [False, True])
 @given(exponent=st.floats(-17, 4))
 @settings(max_examples=10, deadline=None)
-def test_a_flux_scale_goes_through(kind, correction, exponent):
+def test_estimates_scale_with_the_flux(kind, correction, exponent):
     tool = network(kind, channels=CHANNELS, correction=correction, log_variance=True)
     values, factor = spectra(channels=CHANNELS), float(np.float32(10**exponent))
     one, other = denoised(tool, values), denoised(tool, scaled(values, factor, CHANNELS))
@@ -119,7 +119,7 @@ def test_each_spectrum_has_its_own_scale(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_spectra_do_not_matter_to_each_other(kind):
+def test_spectra_do_not_influence_each_other(kind):
     tool, values = network(kind, channels=CHANNELS, log_variance=True), spectra(6, channels=CHANNELS)
     whole, order = denoised(tool, values), torch.tensor([4, 0, 5, 2, 1, 3])
     torch.testing.assert_close(denoised(tool, values[order]), whole[order], rtol=1e-4, atol=1e-5)
@@ -158,7 +158,7 @@ def test_spectra_without_light_give_finite_results(kind, value):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_silent_correction_leaves_the_wiener_mean(kind):
+def test_a_correction_of_zero_leaves_the_wiener_estimate(kind):
     tool, values = network(kind, channels=CHANNELS, correction=True), spectra(channels=CHANNELS)
     with torch.no_grad():
         silenced = tool.projection.parameters() if kind == "eut" else (tool.mean, tool.basis)

@@ -1,4 +1,4 @@
-"""`PatchNetwork` begins as the Wiener filter it is given."""
+"""`PatchNetwork` starts as the Wiener filter that it is given."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZES = {"n_pixels": N_PIXELS, "n_patches": 8, "n_features": 3, "rank": RANK, "w
 
 @pytest.fixture
 def given():
-    """Mean, basis vectors as long as their standard deviations, noise, and noisy spectra of mean |flux| 1."""
+    """Mean, basis vectors times their standard deviations, noise, and noisy spectra of mean |flux| 1."""
     rng = np.random.default_rng(0)
     x = np.linspace(0, 1, N_PIXELS)
     mean = 1 + 0.2 * np.sin(6 * x)
@@ -28,7 +28,7 @@ def given():
 
 @pytest.mark.parametrize("channels", [("flux",), ("flux", "sigma"), ("flux", "sigma", "masked")])
 @pytest.mark.parametrize("factor", [1.0, 1e-17])
-def test_it_begins_as_the_wiener_filter(given, channels, factor):
+def test_it_starts_as_the_wiener_filter(given, channels, factor):
     mean, basis, sigma, flux = given
     tool = PatchNetwork(PatchNetworkSettings(**SIZES, channels=channels))
     tool.start_from(*(torch.tensor(values, dtype=torch.float32) for values in (mean, basis, sigma)))
@@ -47,11 +47,11 @@ def test_every_patch_has_weights_of_its_own():
     tool = PatchNetwork(PatchNetworkSettings(**SIZES))
     assert tool.embedding.shape == (8, 8, 3)
     assert len({tuple(patch.flatten().tolist()) for patch in tool.embedding}) == 8
-    with torch.no_grad():  # a network that has learned: its layers answer
+    with torch.no_grad():  # as if trained: the layers contribute
         torch.nn.init.normal_(tool.exit.weight)
     spectra = torch.ones(2, 1, N_PIXELS)
     spectra[0, 0, 10] += 0.5
-    spectra[1, 0, 18] += 0.5  # the same bump a patch further
+    spectra[1, 0, 18] += 0.5  # the same bump in the next patch
     with torch.no_grad():
         one, other = tool(spectra)[:, 0]
     assert not torch.allclose(one.roll(8), other, atol=1e-3)

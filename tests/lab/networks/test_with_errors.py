@@ -1,4 +1,4 @@
-"""`WithErrors`: residuals of validation spectra between the levels they were measured at."""
+"""`WithErrors`: residuals of validation spectra, interpolated between the levels at which they were measured."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def model() -> WithErrors:
 
 
 def errors(model, snr, factor=1.0):
-    """Flux and error of flat-noise spectra of mean |flux| over mean σ `snr`."""
+    """Flux and error of spectra whose mean |flux| over mean σ is `snr`."""
     flux = np.random.default_rng(1).uniform(0.5, 1.5, (len(snr), N_PIXELS))
     flux /= np.abs(flux).mean(axis=1, keepdims=True)
     sigma = np.tile(1 / np.asarray(snr)[:, None], N_PIXELS) * np.linspace(0.5, 1.5, N_PIXELS)
@@ -46,19 +46,19 @@ def test_errors_are_interpolated_in_the_logarithm_of_the_level(model, snr):
     np.testing.assert_allclose(errors(model, snr)[1], expected(snr), rtol=1e-4)
 
 
-def test_errors_at_the_levels_are_those_measured(model):
+def test_errors_at_the_levels_are_the_measured_ones(model):
     np.testing.assert_allclose(errors(model, LEVELS)[1], RESIDUAL, rtol=1e-4)
 
 
 @given(below=st.floats(1e-3, 4), above=st.floats(20, 1e4))
 @settings(max_examples=10, deadline=None)
-def test_errors_stay_beyond_the_levels(model, below, above):
+def test_errors_are_constant_beyond_the_levels(model, below, above):
     np.testing.assert_allclose(errors(model, [below, above])[1], RESIDUAL[[0, -1]], rtol=1e-4)
 
 
 @given(exponent=st.floats(-17, 4))
 @settings(max_examples=10, deadline=None)
-def test_a_flux_scale_goes_through(model, exponent):
+def test_estimates_scale_with_the_flux(model, exponent):
     for one, other in zip(errors(model, [5, 13]), errors(model, [5, 13], 10**exponent), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
 

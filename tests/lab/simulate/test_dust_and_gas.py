@@ -16,13 +16,13 @@ def test_attenuation_at_5500_is_a_v():
 
 
 def test_curve_is_calzettis():
-    # k(λ) = A(λ)/E(B−V) worked from eq. 4 of Calzetti et al. 2000 by hand, over k(5500 Å) = 4.0479.
+    # k(λ) = A(λ)/E(B−V) calculated by hand from eq. 4 of Calzetti et al. 2000, over k(5500 Å) = 4.0479.
     np.testing.assert_allclose(attenuation_curve(np.array([3700.0, 4400.0, 6563.0])),
                                np.array([5.8934, 5.0603, 3.3258]) / 4.0479, rtol=1e-4)  # fmt: skip
     assert np.all(np.diff(attenuation_curve(np.linspace(3000, 9000, 500))) < 0.005)  # its two pieces do not quite meet
 
 
-def test_tilt_turns_about_5500():
+def test_tilt_pivots_about_5500():
     wavelength = np.array([4000.0, 5500.0, 7000.0])
     plain, steep = (transmission(wavelength, np.array([1.0]), slope)[0] for slope in (0.0, -0.5))
     assert steep[0] < plain[0]
@@ -61,7 +61,7 @@ def test_ratios_span_the_diagram_from_star_formation_to_active_nuclei():
     assert np.all(np.abs(oxygen) < 2.5)
 
 
-def test_equivalent_widths_are_as_asked_and_some_have_none():
+def test_equivalent_widths_are_within_their_range_and_some_spectra_have_no_gas():
     gas = draw(ew_halpha=(5.0, 50.0), gas_fraction=0.6)
     width = gas.flux[:, LINES.index("Halpha")] / 2.0
     lit = width > 0
@@ -71,7 +71,7 @@ def test_equivalent_widths_are_as_asked_and_some_have_none():
     assert not gas.flux[~lit].any()
 
 
-def test_drawn_lines_hold_their_flux_place_and_width():
+def test_added_lines_have_their_flux_position_and_width():
     wavelength = np.arange(6400.0, 6750.0, 0.5)
     flux = np.zeros((2, len(wavelength)), dtype=np.float32)
     strength = np.zeros((2, len(LINES)))

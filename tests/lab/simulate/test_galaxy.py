@@ -1,4 +1,4 @@
-"""One galaxy on the sky: light, gradients, motions, gas, and the frame it is seen in."""
+"""One galaxy on the sky: light, gradients, motions, gas, and coordinates."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ def rest_wavelength(simulated):
     return rest_air(observed.wavelength, float(observed.redshift[0]), observed.medium)
 
 
-def test_it_is_an_image_with_a_place_on_the_sky_and_a_unit(galaxy):
+def test_it_is_an_image_with_a_position_on_the_sky_and_a_unit(galaxy):
     observed = galaxy.observed
     assert observed.spatial_shape == SHAPE
     assert galaxy.truth.shape == observed.flux.shape
@@ -36,7 +36,7 @@ def test_it_is_an_image_with_a_place_on_the_sky_and_a_unit(galaxy):
     assert all(values.shape == (len(galaxy),) for values in galaxy.parameters.values())
 
 
-def test_snr_runs_from_what_was_asked_to_a_fifteenth_under_one_noise(galaxy):
+def test_snr_falls_from_the_given_value_to_a_fifteenth_under_the_same_noise(galaxy):
     snr = galaxy.parameters["snr"]
     assert snr.max() == pytest.approx(30)
     assert 1.5 < snr.min() < 2.5
@@ -83,7 +83,7 @@ def test_it_rotates_about_its_centre_and_spectra_show_it(tiny_library):
     assert 100 < velocity.max() < 220 * np.sqrt(1 - Geometry().axis_ratio ** 2)
     assert np.all(np.sign(motion.parameters["h3"]) == -np.sign(motion.parameters["velocity"]))
 
-    # Cross-correlation on the log-λ pixels of MaNGA: 69 km/s a pixel.
+    # Cross-correlation on the log-λ pixels of MaNGA: 69 km/s per pixel.
     rows = [np.argmax(motion.parameters["velocity"]), np.argmin(motion.parameters["velocity"])]
     red, blue = (np.gradient(np.log(motion.truth[row].astype(float)))[200:1500] for row in rows)
     lags = np.arange(-8, 9)
@@ -157,7 +157,7 @@ def test_other_instruments_see_it_too(tiny_library, instrument):
     assert seen.observed.spatial_shape == (3, 5)
 
 
-def test_the_seed_decides_all(tiny_library):
+def test_the_seed_determines_all_draws(tiny_library):
     one, two, other = (simulate_galaxy(tiny_library, np.random.default_rng(s), shape=(4, 4)) for s in (7, 7, 8))
     np.testing.assert_array_equal(one.observed.flux, two.observed.flux)
     np.testing.assert_array_equal(one.truth, two.truth)

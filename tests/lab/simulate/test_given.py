@@ -1,4 +1,4 @@
-"""Draws that are given: the laws of the generator they stand for, and recipes as functions of them."""
+"""Given draws: their distributions, and recipes as functions of them."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ N_COLUMNS = 60
         (lambda rng: rng.exponential(0.3, 2000), stats.expon(scale=0.3)),
     ],
 )
-def test_quantiles_of_the_normal_numbers_become_those_of_the_law(draw, law):
+def test_quantiles_of_the_normal_numbers_become_those_of_the_distribution(draw, law):
     np.testing.assert_allclose(draw(GivenDraws(QUANTILES)), law.ppf(PROBABILITY), rtol=1e-9, atol=1e-12)
 
 
@@ -43,7 +43,7 @@ def test_limits_may_differ_from_draw_to_draw():
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (3, 5), (1, 5), (5, 1)])
-def test_a_table_is_served_row_by_row_whichever_way_it_is_asked(shape):
+def test_a_table_is_served_row_by_row_whatever_the_order_of_its_axes(shape):
     normal = np.random.default_rng(0).standard_normal((5, 4))
     rng = GivenDraws(normal)
     served = rng.standard_normal(shape, dtype=np.float32)
@@ -62,12 +62,12 @@ def test_no_column_is_served_twice():
 
 
 @pytest.mark.parametrize("size", [2, 4, (2, 3, 3), 7])
-def test_more_than_is_given_or_no_multiple_of_the_rows_is_refused(size):
+def test_more_than_is_given_and_what_is_no_multiple_of_the_rows_are_refused(size):
     with pytest.raises(ValueError, match="given"):
         GivenDraws(np.zeros((3, 2))).standard_normal(size)
 
 
-def test_far_numbers_stay_finite():
+def test_extreme_numbers_give_finite_draws():
     rng = GivenDraws(np.array([[-1e9] * 4, [1e9] * 4]))
     values = np.concatenate([rng.standard_normal(2), rng.random(2), rng.exponential(1.0, 2), rng.uniform(3, 4, 2)])
     assert np.isfinite(values).all()
@@ -90,7 +90,7 @@ def test_a_recipe_is_a_function_of_the_numbers_given(recipe):
     assert first.used == second.used > 5
 
 
-def test_every_column_a_recipe_takes_matters_and_no_other(recipe):
+def test_every_column_that_a_recipe_uses_matters_and_no_other(recipe):
     normal, rng = table(40), GivenDraws(table(40))
     spectra = recipe.rest(40, rng).flux
     for column in range(rng.used + 1):
@@ -101,13 +101,13 @@ def test_every_column_a_recipe_takes_matters_and_no_other(recipe):
 
 
 @pytest.mark.parametrize("n", [1, 3, 4, 7])
-def test_spectra_do_not_depend_on_those_made_with_them(recipe, n):
+def test_spectra_do_not_depend_on_those_made_at_the_same_time(recipe, n):
     normal = table(7)
     together = recipe.rest(7, GivenDraws(normal)).flux[:n]
     np.testing.assert_allclose(recipe.rest(n, GivenDraws(normal[:n])).flux, together, rtol=1e-4)
 
 
-def test_a_recipe_has_the_same_law_with_given_normal_numbers(recipe):
+def test_a_recipe_has_the_same_distribution_with_given_normal_numbers(recipe):
     drawn = recipe.rest(600, np.random.default_rng(3)).parameters
     mapped = recipe.rest(600, GivenDraws(table(600, seed=4))).parameters
     for name, values in drawn.items():
@@ -115,5 +115,5 @@ def test_a_recipe_has_the_same_law_with_given_normal_numbers(recipe):
 
 
 def test_draws_of_two_equal_axes_are_refused():
-    with pytest.raises(ValueError, match="which axis"):
+    with pytest.raises(ValueError, match="either axis"):
         GivenDraws(table(3)).standard_normal((3, 3))

@@ -1,4 +1,4 @@
-"""Histories: weights, and the labels that follow."""
+"""Histories: weights of the SSPs, and the labels that follow from them."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_labels_of_one_ssp_are_its_own(tiny_library):
         np.testing.assert_allclose(labels[f"mh_{kind}"], tiny_library.metallicity, atol=1e-12)
 
 
-def test_light_labels_weigh_the_young_more(tiny_library):
+def test_labels_by_light_weight_the_young_more(tiny_library):
     labels = population_labels(tiny_library, random_histories(tiny_library, 300, np.random.default_rng(4)))
     assert np.all(labels["log_age_lw"] <= labels["log_age_mw"] + 1e-9)
     young, old = 0, 17
@@ -87,7 +87,7 @@ def test_nothing_is_older_than_the_start(tiny_library):
     np.testing.assert_allclose(weights[:, too_old], 0, atol=1e-12)
 
 
-def test_without_bursts_the_age_distribution_has_one_piece(tiny_library):
+def test_bursts_have_their_age_and_mass_and_none_occur_without_them(tiny_library):
     smooth = HistoryPrior(burst_probabilities=(1.0,), start_gyr=(8.0, 8.0), tau_gyr=(0.1, 0.1))
     weights = random_histories(tiny_library, 50, np.random.default_rng(6), smooth)
     assert np.all(weights[:, tiny_library.log_age < 9.5] < 1e-6)

@@ -1,4 +1,4 @@
-"""LOSVD convolution against brute force."""
+"""LOSVD convolution compared with direct sums."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def losvd(velocity=0.0, sigma=0.0, h3=0.0, h4=0.0):
 
 
 def gauss_hermite(v, velocity, sigma, h3, h4):
-    """van der Marel & Franx 1993, eq. 9, with h3 and h4 as they print them."""
+    """Gauss–Hermite LOSVD of van der Marel & Franx 1993, eq. 9, with their polynomials for h3 and h4."""
     y = (v - velocity) / sigma
     shape = (
         1

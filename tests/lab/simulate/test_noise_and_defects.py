@@ -1,4 +1,4 @@
-"""Noise laws, correlated noise, and what goes wrong on the way to the file."""
+"""Noise laws, correlated noise, and defects of spectra."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_percentiles_of_drawn_laws_are_those_of_the_table(name):
     np.testing.assert_allclose(np.percentile(drawn, [16, 50, 84], axis=0), [law.low, law.median, law.high], rtol=0.05)
 
 
-def test_sections_deviate_with_the_correlation_measured_and_neighbours_together():
+def test_sections_deviate_with_the_measured_correlation_and_neighbours_together():
     law = SAMI_NOISE
     wavelength = np.array([3800.0, 3900.0, 5200.0, 6700.0])
     drawn = np.log(law.relative_sigma(wavelength, law.draw(20_000, np.random.default_rng(1))))
@@ -29,13 +29,13 @@ def test_sections_deviate_with_the_correlation_measured_and_neighbours_together(
     np.testing.assert_allclose(correlation[np.ix_([0, 2, 3], [0, 2, 3])], law.section_correlation, atol=0.05)
 
 
-def test_sections_are_independent_unless_told():
+def test_sections_are_independent_unless_a_correlation_is_given():
     drawn = INSTRUMENTS["MUSE"].noise.draw(20_000, np.random.default_rng(1))
     assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.03
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.2, 0.35, 0.5])
-def test_noise_has_unit_variance_and_the_correlation_asked(correlation):
+def test_noise_has_unit_variance_and_the_given_correlation(correlation):
     noise = correlated_noise((400, 3000), np.random.default_rng(2), correlation)
     assert noise.std() == pytest.approx(1, abs=3e-3)
     assert noise[:, [0, -1]].std() == pytest.approx(1, abs=0.06)
@@ -51,32 +51,32 @@ def test_each_spectrum_has_its_own_correlation():
     assert abs(lag[200:].mean() - 0.5) < 0.01
 
 
-def test_a_correlation_out_of_reach_is_refused():
-    with pytest.raises(ValueError, match=r"reaches 0 to 0\.66"):
+def test_a_correlation_that_cannot_be_reached_is_refused():
+    with pytest.raises(ValueError, match=r"reaches only 0 to 0\.66"):
         correlated_noise((2, 10), np.random.default_rng(4), 0.9)
 
 
-def test_scaled_noise_has_the_snr_asked():
+def test_scaled_noise_has_the_given_snr():
     rng = np.random.default_rng(5)
     flux, relative, wanted = rng.uniform(1, 2, (50, 100)), rng.uniform(0.5, 2, (50, 100)), rng.uniform(2, 50, 50)
     inside = np.arange(100) < 30
     np.testing.assert_allclose(window_snr(flux, scale_to_snr(flux, relative, inside, wanted), inside), wanted)
 
 
-def test_calibration_errors_are_smooth_and_of_the_size_asked():
+def test_calibration_errors_are_smooth_and_of_the_given_size():
     wavelength = np.linspace(3700, 7400, 1000)
     factors = calibration_error(wavelength, np.zeros(1000, int), 4000, np.random.default_rng(6), 0.03)
     assert np.sqrt(np.mean(np.log(factors) ** 2)) == pytest.approx(0.03, rel=0.05)
     assert np.diff(factors, axis=1).std() < 5e-4
 
 
-def test_arms_differ_by_a_grey_factor_besides():
+def test_arms_also_differ_by_a_grey_factor():
     wavelength, arm = np.linspace(3700, 7400, 1000), (np.arange(1000) >= 500).astype(int)
     jump = np.diff(calibration_error(wavelength, arm, 4000, np.random.default_rng(7), 0.03)[:, 499:501], axis=1)
     assert jump.std() == pytest.approx(0.015 * np.sqrt(2), rel=0.1)
 
 
-def test_masked_runs_are_as_many_and_as_long_as_asked():
+def test_masked_runs_have_the_given_mean_number_and_length():
     bad = masked_runs((3000, 2000), np.random.default_rng(8), mean_runs=2.0, mean_length=10.0)
     starts = (np.diff(bad.astype(np.int8), axis=1, prepend=0) == 1).sum()
     assert starts / 3000 == pytest.approx(2.0, rel=0.05)

@@ -1,4 +1,4 @@
-"""The recipe `paper`."""
+"""The recipe `paper`: spectra, noise, and the split into training and test spectra."""
 
 import numpy as np
 import pytest
@@ -15,11 +15,11 @@ def recipe(tiny_library):
 
 @pytest.fixture(scope="module")
 def narrow(tiny_library):
-    """Few pixels about the window, so that many spectra are cheap."""
+    """Recipe with few pixels around the S/N window, so that many spectra are cheap."""
     return PaperRecipe(tiny_library, limits=(4400.0, 4650.0))
 
 
-def test_spectra_stand_on_the_librarys_pixels_within_the_law(recipe, tiny_library):
+def test_spectra_are_on_the_librarys_pixels_within_the_noise_law(recipe, tiny_library):
     rest = recipe.rest(20, np.random.default_rng(0))
     np.testing.assert_array_equal(rest.wavelength, tiny_library.between(3700, 7400).wavelength)
     assert rest.flux.dtype == np.float32
@@ -36,7 +36,7 @@ def test_spectra_are_the_mixtures_that_the_labels_describe(recipe):
     np.testing.assert_allclose(rest.parameters["log_age_mw"], weights @ recipe.library.log_age)
 
 
-def test_snr_in_the_window_is_as_asked_over_ten_thousand_spectra(narrow):
+def test_snr_in_the_window_is_the_given_one_over_ten_thousand_spectra(narrow):
     simulated = narrow.simulate(10_000, np.random.default_rng(2), snr=8.0)
     inside = in_window(simulated.observed.wavelength, SNR_WINDOW)
     residual = (simulated.observed.flux - simulated.truth)[:, inside]
@@ -66,7 +66,7 @@ def test_noise_is_white_and_the_quoted_errors_are_right(recipe):
     assert np.mean(scaled[:, 1:] * scaled[:, :-1]) == pytest.approx(0, abs=3e-3)
 
 
-def test_snr_drawn_lies_in_the_papers_range_and_an_array_is_kept(recipe):
+def test_drawn_snr_lies_in_the_papers_range_and_a_given_array_is_kept(recipe):
     rng = np.random.default_rng(5)
     snr = recipe.simulate(300, rng).parameters["snr"]
     assert 5 <= snr.min() < 6
@@ -109,7 +109,7 @@ def test_ranges_outside_a_part_are_refused(narrow):
         paper_rng("validation", 0)
 
 
-def test_mixtures_can_be_asked_for(tiny_library):
+def test_mixtures_can_be_chosen(tiny_library):
     recipe = get_recipe("paper", tiny_library, histories="mixtures")
     weights = recipe.weights(200, np.random.default_rng(8))
     assert (weights > 0).sum(axis=1).max() <= 5

@@ -1,11 +1,11 @@
-"""The FITS form of simulated spectra."""
+"""Simulated spectra: their FITS form, and selecting and joining them."""
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from quietspec.lab.simulate import get_recipe
+from quietspec.lab.simulate import RestSpectra, get_recipe
 
 
 @pytest.mark.parametrize("name", ["paper", "survey"])
@@ -29,9 +29,14 @@ def test_fits_holds_everything(tiny_library, tmp_path, name):
         np.testing.assert_array_equal(table[parameter], values)
 
 
-def test_rows_can_be_selected(tiny_library):
+def test_rows_can_be_selected_and_joined(tiny_library):
     rest = get_recipe("paper", tiny_library).rest(6, np.random.default_rng(2))
     some = rest[2:4]
     assert len(some) == 2
     np.testing.assert_array_equal(some.flux, rest.flux[2:4])
     np.testing.assert_array_equal(some.parameters["mh_mw"], rest.parameters["mh_mw"][2:4])
+    again = RestSpectra.stack([rest[:2], some, rest[[4, 5]]])
+    np.testing.assert_array_equal(again.wavelength, rest.wavelength)
+    np.testing.assert_array_equal(again.flux, rest.flux)
+    for name, values in rest.parameters.items():
+        np.testing.assert_array_equal(again.parameters[name], values)

@@ -1,4 +1,4 @@
-"""The recipe `survey`: each ingredient there, and gone when switched off."""
+"""The recipe `survey`: each ingredient is there, and gone when switched off."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ def full(library):
 
 
 def only(library, *names, **options):
-    """The recipe with nothing but the ingredients named."""
+    """The recipe with only the ingredients named."""
     return SurveyRecipe(library, **(NOTHING | dict.fromkeys(names, True)), **options)
 
 
@@ -45,7 +45,7 @@ def test_rest_spectra_are_finite_normalised_and_labelled(full):
     assert {"log_age_mw", "log_age_lw", "mh_mw", "mh_lw"} < set(rest.parameters)
 
 
-def test_nothing_but_histories_is_the_mixture_itself(library):
+def test_without_any_ingredient_spectra_are_mixtures_of_templates(library):
     recipe = only(library)
     rest = recipe.rest(10, np.random.default_rng(1))
     from quietspec.lab.simulate.histories import random_histories
@@ -84,7 +84,7 @@ def test_bursts_off_leaves_smooth_histories(library):
     assert spread[1] < spread[0]
 
 
-def test_metallicity_scatter_off_leaves_two_metallicities_an_age(library):
+def test_metallicity_scatter_off_leaves_two_metallicities_per_age(library):
     from quietspec.lab.simulate.histories import random_histories
 
     recipe = SurveyRecipe(library, metallicity_scatter=False, bursts=False)
@@ -116,7 +116,7 @@ def test_velocity_moves_the_spectrum(library):
 
 
 @pytest.mark.parametrize("name", INSTRUMENTS)
-def test_observed_pixels_are_the_instruments_within_the_templates(full, name):
+def test_observed_pixels_are_those_of_the_instrument_within_the_templates(full, name):
     simulated = full.simulate(5, np.random.default_rng(7), 20.0, instrument=name)
     spectra, z = simulated.observed, simulated.observed.redshift[0]
     assert np.all(spectra.redshift == z)
@@ -131,13 +131,13 @@ def test_observed_pixels_are_the_instruments_within_the_templates(full, name):
     assert name in spectra.meta["survey"]
 
 
-def test_truth_is_the_rest_spectrum_seen_at_redshift(library):
+def test_truth_is_the_rest_spectrum_observed_at_its_redshift(library):
     recipe = only(library)
     rest = recipe.rest(10, np.random.default_rng(8))
     simulated = recipe.observe(rest, np.random.default_rng(8), 50.0, instrument="MaNGA", redshift=0.05)
     pixels = rest_air(simulated.observed.wavelength, 0.05, "vacuum")
     expected = np.array([np.interp(pixels, rest.wavelength, row) for row in rest.flux])
-    np.testing.assert_allclose(simulated.truth, expected, rtol=0.05)  # a line is sharper than `interp` makes it
+    np.testing.assert_allclose(simulated.truth, expected, rtol=0.05)  # linear interpolation blunts lines
     assert np.sqrt(np.mean((simulated.truth / expected - 1) ** 2)) < 3e-3
 
 
@@ -207,7 +207,7 @@ def test_misscaled_errors_are_off_by_default_and_wrong_when_on(library):
 
 
 @pytest.mark.parametrize("name", ["SAMI", "MaNGA", "SDSS", "CALIFA V500"])
-def test_snr_in_the_window_is_as_asked(full, name):
+def test_snr_in_the_window_is_the_given_one(full, name):
     simulated = full.simulate(40, np.random.default_rng(9), 12.0, instrument=name)
     rest = rest_air(simulated.observed.wavelength, simulated.observed.redshift[0], simulated.observed.medium)
     inside = in_window(rest, SNR_WINDOW)
@@ -216,13 +216,13 @@ def test_snr_in_the_window_is_as_asked(full, name):
     np.testing.assert_allclose(snr, 12.0, rtol=0.02)
 
 
-def test_muse_below_its_window_takes_snr_over_all_pixels(library):
+def test_snr_of_muse_is_over_all_pixels_where_it_misses_the_window(library):
     simulated = observe(only(library), snr=10.0, instrument="MUSE", redshift=0.01)
     snr = simulated.truth.mean(axis=1) / simulated.observed.sigma.mean(axis=1)
     np.testing.assert_allclose(snr, 10.0, rtol=1e-4)
 
 
-def test_snr_drawn_is_log_uniform_in_its_range(full):
+def test_drawn_snr_is_log_uniform_in_its_range(full):
     snr = np.concatenate([full.simulate(30, np.random.default_rng(seed)).parameters["snr"] for seed in range(20)])
     assert snr.min() >= 1.5
     assert snr.max() <= 60

@@ -1,4 +1,4 @@
-"""What was added to simulated spectra beside their stars: calibration errors, contamination, correlated noise."""
+"""What the recipe `survey` adds to starlight: calibration errors, contamination, correlated noise."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ Z = 0.02
 
 
 def only(library, *names, **options):
-    """The recipe with nothing but the ingredients named."""
+    """The recipe with only the ingredients named."""
     return SurveyRecipe(library, **(NOTHING | dict.fromkeys(names, True)), **options)
 
 
@@ -23,7 +23,7 @@ def sami(tiny_library):
     return only(tiny_library, "calibration_error", instruments=["SAMI"])
 
 
-def test_calibration_errors_are_smooth_factors_of_the_size_told(sami):
+def test_calibration_errors_are_smooth_factors_of_the_priors_size(sami):
     rest = sami.rest(200, np.random.default_rng(0))
     before = rest.flux.copy()
     found = sami.miscalibrated(rest, np.random.default_rng(1))
@@ -33,7 +33,7 @@ def test_calibration_errors_are_smooth_factors_of_the_size_told(sami):
     error = np.log(found.flux / rest.flux)
     assert found.flux.dtype == np.float32
     inner = (rest.wavelength > 3800) & (rest.wavelength < 7000)
-    # Polynomials of rms `calibration`, and a grey factor of half of it for each of two arms.
+    # Polynomials of RMS `calibration`, and a grey factor that scatters by half of it for each of two arms.
     assert error[:, inner].std() == pytest.approx(np.hypot(1, 0.5) * sami.prior.calibration, rel=0.15)
     step = np.abs(np.diff(error[:, rest.wavelength < 5500], axis=1)) / sami.prior.calibration
     assert step.max() < 0.1
@@ -58,14 +58,14 @@ def test_without_calibration_error_nothing_changes(tiny_library):
 
 
 @pytest.mark.parametrize("instrument", ["SAMI", "SDSS"])
-def test_noise_free_is_the_truth_of_the_same_draws(tiny_library, instrument):
+def test_noise_free_flux_is_the_truth_of_the_same_draws(tiny_library, instrument):
     recipe = get_recipe("survey", tiny_library)
     simulated = recipe.simulate(6, np.random.default_rng(6), 20.0, instrument=instrument, redshift=Z)
     made = recipe.noise_free(simulated.observed)(6, np.random.default_rng(6))
     np.testing.assert_allclose(made, simulated.truth, rtol=1e-6)
 
 
-def test_noise_free_spectra_of_the_paper_are_its_own(tiny_library):
+def test_noise_free_flux_of_the_paper_is_the_truth_of_the_same_draws(tiny_library):
     recipe = get_recipe("paper", tiny_library)
     simulated = recipe.simulate(4, np.random.default_rng(7), 20.0)
     made = recipe.noise_free(simulated.observed)(4, np.random.default_rng(7))
@@ -99,7 +99,7 @@ def test_gas_is_marked_at_its_lines_only(tiny_library):
     assert found.contaminated[:, np.abs(rest - EMISSION_LINES["Halpha"]).argmin()].mean() > 0.3
 
 
-def test_slicing_takes_all_that_belongs_to_a_spectrum(tiny_library):
+def test_slicing_selects_all_that_belongs_to_a_spectrum(tiny_library):
     for name, has_contamination in (("survey", True), ("paper", False)):
         whole = get_recipe(name, tiny_library).simulate(8, np.random.default_rng(10), 20.0)
         part = whole[2:5]
@@ -121,12 +121,12 @@ def test_lag_correlations_are_those_of_the_noise(correlation):
     np.testing.assert_allclose([*lag_correlations(correlation), 0.0], measured, atol=8e-3)
 
 
-def test_the_noise_correlation_told_is_the_one_drawn(tiny_library):
+def test_the_stated_noise_correlation_is_that_of_the_noise(tiny_library):
     recipe = only(tiny_library, "noise_correlation")
     found = recipe.simulate(40, np.random.default_rng(12), 20.0, instrument="SAMI", redshift=Z)
     pull = (found.observed.flux - found.truth) / found.observed.sigma
     measured = (pull[:, 1:] * pull[:, :-1]).mean(axis=1)
-    told = found.parameters["noise_correlation"]
-    assert np.std(measured - told) < 0.03
-    assert np.mean(measured - told) == pytest.approx(0, abs=0.01)
-    assert told.std() > 0.05
+    stated = found.parameters["noise_correlation"]
+    assert np.std(measured - stated) < 0.03
+    assert np.mean(measured - stated) == pytest.approx(0, abs=0.01)
+    assert stated.std() > 0.05

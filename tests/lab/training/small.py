@@ -1,4 +1,4 @@
-"""A small world, networks that train on it in a second, and a program that does so for tests of killed processes."""
+"""A small world, networks that train on it in a second, and a program that does this for tests of killed processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATCHES = PatchNetworkSettings(
 
 
 def small_recipe(**options: Any) -> PaperRecipe:
-    """4 ages × 2 metallicities of smooth spectra, 3700–7400 Å at 20 Å."""
+    """Recipe of smooth spectra for 4 ages × 2 metallicities, 3700–7400 Å in steps of 20 Å."""
     wavelength = np.linspace(3700, 7400, N_PIXELS)
     log_age, metallicity = (grid.ravel() for grid in np.meshgrid([8.0, 9.0, 9.6, 10.1], [-1.0, 0.2], indexing="ij"))
     slope = (log_age - 9 + 0.5 * metallicity)[:, None]
@@ -39,7 +39,7 @@ def small_recipe(**options: Any) -> PaperRecipe:
 
 
 def small_run(**changes: Any) -> Run:
-    """A run of 24 steps, 6 an epoch."""
+    """A run of 24 steps, 6 per epoch."""
     settings: dict[str, Any] = {
         "network": PATCHES, "n": 260, "validation": 50, "batch": 10, "steps": 24, "steps_per_epoch": 6,
         "learning_rate": 1e-2, "averaging": 0.5, "checkpoint_every": 4, "accelerator": "cpu", "devices": 1,
@@ -48,11 +48,11 @@ def small_run(**changes: Any) -> Run:
 
 
 class Killed(Exception):  # noqa: N818
-    """What `Killer` raises."""
+    """Raised by `Killer`."""
 
 
 class Killer(lightning.Callback):
-    """Ends the training when a hook is called at a step, by an exception or by a signal."""
+    """Ends the training by an exception or a signal when a hook is called at a given step."""
 
     def __init__(self, step: int, hook: str = "on_train_batch_end", number: int | None = None) -> None:
         self.step, self.number = step, number
@@ -78,7 +78,7 @@ class Witness(lightning.Callback):
 
 
 def main() -> None:
-    """Train in a folder, by its own ``run.yaml`` if it is resumed: FOLDER RUN_YAML [STEP at which to kill]."""
+    """Train in a folder, or resume a training there: FOLDER RUN_YAML [STEP at which to kill]."""
     folder, run = Path(sys.argv[1]), Run.load(sys.argv[2])
     callbacks: list[lightning.Callback] = [Witness(folder)]
     if len(sys.argv) > 3:

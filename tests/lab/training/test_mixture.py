@@ -1,4 +1,4 @@
-"""EM and the prior it makes."""
+"""EM, and the prior that is made with it."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_every_round_raises_the_likelihood_of_the_training_points():
     assert seen[-1] > seen[0] + 1e-3
 
 
-def test_fit_stops_when_held_out_points_gain_no_more():
+def test_fit_stops_when_the_held_out_likelihood_no_longer_rises():
     rng = np.random.default_rng(2)
     points, _ = blobs(2000, rng)
     seen = []
@@ -62,7 +62,7 @@ def test_fit_stops_when_held_out_points_gain_no_more():
     assert len(seen) == np.argmax(seen) + 1 + settings.patience
 
 
-def test_one_gaussian_is_the_moments():
+def test_one_gaussian_has_the_moments_of_the_points():
     points, _ = blobs(1000, np.random.default_rng(3))
     mixture, weights = fit_mixture(points, MixtureSettings(n_mixture=1, floor=0.5), np.random.default_rng(4))
     np.testing.assert_allclose(mixture.means[0], points.mean(axis=0))

@@ -1,4 +1,4 @@
-"""Batches: every spectrum once a pass, a stream that can be taken up anywhere, noise as asked, parts kept apart."""
+"""Batches: every spectrum once per pass, a stream that resumes anywhere, noise as requested, disjoint parts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from quietspec.denoisers import Posterior
 from quietspec.lab.simulate import SAMI_NOISE, paper_spectra
 from quietspec.lab.simulate.noise import window_snr
-from quietspec.lab.training import PriorSettings, fit_prior
-from quietspec.lab.training.mixture import MixtureSettings
+from quietspec.lab.training import MixtureSettings, PriorSettings, fit_prior
 from quietspec.lab.training.networks import Corpus, NoisyBatches, network_input
 from quietspec.wavelengths import SNR_WINDOW, in_window
 
@@ -30,7 +29,7 @@ def corpus() -> Corpus:
 
 
 def identities(spectra) -> list[bytes]:
-    """Noise-free spectra as something that can be counted."""
+    """Noise-free spectra as hashable values."""
     return [np.asarray(row, dtype=np.float32).tobytes() for row in spectra]
 
 
@@ -51,7 +50,7 @@ def test_a_pass_has_every_training_spectrum_once(corpus, n, batch, steps_per_epo
         assert not np.array_equal(passes[0], passes[1])
 
 
-def test_batches_hold_the_rows_they_are_said_to(corpus):
+def test_batches_hold_the_rows_that_rows_gives(corpus):
     stream = NoisyBatches(corpus, small_run())
     seen = [identity for batch in stream for identity in identities(batch.truth)]
     rows = np.concatenate([stream.rows(number) for number in range(len(stream))])
@@ -59,7 +58,7 @@ def test_batches_hold_the_rows_they_are_said_to(corpus):
     assert len(set(seen)) == len(seen) == 60
 
 
-def test_an_epoch_ends_and_the_next_goes_on(corpus):
+def test_an_epoch_ends_and_the_next_continues(corpus):
     stream = NoisyBatches(corpus, small_run())
     epochs = [list(stream) for _ in range(3)]
     assert [len(epoch) for epoch in epochs] == [6, 6, 6] == [len(stream)] * 3
@@ -69,7 +68,7 @@ def test_an_epoch_ends_and_the_next_goes_on(corpus):
 
 @given(taken=st.integers(0, 17))
 @settings(max_examples=18, deadline=None)
-def test_a_stream_taken_up_anywhere_goes_on_as_if_it_had_not_stopped(corpus, taken):
+def test_a_stream_resumed_anywhere_continues_as_if_it_had_not_stopped(corpus, taken):
     run, stream = small_run(), NoisyBatches(corpus, small_run())
     whole = [stream.batch(number) for number in range(18)]
     endless = (batch for _ in range(4) for batch in stream)
@@ -101,7 +100,7 @@ def test_another_seed_gives_another_order_and_noise(corpus):
 
 
 @pytest.mark.parametrize("world", [2, 3])
-def test_processes_share_each_batch_among_them(corpus, world):
+def test_processes_divide_each_batch_among_them(corpus, world):
     run = small_run()
     whole = NoisyBatches(corpus, run)
     parts = [NoisyBatches(corpus, run, rank=rank, world=world) for rank in range(world)]
@@ -109,10 +108,10 @@ def test_processes_share_each_batch_among_them(corpus, world):
         seen = [identity for part in parts for identity in identities(part.batch(number).truth)]
         assert sorted(seen) == sorted(identities(whole.batch(number).truth))
     noise = [part.batch(0).spectra[0, 0] - part.batch(0).truth[0] for part in parts]
-    assert abs(np.corrcoef(np.stack(noise))[0, 1]) < 0.3  # each process its own
+    assert abs(np.corrcoef(np.stack(noise))[0, 1]) < 0.3  # each process has its own noise
 
 
-def test_injected_noise_has_the_asked_snr_over_ten_thousand_spectra():
+def test_noise_has_the_given_snr_over_ten_thousand_spectra():
     run = small_run(n=10_001, validation=1, batch=1000, snr=(8.0, 8.0), steps=10, steps_per_epoch=10)
     batches = list(NoisyBatches(Corpus.draw(RECIPE, run), run))
     inside = in_window(RECIPE.library.wavelength, SNR_WINDOW)
@@ -126,19 +125,19 @@ def test_injected_noise_has_the_asked_snr_over_ten_thousand_spectra():
     assert truth[:, inside].mean() / noise == pytest.approx(8, rel=0.01)
 
 
-def test_injected_noise_follows_the_law_over_wavelength():
+def test_noise_follows_the_law_over_wavelength():
     recipe = small_recipe(spread=False)
     run = small_run(n=10_001, validation=1, batch=1000, snr=(8.0, 8.0), steps=10, steps_per_epoch=10)
     batches = list(NoisyBatches(Corpus.draw(recipe, run), run))
     residual = torch.cat([batch.spectra[:, 0] - batch.truth for batch in batches]).double().numpy()
     wavelength = recipe.library.wavelength
     law, inside = SAMI_NOISE.relative_sigma(wavelength)[0], in_window(wavelength, SNR_WINDOW)
-    # Each pixel's RMS has an error of 1/√20,000 of itself.
+    # The RMS of each pixel has a relative error of 1/√20,000.
     np.testing.assert_allclose(residual.std(axis=0), law / law[inside].mean() / 8, rtol=0.035)
     assert abs(np.mean(residual[:, 1:] * residual[:, :-1]) / np.mean(residual**2)) < 0.005
 
 
-def test_snr_is_uniform_in_the_range_asked_for(corpus):
+def test_snr_is_uniform_in_the_given_range(corpus):
     run = small_run(batch=200, snr=(5, 20))
     inside = in_window(RECIPE.library.wavelength, SNR_WINDOW)
     batches = [NoisyBatches(corpus, run).batch(number) for number in range(10)]
@@ -169,7 +168,7 @@ def test_validation_batches_are_the_same_each_time_and_span_the_snr(corpus):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_test_part_is_out_of_reach(seed):
+def test_spectra_of_the_test_part_are_never_drawn(seed):
     run = small_run(n=4000, validation=500, seed=seed)
     corpus = Corpus.draw(RECIPE, run)
     drawn = {*identities(corpus.training.flux), *identities(corpus.validation.flux)}
@@ -192,7 +191,7 @@ def wiener(recipe) -> Posterior:
     return Posterior("wiener", fit_prior(rest, flat, 40 * flat, rng, settings, card=card))
 
 
-def test_channels_hold_what_they_are_called():
+def test_channels_hold_what_their_names_say():
     simulated = RECIPE.simulate(5, np.random.default_rng(1), 10.0)
     observed, tool = simulated.observed, wiener(RECIPE)
     observed.ivar[:, 30:33] = 0
@@ -210,10 +209,10 @@ def test_channels_hold_what_they_are_called():
 def test_batches_hold_the_channels_of_the_run(corpus):
     network = PATCHES.model_copy(update={"channels": ("flux", "wiener", "sigma")})
     run, tool = small_run(network=network), wiener(RECIPE)
-    batch = NoisyBatches(corpus, run, tool).batch(0)
+    batch = NoisyBatches(corpus._replace(wiener=tool), run).batch(0)
     assert batch.spectra.shape == (10, 3, len(RECIPE.library.wavelength))
     assert torch.equal(batch.spectra[:, 2], batch.sigma)
     noisy, filtered = ((batch.spectra[:, place] - batch.truth).square().mean() for place in (0, 1))
     assert filtered < 0.05 * noisy
-    with pytest.raises(ValueError, match="channel 'wiener': give the filter"):
+    with pytest.raises(ValueError, match="channel 'wiener': no filter given"):
         NoisyBatches(corpus, run).batch(0)

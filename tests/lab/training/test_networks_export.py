@@ -1,4 +1,4 @@
-"""ONNX files: the network's own results, its errors, the facts a denoiser needs, and no need for torch."""
+"""ONNX files: results and errors of the network, metadata for the denoiser, and no need for torch."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_file_says_what_a_denoiser_needs(exported):
     path, network, *_ = exported
     facts = json.loads(onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map["quietspec"])
     assert facts == {"format": NETWORK_FORMAT, "channels": list(network.channels), "wavelength": [3700.0, 7400.0, 186]}
-    assert [entry.name for entry in path.parent.iterdir()] == ["small.onnx"]  # weights lie within
+    assert [entry.name for entry in path.parent.iterdir()] == ["small.onnx"]  # weights are inside
 
 
 def test_a_denoiser_gives_what_the_network_gives(exported):
@@ -115,7 +115,7 @@ assert np.isfinite(result.flux).all() and (result.sigma > 0).all()
 
 @pytest.fixture
 def untraced(exported, monkeypatch):
-    """`export_onnx` of a graph that is there already, from which torch's results differ by a number."""
+    """`export_onnx` of a graph traced earlier, from which torch's results differ by a given number."""
     path, network, table, _ = exported
 
     def export(target: Path, difference: float = 0.0) -> None:
@@ -130,7 +130,7 @@ def untraced(exported, monkeypatch):
 
 
 @pytest.mark.parametrize("exported", ["patches"], indirect=True)
-def test_files_are_not_overwritten_unasked(exported, untraced):
+def test_an_existing_file_is_kept(exported, untraced):
     path, *_ = exported
     before = path.read_bytes()
     with pytest.raises(WriteError, match=r"small\.onnx: exists already"):
@@ -153,7 +153,7 @@ def test_residuals_are_those_of_the_validation_spectra(corpus):
     assert table.residual.shape == (6, 186)
     assert (table.levels.diff() > 0).all()
     assert float(table.levels[-1] / table.levels[0]) == pytest.approx(4, rel=0.05)  # noise adds to mean |flux|
-    # The same from noise of our own, on all pixels together, at the highest S/N.
+    # The same from other noise at the highest S/N, for all pixels together.
     simulated = RECIPE.observe(corpus.validation, np.random.default_rng(9), 20.0)
     spectra = network_input(simulated, network.channels)
     with torch.no_grad():
@@ -163,8 +163,8 @@ def test_residuals_are_those_of_the_validation_spectra(corpus):
     assert float(table.residual[-1].square().mean().sqrt()) == pytest.approx(expected, rel=0.1)
 
 
-def test_errors_cover_what_they_say(corpus, tmp_path):
-    """On spectra drawn anew, a share of 68 % lies within 1σ, and residuals over errors have variance 1."""
+def test_errors_have_the_size_of_the_residuals(corpus, tmp_path):
+    """On new spectra, residuals over errors have an RMS of 1."""
     network = random_network("patches")
     model = WithErrors(network, *residual_table(network, corpus, small_run())).eval()
     simulated = RECIPE.simulate(300, np.random.default_rng(10))

@@ -1,4 +1,4 @@
-"""Training: the loss falls, the curve and the best weights are kept, and a killed training ends as if it never was."""
+"""Training: the loss falls, the curve and the best weights are kept, and a killed training loses nothing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def corpus() -> Corpus:
 
 @pytest.fixture(scope="module")
 def finished(corpus, tmp_path_factory) -> Callable[..., Path]:
-    """Folder of an undisturbed training; one for each of the settings asked for."""
+    """Folder of an uninterrupted training with the given settings; each is trained once."""
     folders: dict[Run, Path] = {}
 
     def folder(run: Run) -> Path:
@@ -75,7 +75,7 @@ def validation_loss(network, corpus: Corpus, run: Run) -> float:
 def test_the_loss_falls(kind, loss, corpus, tmp_path):
     changes = {"eut": {"learning_rate": 2e-2}, "patches": {}}[kind]
     run = small_run(network=NETWORKS[kind], loss=loss, steps=60, steps_per_epoch=10, **changes)
-    begun = DenoisingModule(run).network  # random: a networks.PatchNetwork is given more to start from
+    begun = DenoisingModule(run).network  # random weights, unlike those a patch network starts from
     train_network(corpus, run, tmp_path / "new" / "training")
     curve = read_curve(tmp_path / "new" / "training" / CURVE)
     assert curve["step"] == [10, 20, 30, 40, 50, 60]
@@ -114,14 +114,14 @@ def test_a_patch_network_starts_near_the_wiener_filter(corpus):
     assert np.std(found - expected) < 0.1 * np.std(expected - batch.truth.numpy())
 
 
-def test_an_eut_is_given_nothing_to_start_from(corpus):
+def test_an_eut_starts_from_random_weights(corpus):
     module = DenoisingModule(small_run(network=EUT))
     before = [parameter.clone() for parameter in module.parameters()]
     module.start_from(corpus)
     assert all(torch.equal(one, other) for one, other in zip(before, module.parameters(), strict=True))
 
 
-def test_weights_follow_from_the_seed_alone():
+def test_initial_weights_follow_from_the_seed_alone():
     torch.manual_seed(99)
     one = DenoisingModule(small_run(seed=3)).network.state_dict()
     again, other = (DenoisingModule(small_run(seed=seed)).network.state_dict() for seed in (3, 4))
@@ -129,7 +129,7 @@ def test_weights_follow_from_the_seed_alone():
     assert not torch.equal(one["embedding"], other["embedding"])
 
 
-# Steps 6, 12, 18 and 24 end an epoch; a checkpoint falls into an epoch at 4, 8, 16, 20, and at its end at 12 and 24.
+# Steps 6, 12, 18 and 24 end an epoch; checkpoints fall within an epoch at 4, 8, 16 and 20, at its end at 12 and 24.
 @pytest.mark.parametrize(
     ("step", "hook"),
     [
@@ -143,7 +143,7 @@ def test_weights_follow_from_the_seed_alone():
         (24, "on_train_epoch_end"),
     ],
 )
-def test_a_killed_training_goes_on_as_if_it_never_was(step, hook, corpus, finished, tmp_path):
+def test_a_killed_training_resumes_to_the_same_result(step, hook, corpus, finished, tmp_path):
     run = small_run()
     with pytest.raises(Killed):
         train_network(corpus, run, tmp_path, callbacks=(Killer(step, hook),))
@@ -153,7 +153,7 @@ def test_a_killed_training_goes_on_as_if_it_never_was(step, hook, corpus, finish
 
 @pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("every", [1, 6, 7])
-def test_a_training_killed_again_and_again_goes_on(kind, every, corpus, finished, tmp_path):
+def test_a_training_killed_repeatedly_resumes_to_the_same_result(kind, every, corpus, finished, tmp_path):
     run = small_run(network=NETWORKS[kind], checkpoint_every=every)
     for step in (9, 14, 19):
         with pytest.raises(Killed):
@@ -162,7 +162,7 @@ def test_a_training_killed_again_and_again_goes_on(kind, every, corpus, finished
     assert_same(tmp_path, finished(run))
 
 
-def test_a_finished_training_is_resumed_to_no_effect(corpus, finished, tmp_path):
+def test_resuming_a_finished_training_has_no_effect(corpus, finished, tmp_path):
     run = small_run()
     seconds = train_network(corpus, run, tmp_path)
     assert train_network(corpus, run, tmp_path, resume=True) > 0.7 * seconds > 0
@@ -171,7 +171,7 @@ def test_a_finished_training_is_resumed_to_no_effect(corpus, finished, tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_a_training_killed_by_the_system_goes_on(kind, corpus, finished, tmp_path):
+def test_a_training_killed_by_a_signal_resumes_to_the_same_result(kind, corpus, finished, tmp_path):
     run = small_run(network=NETWORKS[kind])
     run.save(tmp_path / "settings.yaml")
     program = [sys.executable, small.__file__, str(tmp_path / "training"), str(tmp_path / "settings.yaml")]
@@ -199,7 +199,7 @@ def test_two_processes_train_one_network(corpus, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_killed_go_on(tmp_path):
+def test_two_killed_processes_resume_to_the_same_result(tmp_path):
     run = small_run(devices=2, strategy="ddp")
     run.save(tmp_path / "settings.yaml")
 
@@ -213,7 +213,7 @@ def test_two_processes_killed_go_on(tmp_path):
     assert_same(tmp_path / "killed", tmp_path / "whole")
 
 
-def test_resuming_with_other_settings_is_refused_by_name(corpus, finished):
+def test_resuming_with_other_settings_names_those_that_differ(corpus, finished):
     folder = finished(small_run())
     with pytest.raises(ModelError, match=r"run\.yaml: batch, seed differ; resume with the settings it began with"):
         train_network(corpus, small_run(batch=12, seed=4), folder, resume=True)
@@ -229,7 +229,7 @@ def test_a_folder_with_a_training_is_not_overwritten(corpus, finished):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_nothing_to_resume_is_said(corpus, tmp_path):
+def test_resuming_without_a_checkpoint_is_refused(corpus, tmp_path):
     with pytest.raises(ModelError, match=r"no last\.ckpt to resume from"):
         train_network(corpus, small_run(), tmp_path, resume=True)
 
@@ -249,20 +249,20 @@ def test_a_training_writes_its_settings_curve_and_checkpoints(corpus, tmp_path):
     assert lines[0].startswith("step 6: training loss 0.")
 
 
-def test_training_says_nothing_else(corpus, tmp_path, capfd):
+def test_training_prints_nothing(corpus, tmp_path, capfd):
     train_network(corpus, small_run(), tmp_path)
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_best_checkpoint_has_the_least_validation_loss(corpus, finished):
-    run = small_run()  # its rate is too high to get better each time
+def test_the_best_checkpoint_has_the_lowest_validation_loss(corpus, finished):
+    run = small_run()  # its learning rate is too high for the loss to fall every time
     curve = read_curve(finished(run) / CURVE)["validation_loss"]
     assert np.argmin(curve) not in {0, len(curve) - 1} or min(curve) < max(curve)
     assert validation_loss(best_network(finished(run)), corpus, run) == pytest.approx(min(curve), rel=1e-5)
 
 
 def test_the_training_loss_of_the_curve_is_the_mean_over_its_steps(corpus, tmp_path):
-    # Nothing is learned at this rate, so that every step's loss is that of the weights at the start.
+    # At this rate nothing is learned, so every step has the loss of the initial weights.
     run = small_run(learning_rate=1e-12, weight_decay=0, steps=6)
     train_network(corpus, run, tmp_path)
     network = DenoisingModule(run)
@@ -284,13 +284,13 @@ def stopped_early(corpus, tmp_path_factory) -> tuple[Path, Run]:
     return folder, run
 
 
-def test_training_stops_where_nothing_gets_better(stopped_early):
+def test_training_stops_when_the_loss_no_longer_falls(stopped_early):
     curve = read_curve(stopped_early[0] / CURVE)["validation_loss"]
     assert 3 <= len(curve) < 20
     assert np.argmin(curve) == len(curve) - 3
 
 
-def test_a_training_that_stopped_early_is_not_taken_up_again(stopped_early, corpus):
+def test_a_training_that_stopped_early_is_not_continued(stopped_early, corpus):
     folder, run = stopped_early
     before = (folder / CURVE).read_text()
     train_network(corpus, run, folder, resume=True)
@@ -309,7 +309,7 @@ def losses(output, kind, truth, sigma=None):
     return spectrum_losses(output, Batch(output, truth, sigma), kind)
 
 
-def test_losses_are_what_they_are_called():
+def test_losses_are_what_their_names_say():
     rng = np.random.default_rng(0)
     truth, sigma = rng.uniform(0.5, 2, (4, 30)), rng.uniform(0.1, 0.4, (4, 30))
     flux = truth + rng.normal(0, 0.1, truth.shape)
@@ -333,7 +333,7 @@ def test_the_likelihood_is_the_gaussians_and_leaves_the_flux_alone(factor):
     output = torch.tensor(output, dtype=torch.float32, requires_grad=True)
     reference = torch.tensor(truth * factor, dtype=torch.float32)
     both, alone = (losses(values, "squared", reference) for values in (output, output[:, :1]))
-    # −2 ln N(residual; 0, variance), without ln 2π, of spectra whose mean flux is 1.
+    # −2 ln N(residual; 0, variance) without ln 2π, for spectra of mean flux 1.
     surprise = (flux - truth) ** 2 / np.exp(log_variance) + log_variance - 2 * np.log(scale)[:, None]
     np.testing.assert_allclose((both - alone).detach(), surprise.mean(axis=1) / 2, rtol=1e-4)
     (gradient,) = torch.autograd.grad((both - alone).sum(), output)
@@ -343,7 +343,7 @@ def test_the_likelihood_is_the_gaussians_and_leaves_the_flux_alone(factor):
 
 def test_costs_are_those_of_the_layers():
     network = networks.PatchNetwork(PATCHES)
-    # Products of the projection, embedding, entrance, two layers, exit and basis: 2 operations a weight.
+    # Products of the projection, embedding, entrance, two layers, exit and basis: 2 operations per weight.
     weights = 3 * 186 + 6 * 31 * 3 + (6 * 3 + 6 + 3) * 8 + 2 * 8 * 12 + 8 * 3 + 3 * 186
     assert inference_flops(network, 186) == 2 * weights
     run = small_run()

@@ -1,4 +1,4 @@
-"""Settings of a training: a YAML file, checked."""
+"""Settings of the training of a network: YAML files, and what is refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
 from quietspec.errors import ModelError
-from quietspec.lab.networks import EUT, PatchNetwork, make_network
+from quietspec.lab.networks import EUTSettings, PatchNetworkSettings
 from quietspec.lab.training.networks import RUNS, Run
 
 from .small import EUT as EUT_SETTINGS
@@ -29,9 +29,9 @@ def test_shipped_runs_load(name):
 
 def test_shipped_runs_are_those_of_the_papers_experiment():
     assert RUNS == ("eut-paper", "eut-position", "eut-small")
-    assert Run.load("eut-paper").network == EUT.from_preset("paper").settings
-    assert Run.load("eut-small").network == EUT.from_preset("small").settings
-    assert isinstance(make_network(Run.load("eut-position").network), PatchNetwork)
+    assert Run.load("eut-paper").network == EUTSettings()
+    assert Run.load("eut-small").network == EUTSettings(encoder=(64, 96, 128), n_blocks=4, n_heads=4, fold=8)
+    assert isinstance(Run.load("eut-position").network, PatchNetworkSettings)
 
 
 def test_the_papers_run_has_the_papers_length():
@@ -73,7 +73,7 @@ def test_a_saved_run_loads_as_it_was(run, tmp_path):
         ("", "run: Input should be a valid dictionary"),
     ],
 )
-def test_bad_runs_are_refused_by_file_and_key(text, says, tmp_path):
+def test_bad_runs_are_refused_with_file_and_key(text, says, tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text(text)
     with pytest.raises(ModelError) as refused:

@@ -1,4 +1,4 @@
-"""Broad Gaussians added to a prior, and the floor taken out of it again."""
+"""Broad Gaussians added to a prior, and the floor subtracted from it again."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ KEPT = 0.1
 
 
 def fitted(outskirts):
-    """A prior of spectra of four components of skewed coefficients, the last weaker than the floor."""
+    """A prior of spectra with four components and skewed coefficients, the last of which is weaker than the floor."""
     rng = np.random.default_rng(0)
     x = np.linspace(0, 1, 100)
     coefficients = rng.exponential(size=(800, 4)) * [0.3, 0.1, 0.03, 1e-4]
@@ -36,7 +36,7 @@ def broad():
     return fitted(OUTSKIRTS)
 
 
-def test_weights_are_shared_out(plain, broad):
+def test_weights_still_sum_to_1(plain, broad):
     assert broad.n_mixture == plain.n_mixture + 2
     assert broad.weights.sum() == pytest.approx(1)
     np.testing.assert_allclose(broad.weights[-2:], [0.05, 0.01])
@@ -49,7 +49,7 @@ def test_what_was_learned_stays(plain, broad):
         np.testing.assert_array_equal(getattr(broad, name)[:-2], getattr(plain, name))
 
 
-def test_the_whole_keeps_its_mean_and_its_covariance_grows_by_what_was_added(plain, broad):
+def test_the_whole_keeps_its_mean_and_its_covariance_grows_accordingly(plain, broad):
     before, after = plain.collapsed(), broad.collapsed()
     np.testing.assert_allclose(after.means, before.means, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(after.labels, before.labels, rtol=1e-9)
@@ -65,7 +65,7 @@ def test_covariances_are_positive_definite_and_keep_a_tenth_of_the_floor(plain, 
         assert np.linalg.eigvalsh(prior.label_covariances).min() > -1e-9
 
 
-def test_without_floor_takes_the_same_from_every_direction_of_every_gaussian(plain):
+def test_without_floor_subtracts_the_same_in_every_direction_of_every_gaussian(plain):
     less = without_floor(plain, 1e-3)
     np.testing.assert_allclose(
         np.linalg.eigvalsh(less.covariances), np.linalg.eigvalsh(plain.covariances) - 0.9e-3, rtol=1e-9, atol=1e-12
@@ -74,11 +74,11 @@ def test_without_floor_takes_the_same_from_every_direction_of_every_gaussian(pla
     np.testing.assert_array_equal(without_floor(plain, 0.0).covariances, plain.covariances)
 
 
-def test_outskirts_know_of_labels_what_all_spectra_have(plain, broad):
-    """Far from what was simulated a regression would run off the grid of ages and metallicities."""
+def test_labels_of_outskirts_have_the_distribution_of_all_spectra(plain, broad):
+    """Far from the simulated spectra, a regression would leave the range of ages and metallicities."""
     whole = fitted(()).collapsed()
     assert not broad.slopes[-2:].any()
     np.testing.assert_allclose(broad.labels[-2:, 0], whole.labels[0, 0], rtol=1e-6)
     rng = np.random.default_rng(0)
     ages = (rng.exponential(size=(800, 4)) * [0.3, 0.1, 0.03, 1e-4])[:, 0] ** 2
-    np.testing.assert_allclose(broad.label_covariances[-2:, 0, 0], ages.var(), rtol=0.1)  # EM keeps moments roughly
+    np.testing.assert_allclose(broad.label_covariances[-2:, 0, 0], ages.var(), rtol=0.1)  # EM nearly keeps moments

@@ -38,12 +38,10 @@ def train_network(
     except ModuleNotFoundError as error:
         raise ModelError(f"{error.name} is not installed: pip install 'quietspec[train]'.") from error
     settings = networks.Run.load(run)
-    corpus = networks.Corpus.draw(recipe_named("paper", library), settings)  # type: ignore[arg-type]
-    log(f"{len(corpus.training)} training and {len(corpus.validation)} validation spectra drawn")
     wiener = Posterior("wiener", load_prior("paper").collapsed()) if "wiener" in settings.network.channels else None
-    seconds = networks.train_network(
-        corpus, settings, out, wiener=wiener, resume=resume, progress=log, bar=sys.stderr.isatty()
-    )
+    corpus = networks.Corpus.draw(recipe_named("paper", library), settings, wiener)  # type: ignore[arg-type]
+    log(f"{len(corpus.training)} training and {len(corpus.validation)} validation spectra drawn")
+    seconds = networks.train_network(corpus, settings, out, resume=resume, progress=log, bar=sys.stderr.isatty())
     if not networks.main_process():
         return
     if wiener is None:

@@ -1,4 +1,4 @@
-"""Networks, in torch (extra ``train``); everything else runs what they become through ONNX."""
+"""Networks in torch (extra ``train``); the rest of the package runs them as ONNX files."""
 
 from quietspec.lab.networks.errors import WithErrors
 from quietspec.lab.networks.eut import EUT, EUTSettings
@@ -12,5 +12,5 @@ __all__ = [
 
 
 def make_network(settings: EUTSettings | PatchNetworkSettings) -> EUT | PatchNetwork:
-    """Make the network that settings describe, with random weights."""
+    """Make the network that the settings describe, with random weights."""
     return EUT(settings) if isinstance(settings, EUTSettings) else PatchNetwork(settings)

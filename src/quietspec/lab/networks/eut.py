@@ -17,26 +17,26 @@ __all__ = ["EUT", "EUTSettings", "sinusoidal_positions"]
 
 
 class EUTSettings(NetworkSettings):
-    """Sizes of an `EUT`; the defaults are the paper's.
+    """Sizes of an `EUT`; the defaults are those of the paper.
 
     Parameters
     ----------
     kind : 'eut'
-        What these settings are for.
+        Kind of network.
     encoder : tuple of int
-        Channels after each encoder stage; each stage ends in pooling by 2.
+        Number of channels after each encoder stage; each stage ends in pooling by 2.
     last : int
-        Channels of the last decoder stage.
+        Number of channels of the last decoder stage.
     kernel : int
-        Pixels of each convolution, odd.
+        Number of pixels of each convolution, odd.
     n_blocks, n_heads : int
-        Transformer blocks, and attention heads of each.
+        Number of transformer blocks, and of attention heads in each.
     feed_forward : int
-        Width of the feed-forward layers over that of the blocks. The paper does not give it; 4 makes 16.2 million
+        Width of the feed-forward layers over that of the blocks. The paper does not state it; 4 gives its 16.2 million
         parameters.
     fold : int
-        Neighbouring pixels that enter, and leave, as channels of one: fewer pixels, the same information. The paper's
-        network has 1.
+        Number of neighbouring pixels that enter and leave the network as channels of one pixel: fewer pixels, the same
+        information. The paper's network has 1.
     """
 
     kind: Literal["eut"] = "eut"
@@ -59,29 +59,23 @@ class EUTSettings(NetworkSettings):
         return self
 
 
-_PRESETS: dict[str, EUTSettings] = {
-    "paper": EUTSettings(),
-    "small": EUTSettings(encoder=(64, 96, 128), n_blocks=4, n_heads=4, fold=8),
-}
-
-
 class EUT(Network):
     """A convolutional encoder and decoder with skip connections, and transformer blocks between them.
 
     Each encoder stage is a convolution, instance normalisation, ReLU and max-pooling by 2. Fixed sinusoidal positions
-    are added to what is left, and transformer blocks follow. Each decoder stage interpolates linearly to twice the
-    pixels, appends the encoder's map of that resolution and convolves; a convolution of one pixel makes the output.
+    are added to the result, and transformer blocks follow. Each decoder stage interpolates linearly to twice the number
+    of pixels, appends the encoder's map of that resolution and convolves; a convolution of one pixel gives the output.
 
     Parameters
     ----------
     settings : EUTSettings, optional
-        Sizes; the paper's by default.
+        Sizes; those of the paper by default.
 
     Notes
     -----
-    Where the paper is silent: normalisation has learned scales, blocks normalise before attention (pre-norm), the
-    decoder's convolutions end in ReLU without normalisation (which would take the features' strength away), there is
-    no dropout, and any number of pixels is taken by repeating the last one.
+    Choices that the paper does not state: normalisation has learned scales; blocks normalise before attention
+    (pre-norm); the decoder's convolutions end in ReLU without normalisation, which would remove the strength of the
+    features; there is no dropout; the last pixel is repeated until the number of pixels can be halved at every stage.
 
     References
     ----------
@@ -109,29 +103,6 @@ class EUT(Network):
             for a, skip, b in zip(inputs, reversed(settings.encoder), outputs, strict=True)
         )
         self.projection = nn.Conv1d(settings.last, settings.n_outputs * settings.fold, 1)
-
-    @classmethod
-    def from_preset(cls, name: Literal["paper", "small"]) -> Self:
-        """Make the paper's network, or one of its layout that two CPU cores can train.
-
-        Parameters
-        ----------
-        name : {'paper', 'small'}
-            Which sizes.
-
-        Returns
-        -------
-        EUT
-            With random weights.
-
-        Raises
-        ------
-        ValueError
-            If there is no such preset.
-        """
-        if name not in _PRESETS:
-            raise ValueError(f"no preset {name!r}; there are {', '.join(_PRESETS)}.")
-        return cls(_PRESETS[name])
 
     def estimate(self, features: Tensor) -> Tensor:
         """Map scaled channels to scaled outputs; see `Network.estimate`."""
@@ -163,12 +134,12 @@ def sinusoidal_positions(n_tokens: int, width: int) -> Tensor:
     Parameters
     ----------
     n_tokens, width : int
-        Number of positions, and of values each, even.
+        Number of positions, and of values per position; the latter is even.
 
     Returns
     -------
     (n_tokens, width)
-        Sines in even columns, cosines in odd ones, of wavelengths from 2π to 10000·2π tokens.
+        Sines in even columns and cosines in odd ones, with wavelengths from 2π to 10000·2π positions.
 
     References
     ----------

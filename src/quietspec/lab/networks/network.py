@@ -1,4 +1,4 @@
-"""What every network here shares: named input channels, a flux scale that goes through, errors if asked for."""
+"""Common base of the networks: named input channels, equivariance to the flux scale, optional variance."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ Channel = Literal["flux", "sigma", "masked", "wiener"]
 
 
 class NetworkSettings(BaseModel):
-    """What goes in and comes out.
+    """Channels and outputs of a network.
 
     Parameters
     ----------
     channels : tuple of {'flux', 'sigma', 'masked', 'wiener'}
-        Input channels in order, ``'flux'`` the first: noisy flux, 1σ noise, 1 where a pixel is masked, and the Wiener
-        filter's estimate. The paper has the flux alone.
+        Input channels in order, starting with ``'flux'``: noisy flux, 1σ noise, 1 where a pixel is masked, and the
+        Wiener filter's estimate. The paper has the flux alone.
     correction : bool
         Whether the output is added to the Wiener filter's estimate.
     log_variance : bool
-        Whether a second output channel gives the natural logarithm of the error's variance.
+        Whether a second output channel gives the natural logarithm of the variance of the estimate.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,12 +43,12 @@ class NetworkSettings(BaseModel):
 
     @property
     def n_outputs(self) -> int:
-        """1, or 2 with the variance."""
+        """Number of output channels: 1, or 2 with the variance."""
         return 1 + self.log_variance
 
 
 class Network(nn.Module):
-    """Maps spectra in any flux unit to noise-free ones in that unit; subclasses do so for a mean |flux| of 1.
+    """Maps noisy spectra in any flux unit to noise-free ones; subclasses do so for spectra of mean |flux| 1.
 
     Parameters
     ----------
@@ -75,13 +75,13 @@ class Network(nn.Module):
         Returns
         -------
         (n_spectra, n_outputs, n_pixels)
-            Noise-free flux in the input's unit, and the logarithm of its variance if the settings ask for it.
+            Noise-free flux in the unit of the input, and the logarithm of its variance if the settings include it.
         """
         flux = spectra[:, :1]
         good = 1 - self._channel(spectra, "masked") if "masked" in self.channels else torch.ones_like(flux)
         flux = flux * good
         tiny = torch.finfo(flux.dtype).tiny
-        # The mean of |flux|: positive at any S/N, and in proportion to the flux.
+        # Unlike the mean flux, the mean of |flux| is positive at any S/N.
         scale = (flux.abs().sum(-1, keepdim=True) / good.sum(-1, keepdim=True).clamp_min(1)).clamp_min(tiny)
         features = [self._feature(spectra, name, flux / scale, scale) for name in self.channels]
         output = self.estimate(torch.cat(features, dim=1))
@@ -93,13 +93,13 @@ class Network(nn.Module):
         return torch.cat([mean, output[:, 1:] + 2 * scale.log()], dim=1)
 
     def _channel(self, spectra: Tensor, name: Channel) -> Tensor:
-        place = self.channels.index(name)
-        return spectra[:, place : place + 1]
+        index = self.channels.index(name)
+        return spectra[:, index : index + 1]
 
     def _feature(self, spectra: Tensor, name: Channel, flux: Tensor, scale: Tensor) -> Tensor:
         if name == "flux":
             return flux
         values = self._channel(spectra, name)
-        if name == "sigma":  # to its logarithm: noise varies by factors
+        if name == "sigma":  # logarithm, since noise varies by factors
             return (values / scale).clamp(1e-4, 1e4).log()
         return values / scale if name == "wiener" else values

@@ -1,4 +1,4 @@
-"""A network that knows its place: every piece of the spectrum has weights of its own."""
+"""A network for one wavelength grid: every patch of the spectrum has weights of its own."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class PatchNetworkSettings(NetworkSettings):
     Parameters
     ----------
     kind : 'patches'
-        What these settings are for.
+        Kind of network.
     n_pixels : int
-        Pixels of the one grid it works on.
+        Number of pixels of its wavelength grid.
     n_patches, n_features : int
-        Pieces the grid is cut into, and features drawn from each.
+        Number of patches that the grid is cut into, and of features per patch.
     rank : int
-        Basis spectra of the output.
+        Number of basis spectra of the output.
     width, hidden, n_blocks : int
-        Width of the residual layers, of the hidden layer within each, and their number.
+        Width of the residual layers, width of the hidden layer in each, and number of residual layers.
     """
 
     kind: Literal["patches"] = "patches"
@@ -43,17 +43,17 @@ class PatchNetworkSettings(NetworkSettings):
 
 
 class PatchNetwork(Network):
-    """Residual layers on what every patch of the spectrum says correct a linear projection onto basis spectra.
+    """A linear projection onto basis spectra, corrected by residual layers that see all patches of the spectrum.
 
-    On one rest-frame grid denoising is a projection of the whole spectrum whose weights differ at every wavelength,
-    which convolutions with shared weights learn slowly. Here each patch has an embedding of its own, the layers see
-    all patches at once, and the output is a mean spectrum plus basis spectra times coefficients. Everything is
-    learned, from where `start_from` sets it.
+    On one rest-frame grid, denoising is a projection of the whole spectrum with weights that differ at every
+    wavelength, which convolutions with shared weights learn slowly. Here each patch has an embedding of its own, the
+    layers see all patches at once, and the output is a mean spectrum plus basis spectra times coefficients. All of it
+    is learned, starting from the values that `start_from` sets.
 
     Parameters
     ----------
     settings : PatchNetworkSettings, optional
-        Sizes.
+        Sizes; the defaults if not given.
     """
 
     def __init__(self, settings: PatchNetworkSettings | None = None) -> None:
@@ -75,16 +75,16 @@ class PatchNetwork(Network):
 
     @torch.no_grad()
     def start_from(self, mean: Tensor, basis: Tensor, sigma: Tensor) -> None:
-        """Begin as a Wiener filter for one noise.
+        """Set the weights so that the network is the Wiener filter for one noise.
 
         Parameters
         ----------
         mean : (n_pixels,)
             Mean of spectra whose mean |flux| is 1.
         basis : (rank, n_pixels)
-            Their principal components, each as long as its standard deviation.
+            Principal components of these spectra, each times its standard deviation.
         sigma : (n_pixels,)
-            1σ noise of the filter, in the same unit.
+            1σ noise that the filter assumes, in the same unit.
         """
         weighted = (basis / sigma**2).double()
         information = weighted @ basis.double().T + torch.eye(len(basis), dtype=torch.float64)
@@ -109,13 +109,13 @@ class PatchNetwork(Network):
         return torch.stack([flux, self.log_variance + local], dim=1)
 
     def _patches(self, values: Tensor) -> Tensor:
-        """Cut the last axis into patches, the last one filled with zeros."""
+        """Cut the last axis into patches, the last of which is padded with zeros."""
         missing = self.n_patches * self.patch - values.shape[-1]
         return torch.unflatten(functional.pad(values, (0, missing)), -1, (self.n_patches, self.patch))
 
 
 class _Residual(nn.Module):
-    """x + two layers of the normalised x, nothing at first."""
+    """x plus two layers applied to the normalised x, whose contribution is zero at first."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class _Residual(nn.Module):
 
 
 def _silent(layer: nn.Linear) -> nn.Linear:
-    """Make a layer's output zero, until it learns."""
+    """Set the weights to zero, so that the layer contributes nothing until it learns."""
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer

@@ -8,7 +8,8 @@ from quietspec.lab.simulate.noise import SAMI_NOISE, NoiseLaw
 from quietspec.lab.simulate.paper import PAPER_SIZES, PaperRecipe, paper_rng, paper_spectra
 from quietspec.lab.simulate.recipes import RECIPES, get_recipe
 from quietspec.lab.simulate.simulated import Recipe, RestSpectra, Simulated
-from quietspec.lab.simulate.survey import SurveyPrior, SurveyRecipe, SurveySwitches
+from quietspec.lab.simulate.survey import SurveyRecipe
+from quietspec.lab.simulate.survey_prior import SurveyPrior, SurveySwitches
 
 __all__ = [
     "INSTRUMENTS",

@@ -1,8 +1,7 @@
-"""Simulated MUSE cubes of any size, written to disk tile by tile and never held whole."""
+"""Simulated MUSE cubes of any size, written to disk a few image lines at a time and never held in memory whole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -18,6 +17,7 @@ from quietspec.io.writing.mapped import MappedImages
 from quietspec.lab.simulate.instruments import INSTRUMENTS, Instrument
 from quietspec.lab.simulate.noise import correlated_noise
 from quietspec.lab.simulate.survey import SurveyRecipe
+from quietspec.progress import Progress
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -27,35 +27,34 @@ if TYPE_CHECKING:
 __all__ = ["SimulatedCube"]
 
 _UNIT = "10**(-20)*erg/s/cm**2/Angstrom"
-_SKY = 20.0  # 1σ of the noise where its law is 1, in that unit; as in real cubes of an hour
-_TILE = 2**21  # pixels made at a time
-_NO_NOISE = 1e9
+_SKY = 20.0  # 1σ of the noise where its law is 1, in that unit; typical of an hour of exposure
+_VALUES_AT_ONCE = 2**21  # spaxels times pixels held in memory
+_NO_NOISE = 1e9  # S/N
 
 
 @dataclass(frozen=True, eq=False)
 class SimulatedCube:
-    """A galaxy of a few hundred populations whose brightness falls outwards, under the noise of the sky.
+    """A galaxy of a few hundred stellar populations that fades outwards, observed under the noise of the sky.
 
     Parameters
     ----------
     shape : (ny, nx)
-        Of the field.
+        Spaxels of the field.
     redshift : float
-        Of the galaxy.
-    spectra, truth : (n_populations, n_pixels)
-        Noise-free spectra, with and without gas, of mean 1.
+        Redshift of the galaxy.
+    spectra : (n_populations, n_pixels)
+        Noise-free spectra, gas included; the stellar part has mean 1 over the pixels that the templates cover.
     population : (n_spaxels,) of int
-        Which of them each spaxel shows.
+        Row of `spectra` that each spaxel shows.
     brightness : (n_spaxels,)
-        Its flux, in the cube's unit.
+        Flux of each spaxel in the cube's unit, by which that row is multiplied.
     seed : int
-        Of the noise, of which every image line has its own.
+        Seed of the noise; each image line has a random stream of its own.
     """
 
     shape: tuple[int, int]
     redshift: float
     spectra: FloatArray
-    truth: FloatArray
     population: npt.NDArray[np.integer]
     brightness: FloatArray
     seed: int
@@ -71,22 +70,22 @@ class SimulatedCube:
         snr: tuple[float, float] = (1.5, 40.0),
         n_populations: int = 200,
     ) -> SimulatedCube:
-        """Draw the populations and place them.
+        """Draw the populations and assign them to spaxels.
 
         Parameters
         ----------
         library : SspLibrary
-            In air.
+            Templates, in air wavelengths.
         shape : (ny, nx)
-            Of the field.
+            Spaxels of the field.
         seed : int, optional
-            Of all draws.
+            Seed of all draws.
         redshift : float, optional
-            Of the galaxy.
+            Redshift of the galaxy.
         snr : (lowest, highest), optional
-            S/N per pixel in the corners and at the centre; between them it falls exponentially.
+            S/N per pixel in the corners and at the centre; it falls exponentially in between.
         n_populations : int, optional
-            Different spectra, of recipe `survey`.
+            Number of different spectra, drawn by the recipe `survey`.
 
         Returns
         -------
@@ -98,56 +97,50 @@ class SimulatedCube:
         rest = recipe.rest(n_populations, rng)
         seen = recipe.observe(rest, rng, _NO_NOISE, instrument="MUSE", redshift=redshift)
         muse = INSTRUMENTS["MUSE"]
-        place = np.searchsorted(seen.observed.wavelength, muse.wavelength)
-        place = np.clip(place, 0, seen.observed.n_pixels - 1)  # beyond the templates their last value
+        covered = np.searchsorted(seen.observed.wavelength, muse.wavelength)
+        covered = np.clip(covered, 0, seen.observed.n_pixels - 1)  # beyond the templates, their last value is repeated
         level = seen.truth.mean(axis=1, keepdims=True)
         y, x = np.indices(shape)
         radius = np.hypot(y - (shape[0] - 1) / 2, x - (shape[1] - 1) / 2).ravel()
-        fall = (snr[0] / snr[1]) ** (radius / max(radius.max(), 1e-9))
+        fading = (snr[0] / snr[1]) ** (radius / max(radius.max(), 1e-9))
         return cls(
             shape=shape,
             redshift=redshift,
-            spectra=(seen.observed.flux / level)[:, place],
-            truth=(seen.truth / level)[:, place],
+            spectra=(seen.observed.flux / level)[:, covered],
             population=rng.integers(n_populations, size=radius.size),
-            brightness=snr[1] * fall * float(np.median(_sigma(muse))),
+            brightness=snr[1] * fading * float(np.median(_sigma(muse))),
             seed=seed,
         )
-
-    def true_flux(self, rows: slice) -> FloatArray:
-        """Noise-free stellar spectra of some spaxels, (n, n_pixels)."""
-        return np.asarray(self.truth[self.population[rows]] * self._brightness(rows))
-
-    def _brightness(self, rows: slice) -> FloatArray:
-        return np.asarray(self.brightness[rows, None], dtype=np.float32)
 
     def write(
         self,
         path: str | PathLike[str],
         *,
         overwrite: bool = False,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
-        """Write a FITS file in the layout of MUSE, DATA and STAT.
+        """Write a FITS file in MUSE's layout: flux in DATA, variance in STAT.
 
         Parameters
         ----------
         path : path
             The file; it appears whole or not at all.
         overwrite : bool, optional
-            Replace it where it exists.
+            Replace the file if it exists.
         progress : callable, optional
-            Called with the number of image lines done and their total.
+            Called with the number of image lines written and their total.
 
         Raises
         ------
         WriteError
             If the file exists, cannot be written, or the disk is full.
         """
-        target, (ny, nx), n_pixels = Path(path), self.shape, self.truth.shape[1]
+        target, (ny, nx), n_pixels = Path(path), self.shape, self.spectra.shape[1]
         if min(self.shape) < 1:
-            raise WriteError(f"{target}: a cube of shape {self.shape} holds nothing.")
-        lines = max(1, _TILE // (nx * n_pixels))
+            raise WriteError(
+                f"{target}: a cube of shape {self.shape} has no spaxels. Give at least one line and one column."
+            )
+        lines = max(1, _VALUES_AT_ONCE // (nx * n_pixels))
         sigma = _sigma(INSTRUMENTS["MUSE"])
         headers = {name: _header(name, self.shape) for name in ("DATA", "STAT")}
         with whole_file(target, overwrite=overwrite) as partial, os_errors_named(target):
@@ -170,14 +163,15 @@ class SimulatedCube:
             correlated_noise((nx, len(sigma)), np.random.default_rng([self.seed, line]), _CORRELATION)
             for line in range(rows.start // nx, rows.stop // nx)
         ]
-        return np.asarray(self.spectra[self.population[rows]] * self._brightness(rows) + sigma * np.concatenate(noise))
+        brightness = self.brightness[rows, None].astype(np.float32)
+        return np.asarray(self.spectra[self.population[rows]] * brightness + sigma * np.concatenate(noise))
 
 
 _CORRELATION = float(np.mean(INSTRUMENTS["MUSE"].noise.correlation))
 
 
 def _sigma(muse: Instrument) -> FloatArray:
-    """1σ of the sky's noise, (n_pixels,)."""
+    """1σ noise of the sky, (n_pixels,)."""
     return np.asarray(_SKY * muse.noise.relative_sigma(muse.wavelength)[0])
 
 

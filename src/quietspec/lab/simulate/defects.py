@@ -1,4 +1,4 @@
-"""What goes wrong between the galaxy and the file: flux-calibration errors, masked pixels, cosmic-ray spikes."""
+"""Defects of observed spectra: flux-calibration errors, masked pixels, cosmic-ray spikes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from quietspec.arrays import BoolArray, FloatArray
+    from quietspec.arrays import BoolArray, FloatArray, IntArray
 
 __all__ = ["calibration_error", "masked_runs", "spikes"]
 
-_ORDER = 4
+_ORDER = 4  # highest Legendre polynomial of the calibration error
 
 
 def calibration_error(
-    wavelength: FloatArray, arm: FloatArray, n: int, rng: np.random.Generator, rms: float
+    wavelength: FloatArray, arm: IntArray, n: int, rng: np.random.Generator, rms: float
 ) -> FloatArray:
     """Draw the factors of a smooth flux-calibration error.
 
@@ -24,19 +24,19 @@ def calibration_error(
     wavelength : (n_pixels,)
         Observed Å.
     arm : (n_pixels,) of int
-        Arm of the spectrograph each pixel belongs to; arms differ by a grey factor besides.
+        Arm of the spectrograph that each pixel belongs to; arms also differ by a grey factor.
     n : int
         Number of spectra.
     rng : numpy.random.Generator
         Source of all draws.
     rms : float
-        Root mean square of the logarithm of the factor over pixels and spectra, apart from the grey factors, whose
-        scatter is half of it.
+        Root mean square over pixels and spectra of the logarithm of the smooth factor. The logarithms of the grey
+        factors scatter by half as much.
 
     Returns
     -------
     (n, n_pixels) of float32
-        Exponential of Legendre polynomials of orders 1 to 4, of equal power in each.
+        Exponential of a sum of Legendre polynomials of orders 1 to 4, of equal power each.
     """
     position = np.interp(wavelength, [wavelength[0], wavelength[-1]], [-1.0, 1.0])
     basis = np.polynomial.legendre.legvander(position, _ORDER)[:, 1:]
@@ -51,7 +51,7 @@ def calibration_error(
 def masked_runs(
     shape: tuple[int, int], rng: np.random.Generator, *, mean_runs: float = 1.5, mean_length: float = 8.0
 ) -> BoolArray:
-    """Draw runs of bad pixels: a Poisson number a spectrum, anywhere, of geometric length.
+    """Draw runs of bad pixels: a Poisson number per spectrum, anywhere, of geometric length.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def masked_runs(
     rng : numpy.random.Generator
         Source of all draws.
     mean_runs, mean_length : float, optional
-        Mean number a spectrum, and mean length in pixels.
+        Mean number per spectrum, and mean length in pixels.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def masked_runs(
 
 
 def spikes(flux: FloatArray, sigma: FloatArray, rng: np.random.Generator, *, mean_number: float = 0.5) -> None:
-    """Add cosmic-ray spikes that the pipeline missed, in place: one to two pixels wide, 5–100 σ high.
+    """Add cosmic-ray spikes that the pipeline missed, in place: one or two pixels wide, 5–100 σ high.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def spikes(flux: FloatArray, sigma: FloatArray, rng: np.random.Generator, *, mea
     rng : numpy.random.Generator
         Source of all draws.
     mean_number : float, optional
-        Mean of the Poisson number of spikes a spectrum.
+        Mean of the Poisson number of spikes per spectrum.
     """
     rows = np.repeat(np.arange(len(flux)), rng.poisson(mean_number, len(flux)))
     pixel = rng.integers(0, flux.shape[1] - 1, rows.size)

@@ -26,7 +26,7 @@ def attenuation_curve(wavelength: FloatArray) -> FloatArray:
     Returns
     -------
     (n_pixels,)
-        k(λ)/k(5500 Å), so that A_V is the attenuation at 5500 Å exactly (the published polynomial gives 0.9995 A_V).
+        k(λ)/k(5500 Å), so that A_V is exactly the attenuation at 5500 Å (the published polynomial gives 0.9995 A_V).
 
     References
     ----------
@@ -44,7 +44,7 @@ def _calzetti(wavelength: FloatArray) -> FloatArray:
 
 
 def transmission(wavelength: FloatArray, a_v: FloatArray, slope: FloatArray | float = 0.0) -> FloatArray:
-    """Fraction of the light that passes the dust.
+    """Fraction of the light that passes through the dust.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ def transmission(wavelength: FloatArray, a_v: FloatArray, slope: FloatArray | fl
     a_v : (n,)
         Attenuation at 5500 Å, mag.
     slope : float or (n,), optional
-        δ of the power law (λ/5500 Å)^δ by which the curve is steeper (δ < 0) or greyer than Calzetti's, as galaxies'
-        curves are found to be (Noll et al. 2009, A&A 507, 1793; Salim et al. 2018, ApJ 859, 11).
+        Exponent δ of the power law (λ/5500 Å)^δ that makes the curve steeper (δ < 0) or greyer than Calzetti's, as is
+        observed (Noll et al. 2009, A&A 507, 1793; Salim et al. 2018, ApJ 859, 11).
 
     Returns
     -------

@@ -1,27 +1,24 @@
-"""Gas emission lines, from star-forming regions to active nuclei: a nuisance the denoised spectrum must not contain.
+"""Gas emission lines, from star-forming regions to active nuclei: a nuisance that denoised spectra must not contain.
 
-Line ratios are drawn, not computed from gas physics: the aim is that every ratio seen in galaxies occurs.
+Line ratios are drawn rather than computed from gas physics, so that every ratio seen in galaxies occurs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.lab.simulate.dust import transmission
 from quietspec.lab.simulate.histories import log_uniform
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT
-
-if TYPE_CHECKING:
-    from quietspec.arrays import FloatArray
 
 __all__ = ["EmissionPrior", "Gas", "add_lines", "line_ratios", "random_gas"]
 
 #: Case B, 10⁴ K, 100 cm⁻³, relative to Hβ (Osterbrock & Ferland 2006, Table 4.4).
 _BALMER = {"Halpha": 2.86, "Hbeta": 1.0, "Hgamma": 0.468, "Hdelta": 0.259, "Hepsilon": 0.159, "H8": 0.105, "H9": 0.073}
-_REACH = 5.0  # σ out to which a line is drawn
+_REACH = 5.0  # half-width over which a line is added, in its σ
 
 
 @dataclass(frozen=True)
@@ -31,16 +28,16 @@ class EmissionPrior:
     Parameters
     ----------
     gas_fraction : float
-        Fraction of spectra with lines at all.
+        Fraction of spectra that have emission lines.
     ew_halpha : (low, high)
         Rest-frame equivalent width of Hα, Å, log-uniform.
     agn_fraction : float
-        Fraction of the spectra with gas whose ratios are moved from the star-forming sequence towards active nuclei,
-        by a share uniform in 0–1.
+        Fraction of the spectra with gas whose ratios are shifted from the star-forming sequence towards active nuclei,
+        by a fraction of the way that is uniform in 0–1.
     sigma : (low, high)
         Velocity dispersion of the gas, km/s, log-uniform.
     velocity : float
-        Standard deviation of the gas velocity about the stars', km/s.
+        Standard deviation of the gas velocity about that of the stars, km/s.
     """
 
     gas_fraction: float = 0.7
@@ -51,7 +48,7 @@ class EmissionPrior:
 
 
 @dataclass(frozen=True, eq=False)
-class Gas:
+class Gas(BySpectrum):
     """Emission lines of n spectra.
 
     Parameters
@@ -59,15 +56,12 @@ class Gas:
     flux : (n, n_lines)
         Line fluxes in the flux unit times rest-frame Å, in the order of `EMISSION_LINES`; 0 without gas.
     velocity, sigma : (n,)
-        km/s.
+        Velocity and velocity dispersion of the gas, km/s.
     """
 
     flux: FloatArray
     velocity: FloatArray
     sigma: FloatArray
-
-    def __getitem__(self, rows: slice) -> Gas:
-        return Gas(self.flux[rows], self.velocity[rows], self.sigma[rows])
 
     @classmethod
     def of_width(
@@ -79,25 +73,25 @@ class Gas:
         velocity: FloatArray,
         sigma: FloatArray,
     ) -> Gas:
-        """Emission lines whose Hα has given equivalent widths.
+        """Make emission lines whose Hα has the given equivalent widths.
 
         Parameters
         ----------
         ratios : (n, n_lines) or (1, n_lines)
-            Intrinsic line fluxes, as `line_ratios` gives them.
+            Intrinsic line fluxes, as from `line_ratios`.
         width : (n,)
             Rest-frame equivalent width of Hα as observed, Å.
         continuum : (n,)
-            Stellar flux density at Hα, which it refers to.
+            Stellar flux density at Hα, to which the width refers.
         a_v : (n,)
-            Attenuation of the stars, mag; that of the gas is 1/0.44 of it (Calzetti et al. 2000).
+            Attenuation of the stars, mag; that of the gas is 1/0.44 times as large (Calzetti et al. 2000).
         velocity, sigma : (n,)
-            Of the gas, km/s.
+            Velocity and velocity dispersion of the gas, km/s.
 
         Returns
         -------
         Gas
-            Of the n spectra.
+            Lines of the n spectra.
         """
         flux = ratios * transmission(np.array(list(EMISSION_LINES.values())), a_v / 0.44)
         halpha = flux[:, list(EMISSION_LINES).index("Halpha")]
@@ -116,9 +110,9 @@ def random_gas(
     Parameters
     ----------
     continuum : (n,)
-        Stellar flux density at Hα, which the equivalent width refers to.
+        Stellar flux density at Hα, to which the equivalent width refers.
     a_v : (n,)
-        Attenuation of the stars, mag; that of the gas is 1/0.44 of it (Calzetti et al. 2000).
+        Attenuation of the stars, mag; that of the gas is 1/0.44 times as large (Calzetti et al. 2000).
     velocity : (n,)
         Velocity of the stars, km/s.
     rng : numpy.random.Generator
@@ -129,14 +123,14 @@ def random_gas(
     Returns
     -------
     Gas
-        Of the n spectra.
+        Lines of the n spectra.
     """
     prior = prior or EmissionPrior()
     n = len(continuum)
     ratios = line_ratios(n, rng, prior.agn_fraction)
     width = log_uniform(rng, prior.ew_halpha, n) * (rng.random(n) < prior.gas_fraction)
-    of_gas = velocity + prior.velocity * rng.standard_normal(n)
-    return Gas.of_width(ratios, width, continuum, a_v, of_gas, log_uniform(rng, prior.sigma, n))
+    gas_velocity = velocity + prior.velocity * rng.standard_normal(n)
+    return Gas.of_width(ratios, width, continuum, a_v, gas_velocity, log_uniform(rng, prior.sigma, n))
 
 
 def line_ratios(n: int, rng: np.random.Generator, agn_fraction: float = 0.0) -> FloatArray:
@@ -154,7 +148,7 @@ def line_ratios(n: int, rng: np.random.Generator, agn_fraction: float = 0.0) -> 
     Returns
     -------
     (n, n_lines)
-        In the order of `EMISSION_LINES`.
+        Fluxes, in the order of `EMISSION_LINES`.
     """
     ratios = _line_ratios(n, rng, agn_fraction)
     return np.stack([ratios[name] for name in EMISSION_LINES], axis=1)
@@ -162,7 +156,7 @@ def line_ratios(n: int, rng: np.random.Generator, agn_fraction: float = 0.0) -> 
 
 def _line_ratios(n: int, rng: np.random.Generator, agn_fraction: float) -> dict[str, FloatArray]:
     # Star-forming sequence: Kewley et al. 2013, ApJ 774, 100, eq. 3. Doublets: Storey & Zeippen 2000, MNRAS 312, 813.
-    # The rest spans what Kewley et al. 2006, MNRAS 372, 961 show of SDSS galaxies.
+    # The other ratios span the SDSS galaxies of Kewley et al. 2006, MNRAS 372, 961.
     agn = rng.random(n) * (rng.random(n) < agn_fraction)
 
     def log_ratio(star_forming: FloatArray | float, scatter: float, active: FloatArray | float) -> FloatArray:

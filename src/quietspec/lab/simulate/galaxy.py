@@ -1,4 +1,4 @@
-"""One galaxy on the sky: an old bulge, a disc with gradients, young stars with gas; it rotates, and is dusty."""
+"""One galaxy on the sky: a rotating, dusty spiral of an old bulge, a disc with gradients, and young stars with gas."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _SKY_POSITION = (150.0, 2.2)  # RA and Dec of the centre, degrees
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the light is. Lengths are in units of half the longer side of the field, light in disc central brightness.
+    """Distribution of the light: lengths in half the longer side of the field, light in the disc's central brightness.
 
     Parameters
     ----------
     axis_ratio : float
         Cosine of the disc's inclination.
     position_angle : float
-        Of the receding side of the disc's major axis, degrees from +x towards +y.
+        Position angle of the receding side of the disc's major axis, degrees from +x towards +y.
     disc_scale : float
         Scale length of the exponential disc.
     bulge_radius, bulge_index, bulge_light : float
@@ -47,7 +47,7 @@ class Geometry:
     ring_radius, ring_width, ring_light : float
         Radius, Gaussian σ and brightness of the ring of young stars, in the plane of the disc.
     clump_place : (x, y)
-        Of the clump of young stars, on the sky, from the centre.
+        Position of the clump of young stars on the sky, relative to the centre.
     clump_size, clump_light : float
         Gaussian σ and brightness of the clump.
     seeing : float
@@ -74,12 +74,12 @@ class Geometry:
         Parameters
         ----------
         shape : (ny, nx)
-            Of the field.
+            Spaxels of the field.
 
         Returns
         -------
         radius, cosine : (ny, nx)
-            In units of half the longer side; 1 at the very centre.
+            Radius in units of half the longer side; the cosine is 1 at the very centre.
         """
         y, x = _sky(shape)
         angle = np.radians(self.position_angle)
@@ -89,7 +89,7 @@ class Geometry:
         return radius, np.divide(along, radius, out=np.ones(shape), where=radius > 0)
 
     def light(self, shape: tuple[int, int]) -> dict[str, FloatArray]:
-        """Brightness of ``bulge``, ``disc`` and ``young`` stars, each (ny, nx), as blurred by the seeing."""
+        """Brightness of ``bulge``, ``disc`` and ``young`` stars after blurring by the seeing, each (ny, nx)."""
         from astropy.modeling.models import Sersic1D
         from scipy.ndimage import gaussian_filter
 
@@ -108,12 +108,12 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Population:
-    """Stars of a component, normal in log age and [M/H], with linear gradients outwards.
+    """Stars of one component: normally distributed in log age and [M/H], with linear radial gradients.
 
     Parameters
     ----------
     log_age, mh : float
-        Means at the centre, by mass: log10(age/yr) and [M/H].
+        Mass-weighted means at the centre: log10(age/yr) and [M/H].
     log_age_gradient, mh_gradient : float
         Their change per scale length of the disc, dex.
     log_age_scatter, mh_scatter : float
@@ -128,7 +128,7 @@ class Population:
     mh_scatter: float = 0.1
 
     def weights(self, library: SspLibrary, radius: FloatArray) -> FloatArray:
-        """Fractions of the mass formed, (n, n_ssp), at radii (n,) in disc scale lengths."""
+        """Fractions of the mass formed, (n, n_ssp), at radii (n,) given in disc scale lengths."""
         log_age = self.log_age + self.log_age_gradient * radius
         mh = self.mh + self.mh_gradient * radius
         in_age = interpolation_weights(log_age, library.log_ages, self.log_age_scatter)
@@ -138,24 +138,24 @@ class Population:
 
 @dataclass(frozen=True)
 class Galaxy:
-    """What the galaxy is made of and how it moves.
+    """Structure, stars, dust, gas and motions of the galaxy.
 
     Parameters
     ----------
     geometry : Geometry
-        Where the light is.
+        Distribution of the light.
     bulge, disc, young : Population
-        Of what stars.
+        Stars of each component.
     rotation : float
-        Velocity far out in the plane of the disc, km/s; it rises as an arctangent (Courteau 1997, AJ 114, 2402).
+        Velocity at large radii in the plane of the disc, km/s; it rises as an arctangent (Courteau 1997, AJ 114, 2402).
     turnover : float
-        Radius of the arctangent, in disc scale lengths.
+        Scale radius of the arctangent, in disc scale lengths.
     sigma : (centre, disc)
-        Velocity dispersion of the stars at the centre and far out, km/s.
+        Velocity dispersion of the stars at the centre and at large radii, km/s.
     a_v : (everywhere, young)
-        Attenuation, mag: everywhere, and in addition where all light is of young stars.
+        Attenuation, mag: that of all spaxels, and what is added where all the light comes from young stars.
     ew_halpha : (bulge, disc, young)
-        Rest-frame equivalent width of Hα, Å, where all light is of that component.
+        Rest-frame equivalent width of Hα, Å, where all the light comes from that component.
     gas_sigma : float
         Velocity dispersion of the gas, km/s.
     """
@@ -188,32 +188,33 @@ def simulate_galaxy(
     Parameters
     ----------
     library : SspLibrary
-        In air.
+        Templates, in air wavelengths.
     rng : numpy.random.Generator
         Source of all draws: noise, line ratios, calibration error, masks and spikes.
     galaxy : Galaxy, optional
-        What is observed; an inclined spiral with a ring and a clump of young stars by default.
+        The galaxy; an inclined spiral with a ring and a clump of young stars by default.
     shape : (ny, nx), optional
         Spaxels of the field, of 1″ each.
     snr : float, optional
-        S/N in the window of the brightest spaxel. The noise is that of the sky and the same everywhere, so that the
-        S/N of others follows their brightness: with the default galaxy down to a fifteenth in the corners.
+        S/N of the brightest spaxel in the S/N window. The noise is that of the sky and the same everywhere, so the
+        S/N of the other spaxels follows their brightness: in the corners of the default
+        galaxy it is a fifteenth.
     instrument : str, optional
         Name in `INSTRUMENTS`.
     redshift : float, optional
         Redshift of the galaxy's centre.
     **switches : bool
-        Fields of `SurveySwitches`. The calibration error is one for the whole galaxy.
+        Fields of `SurveySwitches`. One calibration error applies to the whole galaxy.
 
     Returns
     -------
     Simulated
-        With a spatial shape, a celestial WCS, and true parameters of every spaxel; the flux peaks near 1e-17
-        erg s⁻¹ cm⁻² Å⁻¹. Gas emission is in the observed flux and not in the truth.
+        Spectra with a spatial shape, a celestial WCS and the true parameters of every spaxel; the flux peaks near 1e-17
+        erg s⁻¹ cm⁻² Å⁻¹. Gas emission is in the observed flux but not in the truth.
     """
     galaxy = galaxy or Galaxy()
-    spaxel_by_spaxel: dict[str, Any] = switches | {"calibration_error": False}
-    recipe = SurveyRecipe(library, instruments=[instrument], **spaxel_by_spaxel)
+    per_spaxel: dict[str, Any] = switches | {"calibration_error": False}
+    recipe = SurveyRecipe(library, instruments=[instrument], **per_spaxel)
     light = {name: image.ravel() for name, image in galaxy.geometry.light(shape).items()}
     brightness = np.sum(list(light.values()), axis=0)
     shares = {name: values / brightness for name, values in light.items()}
@@ -224,7 +225,8 @@ def simulate_galaxy(
     rest = recipe.compose(_weights(galaxy, recipe.library, shares, radius), _motions(galaxy, shape), a_v)
     flux = rest.flux * brightness[:, None].astype(np.float32)
     if switches.get("calibration_error", True):
-        flux *= calibration_error(rest.wavelength, np.zeros(len(rest.wavelength)), 1, rng, recipe.prior.calibration)
+        one_arm = np.zeros(len(rest.wavelength), dtype=int)
+        flux *= calibration_error(rest.wavelength, one_arm, 1, rng, recipe.prior.calibration)
     rest = replace(rest, flux=flux)
 
     width = np.stack([shares[name] for name in _COMPONENTS], axis=1) @ galaxy.ew_halpha
@@ -236,7 +238,7 @@ def simulate_galaxy(
 
 
 def _weights(galaxy: Galaxy, library: SspLibrary, shares: dict[str, FloatArray], radius: FloatArray) -> FloatArray:
-    """Fractions of the mass formed, (n, n_ssp), where components have given shares of the light in the window."""
+    """Fractions of the mass formed, (n, n_ssp), for given shares of the components in the light of the S/N window."""
     weights = np.zeros((len(radius), library.n_ssp))
     for name in _COMPONENTS:
         stars = getattr(galaxy, name).weights(library, radius / galaxy.geometry.disc_scale)
@@ -245,7 +247,7 @@ def _weights(galaxy: Galaxy, library: SspLibrary, shares: dict[str, FloatArray],
 
 
 def _motions(galaxy: Galaxy, shape: tuple[int, int]) -> Losvd:
-    """Inclined rotating disc whose dispersion falls exponentially; h3 opposes the velocity, as in real discs."""
+    """LOSVDs of an inclined rotating disc: the dispersion falls exponentially; h3 opposes the velocity, as observed."""
     radius, cosine = (image.ravel() for image in galaxy.geometry.plane(shape))
     radius = radius / galaxy.geometry.disc_scale
     inclined = galaxy.rotation * np.sqrt(1 - galaxy.geometry.axis_ratio**2)
@@ -257,7 +259,7 @@ def _motions(galaxy: Galaxy, shape: tuple[int, int]) -> Losvd:
 
 
 def _sky(shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
-    """Places y, x of the spaxels from the centre, (ny, nx) each, in units of half the longer side."""
+    """Offsets y and x of the spaxels from the centre, (ny, nx) each, in units of half the longer side."""
     y, x = np.indices(shape, dtype=float)
     half = max(shape) / 2
     return (y - (shape[0] - 1) / 2) / half, (x - (shape[1] - 1) / 2) / half

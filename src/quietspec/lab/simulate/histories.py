@@ -1,13 +1,13 @@
-"""Star-formation and enrichment histories: how much mass of each SSP a galaxy is made of, and the labels that follow.
+"""Star-formation and enrichment histories: how much mass of each SSP makes up a galaxy.
 
-A smooth history is a delayed-τ law of star formation with an enrichment that follows the mass formed, and bursts on
-top. The prior over its numbers is broad on purpose and knows no relation between age, metallicity and mass: the labels
-are to be read from the spectrum, not from the prior. Start times are uniform in their square root, halfway between
-uniform in time (few young galaxies) and in its logarithm (few old ones), which makes the mean log age nearly flat from
-8.5 to 10; the final metallicity is uniform over the library's range; metals rise with the fraction of the mass
-formed, as in the closed and leaky boxes (Tinsley 1980), by an amount, with an exponent and with a scatter about the
-relation that all vary. Weights are linear in (log age, [M/H]) between the library's grid points, which keeps the
-mean of both exact inside the grid. Stars younger than the youngest SSP are given its spectrum.
+A smooth history is a delayed-τ law of star formation with an enrichment that follows the mass formed, and with bursts
+on top. The prior over its parameters is broad on purpose and assumes no relation between age, metallicity and mass: the
+labels are to be read from the spectrum, not from the prior. Start times are uniform in their square root, halfway
+between uniform in time (few young galaxies) and uniform in its logarithm (few old ones), which makes the mean log age
+nearly flat from 8.5 to 10. The final metallicity is uniform over the library's range. Metallicity rises with the
+fraction of the mass formed, as in closed and leaky boxes (Tinsley 1980); the size of the rise, its exponent and the
+scatter about the relation all vary. Weights are linear in (log age, [M/H]) between the library's grid points, which
+keeps the mean of both exact inside the grid. Stars younger than the youngest SSP are given that SSP's spectrum.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
     "random_ssp_mixtures",
 ]
 
-_LOG_AGE_STEP = 0.0125  # dex, of the fine grid on which star-formation histories are integrated
+_LOG_AGE_STEP = 0.0125  # dex; step of the fine grid on which star-formation histories are integrated
 _LOG_AGE_MIN = 6.0
 
 
@@ -43,23 +43,23 @@ class HistoryPrior:
     Parameters
     ----------
     start_gyr : (low, high)
-        Look-back time at which star formation began, Gyr, uniform in its square root.
+        Look-back time at which star formation began, Gyr; uniform in its square root.
     tau_gyr : (low, high)
-        e-folding time of the delayed-τ law, Gyr, log-uniform.
+        e-folding time of the delayed-τ law, Gyr; log-uniform.
     burst_probabilities : tuple of float
         Probability of 0, 1, 2, … bursts.
     burst_log_age : (low, high)
-        log10 of a burst's age in years, uniform, but no older than the start.
+        log10 of a burst's age in years; uniform, but no older than the start of star formation.
     burst_fraction : (low, high)
-        Mass of a burst over the mass of the smooth part, log-uniform.
+        Mass of a burst over the mass of the smooth part; log-uniform.
     metallicity : (low, high)
-        Final [M/H], uniform.
+        Final [M/H]; uniform.
     enrichment : float
         Mean of the exponentially distributed rise of [M/H] from first to last stars, dex.
     enrichment_exponent : (low, high)
-        p in [M/H] = final − rise·(1 − f^p), f the fraction of mass formed, log-uniform.
+        p in [M/H] = final − rise·(1 − f^p), where f is the fraction of mass formed; log-uniform.
     scatter : (low, high)
-        Standard deviation of [M/H] among stars of one age, dex, log-uniform.
+        Standard deviation of [M/H] among stars of one age, dex; log-uniform.
     burst_metallicity_scatter : float
         Standard deviation of a burst's mean [M/H] about the enrichment law, dex.
     """
@@ -79,22 +79,22 @@ class HistoryPrior:
 def interpolation_weights(values: FloatArray, grid: FloatArray, scatter: FloatArray | float = 0.0) -> FloatArray:
     """Weights of linear interpolation on a grid, averaged over a Gaussian scatter of the values.
 
-    Values beyond an end of the grid count as that end. With R_j = E[max(0, v − g_j)] the weight of grid point j is
-    the difference of the slopes (R_{j−1} − R_j)/(g_j − g_{j−1}) on its two sides, exact for any scatter.
+    Values beyond an end of the grid count as that end. With R_j = E[max(0, v − g_j)], the weight of grid point j is
+    the difference between the slopes (R_{j−1} − R_j)/(g_j − g_{j−1}) on its two sides; this is exact for any scatter.
 
     Parameters
     ----------
     values : (...)
-        Where to interpolate: means of v.
+        Means of v.
     grid : (n_grid,)
-        Increasing, at least two points.
+        Grid points, increasing; at least two.
     scatter : float or (...)
         Standard deviation of v about `values`.
 
     Returns
     -------
     (..., n_grid)
-        Not negative, of sum 1.
+        Weights, not negative, of sum 1.
     """
     excess = np.asarray(values, dtype=np.float64)[..., None] - grid
     spread = np.broadcast_to(np.asarray(scatter, dtype=np.float64)[..., None], excess.shape)
@@ -118,13 +118,13 @@ def random_histories(
     Parameters
     ----------
     library : SspLibrary
-        On whose grid the weights stand.
+        Library on whose grid the weights are defined.
     n : int
         Number of histories.
     rng : numpy.random.Generator
         Source of all draws.
     prior : HistoryPrior, optional
-        Ranges of the draws; the default prior if not given.
+        Ranges of the draws; the defaults of `HistoryPrior` if not given.
 
     Returns
     -------
@@ -134,12 +134,12 @@ def random_histories(
     Raises
     ------
     TemplateError
-        If the library's spectra are not per solar mass: mass fractions then give no spectrum.
+        If the library's spectra are not per solar mass, so that mass fractions define no spectrum.
     """
     if not library.per_mass:
         raise TemplateError(
             f"{library.name}: its spectra are scaled by light, not per solar mass formed, so a history of mass formed "
-            "gives no spectrum. Draw histories 'mixtures', whose light is drawn, or take a library with masses."
+            "defines no spectrum. Use histories='mixtures', which draws light fractions, or a library with masses."
         )
     prior = prior or HistoryPrior()
     start = _root_uniform(rng, prior.start_gyr, n) * 1e9
@@ -167,19 +167,19 @@ def random_ssp_mixtures(library: SspLibrary, n: int, rng: np.random.Generator, *
     Parameters
     ----------
     library : SspLibrary
-        Whose SSPs are mixed.
+        Library whose SSPs are mixed.
     n : int
         Number of mixtures.
     rng : numpy.random.Generator
         Source of all draws.
     n_max : int, optional
-        The most SSPs a mixture holds.
+        Largest number of SSPs in a mixture.
 
     Returns
     -------
     (n, n_ssp)
-        Fractions of the mass formed, of sum 1 (of a library that is not per mass: of what its spectra are per). Light
-        (in the S/N window), not mass, is what is drawn evenly: by mass the young SSPs would outshine all others.
+        Fractions of the mass formed, of sum 1 (for a library that is not per mass, of whatever its spectra are per).
+        Light in the S/N window is drawn evenly, not mass: drawn by mass, young SSPs would outshine all others.
     """
     members = rng.integers(0, library.n_ssp, size=(n, n_max))
     light = rng.standard_exponential((n, n_max))
@@ -208,12 +208,12 @@ class _Enrichment:
         )
 
     def metallicity(self, formed: FloatArray) -> FloatArray:
-        """Mean [M/H], (n, n_ages), where the fraction `formed` (n, n_ages) of the mass had formed."""
+        """Mean [M/H], (n, n_ages), of stars born when the fraction `formed`, (n, n_ages), of the mass had formed."""
         return np.asarray(self.final[:, None] - self.rise[:, None] * (1 - formed ** self.exponent[:, None]))
 
 
 def log_uniform(rng: np.random.Generator, limits: tuple[float, float], size: int) -> FloatArray:
-    """Draw `size` numbers uniform in the logarithm between positive limits."""
+    """Draw `size` numbers between positive limits, uniform in the logarithm."""
     return np.asarray(np.exp(rng.uniform(np.log(limits[0]), np.log(limits[1]), size)))
 
 
@@ -222,14 +222,14 @@ def _root_uniform(rng: np.random.Generator, limits: tuple[float, float], size: i
 
 
 def _formed(age: FloatArray, start: FloatArray, tau: FloatArray) -> FloatArray:
-    """Fraction of the mass of a delayed-τ law, SFR ∝ t exp(−t/τ) from look-back time `start`, older than `age`."""
+    """Fraction of the mass older than `age` in a delayed-τ law, SFR ∝ t exp(−t/τ), begun at look-back time `start`."""
     total = 1 - (1 + start / tau) * np.exp(-start / tau)
     elapsed = np.clip(start - age, 0, None) / tau
     return np.asarray((1 - (1 + elapsed) * np.exp(-elapsed)) / total)
 
 
 def _delayed_tau(start: FloatArray, tau: FloatArray, log_ages: FloatArray) -> FloatArray:
-    """Mass fraction at each age of the grid, (n, n_ages), of delayed-τ laws."""
+    """Mass fractions of delayed-τ laws at the ages of the grid, (n, n_ages)."""
     edges = np.arange(_LOG_AGE_MIN, np.log10(start.max()) + 2 * _LOG_AGE_STEP, _LOG_AGE_STEP)
     ages = np.concatenate([[0.0], 10.0**edges])
     formed = _formed(ages, start[:, None], tau[:, None])
@@ -240,7 +240,7 @@ def _delayed_tau(start: FloatArray, tau: FloatArray, log_ages: FloatArray) -> Fl
 def _bursts(
     prior: HistoryPrior, log_start: FloatArray, rng: np.random.Generator
 ) -> list[tuple[FloatArray, FloatArray]]:
-    """(mass relative to the smooth part, log age) of each burst; mass 0 where a galaxy has fewer."""
+    """Mass relative to the smooth part, and log age, of each burst; the mass is 0 where a galaxy has fewer bursts."""
     n, n_max = len(log_start), len(prior.burst_probabilities) - 1
     count = rng.choice(n_max + 1, size=n, p=prior.burst_probabilities)
     bursts: list[tuple[FloatArray, FloatArray]] = []

@@ -1,4 +1,4 @@
-"""Instruments as simulated: wavelength grid, resolution, noise law, and the redshifts at which they see galaxies."""
+"""Instruments as simulated: wavelength grid, resolution, noise law, and range of redshifts of the galaxies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quietspec.instruments import SAMI_FWHM, califa_fwhm, manga_fwhm, muse_fwhm,
 from quietspec.lab.simulate.noise import SAMI_NOISE, NoiseLaw
 
 if TYPE_CHECKING:
-    from quietspec.arrays import FloatArray
+    from quietspec.arrays import FloatArray, IntArray
     from quietspec.wavelengths import Medium
 
 __all__ = ["INSTRUMENTS", "Instrument"]
@@ -27,15 +27,15 @@ class Instrument:
     name : str
         Survey or spectrograph.
     arms : tuple of (n_pixels_of_arm,)
-        Wavelengths of each arm, observed Å; arms follow each other without overlap.
+        Wavelengths of each arm, observed Å, in increasing order and without overlap.
     fwhm : (n_pixels,)
-        Resolution, Å, over all arms.
+        Resolution in Å over all arms.
     medium : {'air', 'vacuum'}
         What the wavelengths are measured in.
     noise : NoiseLaw
         Relative noise.
     redshift : (low, high)
-        Range of its galaxies in which the templates still cover most of its pixels.
+        Range of redshifts for which the templates cover most of the pixels.
     """
 
     name: str
@@ -51,13 +51,13 @@ class Instrument:
         return np.concatenate(self.arms)
 
     @property
-    def arm(self) -> FloatArray:
-        """Number of the arm each pixel belongs to, (n_pixels,)."""
+    def arm(self) -> IntArray:
+        """Number of the arm that each pixel belongs to, (n_pixels,)."""
         return np.repeat(np.arange(len(self.arms)), [len(arm) for arm in self.arms])
 
 
 def _law(rows: Iterable[tuple[float, ...]], source: str, correlation: tuple[float, float]) -> NoiseLaw:
-    """Noise law of rows (wavelength, median, 16 %, 84 %), in two sections, blueward and redward of 4530 Å."""
+    """Noise law from rows (wavelength, median, 16 %, 84 %), in two sections: blueward and redward of 4530 Å."""
     wavelength, median, low, high = np.array(list(rows)).T
     section = (wavelength > 4530).astype(int)
     return NoiseLaw(wavelength, median, low, high, section, source=source, correlation=correlation)
@@ -131,7 +131,7 @@ def _sdss() -> Instrument:
             (6000, 0.75, 0.63, 0.9), (6500, 0.82, 0.67, 1.03), (7000, 0.81, 0.63, 1.0), (7500, 0.79, 0.60, 1.04),
             (8000, 0.77, 0.58, 0.99), (9200, 0.87, 0.69, 1.09),
         ],
-        "ivar and wdisp of NGC3522 and NGC3073, SDSS DR18 (ppxf 9.5.2); the range is that of the two",
+        "ivar and wdisp of NGC3522 and NGC3073, SDSS DR18 (ppxf 9.5.2); the percentiles are the range of the two",
         (0.0, 0.2),
     )  # fmt: skip
     return Instrument("SDSS", (wavelength,), fwhm, "vacuum", noise, (0.01, 0.15))

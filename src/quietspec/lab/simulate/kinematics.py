@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.wavelengths import SPEED_OF_LIGHT
-
-if TYPE_CHECKING:
-    from quietspec.arrays import FloatArray
 
 __all__ = ["FourierLibrary", "Losvd", "log_wavelengths", "losvd_transform"]
 
 
 @dataclass(frozen=True, eq=False)
-class Losvd:
-    """Gauss–Hermite LOSVDs: velocity and sigma (km/s), h3 and h4, each (n,). Velocity is c·Δln λ."""
+class Losvd(BySpectrum):
+    """Gauss–Hermite LOSVDs: velocity and sigma (km/s), h3 and h4, each (n,). Velocity is defined as c·Δln λ."""
 
     velocity: FloatArray
     sigma: FloatArray
     h3: FloatArray
     h4: FloatArray
 
-    def __getitem__(self, rows: slice) -> Losvd:
-        return Losvd(self.velocity[rows], self.sigma[rows], self.h3[rows], self.h4[rows])
-
 
 def log_wavelengths(low: float, high: float, velocity_scale: float) -> FloatArray:
-    """Wavelengths (Å) from `low`, even in ln λ by `velocity_scale` (km/s), up to `high`, (n_pixels,)."""
+    """Wavelengths (Å) from `low` up to `high`, in even steps of ln λ by `velocity_scale` (km/s), (n_pixels,)."""
     n = int(np.log(high / low) * SPEED_OF_LIGHT / velocity_scale) + 1
     return np.asarray(low * np.exp(np.arange(n) * (velocity_scale / SPEED_OF_LIGHT)))
 
@@ -44,12 +38,12 @@ def losvd_transform(frequency: FloatArray, losvd: Losvd) -> npt.NDArray[np.compl
     frequency : (n_frequencies,)
         Angular frequency ω, s/km.
     losvd : Losvd
-        Of n spectra.
+        LOSVDs of n spectra.
 
     Returns
     -------
     (n, n_frequencies) of complex64
-        1 at ω = 0 where h4 is 0.
+        The transform; 1 at ω = 0 where h4 is 0.
 
     References
     ----------
@@ -74,19 +68,19 @@ def losvd_transform(frequency: FloatArray, losvd: Losvd) -> npt.NDArray[np.compl
 
 
 class FourierLibrary:
-    """Spectra on a log-λ grid, held as Fourier transforms: mixed and broadened with one inverse transform each.
+    """Spectra on a log-λ grid, held as Fourier transforms, so that a broadened mixture takes one inverse transform.
 
     Parameters
     ----------
     flux : (n_ssp, n_pixels)
-        Spectra even in ln λ.
+        Spectra, evenly sampled in ln λ.
     velocity_scale : float
         Step of the grid, km/s.
 
     Notes
     -----
-    The ends are joined by a straight line to make the spectra periodic. Pixels nearer to an end than the LOSVD is wide
-    are contaminated by the other end: cut them off.
+    The ends are joined by a straight line to make the spectra periodic. Pixels closer to an end than the width of the
+    LOSVD are contaminated by the other end and have to be cut off.
     """
 
     def __init__(self, flux: FloatArray, velocity_scale: float) -> None:
@@ -103,9 +97,9 @@ class FourierLibrary:
         Parameters
         ----------
         weights : (n, n_ssp)
-            Of the spectra in each mixture.
+            Weights of the spectra in each mixture.
         losvd : Losvd, optional
-            Of the n mixtures; none is applied if not given.
+            LOSVDs of the n mixtures; none is applied if not given.
 
         Returns
         -------

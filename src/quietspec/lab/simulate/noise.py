@@ -1,4 +1,4 @@
-"""Noise laws: how the 1σ error varies with wavelength in real surveys, and draws of noise that follow them."""
+"""Noise laws: how the 1σ error varies with wavelength in real surveys, and noise drawn accordingly."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ __all__ = ["SAMI_NOISE", "NoiseLaw", "correlated_noise", "lag_correlations", "sc
 
 @dataclass(frozen=True, eq=False)
 class NoiseLaw:
-    """1σ noise relative to that in the S/N window, as a function of observed wavelength, with its spread.
+    """1σ noise relative to that in the S/N window as a function of observed wavelength, with its spread over spectra.
 
-    Between nodes the logarithm is interpolated linearly; beyond the ends the end node's value holds.
+    The logarithm is interpolated linearly between nodes; beyond the first and last node their values hold.
 
     Parameters
     ----------
     wavelength : (n_nodes,)
-        Observed Å.
+        Wavelengths of the nodes, observed Å.
     median : (n_nodes,)
         Median over spectra of the relative 1σ noise.
     low, high : (n_nodes,)
         Its 16th and 84th percentiles.
     section : (n_nodes,) of int
-        Nodes of one section deviate from the median together.
+        Section of each node; nodes of one section deviate from the median together.
     source : str
         Where the numbers come from.
     correlation : (low, high)
-        Range of the lag-1 correlation between channels.
+        Range of the lag-1 correlation between pixels.
     section_correlation : (n_sections, n_sections), optional
         Correlation between the deviations of the sections; they are independent if not given.
     """
@@ -53,7 +53,7 @@ class NoiseLaw:
         return int(np.max(self.section)) + 1
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Draw positions within the spread, (n, n_sections): standard normal, clipped at ±2."""
+        """Draw positions within the spread, (n, n_sections): standard normal numbers, clipped at ±2."""
         position = rng.standard_normal((n, self.n_sections))
         if self.section_correlation is not None:
             position = position @ np.linalg.cholesky(self.section_correlation).T
@@ -72,7 +72,7 @@ class NoiseLaw:
         Returns
         -------
         (n, n_pixels) of float32
-            One row if no spread is given.
+            Noise over that in the S/N window; one row if no spread is given.
         """
         if spread is None:
             spread = np.zeros((1, self.n_sections))
@@ -96,7 +96,7 @@ def _sami_law() -> NoiseLaw:
             (7400, 0.90, 0.56, 1.3, 2),
         ]
     )  # fmt: skip
-    source = "SAMI DR3 cubes 56140 B and D, 230776 A: square root of VARIANCE, median and 16–84 % over their bins"
+    source = "SAMI DR3 cubes 56140 B and D, 230776 A: square root of VARIANCE, median and 16–84 % over the bins"
     wavelength, median, low, high, section = table.T
     return NoiseLaw(
         wavelength,
@@ -106,12 +106,12 @@ def _sami_law() -> NoiseLaw:
         section.astype(int),
         source=source,
         correlation=(0.2, 0.5),
-        # Mean over the three cubes between the nodes at 3700, 5200 and 6700 Å: the spread is mostly one of colour.
+        # Mean over the three cubes, between the nodes at 3700, 5200 and 6700 Å: mostly a spread in colour.
         section_correlation=np.array([[1.0, -0.45, -0.45], [-0.45, 1.0, 0.65], [-0.45, 0.65, 1.0]]),
     )
 
 
-#: SAMI, both arms, over 3700–7400 Å.
+#: Noise law of SAMI, both arms, over 3700–7400 Å.
 SAMI_NOISE = _sami_law()
 
 
@@ -134,16 +134,16 @@ def window_snr(flux: FloatArray, sigma: FloatArray, inside: BoolArray) -> FloatA
 
 
 def scale_to_snr(flux: FloatArray, relative: FloatArray, inside: BoolArray, snr: FloatArray) -> FloatArray:
-    """Scale a relative noise so that `window_snr` is `snr`.
+    """Scale a relative noise so that `window_snr` equals `snr`.
 
     Parameters
     ----------
     flux, relative : (n, n_pixels)
-        Noise-free flux, and noise of the right shape.
+        Noise-free flux, and 1σ noise up to a factor per spectrum.
     inside : (n_pixels,) of bool
         Pixels of the window.
     snr : (n,)
-        S/N wanted.
+        Wanted S/N.
 
     Returns
     -------
@@ -157,10 +157,10 @@ def scale_to_snr(flux: FloatArray, relative: FloatArray, inside: BoolArray, snr:
 def correlated_noise(
     shape: tuple[int, int], rng: np.random.Generator, correlation: FloatArray | float = 0.0
 ) -> FloatArray:
-    """Unit-variance Gaussian noise whose neighbouring channels are correlated, as resampling leaves it.
+    """Draw unit-variance Gaussian noise whose neighbouring pixels are correlated, as after resampling.
 
-    A moving average of white noise over three channels (a, 1, a): resampling onto a new grid mixes neighbours only,
-    so the correlation ends after two channels: lag 1 is 2a/(1 + 2a²), lag 2 is a²/(1 + 2a²).
+    The noise is a moving average (a, 1, a) of white noise over three pixels, since resampling onto a new grid mixes
+    neighbours only. The correlation is 2a/(1 + 2a²) at lag 1, a²/(1 + 2a²) at lag 2, and zero beyond.
 
     Parameters
     ----------
@@ -174,13 +174,18 @@ def correlated_noise(
     Returns
     -------
     (n_spectra, n_pixels) of float32
-        Of variance 1 in every channel.
+        Noise of variance 1 in every pixel.
+
+    Raises
+    ------
+    ValueError
+        If a correlation is outside this range.
     """
     wanted = np.broadcast_to(np.asarray(correlation, dtype=np.float64), shape[:1])
     if not np.any(wanted):
         return rng.standard_normal(shape, dtype=np.float32)
     if np.any((wanted < 0) | (wanted > 0.66)):
-        raise ValueError(f"correlation: {wanted.min():.2f}–{wanted.max():.2f}; this noise reaches 0 to 0.66.")
+        raise ValueError(f"correlation: {wanted.min():.2f}–{wanted.max():.2f}; this noise reaches only 0 to 0.66.")
     side = _side_weight(wanted).astype(np.float32)[:, None]
     white = rng.standard_normal((shape[0], shape[1] + 2), dtype=np.float32)
     mixed = white[:, :-2] + white[:, 2:]
@@ -191,12 +196,12 @@ def correlated_noise(
 
 
 def lag_correlations(correlation: float) -> tuple[float, float]:
-    """Correlations of `correlated_noise` at lags 1 and 2; beyond there is none."""
+    """Correlations of `correlated_noise` at lags 1 and 2; there is none beyond."""
     side = float(_side_weight(np.array(correlation)))
     return correlation, side**2 / (1 + 2 * side**2)
 
 
 def _side_weight(correlation: FloatArray) -> FloatArray:
-    """Weight a of the neighbours in (a, 1, a) that gives a lag-1 correlation."""
+    """Weight a of the neighbours in (a, 1, a) that gives the wanted lag-1 correlation."""
     root = np.sqrt(1 - 2 * correlation**2)
     return np.asarray(np.divide(1 - root, 2 * correlation, out=np.zeros_like(root), where=correlation > 0))

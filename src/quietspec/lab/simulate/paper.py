@@ -23,32 +23,32 @@ __all__ = ["PAPER_CHUNK", "PAPER_SEED", "PAPER_SIZES", "PaperRecipe", "paper_rng
 
 Part = Literal["train", "test"]
 
-PAPER_SEED = 20260504  #: seed of the split; day of arXiv 2605.04434
+PAPER_SEED = 20260504  #: seed of the split into training and test spectra; date of arXiv 2605.04434
 PAPER_SIZES: dict[Part, int] = {"train": 90_000, "test": 10_000}
-PAPER_CHUNK = 1000  #: spectra that share one random stream
+PAPER_CHUNK = 1000  #: number of spectra that share one random stream
 
 
 class PaperRecipe:
-    """Rest-frame mixtures of SSPs at the library's own sampling and resolution, redshift 0, noise by a survey's law.
+    """Rest-frame mixtures of SSPs at the library's own sampling and resolution, with noise that follows a survey's law.
 
-    Each spectrum has mean flux 1 in the S/N window. S/N is the mean flux over the mean 1σ noise in that window, and
-    uniform in 5–20 unless given. The noise is white and Gaussian, and its law deviates from the median law by one draw
-    for each section (SAMI: blueward of the window, rest of the blue arm, red arm).
+    The redshift is 0, and each spectrum has mean flux 1 in the S/N window. S/N is the mean flux over the mean 1σ noise
+    in that window; it is uniform in 5–20 unless given. The noise is white and Gaussian, and deviates from the median
+    law by one draw per section (for SAMI: blueward of the window, the rest of the blue arm, the red arm).
 
     Parameters
     ----------
     library : SspLibrary
-        In air; MILES for what the paper does.
+        Templates, in air wavelengths; the paper uses MILES.
     histories : {'smooth', 'mixtures'}
-        `random_histories`, or `random_ssp_mixtures`.
+        Weights by `random_histories`, or by `random_ssp_mixtures`.
     prior : HistoryPrior, optional
-        Of the smooth histories.
+        Ranges of the smooth histories.
     noise : NoiseLaw, optional
-        SAMI's by default.
+        Noise law, SAMI's by default.
     limits : (low, high), optional
-        Å. 3700–7400 by default: there the SAMI law is measured; outside it the noise would be an invention.
+        Wavelengths in Å. The default is 3700–7400, where the SAMI law was measured; beyond, noise would be invented.
     spread : bool, optional
-        False gives every spectrum the median law.
+        Whether laws deviate from the median law.
     """
 
     name = "paper"
@@ -89,7 +89,7 @@ class PaperRecipe:
         )
 
     def observe(self, rest: RestSpectra, rng: np.random.Generator, snr: float | FloatArray | None = None) -> Simulated:
-        """Add noise of the S/N given, a number or (n_spectra,), or of S/N uniform in `snr_range`."""
+        """Add noise at a given S/N, a number or (n_spectra,), or at S/N uniform in `snr_range`."""
         n = len(rest)
         wanted = rng.uniform(*self.snr_range, n) if snr is None else np.broadcast_to(np.asarray(snr, float), n).copy()
         position = self.noise.draw(n, rng) if self.spread else np.zeros((n, self.noise.n_sections))
@@ -107,7 +107,7 @@ class PaperRecipe:
         return Simulated(observed=observed, truth=rest.flux, parameters={**rest.parameters, "snr": wanted})
 
     def noise_free(self, observed: Spectra) -> Callable[[int, np.random.Generator], FloatArray]:
-        """What is recorded without noise, as a function of random draws: (n, rng) -> (n, n_pixels)."""
+        """Return a function (n, rng) -> (n, n_pixels) that draws the noise-free flux of n spectra."""
         return lambda n, rng: self.rest(n, rng).flux
 
     def simulate(self, n: int, rng: np.random.Generator, snr: float | FloatArray | None = None) -> Simulated:
@@ -116,12 +116,12 @@ class PaperRecipe:
 
 
 def paper_rng(part: Part, chunk: int, seed: int = PAPER_SEED) -> np.random.Generator:
-    """Random stream of one chunk of `PAPER_CHUNK` noise-free spectra of the paper's split.
+    """Random stream of one chunk of `PAPER_CHUNK` noise-free spectra in the paper's split.
 
     Parameters
     ----------
     part : {'train', 'test'}
-        The two parts have different children of one `numpy.random.SeedSequence`, so no spectrum is in both.
+        Part of the split. The two use different children of one `numpy.random.SeedSequence`, so they share no spectrum.
     chunk : int
         Number of the chunk within the part.
     seed : int, optional
@@ -130,7 +130,7 @@ def paper_rng(part: Part, chunk: int, seed: int = PAPER_SEED) -> np.random.Gener
     Returns
     -------
     numpy.random.Generator
-        The same one each time.
+        The same stream at every call.
     """
     if part not in PAPER_SIZES:
         raise ValueError(f"part: {part!r} is neither 'train' nor 'test'.")
@@ -141,16 +141,16 @@ def paper_rng(part: Part, chunk: int, seed: int = PAPER_SEED) -> np.random.Gener
 def paper_spectra(
     recipe: PaperRecipe, part: Part, start: int = 0, stop: int | None = None, seed: int = PAPER_SEED
 ) -> Iterator[RestSpectra]:
-    """Noise-free spectra `start` to `stop` of a part of the paper's 100,000, chunk by chunk.
+    """Draw noise-free spectra `start` to `stop` of one part of the paper's 100,000, chunk by chunk.
 
     Parameters
     ----------
     recipe : PaperRecipe
-        Makes the spectra.
+        Recipe that makes the spectra.
     part : {'train', 'test'}
-        90,000 spectra for training and validation, or 10,000 for tests.
+        Part: 90,000 spectra for training and validation, or 10,000 for tests.
     start, stop : int, optional
-        Range of spectra, the whole part by default. The same spectra come whatever the range.
+        Range of spectra, the whole part by default. A spectrum does not depend on the range it is drawn with.
     seed : int, optional
         Seed of the split.
 

@@ -1,4 +1,4 @@
-"""The recipes by name."""
+"""Recipes by name."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def get_recipe(name: str, library: SspLibrary, **switches: Any) -> Recipe:
     Parameters
     ----------
     name : {'paper', 'survey'}
-        Which.
+        Name of the recipe.
     library : SspLibrary
-        Templates to mix.
+        Templates that are mixed.
     **switches
-        Options of the recipe's class.
+        Keyword arguments of the recipe's class.
 
     Returns
     -------
@@ -36,9 +36,9 @@ def get_recipe(name: str, library: SspLibrary, **switches: Any) -> Recipe:
     Raises
     ------
     ValueError
-        If there is no recipe of this name.
+        If no recipe has this name.
     """
     if name not in RECIPES:
-        raise ValueError(f"recipe: no {name!r}; there are {', '.join(RECIPES)}.")
+        raise ValueError(f"recipe: unknown name {name!r}; there are {', '.join(RECIPES)}.")
     recipe: Recipe = RECIPES[name](library, **switches)
     return recipe

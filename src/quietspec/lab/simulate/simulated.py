@@ -1,14 +1,14 @@
-"""What a recipe makes: noise-free `RestSpectra`, and `Simulated` observations with their truth."""
+"""Results of a recipe: noise-free `RestSpectra`, and `Simulated` observations with their truth."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from quietspec.arrays import BoolArray, FloatArray
+from quietspec.arrays import SHARED, BoolArray, BySpectrum, FloatArray
 from quietspec.spectra import Spectra
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Parameters = Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RestSpectra:
+class RestSpectra(BySpectrum):
     """Noise-free galaxy spectra in the rest frame, at the resolution of the templates.
 
     Parameters
@@ -32,42 +32,34 @@ class RestSpectra:
     flux : (n_spectra, n_pixels) of float32
         Flux density, mean 1 in the S/N window.
     parameters : mapping of str to (n_spectra,)
-        True parameters: always ``log_age_mw``, ``log_age_lw`` (log10 yr), ``mh_mw``, ``mh_lw`` (dex); where the recipe
-        has them ``a_v`` (mag), ``velocity``, ``sigma`` (km/s), ``h3``, ``h4``.
+        True parameters: always ``log_age_mw``, ``log_age_lw`` (log10 of years), ``mh_mw``, ``mh_lw`` (dex) and
+        ``log_ml_v``; also ``a_v`` (mag), ``velocity``, ``sigma`` (km/s), ``h3`` and ``h4`` if the recipe draws them.
     """
 
-    wavelength: FloatArray
+    wavelength: FloatArray = field(metadata=SHARED)
     flux: FloatArray
     parameters: Parameters
 
     def __len__(self) -> int:
         return len(self.flux)
 
-    def __getitem__(self, rows: Any) -> RestSpectra:
-        """Select spectra by slice, list or mask."""
-        return RestSpectra(
-            wavelength=self.wavelength,
-            flux=self.flux[rows],
-            parameters={name: values[rows] for name, values in self.parameters.items()},
-        )
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Simulated:
-    """Simulated observations beside the truth.
+class Simulated(BySpectrum):
+    """Simulated observations with their truth.
 
     Parameters
     ----------
     observed : Spectra
-        What a telescope would deliver, with the ivar it would quote.
+        Spectra as a telescope would deliver them, with the inverse variance it would quote.
     truth : (n_spectra, n_pixels) of float32
-        What the same instrument would record without noise, gas emission and spikes, in the unit of
-        ``observed.flux``, on its pixels: a flux-calibration error is part of it. NaN outside the templates.
+        What the same instrument would record without noise, gas emission and spikes, on the pixels and in the unit of
+        ``observed.flux``. It includes the flux-calibration error and is NaN outside the templates.
     parameters : mapping of str to (n_spectra,)
-        Those of `RestSpectra`, ``snr``, the S/N asked for, and ``noise_correlation``, that of neighbouring channels,
-        where they are correlated.
+        Parameters of `RestSpectra`; ``snr``, the S/N requested; and, if the recipe correlates the noise of neighbouring
+        pixels, ``noise_correlation``.
     contaminated : (n_spectra, n_pixels) of bool, optional
-        Where gas or a spike was added that counts beside the noise; none if not given.
+        Pixels to which gas or a spike was added that is not negligible beside the noise; none if not given.
     """
 
     observed: Spectra
@@ -78,23 +70,15 @@ class Simulated:
     def __len__(self) -> int:
         return len(self.observed)
 
-    def __getitem__(self, rows: slice) -> Simulated:
-        """Select spectra by slice."""
-        return Simulated(
-            observed=self.observed[rows],
-            truth=self.truth[rows],
-            parameters={name: values[rows] for name, values in self.parameters.items()},
-            contaminated=None if self.contaminated is None else self.contaminated[rows],
-        )
-
     def to_hdulist(self) -> HDUList:
-        """Arrange as FITS: FLUX, VAR, MASK, TRUTH (n_spectra × n_pixels), tables WAVE and SPECTRA.
+        """Arrange as FITS: images FLUX, VAR, MASK, TRUTH (n_spectra × n_pixels), tables WAVE and SPECTRA.
 
         Returns
         -------
         astropy.io.fits.HDUList
-            VAR is NaN and MASK 1 where masked; WAVE has one column ``wavelength``; SPECTRA has the redshift and
-            every parameter. FLUX's header says what the wavelengths are measured in (keyword MEDIUM).
+            VAR is NaN and MASK is 1 in masked pixels. WAVE has a column ``wavelength`` and, if all spectra share their
+            resolution, ``fwhm``; SPECTRA has the redshift and every parameter. The keyword MEDIUM in the header of
+            FLUX states whether wavelengths are measured in air or vacuum.
         """
         import astropy.units as u
         from astropy.io import fits
@@ -123,7 +107,7 @@ class Simulated:
 
 
 class Recipe(Protocol):
-    """How a simulated world makes spectra. All draws come from the `rng` given."""
+    """A simulated world that makes spectra. All draws come from the `rng` passed in."""
 
     @property
     def name(self) -> str:
@@ -131,16 +115,16 @@ class Recipe(Protocol):
 
     @property
     def library(self) -> SspLibrary:
-        """Templates it mixes."""
+        """Templates that are mixed."""
 
     def rest(self, n: int, rng: np.random.Generator) -> RestSpectra:
         """Draw `n` noise-free rest-frame spectra."""
 
     def observe(self, rest: RestSpectra, rng: np.random.Generator, snr: float | FloatArray | None = None) -> Simulated:
-        """Observe spectra at the S/N given, or at S/N drawn from the recipe's range."""
+        """Observe spectra at a given S/N, or at S/N drawn from the recipe's range."""
 
     def noise_free(self, observed: Spectra) -> Callable[[int, np.random.Generator], FloatArray]:
-        """What is recorded without noise on the pixels of an observation, as a function of random draws."""
+        """Return a function (n, rng) -> (n, n_pixels) that draws noise-free flux on the pixels of an observation."""
 
     def simulate(self, n: int, rng: np.random.Generator, snr: float | FloatArray | None = None) -> Simulated:
         """Draw `n` spectra and observe them."""

@@ -1,9 +1,9 @@
-"""The recipe `survey`: galaxies with kinematics, dust and gas, as the spectrographs of real surveys see them."""
+"""The recipe `survey`: galaxies with kinematics, dust and gas as observed by the spectrographs of real surveys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,129 +12,50 @@ from scipy.interpolate import make_interp_spline
 from quietspec.errors import TemplateError
 from quietspec.lab.simulate.defects import calibration_error, masked_runs, spikes
 from quietspec.lab.simulate.dust import transmission
-from quietspec.lab.simulate.emission import EmissionPrior, Gas, add_lines, random_gas
+from quietspec.lab.simulate.emission import Gas, add_lines, random_gas
 from quietspec.lab.simulate.histories import HistoryPrior, log_uniform, random_histories
-from quietspec.lab.simulate.instruments import INSTRUMENTS, Instrument
+from quietspec.lab.simulate.instruments import INSTRUMENTS
 from quietspec.lab.simulate.kinematics import FourierLibrary, Losvd, log_wavelengths
 from quietspec.lab.simulate.noise import correlated_noise, scale_to_snr
 from quietspec.lab.simulate.simulated import RestSpectra, Simulated
+from quietspec.lab.simulate.survey_prior import SurveyPrior, SurveySwitches
+from quietspec.lab.simulate.view import View
 from quietspec.resampling import Resampler
 from quietspec.spectra import Spectra
 from quietspec.templates.means import population_labels
-from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SNR_WINDOW, in_window, rest_air
+from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SNR_WINDOW, in_window
 
 if TYPE_CHECKING:
     from quietspec.arrays import FloatArray
     from quietspec.templates import SspLibrary
 
-__all__ = ["SURVEY_HISTORIES", "SurveyPrior", "SurveyRecipe", "SurveySwitches", "halpha_continuum"]
+__all__ = ["SurveyRecipe", "halpha_continuum"]
 
-#: Histories broader than the paper's: younger galaxies, more and fainter bursts.
-SURVEY_HISTORIES = HistoryPrior(
-    start_gyr=(0.3, 13.5), burst_probabilities=(0.35, 0.3, 0.2, 0.15), burst_fraction=(0.001, 1.0)
-)
-
-_MARGIN = 0.008  # of the wavelength, beyond `limits` at either end: 2400 km/s, for the widest LOSVD
+_MARGIN = 0.008  # fraction of the wavelength needed beyond either end of `limits`: 2400 km/s, for the widest LOSVD
 _MIN_WINDOW_PIXELS = 5
-_BLOCK = 250  # spectra worked on at a time
-_GALAXY = 50  # spectra that share an instrument where calibration errors are drawn for training
-_CONTAMINATED = 0.05  # of the noise: gas or spikes above it make a pixel useless to the fit of stars
-
-
-@dataclass(frozen=True)
-class SurveySwitches:
-    """What the recipe contains; each False leaves that ingredient out and the others as they are.
-
-    Parameters
-    ----------
-    bursts, metallicity_scatter : bool
-        Of the histories.
-    dispersion, higher_moments, velocity : bool
-        Velocity dispersion (σ = 0 and no h3, h4 without it); h3 and h4; velocity offset.
-    dust, emission : bool
-        Attenuation of the stars; gas emission lines.
-    instrument_fwhm : bool
-        Smoothing to the instrument's resolution.
-    calibration_error, masks, spikes : bool
-        Smooth flux-calibration error; masked runs of pixels; cosmic-ray spikes.
-    noise_spread, noise_correlation : bool
-        Deviation of each spectrum from the median noise law; correlation between channels.
-    misscaled_errors : bool
-        Quoted errors off by a factor of log-normal scatter 0.2. Off by default: coverage is asked of a denoiser for
-        errors that are right.
-    """
-
-    bursts: bool = True
-    metallicity_scatter: bool = True
-    dispersion: bool = True
-    higher_moments: bool = True
-    velocity: bool = True
-    dust: bool = True
-    emission: bool = True
-    instrument_fwhm: bool = True
-    calibration_error: bool = True
-    masks: bool = True
-    spikes: bool = True
-    noise_spread: bool = True
-    noise_correlation: bool = True
-    misscaled_errors: bool = False
-
-
-@dataclass(frozen=True)
-class SurveyPrior:
-    """Ranges from which the recipe draws.
-
-    Parameters
-    ----------
-    histories : HistoryPrior
-        Star formation and enrichment.
-    emission : EmissionPrior
-        Gas.
-    sigma : (low, high)
-        Stellar velocity dispersion, km/s, log-uniform.
-    moments : (standard deviation, limit)
-        h3 and h4: normal, clipped.
-    velocity : (standard deviation, limit)
-        Velocity offset, km/s: normal and clipped for four spectra in five, uniform up to the limit for the fifth.
-    a_v : (scale, limit)
-        Attenuation at 5500 Å, mag: exponential, cut at the limit.
-    dust_slope : float
-        Standard deviation of the power-law tilt of the attenuation curve (`transmission`).
-    snr : (low, high)
-        S/N in the window, log-uniform.
-    calibration : float
-        rms of the flux-calibration error.
-    """
-
-    histories: HistoryPrior = SURVEY_HISTORIES
-    emission: EmissionPrior = field(default_factory=EmissionPrior)
-    sigma: tuple[float, float] = (20.0, 400.0)
-    moments: tuple[float, float] = (0.05, 0.3)
-    velocity: tuple[float, float] = (80.0, 300.0)
-    a_v: tuple[float, float] = (0.6, 2.5)
-    dust_slope: float = 0.2
-    snr: tuple[float, float] = (1.5, 60.0)
-    calibration: float = 0.03
+_BLOCK = 250  # spectra processed at a time
+_GALAXY = 50  # spectra that share an instrument when calibration errors are drawn for training
+_CONTAMINATED = 0.05  # in units of the 1σ noise: more gas or spike than this, and a pixel says nothing about stars
 
 
 class SurveyRecipe:
     """Galaxy spectra with LOSVD and dust on a log-λ rest-frame grid, observed by a survey's instrument.
 
-    A call of `observe` is one galaxy: one instrument and one redshift. The truth contains the smooth flux-calibration
-    error, since no denoiser can tell it from the spectrum, but neither emission lines nor spikes. S/N is the mean flux
-    of the truth over the mean 1σ noise in the S/N window, or over all pixels where the instrument does not see the
-    window (MUSE at low redshift).
+    Each call of `observe` is one galaxy, with one instrument and one redshift. The truth includes the smooth
+    flux-calibration error, which no denoiser can tell from the spectrum, but neither emission lines nor spikes. S/N is
+    the mean flux of the truth over the mean 1σ noise in the S/N window, or over all pixels if the instrument does not
+    observe that window (MUSE at low redshift).
 
     Parameters
     ----------
     library : SspLibrary
-        In air.
+        Templates, in air wavelengths.
     prior : SurveyPrior, optional
         Ranges of all draws.
     instruments : sequence of str, optional
         Names in `INSTRUMENTS` to draw from; all by default.
     limits : (low, high), optional
-        Rest-frame Å; the library must reach 0.8 % further on both sides.
+        Rest-frame Å; the library has to extend 0.8 % beyond both.
     velocity_scale : float, optional
         Step of the grid, km/s. At 50 km/s the 2.51 Å FWHM of MILES spans 2 pixels at 7350 Å and more in the blue.
     **switches : bool
@@ -155,8 +76,9 @@ class SurveyRecipe:
     ) -> None:
         if library.medium != "air":
             raise TemplateError(f"{library.name}: the recipe needs a library in air wavelengths.")
-        if unknown := [name for name in instruments if name not in INSTRUMENTS] or not instruments:
-            raise ValueError(f"instruments: {unknown or 'none given'}; there are {', '.join(INSTRUMENTS)}.")
+        unknown = [name for name in instruments if name not in INSTRUMENTS]
+        if unknown or not instruments:
+            raise ValueError(f"instruments: {', '.join(unknown) or 'none'} given; there are {', '.join(INSTRUMENTS)}.")
         self.prior, self.switches = prior or SurveyPrior(), SurveySwitches(**switches)
         self.instruments = tuple(INSTRUMENTS[name] for name in instruments)
         grid = log_wavelengths(limits[0] * (1 - _MARGIN), limits[1] * (1 + _MARGIN), velocity_scale)
@@ -167,21 +89,21 @@ class SurveyRecipe:
         self._histories = _switched(self.prior.histories, self.switches)
 
     def rest(self, n: int, rng: np.random.Generator) -> RestSpectra:
-        """Draw `n` noise-free spectra, with LOSVD, velocity offset and dust, of mean flux 1 in the S/N window."""
+        """Draw `n` noise-free spectra with LOSVD, velocity offset and dust; their mean flux in the S/N window is 1."""
         weights = random_histories(self.library, n, rng, self._histories)
         return self.compose(weights, self._losvd(n, rng), *self._dust(n, rng))
 
     def compose(
         self, weights: FloatArray, losvd: Losvd, a_v: FloatArray, slope: FloatArray | float = 0.0
     ) -> RestSpectra:
-        """Make noise-free spectra of given stars, motions and dust.
+        """Make noise-free spectra from given stars, motions and dust.
 
         Parameters
         ----------
         weights : (n, n_ssp)
-            Fractions of the mass formed, on the grid of `library`.
+            Fractions of the mass formed, on the grid of the library.
         losvd : Losvd
-            Of the n spectra; switched off with dispersion and velocity.
+            LOSVDs of the n spectra; not applied if both dispersion and velocity are switched off.
         a_v : (n,)
             Attenuation at 5500 Å, mag.
         slope : float or (n,), optional
@@ -190,7 +112,7 @@ class SurveyRecipe:
         Returns
         -------
         RestSpectra
-            Of mean flux 1 in the S/N window.
+            Spectra of mean flux 1 in the S/N window.
         """
         n = len(weights)
         light = weights / (weights @ self.library.light())[:, None]
@@ -223,7 +145,7 @@ class SurveyRecipe:
         return Losvd(velocity * float(on.velocity), sigma * float(on.dispersion), h3 * shape, h4 * shape)
 
     def _dust(self, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """A_V and tilt of the attenuation curve; both drawn even where dust is off, so that other draws stay."""
+        """A_V and tilt of the attenuation curve; drawn even without dust, so that all other draws stay the same."""
         scale, limit = self.prior.a_v
         a_v = -scale * np.log1p(-rng.random(n) * -np.expm1(-limit / scale))
         return a_v * float(self.switches.dust), self.prior.dust_slope * rng.standard_normal(n)
@@ -247,26 +169,26 @@ class SurveyRecipe:
         rng : numpy.random.Generator
             Source of all draws.
         snr : float or (n_spectra,), optional
-            S/N; log-uniform in the prior's range if not given.
+            S/N; drawn log-uniformly from the prior's range if not given.
         instrument : str, optional
             Name in `INSTRUMENTS`; drawn if not given.
         redshift : float, optional
-            Redshift; uniform in the instrument's range if not given.
+            Redshift; drawn uniformly from the instrument's range if not given.
         gas : Gas, optional
             Emission lines of the n_spectra; drawn if not given.
 
         Returns
         -------
         Simulated
-            On those of the instrument's pixels that the rest-frame spectra cover.
+            Spectra on the pixels of the instrument that the rest-frame spectra cover.
         """
         n = len(rest)
         seen = INSTRUMENTS[instrument] if instrument else self.instruments[rng.integers(len(self.instruments))]
         z = float(rng.uniform(*seen.redshift)) if redshift is None else float(redshift)
-        view = _View.of(seen, z, rest.wavelength)
+        view = View.of(seen, z, rest.wavelength)
         wanted = log_uniform(rng, self.prior.snr, n) if snr is None else np.broadcast_to(np.asarray(snr, float), n)
         resample = self._resampler(view, rest.wavelength)
-        truth, flux, ivar = (np.empty((n, len(view.pixels)), dtype=np.float32) for _ in range(3))
+        truth, flux, ivar = (np.empty((n, len(view.rest_wavelength)), dtype=np.float32) for _ in range(3))
         contaminated, correlation = np.empty(flux.shape, dtype=bool), np.empty(n)
         for rows in _blocks(n):
             truth[rows] = self._recorded(view, resample(rest.flux[rows]), rng)
@@ -276,7 +198,7 @@ class SurveyRecipe:
             clean = flux[rows].copy()
             if self.switches.emission:
                 lines = self._gas(rest[rows], rng) if gas is None else gas[rows]
-                add_lines(flux[rows], view.pixels, view.fwhm / (1 + z), lines)
+                add_lines(flux[rows], view.rest_wavelength, view.fwhm / (1 + z), lines)
             ivar[rows] = self._spoil(flux[rows], sigma, rng)
             contaminated[rows] = np.abs(np.nan_to_num(flux[rows] - clean)) > _CONTAMINATED * sigma
         observed = Spectra(
@@ -297,7 +219,7 @@ class SurveyRecipe:
         return Simulated(observed=observed, truth=truth, parameters=parameters, contaminated=contaminated)
 
     def miscalibrated(self, rest: RestSpectra, rng: np.random.Generator) -> RestSpectra:
-        """Give rest-frame spectra the calibration errors of instruments and redshifts drawn a few spectra at a time.
+        """Apply calibration errors to rest-frame spectra, with a new instrument and redshift for every few spectra.
 
         Parameters
         ----------
@@ -309,39 +231,39 @@ class SurveyRecipe:
         Returns
         -------
         RestSpectra
-            The same, times the smooth errors; beyond an instrument's ends these are constant, between its arms linear.
+            The spectra times smooth errors, which are constant beyond an instrument's ends and linear between its arms.
         """
         flux = rest.flux.copy()
         for first in range(0, len(rest) if self.switches.calibration_error else 0, _GALAXY):
             seen = self.instruments[rng.integers(len(self.instruments))]
-            view = _View.of(seen, float(rng.uniform(*seen.redshift)), rest.wavelength)
+            view = View.of(seen, float(rng.uniform(*seen.redshift)), rest.wavelength)
             block = flux[first : first + _GALAXY]
             errors = calibration_error(view.wavelength, view.arm, len(block), rng, self.prior.calibration)
-            block *= make_interp_spline(view.pixels, errors, k=1, axis=1)(
-                np.clip(rest.wavelength, view.pixels[0], view.pixels[-1])
+            block *= make_interp_spline(view.rest_wavelength, errors, k=1, axis=1)(
+                np.clip(rest.wavelength, view.rest_wavelength[0], view.rest_wavelength[-1])
             )
         return replace(rest, flux=flux)
 
     def noise_free(self, observed: Spectra) -> Callable[[int, np.random.Generator], FloatArray]:
-        """What is recorded without noise on the pixels of an observation, as a function of random draws.
+        """Return a function that draws noise-free flux on the pixels of an observation.
 
         Parameters
         ----------
         observed : Spectra
-            Made by `observe`.
+            Spectra made by `observe`.
 
         Returns
         -------
         callable
-            (n, rng) -> (n, n_pixels): the `Simulated.truth` of n spectra.
+            Function (n, rng) -> (n, n_pixels) that draws the `Simulated.truth` of n spectra.
         """
         seen, z = INSTRUMENTS[observed.meta["instrument"]], float(observed.redshift[0])
-        view = _View.of(seen, z, self.wavelength)
+        view = View.of(seen, z, self.wavelength)
         resample = self._resampler(view, self.wavelength)
         return lambda n, rng: self._recorded(view, resample(self.rest(n, rng).flux), rng)
 
-    def _recorded(self, view: _View, flux: FloatArray, rng: np.random.Generator) -> FloatArray:
-        """Flux on an instrument's pixels with its smooth calibration error."""
+    def _recorded(self, view: View, flux: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Multiply flux on an instrument's pixels by a smooth calibration error."""
         if not self.switches.calibration_error:
             return flux
         return flux * calibration_error(view.wavelength, view.arm, len(flux), rng, self.prior.calibration)
@@ -358,21 +280,23 @@ class SurveyRecipe:
         """Draw `n` spectra and observe them as the spaxels of one galaxy."""
         return self.observe(self.rest(n, rng), rng, snr, instrument=instrument, redshift=redshift)
 
-    def _resampler(self, view: _View, wavelength: FloatArray) -> Resampler:
-        """To the instrument's pixels and resolution; where the templates are coarser they stay as they are."""
+    def _resampler(self, view: View, wavelength: FloatArray) -> Resampler:
+        """Resampler to an instrument's pixels and resolution; templates that are coarser are not smoothed."""
         if not self.switches.instrument_fwhm:
-            return Resampler(wavelength, view.pixels)
-        own = np.interp(view.pixels, self.library.wavelength, self.library.fwhm)
+            return Resampler(wavelength, view.rest_wavelength)
+        own = np.interp(view.rest_wavelength, self.library.wavelength, self.library.fwhm)
         wanted = view.fwhm / (1 + view.redshift)
-        return Resampler(wavelength, view.pixels, np.sqrt(np.clip(wanted**2 - own**2, 0, None)) / FWHM_PER_SIGMA)
+        return Resampler(
+            wavelength, view.rest_wavelength, np.sqrt(np.clip(wanted**2 - own**2, 0, None)) / FWHM_PER_SIGMA
+        )
 
     def _noise(
-        self, view: _View, truth: FloatArray, snr: FloatArray, rng: np.random.Generator
+        self, view: View, truth: FloatArray, snr: FloatArray, rng: np.random.Generator
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """1σ noise and unit-variance noise, both (n, n_pixels), and the latter's lag-1 correlation, (n,)."""
+        """1σ noise and unit-variance noise, both (n, n_pixels), and the lag-1 correlation of the latter, (n,)."""
         n, law = len(truth), view.instrument.noise
         position = law.draw(n, rng) * float(self.switches.noise_spread)
-        window = in_window(view.pixels, SNR_WINDOW)
+        window = in_window(view.rest_wavelength, SNR_WINDOW)
         if window.sum() < _MIN_WINDOW_PIXELS:
             window = np.ones_like(window)
         correlation = rng.uniform(*law.correlation, n) * float(self.switches.noise_correlation)
@@ -385,7 +309,7 @@ class SurveyRecipe:
         )
 
     def _spoil(self, flux: FloatArray, sigma: FloatArray, rng: np.random.Generator) -> FloatArray:
-        """Add spikes to `flux` and mask runs of pixels, in place; return the inverse variance as quoted."""
+        """Add spikes to `flux` and mask runs of pixels, both in place; return the quoted inverse variance."""
         if self.switches.spikes:
             spikes(flux, sigma, rng)
         if self.switches.misscaled_errors:
@@ -398,40 +322,13 @@ class SurveyRecipe:
 
 
 def halpha_continuum(rest: RestSpectra) -> FloatArray:
-    """Mean stellar flux density within 40 Å of Hα, (n_spectra,): what its equivalent width refers to."""
+    """Mean stellar flux density within 40 Å of Hα, (n_spectra,), to which the equivalent width of Hα refers."""
     halpha = EMISSION_LINES["Halpha"]
     return np.asarray(rest.flux[:, in_window(rest.wavelength, (halpha - 40, halpha + 40))].mean(axis=1))
 
 
-@dataclass(frozen=True, eq=False)
-class _View:
-    """Those pixels of an instrument that the rest-frame spectra cover at some redshift."""
-
-    instrument: Instrument
-    redshift: float
-    wavelength: FloatArray
-    pixels: FloatArray  # rest-frame air Å
-    fwhm: FloatArray
-    arm: FloatArray
-
-    @classmethod
-    def of(cls, seen: Instrument, redshift: float, wavelength: FloatArray) -> _View:
-        low, high = wavelength[0], wavelength[-1]
-        # Air and vacuum differ by less than 3 Å here, and far outside the conversion is not defined.
-        covered = in_window(seen.wavelength / (1 + redshift), (low - 5, high + 5))
-        if not covered.any():
-            raise TemplateError(
-                f"redshift {redshift:.4f} moves every pixel of {seen.name} out of the templates' "
-                f"{low:.0f}–{high:.0f} Å. Choose a smaller redshift."
-            )
-        pixels = rest_air(seen.wavelength[covered], redshift, seen.medium)
-        inside = in_window(pixels, (low, high))
-        covered[covered] = inside
-        return cls(seen, redshift, seen.wavelength[covered], pixels[inside], seen.fwhm[covered], seen.arm[covered])
-
-
 def _blocks(n: int) -> list[slice]:
-    """Slices of a few spectra: so that what is done to them stays in the processor's cache."""
+    """Slices of a few spectra each, whose intermediate results fit into the processor's cache."""
     return [slice(first, min(first + _BLOCK, n)) for first in range(0, n, _BLOCK)]
 
 

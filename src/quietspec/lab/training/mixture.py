@@ -1,4 +1,4 @@
-"""Gaussian mixtures by expectation maximisation, with both steps as matrix products over quadratic features."""
+"""Gaussian mixtures by expectation maximisation (EM), both steps as matrix products over quadratic features."""
 
 from __future__ import annotations
 
@@ -8,37 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from quietspec.arrays import FloatArray
+from quietspec.lab.training.settings import MixtureSettings
 
-__all__ = ["Mixture", "MixtureSettings", "fit_mixture"]
+__all__ = ["Mixture", "fit_mixture"]
 
-_BATCH = 8192
-_FEWEST = 5.0  # a Gaussian that explains fewer points than this many per dimension is dropped
-
-
-@dataclass(frozen=True)
-class MixtureSettings:
-    """How a mixture is fitted.
-
-    Parameters
-    ----------
-    n_mixture : int
-        Gaussians to start with; 1 gives the moments of the points.
-    floor : float
-        Variance added to every covariance, in units of the points, so that none collapses onto a few of them.
-    max_iter : int
-        Most rounds of EM.
-    patience : int
-        EM stops when the mean log likelihood of the held-out points has not risen for so many rounds; the best
-        round's mixture is returned.
-    held_out : float
-        Fraction of the points held out.
-    """
-
-    n_mixture: int = 128
-    floor: float = 0.02
-    max_iter: int = 150
-    patience: int = 5
-    held_out: float = 0.05
+_BATCH = 8192  # points
+_FEWEST = 5.0  # points per dimension; a Gaussian that explains fewer is dropped
 
 
 @dataclass(frozen=True)
@@ -50,9 +25,9 @@ class Mixture:
     weights : (n_mixture,)
         Weights, of sum 1.
     means : (n_mixture, d)
-        Means.
+        Means of the Gaussians.
     covariances : (n_mixture, d, d)
-        Covariances.
+        Covariances of the Gaussians.
     """
 
     weights: FloatArray
@@ -60,7 +35,7 @@ class Mixture:
     covariances: FloatArray
 
     def log_joint(self, features: FloatArray) -> FloatArray:
-        """Return ln(weight × density) of points given by their quadratic features, (n, n_mixture)."""
+        """ln(weight × density) of points, given by their quadratic features, (n, n_mixture)."""
         precision = np.linalg.inv(self.covariances)
         size = self.means.shape[1]
         pull = np.einsum("kij,kj->ki", precision, self.means)
@@ -89,29 +64,29 @@ def fit_mixture(
     rng: np.random.Generator,
     progress: Callable[[int, float], None] | None = None,
 ) -> tuple[Mixture, FloatArray]:
-    """Fit a mixture by EM, stopped by held-out likelihood.
+    """Fit a mixture by EM, stopped by the likelihood of held-out points.
 
     Parameters
     ----------
     points : (n, d)
-        The points.
+        Points.
     settings : MixtureSettings
-        Sizes and stopping rule.
+        Size of the mixture and stopping rule.
     rng : numpy.random.Generator
-        Draws the held-out points and the start (k-means++).
+        Source of the draws: held-out points, and the start by k-means++.
     progress : callable, optional
-        Called with the round and the held-out mean log likelihood.
+        Called with the number of the round and the mean log likelihood of the held-out points.
 
     Returns
     -------
     mixture : Mixture
-        The mixture of the best round.
+        Mixture of the best round.
     responsibilities : (n, n_mixture)
-        Posterior weights for all points.
+        Posterior weights of the Gaussians for all points.
 
     References
     ----------
-    Dempster, Laird & Rubin 1977; Arthur & Vassilvitskii 2007 (start).
+    Dempster, Laird & Rubin 1977, J. R. Stat. Soc. B 39, 1 (EM); Arthur & Vassilvitskii 2007, SODA, 1027 (k-means++).
     """
     points = np.asarray(points, dtype=np.float64)
     order = rng.permutation(len(points))
@@ -134,16 +109,20 @@ def fit_mixture(
 
 
 def _start(points: FloatArray, settings: MixtureSettings, rng: np.random.Generator) -> Mixture:
-    """One Gaussian a k-means cluster of a subset."""
+    """One Gaussian per k-means cluster of a subset of the points."""
     from scipy.cluster.vq import kmeans2
 
     if settings.n_mixture == 1:
         return _from_moments(_moments(points, np.ones((len(points), 1))), settings.floor)
     subset = points[: 100 * settings.n_mixture]
-    spread = np.maximum(subset.std(axis=0), 1.0) ** 0.5  # between raw units (all clusters along axis 1) and whitened
+    spread = (
+        np.maximum(subset.std(axis=0), 1.0) ** 0.5
+    )  # halfway between raw units, which cluster along axis 1 only, and whitened ones
     _, label = kmeans2(subset / spread, settings.n_mixture, minit="++", iter=10, rng=rng)
     member = np.eye(settings.n_mixture)[label]
-    member = 0.9 * member + 0.1 * member.mean(axis=0)  # a share of all points keeps small clusters' covariances full
+    member = 0.9 * member + 0.1 * member.mean(
+        axis=0
+    )  # a share of all points keeps covariances of small clusters regular
     return _from_moments(_moments(subset, member), settings.floor)
 
 
@@ -161,7 +140,7 @@ def _moments(points: FloatArray, responsibilities: FloatArray) -> FloatArray:
 
 
 def _from_moments(moments: FloatArray, floor: float) -> Mixture:
-    """Mixture from responsibility-weighted sums of quadratic features; starved Gaussians are dropped."""
+    """Mixture from responsibility-weighted sums of quadratic features; Gaussians with too few points are dropped."""
     size = int((np.sqrt(8 * moments.shape[1] + 1) - 3) / 2)
     moments = moments[moments[:, 0] > min(_FEWEST * size, moments[:, 0].max() / 2)]
     count = moments[:, 0]
@@ -174,6 +153,7 @@ def _from_moments(moments: FloatArray, floor: float) -> Mixture:
 
 
 def _normalised(log_joint: FloatArray) -> tuple[FloatArray, float]:
+    """Responsibilities, (n, n_mixture), and the mean log likelihood."""
     from scipy.special import logsumexp
 
     total = logsumexp(log_joint, axis=1, keepdims=True)

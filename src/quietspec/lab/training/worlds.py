@@ -1,23 +1,34 @@
-"""Train a prior on a recipe: draw its training spectra, weigh them by its noise, choose the PCA's size."""
+"""Training of a prior on a recipe: draw spectra, fit the prior, choose the number of components for plain PCA."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
 from quietspec.arrays import FloatArray
 from quietspec.denoisers import PrincipalComponents, SpectralPrior
-from quietspec.lab.simulate import SAMI_NOISE, PaperRecipe, Recipe, RestSpectra, SurveyRecipe, paper_spectra
-from quietspec.lab.training.prior import PriorSettings, fit_prior, refit_labels
+from quietspec.lab.simulate import (
+    SAMI_NOISE,
+    PaperRecipe,
+    Recipe,
+    RestSpectra,
+    SurveyRecipe,
+    get_recipe,
+    paper_spectra,
+)
+from quietspec.lab.training.prior import fit_prior, refit_labels
+from quietspec.lab.training.settings import PriorRun, PriorSettings
+from quietspec.templates import SspLibrary
 
-__all__ = ["relabelled_prior", "train_prior", "training_spectra"]
+__all__ = ["relabelled_prior", "train_from", "train_prior", "training_spectra"]
 
-_TRAINING, _TUNING = 1, 2  # children of the seed; evaluation uses the seed itself
+_TRAINING, _TUNING = 1, 2  # random streams of a seed; evaluation has others
 _TUNING_SPECTRA, _TUNING_SNR = 300, 10.0
 _PCA_SIZES = range(2, 13)
-_NOISIEST = 3.0
+_DRAWN_AT_ONCE = 2000
+_NOISIEST = 3.0  # in units of the noise in the S/N window
 
 
 def training_spectra(recipe: Recipe, n: int, seed: int) -> RestSpectra:
@@ -26,24 +37,46 @@ def training_spectra(recipe: Recipe, n: int, seed: int) -> RestSpectra:
     Parameters
     ----------
     recipe : Recipe
-        The simulated world. Of the recipe `paper` the first `n` of the training part are used.
+        Simulated world.
     n : int
-        Number of spectra.
+        Number of spectra; with the recipe `paper`, the first `n` of its training part.
     seed : int
         Seed (not used by the recipe `paper`, whose split is fixed).
 
     Returns
     -------
     RestSpectra
-        Of the recipe `survey` with its smooth calibration error, since that is part of what is to be recovered.
+        Spectra; those of the recipe `survey` have smooth calibration errors, which are part of what is to be recovered.
     """
     if isinstance(recipe, PaperRecipe):
-        return _joined(list(paper_spectra(recipe, "train", 0, n)))
+        return RestSpectra.stack(list(paper_spectra(recipe, "train", 0, n)))
     rng = np.random.default_rng((seed, _TRAINING))
-    parts = [recipe.rest(min(2000, n - start), rng) for start in range(0, n, 2000)]
+    parts = [recipe.rest(min(_DRAWN_AT_ONCE, n - start), rng) for start in range(0, n, _DRAWN_AT_ONCE)]
     if isinstance(recipe, SurveyRecipe):
         parts = [recipe.miscalibrated(part, rng) for part in parts]
-    return _joined(parts)
+    return RestSpectra.stack(parts)
+
+
+def train_from(
+    run: PriorRun, library: SspLibrary, *, progress: Callable[[str], None] = lambda _: None
+) -> SpectralPrior:
+    """Train the prior that a run describes.
+
+    Parameters
+    ----------
+    run : PriorRun
+        All settings.
+    library : SspLibrary
+        Templates of the training spectra; the shipped priors use MILES.
+    progress : callable, optional
+        Called with a line of text at each step.
+
+    Returns
+    -------
+    SpectralPrior
+        As `train_prior` returns it.
+    """
+    return train_prior(get_recipe(run.recipe, library), run.n, run.seed, run.settings, progress=progress)
 
 
 def train_prior(
@@ -59,21 +92,21 @@ def train_prior(
     Parameters
     ----------
     recipe : Recipe
-        The simulated world.
+        Simulated world.
     n : int
-        Training spectra.
+        Number of training spectra.
     seed : int
         Seed of all draws.
     settings : PriorSettings, optional
         Sizes and stopping rules.
     progress : callable, optional
-        Called with a line of text now and then.
+        Called with a line of text at each step.
 
     Returns
     -------
     SpectralPrior
-        Its card says how it was trained: recipe, library, seed, number of spectra, settings, emission handling, size
-        of the PCA.
+        Prior whose card states how it was trained (recipe, library, number of spectra, seed, settings) and how it is to
+        be used (emission lines, noise, number of components for plain PCA).
     """
     settings = settings or PriorSettings()
     rest = training_spectra(recipe, n, seed)
@@ -83,7 +116,7 @@ def train_prior(
         "library": recipe.library.name,
         "n": n,
         "seed": seed,
-        "settings": asdict(settings),
+        "settings": settings.model_dump(),
         "emission": "none" if recipe.name == "paper" else "auto",
         "noise": "quoted" if recipe.name == "paper" else "measured",
     }
@@ -100,45 +133,36 @@ def train_prior(
 
 
 def relabelled_prior(prior: SpectralPrior, recipe: Recipe, n: int, seed: int) -> SpectralPrior:
-    """Fit the labels of a trained prior anew, to the spectra it was trained on.
+    """Fit the labels of a trained prior again, to the spectra it was trained on.
 
     Parameters
     ----------
     prior : SpectralPrior
-        From `train_prior`.
+        Prior made by `train_prior`.
     recipe : Recipe
-        The simulated world it was trained on.
+        Simulated world that it was trained on.
     n : int
-        Training spectra.
+        Number of training spectra.
     seed : int
         Seed of all draws.
 
     Returns
     -------
     SpectralPrior
-        The same but for its labels.
+        The same prior over spectra, with new labels.
     """
     rest = training_spectra(recipe, n, seed)
     rng = np.random.default_rng((seed, _TRAINING, 2))
     return refit_labels(prior, rest, _relative_sigma(rest.wavelength), rng)
 
 
-def _joined(parts: list[RestSpectra]) -> RestSpectra:
-    names = parts[0].parameters
-    return RestSpectra(
-        wavelength=parts[0].wavelength,
-        flux=np.concatenate([part.flux for part in parts]),
-        parameters={name: np.concatenate([part.parameters[name] for part in parts]) for name in names},
-    )
-
-
 def _relative_sigma(wavelength: FloatArray) -> FloatArray:
-    """SAMI's median law, at most `_NOISIEST`: other surveys' noise rises less to the blue."""
+    """SAMI's median noise law, at most `_NOISIEST`, since the noise of other surveys rises less towards the blue."""
     return np.asarray(np.minimum(SAMI_NOISE.relative_sigma(wavelength)[0].astype(np.float64), _NOISIEST))
 
 
 def _best_pca(prior: SpectralPrior, recipe: Recipe, seed: int) -> int:
-    """Number of components at which plain PCA leaves the least residual on tuning spectra of S/N 10."""
+    """Number of components with which plain PCA leaves the smallest residual on tuning spectra of S/N 10."""
     rng = np.random.default_rng((seed, _TUNING))
     simulated = recipe.simulate(_TUNING_SPECTRA, rng, _TUNING_SNR)
     errors = []

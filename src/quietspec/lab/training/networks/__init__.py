@@ -1,4 +1,4 @@
-"""Training of networks by Lightning (extra ``train``): a run's settings in, checkpoints, curve, ONNX and card out."""
+"""Training of networks by Lightning (extra ``train``): settings in; checkpoints, learning curve and ONNX out."""
 
 from quietspec.lab.training.networks.batches import Batch, Corpus, NoisyBatches, network_input
 from quietspec.lab.training.networks.cost import inference_flops, training_flops

@@ -1,4 +1,4 @@
-"""Batches of training spectra with new noise each time, from a stream that can be taken up anywhere."""
+"""Batches of training spectra with new noise each time, from a stream that can be resumed anywhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "Corpus", "NoisyBatches", "network_input"]
 
-_ORDER, _NOISE, _VALIDATION = 1, 2, 3  # children of the run's seed
+_ORDER, _NOISE, _VALIDATION = 1, 2, 3  # random streams of the run's seed
 
 
 class Batch(NamedTuple):
@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     Parameters
     ----------
     spectra : (n_spectra, n_channels, n_pixels)
-        A network's input.
+        Input of the network.
     truth : (n_spectra, n_pixels)
         Noise-free flux.
     sigma : (n_spectra, n_pixels)
@@ -43,61 +43,60 @@ class Batch(NamedTuple):
 
 
 class Corpus(NamedTuple):
-    """Noise-free spectra of the training part, and the rest of what makes batches.
+    """Everything that batches are made from: noise-free spectra of the training part, the recipe, and a Wiener filter.
 
     Parameters
     ----------
     recipe : PaperRecipe
-        Adds the noise.
+        Recipe that adds the noise.
     training, validation : RestSpectra
-        Noise-free spectra, none in both.
+        Noise-free spectra, none of which is in both.
+    wiener : Denoiser, optional
+        Filter whose estimate fills the channel ``'wiener'``.
     """
 
     recipe: PaperRecipe
     training: RestSpectra
     validation: RestSpectra
+    wiener: Denoiser | None = None
 
     @classmethod
-    def draw(cls, recipe: PaperRecipe, run: Run) -> Corpus:
-        """Compute the spectra of a run; those of the test part are out of its reach."""
+    def draw(cls, recipe: PaperRecipe, run: Run, wiener: Denoiser | None = None) -> Corpus:
+        """Compute the spectra of a run, which are never spectra of the test part."""
         rest = training_spectra(recipe, run.n, run.seed)
         first = run.n - run.validation
-        return cls(recipe, rest[:first], rest[first:])
+        return cls(recipe, rest[:first], rest[first:], wiener)
 
-    def validation_batches(self, run: Run, wiener: Denoiser | None = None) -> list[Batch]:
-        """Draw the same batches each time, with S/N evenly over the run's range in each."""
+    def validation_batches(self, run: Run) -> list[Batch]:
+        """Make batches, the same at every call, in each of which S/N covers the run's range evenly."""
         batches = []
         for number, start in enumerate(range(0, len(self.validation), run.batch)):
             rest = self.validation[start : start + run.batch]
             rng = np.random.default_rng((run.seed, _VALIDATION, number))
             simulated = self.recipe.observe(rest, rng, np.linspace(*run.snr, len(rest)))
-            batches.append(_batch(simulated, run.network.channels, wiener))
+            batches.append(_batch(simulated, run.network.channels, self.wiener))
         return batches
 
 
 class NoisyBatches:
-    """One epoch of batches at a time from an endless stream: every training spectrum once, in random order, and again.
+    """Epochs of batches from an endless stream that repeats all training spectra, each time in another random order.
 
-    The order follows from the run's seed, the noise from that and the batch's number; so a stream that is taken up at
-    batch k goes on as if it had never stopped. Several processes take every so-manieth spectrum of each batch.
+    The order follows from the run's seed, the noise from the seed and the batch's number, so that a stream resumed at
+    batch k continues as if it had never stopped. Of n processes, each takes every n-th spectrum of a batch.
 
     Parameters
     ----------
     corpus : Corpus
-        What to draw from.
+        Source of the spectra.
     run : Run
         Batch size, S/N, seed, channels.
-    wiener : Denoiser, optional
-        Fills the channel ``'wiener'``.
     rank, world : int
-        Number of this process, and of all.
+        Number of this process, from 0, and number of processes.
     """
 
-    def __init__(
-        self, corpus: Corpus, run: Run, wiener: Denoiser | None = None, *, rank: int = 0, world: int = 1
-    ) -> None:
-        self.corpus, self.run, self.wiener, self.rank, self.world = corpus, run, wiener, rank, world
-        self.position = 0  # batches handed out since training began
+    def __init__(self, corpus: Corpus, run: Run, *, rank: int = 0, world: int = 1) -> None:
+        self.corpus, self.run, self.rank, self.world = corpus, run, rank, world
+        self.position = 0  # number of batches yielded since training began
 
     def __len__(self) -> int:
         return self.run.steps_per_epoch
@@ -109,7 +108,7 @@ class NoisyBatches:
             yield self.batch(self.position - 1)
 
     def rows(self, number: int) -> npt.NDArray[np.intp]:
-        """Training spectra of a batch, over all processes."""
+        """Rows of the training spectra in a batch, over all processes."""
         n, batch = len(self.corpus.training), self.run.batch
         places = np.arange(number * batch, (number + 1) * batch)
         rounds = places // n
@@ -124,33 +123,33 @@ class NoisyBatches:
         rest = self.corpus.training[self.rows(number)[self.rank :: self.world]]
         rng = np.random.default_rng((self.run.seed, _NOISE, number, self.rank))
         simulated = self.corpus.recipe.observe(rest, rng, rng.uniform(*self.run.snr, len(rest)))
-        return _batch(simulated, self.run.network.channels, self.wiener)
+        return _batch(simulated, self.run.network.channels, self.corpus.wiener)
 
     def state_dict(self) -> dict[str, int]:
-        """What a checkpoint keeps."""
+        """State for a checkpoint."""
         return {"position": self.position}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Take the stream up where a checkpoint left it."""
+        """Resume the stream where a checkpoint left it."""
         self.position = state["position"]
 
 
 def network_input(simulated: Simulated, channels: tuple[Channel, ...], wiener: Denoiser | None = None) -> Tensor:
-    """Stack a network's input channels.
+    """Stack the input channels of a network.
 
     Parameters
     ----------
     simulated : Simulated
         Noisy spectra.
     channels : tuple of str
-        As in `NetworkSettings`.
+        Channels, as in `NetworkSettings`.
     wiener : Denoiser, optional
-        Needed for the channel ``'wiener'``.
+        Filter whose estimate fills the channel ``'wiener'``.
 
     Returns
     -------
     (n_spectra, n_channels, n_pixels)
-        In float32.
+        Channels in the order given, float32.
     """
     observed = simulated.observed
     makers: dict[Channel, Callable[[], npt.NDArray[Any]]] = {
@@ -164,7 +163,7 @@ def network_input(simulated: Simulated, channels: tuple[Channel, ...], wiener: D
 
 def _required(wiener: Denoiser | None) -> Denoiser:
     if wiener is None:
-        raise ValueError("channel 'wiener': give the filter.")
+        raise ValueError("channel 'wiener': no filter given (wiener=).")
     return wiener
 
 

@@ -1,4 +1,4 @@
-"""What a network costs, counted by torch."""
+"""Floating-point operations of networks, counted by torch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ __all__ = ["inference_flops", "training_flops"]
 
 
 def inference_flops(network: Network, n_pixels: int) -> int:
-    """Floating-point operations of one spectrum forwards: matrix products, convolutions and attention."""
+    """Operations to denoise one spectrum: those of matrix products, convolutions and attention."""
     spectra = torch.ones(1, len(network.channels), n_pixels)
-    with FlopCounterMode(display=False) as counter:  # with gradients: the fused attention without is not counted
+    # With gradients: the fused attention that torch uses without them is not counted.
+    with FlopCounterMode(display=False) as counter:
         network(spectra)
     return int(counter.get_total_flops())
 
 
 def training_flops(run: Run, n_pixels: int, steps: int) -> int:
-    """Floating-point operations of so many steps: three times those forwards, the usual count with the gradient's."""
+    """Operations of a number of training steps: three times those of inference, the usual count for gradients."""
     return 3 * inference_flops(make_network(run.network), n_pixels) * run.batch * steps

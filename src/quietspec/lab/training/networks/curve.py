@@ -1,4 +1,4 @@
-"""The learning curve of a training, kept in its checkpoints, so that a resumed one goes on where they end."""
+"""Learning curve of a training, kept in its checkpoints so that a resumed training continues it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _COLUMNS = ("step", "training_loss", "validation_loss")
 
 
 class LearningCurve(lightning.Callback):
-    """Writes step, mean training loss since the last validation, and validation loss, as CSV, after each validation.
+    """Writes step, mean training loss since the last validation, and validation loss as CSV after each validation.
 
     Parameters
     ----------
     path : path
-        The CSV file.
+        CSV file to write.
     progress : callable
         Called with a line of text after each validation.
     """
@@ -31,11 +31,11 @@ class LearningCurve(lightning.Callback):
         self._losses: list[float] = []
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, *_: Any) -> None:
-        """Note a step's loss."""
+        """Record the loss of a step."""
         self._losses.append(float(trainer.strategy.reduce(outputs["loss"].detach(), reduce_op="mean")))
 
     def on_validation_end(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Add a point, and write."""
+        """Add a point and write the file."""
         if trainer.sanity_checking or not self._losses:
             return
         validation = float(trainer.callback_metrics["validation_loss"])
@@ -48,16 +48,16 @@ class LearningCurve(lightning.Callback):
                 csv.writer(file).writerows([_COLUMNS, *self.points])
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """State for a checkpoint."""
         return {"points": self.points, "losses": self._losses}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
         self.points, self._losses = [tuple(point) for point in state["points"]], list(state["losses"])
 
 
 def read_curve(path: Path) -> dict[str, list[float]]:
-    """Read a learning curve: lists ``step``, ``training_loss`` and ``validation_loss``."""
+    """Read the columns ``step``, ``training_loss`` and ``validation_loss`` of a learning curve."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {name: [float(row[name]) for row in rows] for name in _COLUMNS}

@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning
 import torch
@@ -22,40 +22,37 @@ from quietspec.lab.training.networks.curve import LearningCurve
 from quietspec.lab.training.networks.module import DenoisingModule
 from quietspec.lab.training.networks.run import Run
 
-if TYPE_CHECKING:
-    from quietspec.denoisers import Denoiser
-
 __all__ = ["BEST", "CURVE", "RUN", "best_network", "main_process", "train_network"]
 
 RUN, BEST, LAST, CURVE = "run.yaml", "best.ckpt", "last.ckpt", "curve.csv"
 
 
 class _Data(lightning.LightningDataModule):
-    """Training stream and validation batches, each process its part."""
+    """Training stream and validation batches, split among the processes."""
 
-    def __init__(self, corpus: Corpus, run: Run, wiener: Denoiser | None) -> None:
+    def __init__(self, corpus: Corpus, run: Run) -> None:
         super().__init__()
-        self.corpus, self.run, self.wiener = corpus, run, wiener
+        self.corpus, self.run = corpus, run
 
     def train_dataloader(self) -> Any:
         trainer: Any = self.trainer
-        return NoisyBatches(self.corpus, self.run, self.wiener, rank=trainer.global_rank, world=trainer.world_size)
+        return NoisyBatches(self.corpus, self.run, rank=trainer.global_rank, world=trainer.world_size)
 
     def val_dataloader(self) -> Any:
         trainer: Any = self.trainer
-        batches: Any = self.corpus.validation_batches(self.run, self.wiener)
+        batches: Any = self.corpus.validation_batches(self.run)
         return DataLoader(batches[trainer.global_rank :: trainer.world_size], batch_size=None)
 
 
 class _Stopping(EarlyStopping):
-    """Stops early, and at once where a resumed training had stopped."""
+    """Early stopping; a training that is resumed after it stopped early stops at once."""
 
     def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
         trainer.should_stop = self.wait_count >= self.patience
 
 
 class _Resumable(Checkpoint):
-    """Saves every so many steps; at an epoch's end after its validation, which a resumed training would leave out."""
+    """Saves at regular steps, and at an epoch's end only after its validation, which resuming would not repeat."""
 
     def __init__(self, path: Path, run: Run) -> None:
         self.path, self.run = path, run
@@ -74,52 +71,62 @@ def train_network(
     run: Run,
     folder: Path,
     *,
-    wiener: Denoiser | None = None,
     resume: bool = False,
     progress: Callable[[str], None] = lambda _: None,
     bar: bool = False,
     callbacks: tuple[Callback, ...] = (),
 ) -> float:
-    """Train a network, or go on where a training stopped, to the same result.
+    """Train a network, or resume an interrupted training; both give the same result.
 
     Parameters
     ----------
     corpus : Corpus
-        The spectra.
+        Spectra, and the Wiener filter if the network has the channel ``'wiener'``.
     run : Run
         All settings; they are written into `folder`.
     folder : path
-        Takes settings, checkpoints and learning curve.
-    wiener : Denoiser, optional
-        Fills the channel ``'wiener'``, if the network has it.
-    resume : bool
-        Go on from the last checkpoint in `folder`.
+        Folder for settings, checkpoints and learning curve.
+    resume : bool, optional
+        Whether to continue from the last checkpoint in `folder`.
     progress : callable, optional
         Called with a line of text after each validation.
-    bar : bool
+    bar : bool, optional
         Whether to show a progress bar.
-    callbacks : tuple of lightning.Callback
-        Further ones.
+    callbacks : tuple of lightning.Callback, optional
+        Additional callbacks.
 
     Returns
     -------
     float
-        Seconds it took, over all resumptions; `best_network` has the result.
+        Training time in seconds, over all resumptions; `best_network` loads the result.
 
     Raises
     ------
     WriteError
-        If `folder` holds a training already and `resume` was not asked for.
+        If `folder` already holds a training and `resume` is False.
     ModelError
-        If there is nothing to resume, or it has other settings.
+        If there is nothing to resume, or the interrupted training has other settings.
     """
     _prepare(run, folder, resume)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its notes are not about the user's task
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its notes do not concern the user's task
     module = DenoisingModule(run)
     module.start_from(corpus)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its notes are not about the user's task
+    timer = Timer()
+    trainer = _trainer(run, bar=bar, callbacks=[timer, *_callbacks(run, folder, progress), *callbacks])
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=".*does not have many workers"
+        )  # batches are made in the main process
+        warnings.filterwarnings("ignore", message=".*exists and is not empty")  # a folder that is resumed does
+        warnings.filterwarnings("ignore", category=FutureWarning, module="lightning")
+        warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning's use of torch 2.13
+        trainer.fit(module, datamodule=_Data(corpus, run), ckpt_path=folder / LAST if resume else None)
+    return timer.time_elapsed()
+
+
+def _trainer(run: Run, *, bar: bool, callbacks: list[Callback]) -> lightning.Trainer:
     bfloat = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    trainer = lightning.Trainer(
+    return lightning.Trainer(
         accelerator=run.accelerator,
         devices=run.devices if run.devices != "auto" or torch.cuda.is_available() else 1,
         num_nodes=run.nodes,
@@ -129,27 +136,19 @@ def train_network(
         gradient_clip_val=run.clip,
         logger=False,
         num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # each process takes its part already
+        use_distributed_sampler=False,  # the batches are split among the processes already
         enable_progress_bar=bar,
         enable_model_summary=False,
-        callbacks=[*_callbacks(run, folder, progress), *callbacks],
+        callbacks=callbacks,
     )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers")  # batches are made here on purpose
-        warnings.filterwarnings("ignore", message=".*exists and is not empty")  # nor is a folder that is resumed
-        warnings.filterwarnings("ignore", category=FutureWarning, module="lightning")
-        warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning's own, about torch 2.13
-        trainer.fit(module, datamodule=_Data(corpus, run, wiener), ckpt_path=folder / LAST if resume else None)
-    timer = next(callback for callback in trainer.callbacks if isinstance(callback, Timer))  # type: ignore[attr-defined]
-    return timer.time_elapsed()
 
 
 def _callbacks(run: Run, folder: Path, progress: Callable[[str], None]) -> list[Callback]:
     return [
         EMAWeightAveraging(decay=run.averaging),
         LearningCurve(folder / CURVE, progress),
-        Timer(),
-        # Both look at a validation when it ends: an epoch's end comes again, without validation, to a resumed training.
+        # These two act when a validation ends, not an epoch: a resumed training passes an epoch's end twice, the second
+        # time without validation.
         _Stopping("validation_loss", patience=run.patience, check_on_train_epoch_end=False),
         ModelCheckpoint(
             folder, Path(BEST).stem, "validation_loss", save_on_train_epoch_end=False, enable_version_counter=False
@@ -160,7 +159,7 @@ def _callbacks(run: Run, folder: Path, progress: Callable[[str], None]) -> list[
 
 @rank_zero_only
 def _prepare(run: Run, folder: Path, resume: bool) -> None:
-    """Make the folder with its settings, or check those that are there."""
+    """Make the folder and write the settings, or compare them with those of the training to resume."""
     settings = folder / RUN
     if not resume:
         if settings.exists():
@@ -178,12 +177,12 @@ def _prepare(run: Run, folder: Path, resume: bool) -> None:
 
 
 def best_network(folder: Path) -> EUT | PatchNetwork:
-    """Load the network of least validation loss, its weights averaged, from a training's folder."""
+    """Load the network of lowest validation loss, with averaged weights, from the folder of a training."""
     module = DenoisingModule(Run.load(folder / RUN))
     module.load_state_dict(torch.load(folder / BEST, map_location="cpu", weights_only=True)["state_dict"])
     return module.network.eval()
 
 
 def main_process() -> bool:
-    """Whether this is the first of the processes that train, the one that writes."""
+    """Whether this is the first of the training processes, which writes the files."""
     return bool(getattr(rank_zero_only, "rank", 0) == 0)

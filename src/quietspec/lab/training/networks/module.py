@@ -1,4 +1,4 @@
-"""A network, its loss and its optimiser, as Lightning takes them."""
+"""A network with its loss and its optimiser, as a Lightning module."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quietspec.lab.training.networks.run import Run
 
 __all__ = ["DenoisingModule", "spectrum_losses"]
 
-_START_SPECTRA, _START_SNR = 8000, 10.0
+_START_SPECTRA, _START_SNR = 8000, 10.0  # principal components of so many spectra, Wiener filter for this S/N
 
 
 class DenoisingModule(lightning.LightningModule):
@@ -30,11 +30,11 @@ class DenoisingModule(lightning.LightningModule):
     def __init__(self, run: Run) -> None:
         super().__init__()
         self.run = run
-        torch.manual_seed(run.seed)  # of the weights; the only draw from torch's own stream
+        torch.manual_seed(run.seed)  # weights are the only draws from torch's own stream
         self.network = make_network(run.network)
 
     def start_from(self, corpus: Corpus) -> None:
-        """Give a `PatchNetwork` the principal components of training spectra to start from."""
+        """Start a `PatchNetwork` from the principal components of training spectra; other networks start at random."""
         if not isinstance(self.network, PatchNetwork):
             return
         rest = corpus.training[:_START_SPECTRA]
@@ -52,12 +52,12 @@ class DenoisingModule(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Log the loss of a validation batch."""
+        """Compute and log the loss of a validation batch."""
         loss = spectrum_losses(self.network(batch.spectra), batch, self.run.loss).mean()
         self.log("validation_loss", loss, batch_size=len(batch.truth), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """Make AdamW, warmed up and then cooled down by a cosine."""
+        """Set up AdamW with a learning rate that rises and then falls as a cosine."""
         run = self.run
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=run.learning_rate, weight_decay=run.weight_decay, betas=(0.9, 0.98)
@@ -74,17 +74,17 @@ def spectrum_losses(output: Tensor, batch: Batch, kind: str) -> Tensor:
     Parameters
     ----------
     output : (n_spectra, n_outputs, n_pixels)
-        A network's flux and, if it has it, log variance.
+        Flux and, if the network predicts it, logarithm of the variance.
     batch : Batch
-        What it was made of.
+        Batch that the network was applied to.
     kind : {'relative', 'squared', 'absolute'}
-        As in `Run`.
+        Loss of the flux, as in `Run`.
 
     Returns
     -------
     (n_spectra,)
-        The loss of the flux; with a variance, plus the negative log likelihood of the flux's residual, in which the
-        flux is held fixed so that errors are learned at no cost to it.
+        Loss of the flux; with a variance, plus the negative log likelihood of the flux's residual. The latter passes no
+        gradient to the flux, so that learning the errors does not make the flux worse.
     """
     residual = output[:, 0] - batch.truth
     scale = batch.truth.abs().mean(dim=-1)

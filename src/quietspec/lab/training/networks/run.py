@@ -1,72 +1,56 @@
-"""All settings of one training, as one YAML file."""
+"""All settings of the training of a network, as one YAML file."""
 
 from __future__ import annotations
 
 from importlib.resources import files
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from importlib.resources.abc import Traversable
+from typing import Annotated, ClassVar, Literal, Self
 
-import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from quietspec.errors import ModelError
 from quietspec.lab.networks import EUTSettings, PatchNetworkSettings
 from quietspec.lab.simulate import PAPER_SIZES
+from quietspec.lab.training.settings import SettingsFile
 
 __all__ = ["RUNS", "Run"]
 
-_SHIPPED = files("quietspec.lab.training.networks") / "runs"
-RUNS: tuple[str, ...] = tuple(
-    sorted(entry.name.removesuffix(".yaml") for entry in _SHIPPED.iterdir() if entry.name.endswith(".yaml"))
-)  #: names of the runs that come with the package
 
-
-class Run(BaseModel):
-    """What is trained on what, for how long; the recipe is `paper`.
+class Run(SettingsFile):
+    """All settings of the training of a network on the recipe `paper`.
 
     Parameters
     ----------
     network : EUTSettings or PatchNetworkSettings
-        The network and its sizes, told apart by ``kind``.
+        Sizes of the network; ``kind`` says which of the two.
     n, validation : int
-        Spectra of the training part that are used, and how many of them, the last, only validate.
+        Number of spectra used, the first of the training part, and how many of them, the last, only validate.
     snr : (low, high)
-        S/N is uniform between these, new noise each time a spectrum is used.
+        Range in which S/N is uniform; a spectrum has new noise each time it is used.
     loss : {'relative', 'squared', 'absolute'}
-        'relative': RMS residual over RMS noise of each spectrum, which is 1 − reduction; 'squared' and 'absolute':
-        mean residual of spectra whose mean flux is 1.
+        'relative' is the RMS residual over the RMS noise of each spectrum, i.e. 1 − reduction; 'squared' and 'absolute'
+        are the mean squared and the mean absolute residual in units of the mean flux.
     batch : int
-        Spectra a step, over all devices.
+        Number of spectra per step, over all devices.
     steps, steps_per_epoch : int
-        Steps at most, and between two validations.
+        Largest number of steps, and number of steps between validations.
     learning_rate, warm_up, weight_decay : float
-        Of AdamW: the highest rate, the fraction of steps until it is reached (then a cosine down to nothing), and the
-        decay.
+        Parameters of AdamW: highest learning rate, fraction of the steps until it is reached (from there it falls to 0
+        as a cosine), and weight decay.
     clip : float
-        Largest norm of the gradient.
+        Norm to which larger gradients are clipped.
     averaging : float
-        Decay of the exponential average of the weights, which is what is validated and kept.
+        Decay of the exponential average of the weights; the average is validated and kept.
     patience : int
-        Epochs without a better validation loss after which training stops.
+        Number of epochs without a lower validation loss after which training stops.
     checkpoint_every : int
-        Steps between checkpoints to resume from.
+        Number of steps between the checkpoints from which training can be resumed.
     seed : int
-        Of weights, order and noise.
+        Seed of weights, order and noise.
     accelerator, devices, nodes, strategy, precision : str or int
-        As Lightning's `Trainer` takes them; precision 'auto' is bfloat16 where there is a GPU.
+        Arguments of Lightning's `Trainer`; precision 'auto' is bfloat16 on a GPU that supports it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    shipped: ClassVar[Traversable] = files("quietspec.lab.training.networks") / "runs"
 
     network: Annotated[EUTSettings | PatchNetworkSettings, Field(discriminator="kind")]
     n: Annotated[int, Field(ge=2, le=PAPER_SIZES["train"])] = PAPER_SIZES["train"]
@@ -102,50 +86,5 @@ class Run(BaseModel):
             raise ValueError(f"snr {self.snr}: the lower one comes first")
         return self
 
-    @classmethod
-    def load(cls, source: str | Path) -> Self:
-        """Read a run.
 
-        Parameters
-        ----------
-        source : str or path
-            One of `RUNS`, or a YAML file.
-
-        Returns
-        -------
-        Run
-            Checked.
-
-        Raises
-        ------
-        ModelError
-            If there is no such run, the file is no YAML, or a key is unknown, missing or out of range; all are named.
-        """
-        if str(source) in RUNS:
-            text = (_SHIPPED / f"{source}.yaml").read_text(encoding="utf-8")
-        else:
-            try:
-                text = Path(source).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise ModelError(
-                    f"{source}: no run of this name ({', '.join(RUNS)}), and no readable YAML file: {error}"
-                ) from error
-        try:
-            return cls.model_validate(yaml.safe_load(text))
-        except yaml.YAMLError as error:
-            raise ModelError(f"{source}: not YAML: {error}") from error
-        except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(map(str, fault['loc'])) or 'run'}: {fault['msg']}" for fault in error.errors()
-            )
-            raise ModelError(f"{source}: {faults}") from error
-
-    def save(self, path: Path) -> None:
-        """Write the run with all its settings, defaults included."""
-        path.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
-
-
-def _fault(details: Any) -> str:
-    """One of pydantic's complaints, in a line."""
-    where = ".".join(str(part) for part in details["loc"]) or "the file"
-    return f"{where}: {details['msg']}"
+RUNS: tuple[str, ...] = Run.names()  #: names of the runs that come with the package

@@ -1,0 +1,45 @@
+"""Random streams: training, tuning, labels and tests draw from different ones, whatever their seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from quietspec.lab.evaluation import evaluate
+from quietspec.lab.simulate import SurveyRecipe
+from quietspec.lab.training import MixtureSettings, PriorSettings, relabelled_prior, train_prior, worlds
+
+SEEDS = (0, 1, 2)
+SNRS = (5.0, 10.0)
+
+
+@pytest.fixture
+def streams(monkeypatch) -> list[tuple[int, ...]]:
+    """States of all generators seeded from here on; generators of equal states give equal numbers."""
+    states: list[tuple[int, ...]] = []
+    make = np.random.default_rng
+
+    def recorded(seed):
+        if not isinstance(seed, np.random.Generator):
+            states.append(tuple(np.random.SeedSequence(seed).generate_state(4)))
+        return make(seed)
+
+    monkeypatch.setattr(np.random, "default_rng", recorded)
+    return states
+
+
+def test_no_stream_serves_twice_in_training_and_tests(tiny_library, streams, monkeypatch):
+    monkeypatch.setattr(worlds, "_TUNING_SPECTRA", 5)
+    monkeypatch.setattr(worlds, "_PCA_SIZES", range(2, 4))
+    recipe = SurveyRecipe(tiny_library, velocity_scale=300.0)
+    settings = PriorSettings(n_components=4, mixture=MixtureSettings(n_mixture=2, max_iter=1))
+    for seed in SEEDS:
+        prior = train_prior(recipe, 100, seed, settings)
+        relabelled_prior(prior, recipe, 100, seed)
+    training = set(streams)
+    assert len(training) == 4 * len(SEEDS)  # training spectra, tuning spectra, fit, labels
+    streams.clear()
+    for seed in SEEDS:
+        evaluate(recipe, {}, SNRS, 3, seed=seed, coverage=True)
+    assert len(set(streams)) == len(streams) == len(SEEDS) * (1 + 2 * len(SNRS))  # spectra; noise and posterior draws
+    assert not training & set(streams)
