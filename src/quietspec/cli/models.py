@@ -1,4 +1,4 @@
-"""The command `models`: the shipped models with their cards."""
+"""The command `models`: the shipped models with their cards, and networks that the package leaves out."""
 
 from __future__ import annotations
 
@@ -23,10 +23,14 @@ def models(
     ] = None,
     json: Json = None,
 ) -> None:
-    """List the shipped models with their cards."""
-    from quietspec.denoisers import model_cards
+    """List the shipped models with their cards, or add a network that the package leaves out."""
+    from quietspec.denoisers import add_model, model_cards
     from quietspec.errors import ModelError
 
+    for path in add or ():
+        console.print(str(add_model(path)), soft_wrap=True, markup=False)
+    if add:
+        return
     cards = model_cards()
     if name is not None and name not in cards:
         raise ModelError(f"no model {name!r}; shipped: {', '.join(cards) or 'none'}.")

@@ -71,12 +71,12 @@ def network_file(name: str) -> Traversable:
             continue
         if hashlib.sha256(found.read_bytes()).hexdigest() != model_cards()[name]["hash"]:
             raise ModelError(
-                f"{found}: does not match the card of {name!r}. Remove it, then: quietspec models add {name}.onnx"
+                f"{found}: does not match the card of {name!r}. Remove it, then: quietspec models --add {name}.onnx"
             )
         return found
     raise ModelError(
         f"the network {name!r} is not part of the installed package. Get {name}.onnx from quietspec's source, folder "
-        f"src/quietspec/models, then: quietspec models add {name}.onnx"
+        f"src/quietspec/models, then: quietspec models --add {name}.onnx"
     )
 
 

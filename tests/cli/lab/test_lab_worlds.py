@@ -125,10 +125,9 @@ def trained(run, library_file, tmp_path_factory) -> tuple[Path, object]:
         patch.setattr(cards, "TRAINED_TESTS", 20)
         patch.setattr(cards, "TRAINED_SNR", (10.0,))
         patch.setattr("quietspec.lab.training.worlds._TUNING_SPECTRA", 20)
-        result = run(
-            "lab", "train", "posterior", "-o", out, "--recipe", "paper", "-n", 1000, "--components", 5, "--mixture", 3,
-            "--rounds", 3, "--library", library_file,
-        )  # fmt: skip
+        changes = ("n=1000", "settings.n_components=5", "settings.mixture.n_mixture=3", "settings.mixture.max_iter=3")
+        words = [word for change in changes for word in ("--set", change)]
+        result = run("lab", "train", "paper", "-o", out, "--library", library_file, *words)
     assert result.exit_code == 0
     return out, result
 
@@ -193,14 +192,17 @@ def test_relabelling_that_cannot_be(trained, model, run, library_file, tmp_path)
 
 
 def test_training_that_cannot_be(run, library_file, tmp_path):
-    def refused(*words: object, status: int = 1) -> str:
-        result = run("lab", "train", "pca", "--library", library_file, *words)
-        assert result.exit_code == status
+    def refused(*words: object) -> str:
+        result = run("lab", "train", "paper", "--library", library_file, *words)
+        assert result.exit_code == 1
         return " ".join(result.stderr.split())
 
     assert "ends in .npz" in refused("-o", tmp_path / "model.pkl")
     assert "does not exist" in refused("-o", tmp_path / "nowhere" / "model.npz")
-    assert "90000 spectra" in refused("-o", tmp_path / "model.npz", "--recipe", "paper", "-n", 90_001, status=2)
+    assert "90000 training spectra" in refused("-o", tmp_path / "model.npz", "--set", "n=90001")
+    assert "settings.colour: Extra inputs" in refused("-o", tmp_path / "model.npz", "--set", "settings.colour=red")
+    assert "n has no settings within it" in refused("-o", tmp_path / "model.npz", "--set", "n.colour=red")
+    assert "give name=value" in refused("-o", tmp_path / "model.npz", "--set", "n")
     (tmp_path / "model.json").write_text("precious")
     assert "model.json: exists already" in refused("-o", tmp_path / "model.npz")
     assert [path.name for path in tmp_path.iterdir()] == ["model.json"]

@@ -38,7 +38,7 @@ def card_of(prior: str) -> dict[str, Any]:
     return dict(loads(beside.read_text(encoding="utf-8"))) if beside.exists() else {}
 
 
-def test_scores(world: Recipe, prior: SpectralPrior, model: str) -> dict[str, Any]:
+def test_scores(world: Recipe, prior: SpectralPrior) -> dict[str, Any]:
     """Scores of a trained prior, and of the Wiener filter and PCA beside it, on spectra of a world it has not seen."""
     from quietspec.denoisers import Posterior, PrincipalComponents
     from quietspec.lab.evaluation import evaluate as score
@@ -47,7 +47,7 @@ def test_scores(world: Recipe, prior: SpectralPrior, model: str) -> dict[str, An
         "pca": PrincipalComponents("pca", prior),
         "wiener": Posterior("wiener", prior.collapsed(), discrepancy=False),
     }
-    if model == "posterior":
+    if prior.n_mixture > 1:
         tools["posterior"] = Posterior("posterior", prior, discrepancy=False)
     with progress_bar("testing") as progress:
         result = score(world, tools, TRAINED_SNR, TRAINED_TESTS, seed=0, progress=lambda f: progress(f, 1.0))

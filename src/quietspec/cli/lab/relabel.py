@@ -18,7 +18,7 @@ __all__ = ["relabel"]
 
 
 def relabel(
-    prior: Annotated[str, typer.Argument(help="Trained prior: name of a shipped one, or an .npz from `train`.")],
+    prior: Annotated[str, typer.Argument(help="Trained prior: name of a shipped one, or an .npz from `lab train`.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Model file (.npz) to write; its card goes beside it.")],
     library: Library = None,
     overwrite: Overwrite = False,
@@ -43,6 +43,6 @@ def relabel(
     with os_errors_named(out):
         labelled.save(out)
     made = {"command": command_line(), "commit": commit(), "date": date.today().isoformat(), "of": trained.hash}
-    scores = test_scores(world, labelled, "posterior" if labelled.n_mixture > 1 else "wiener")
+    scores = test_scores(world, labelled)
     write_json(card, {**card_of(prior), **labelled.card, "labels": made, "hash": labelled.hash, "scores": scores})
     console.print(str(out), soft_wrap=True)

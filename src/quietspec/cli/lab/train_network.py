@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quietspec.cli.console import command_line, console, log, progress_bar
-from quietspec.cli.lab.worlds import commit, recipe_named
+from quietspec.cli.lab.worlds import Changes, commit, recipe_named
 from quietspec.cli.options import Library
 from quietspec.cli.outputs import write_json
 
@@ -25,6 +25,7 @@ _TEST_SNR = (5.0, 10.0, 15.0, 20.0)
 def train_network(
     run: Annotated[str, typer.Argument(help="eut-small, eut-position, eut-paper, or a YAML file of settings.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for settings, checkpoints, curve and model.")],
+    changes: Changes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
     tests: Annotated[int, typer.Option(min=1, max=10_000, help="Test spectra that score it for its card.")] = 500,
     library: Library = None,
@@ -37,7 +38,7 @@ def train_network(
         from quietspec.lab.training import networks
     except ModuleNotFoundError as error:
         raise ModelError(f"{error.name} is not installed: pip install 'quietspec[train]'.") from error
-    settings = networks.Run.load(run)
+    settings = networks.Run.load(run).changed(changes or ())
     wiener = Posterior("wiener", load_prior("paper").collapsed()) if "wiener" in settings.network.channels else None
     corpus = networks.Corpus.draw(recipe_named("paper", library), settings, wiener)  # type: ignore[arg-type]
     log(f"{len(corpus.training)} training and {len(corpus.validation)} validation spectra drawn")

@@ -13,8 +13,15 @@ from quietspec.cli.options import library_named
 if TYPE_CHECKING:
     from quietspec.lab.simulate import Recipe
 
-__all__ = ["RecipeName", "commit", "numbers", "recipe_named", "require_spectra"]
+__all__ = ["Changes", "RecipeName", "commit", "numbers", "recipe_named", "require_spectra"]
 
+#: Settings of a run changed on the command line.
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Change a setting, as name=value with dots (settings.mixture.n_mixture=64); repeatable."
+    ),
+]
 RecipeName = Annotated[Literal["paper", "survey"], typer.Option(help="Simulated world.")]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -81,6 +81,41 @@ class SettingsFile(_Settings):
             raise ModelError(
                 f"{source}: no run of this name ({', '.join(names)}), and no readable YAML file: {error}"
             ) from error
+
+    def changed(self, assignments: Sequence[str]) -> Self:
+        """Change single settings.
+
+        Parameters
+        ----------
+        assignments : sequence of str
+            ``name=value`` in YAML; the name of a nested setting with dots, as in ``settings.mixture.n_mixture=64``.
+
+        Returns
+        -------
+        Self
+            With the changes, checked as a whole.
+
+        Raises
+        ------
+        ModelError
+            If an assignment has no ``=``, or a key or value is not allowed; the message names it.
+        """
+        content = self.model_dump(mode="json")
+        for assignment in assignments:
+            name, equals, text = assignment.partition("=")
+            *parents, last = name.strip().split(".")
+            inner = content
+            for parent in parents:
+                inner = inner.setdefault(parent, {})
+                if not isinstance(inner, dict):
+                    raise ModelError(f"{assignment!r}: {parent} has no settings within it.")
+            if not equals:
+                raise ModelError(f"{assignment!r}: give name=value.")
+            inner[last] = yaml.safe_load(text)
+        try:
+            return type(self).model_validate(content)
+        except ValidationError as error:
+            raise ModelError(f"{', '.join(assignments)}: {_faults(error)}") from error
 
     def save(self, path: Path) -> None:
         """Write all settings, defaults included, as YAML."""
