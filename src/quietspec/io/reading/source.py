@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +18,8 @@ from quietspec.errors import ReadError, SpectraError
 from quietspec.io.formats import fits_content
 from quietspec.io.reading.bulk import Rows
 from quietspec.io.reading.content import Content
-from quietspec.io.reading.fitsfile import FitsFile, is_fits, require_file
+from quietspec.io.reading.fitsfile import FitsFile
+from quietspec.io.reading.opened import OpenedFile
 from quietspec.io.reading.options import ReadOptions
 from quietspec.io.reading.tables import TableLayout, read_text_table, table_content
 from quietspec.spectra import Spectra
@@ -309,10 +311,12 @@ def open_spectra(*paths: str | PathLike[str], **options: Any) -> SpectraSource:
 
 
 def _content(path: Path, options: ReadOptions, resources: ExitStack) -> Content:
-    require_file(path)
-    if not is_fits(path):
+    opened = resources.enter_context(OpenedFile(path))
+    if not opened.is_fits():
         return table_content(read_text_table(path), options, TableLayout())
-    return fits_content(resources.enter_context(FitsFile.open(path)), options)
+    file = FitsFile(opened, max_memory=options.max_memory, ignore_checksum=options.ignore_checksum)
+    content = fits_content(resources.enter_context(file), options)
+    return replace(content, warnings=(*content.warnings, *file.notes))
 
 
 def read(*paths: str | PathLike[str], **options: Any) -> Spectra:
