@@ -37,8 +37,8 @@ def checksum_notes(path: Path, file: IO[bytes], geometries: Sequence[Geometry]) 
         If the sum of some data, or of a header, is wrong: they were damaged or altered.
     """
     sums = [_sums_hold(file, geometry) for geometry in geometries]
-    with_data = [data for geometry, (data, _) in zip(geometries, sums, strict=True) if geometry.size]
-    if len(with_data) > 1 and all(data is False for data in with_data):
+    known = [data for geometry, (data, _) in zip(geometries, sums, strict=True) if geometry.size and data is not None]
+    if len(known) > 1 and not any(known):
         return ("the checksums belong to another file, as in a part cut out of a cube; they are passed over",)
     for number, (geometry, (data, whole)) in enumerate(zip(geometries, sums, strict=True)):
         if data is False or whole is False:

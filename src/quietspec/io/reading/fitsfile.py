@@ -68,7 +68,7 @@ class FitsFile:
         opened = source if isinstance(source, OpenedFile) else OpenedFile(source)
         self.path = opened.path
         self._max_memory = max_memory
-        self._owned = [] if opened is source else [opened.file]
+        self._owned: list[IO[bytes]] = [] if opened is source else [opened.file]
         try:
             stream = self._stream(opened)
             self._geometries = _scan(self.path, stream)
@@ -229,7 +229,8 @@ class _Plain:
     """A plain file: what is passed over is not read."""
 
     def __init__(self, opened: OpenedFile) -> None:
-        self.file, self._size = opened.file, opened.size
+        self.file: IO[bytes] = opened.file
+        self._size = opened.size
         self.file.seek(0)
 
     def read(self, n: int) -> bytes:
