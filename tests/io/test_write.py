@@ -314,7 +314,7 @@ def test_a_writer_that_is_not_open_says_so(tmp_path):
 def test_existing_output_is_replaced_only_if_allowed(tmp_path):
     path = tmp_path / "out.fits"
     path.write_bytes(b"precious")
-    with pytest.raises(WriteError, match=r"out\.fits: exists already.*--overwrite"):
+    with pytest.raises(WriteError, match=r"out\.fits: exists already.*overwrite=True"):
         write(denoised(), path)
     assert path.read_bytes() == b"precious"
     write(denoised(), path, overwrite=True)
@@ -392,8 +392,8 @@ FULL_DISK = """
 @pytest.mark.parametrize(
     ("limit", "message"),
     [
-        (20_000, "out.fits: 34560 bytes (0.0 MB) are needed"),  # found out before anything is written
-        (40_000, "out.fits: the disk is full"),  # while the small HDUs are added
+        (20_000, "limit on the size of files is reached (ulimit -f): 34560 bytes (0.0 MB) are needed"),  # found out before anything is written
+        (40_000, "out.fits: the limit on the size of files is reached (ulimit -f). Raise it. This file"),  # while the small HDUs are added
     ],
 )
 def test_a_full_disk_leaves_what_was_there(tmp_path, limit, message):
