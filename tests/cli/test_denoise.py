@@ -228,7 +228,7 @@ def test_disk_full(program, model, muse, tmp_path):
     assert result.returncode == 1
     assert f"error: {out}: " in result.stderr
     assert "bytes" in result.stderr
-    assert "Nothing was written" in result.stderr
+    assert "This file was not written" in result.stderr
     assert "Traceback" not in result.stderr
     assert snapshot(tmp_path) == before
 
@@ -239,7 +239,7 @@ def test_disk_full_leaves_the_file_that_was_to_be_replaced(refused, muse, tmp_pa
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (_SMALL, limits[1]))
     try:
-        refused(muse, "--redshift", 0.1, "--overwrite", out=out, names=out, says="Nothing was written")
+        refused(muse, "--redshift", 0.1, "--overwrite", out=out, names=out, says="This file was not written")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 

@@ -16,7 +16,7 @@ from quietspec.denoised import ModelId
 from quietspec.errors import ReadError, TemplateError
 from quietspec.files.work import Report, Work, finite_median, flag_counts, process
 from quietspec.io import SpectraSource
-from quietspec.io.writing.atomic import os_errors_named, require_uncompressed, whole_file
+from quietspec.io.writing.atomic import claim_outputs, os_errors_named, require_fits_name, whole_file
 from quietspec.io.writing.options import WriteOptions
 from quietspec.io.writing.parameters import parameter_hdus
 from quietspec.io.writing.provenance import provenance
@@ -136,7 +136,8 @@ class _Measuring(Work[_Tile, MeasureReport]):
     @contextmanager
     def open_output(self, path: Path, source: SpectraSource, options: WriteOptions) -> Iterator[None]:
         """Reserve the output's name; write the file at the end."""
-        require_uncompressed(path)
+        claim_outputs([path], source.paths)
+        require_fits_name(path)
         with whole_file(path, overwrite=options.overwrite, inputs=source.paths) as partial:
             yield
             hdus = _hdus(self.measured, source, self._method.model, options)

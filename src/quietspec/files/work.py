@@ -138,6 +138,7 @@ def process(
     writing = {name: options.pop(name) for name in _WRITE_OPTIONS & options.keys()}
     path = Path(output)
     with open_spectra(*paths, **options) as source:
+        source.hash_inputs()
         with work.open_output(path, source, WriteOptions(**writing)):
             for rows, tile in _computed(source, work, workers, progress):
                 work.put(tile, rows)

@@ -37,7 +37,7 @@ def _path(source: Any) -> Path:
 
 
 def _is_cube(known: Format, source: Any) -> bool:
-    with FitsFile.open(_path(source)) as file:
+    with FitsFile(_path(source)) as file:
         return known.matches(file) and bool(file.images(3))
 
 
@@ -91,7 +91,7 @@ def _cube(path: Path, flux_hdu: str | int, options: dict[str, Any]) -> Spectrum:
     spectra = read(path, **options)
     if spectra.spatial_shape is None:
         raise ReadError(f"{path}: is not a cube.")
-    with FitsFile.open(path) as file:
+    with FitsFile(path) as file:
         wcs, header = cube_wcs(file[flux_hdu].header, spectra.medium), file.primary.copy()
     shape = (*spectra.spatial_shape, spectra.n_pixels)
     cube = [np.moveaxis(values.reshape(shape), -1, 0) for values in (spectra.flux, spectra.sigma, ~spectra.good)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from quietspec.errors import ReadError
 from quietspec.wavelengths import Medium
 
-__all__ = ["NoiseKind", "ReadOptions"]
+__all__ = ["MAX_MEMORY", "NoiseKind", "ReadOptions"]
+
+MAX_MEMORY = 2.0  #: GB that reading may take at once, where the user allows no more
 
 NoiseKind = Literal["sigma", "variance", "ivar"]
 
@@ -37,6 +39,10 @@ class ReadOptions:
         Read the single exposures of an SDSS file, not their coadd.
     noise_from_residuals : bool
         Where the file gives no noise, estimate it from the pixel-to-pixel scatter of each spectrum.
+    ignore_checksum : bool
+        Read a FITS file whose content does not match its checksums.
+    max_memory : float
+        GB that reading may take at once.
 
     Raises
     ------
@@ -54,6 +60,10 @@ class ReadOptions:
     fwhm: float | None = None
     exposures: bool = False
     noise_from_residuals: bool = False
+    ignore_checksum: bool = field(
+        default=False, metadata={"help": "Read a FITS file whose content does not match its checksums."}
+    )
+    max_memory: float = field(default=MAX_MEMORY, metadata={"help": "GB of memory that reading may take at once."})
 
     def __post_init__(self) -> None:
         for name, kind in (("noise_kind", NoiseKind), ("medium", Medium)):
@@ -63,5 +73,7 @@ class ReadOptions:
                 raise ReadError(f"{flag} {value}: expected {' or '.join(get_args(kind))}.")
         if self.fwhm is not None and not self.fwhm > 0:
             raise ReadError(f"--fwhm {self.fwhm}: expected a positive FWHM in Å.")
+        if not 0 < self.max_memory < float("inf"):
+            raise ReadError(f"max_memory={self.max_memory}: expected a positive number of GB.")
         if self.redshift is not None and not -1 < self.redshift < float("inf"):
             raise ReadError(f"--redshift {self.redshift}: expected a finite number above -1.")

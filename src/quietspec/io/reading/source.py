@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +18,8 @@ from quietspec.errors import ReadError, SpectraError
 from quietspec.io.formats import fits_content
 from quietspec.io.reading.bulk import Rows
 from quietspec.io.reading.content import Content
-from quietspec.io.reading.fitsfile import FitsFile, is_fits, require_file
+from quietspec.io.reading.fitsfile import FitsFile
+from quietspec.io.reading.opened import OpenedFile
 from quietspec.io.reading.options import ReadOptions
 from quietspec.io.reading.tables import TableLayout, read_text_table, table_content
 from quietspec.spectra import Spectra
@@ -42,6 +44,8 @@ class SpectraSource:
         One a file; wavelengths must not overlap.
     resources : contextlib.ExitStack
         What to close in the end.
+    files : sequence of OpenedFile
+        The files of the parts, held open.
 
     Attributes
     ----------
@@ -74,8 +78,9 @@ class SpectraSource:
         If the parts are not arms of one object.
     """
 
-    def __init__(self, parts: Sequence[Content], resources: ExitStack) -> None:
+    def __init__(self, parts: Sequence[Content], resources: ExitStack, files: Sequence[OpenedFile] = ()) -> None:
         self._parts = sorted(parts, key=lambda part: part.wavelength.min())
+        self._files = {file.path: file for file in files}
         self._resources = resources
         first = self._parts[0]
         for other in self._parts[1:]:
@@ -144,6 +149,15 @@ class SpectraSource:
         """Close the files; what was read stays."""
         self._resources.close()
 
+    def hash_inputs(self) -> None:
+        """Record the SHA-256 of each file in ``meta["sha256"]``; a `ReadError` if one changed since it was opened."""
+        self.meta["sha256"] = tuple(self._files[path].sha256() for path in self.paths if path in self._files)
+
+    def require_unchanged(self) -> None:
+        """Raise `ReadError` if a file was written to since it was opened."""
+        for file in self._files.values():
+            file.require_unchanged()
+
     def read(self, rows: slice | npt.ArrayLike | None = None) -> Spectra:
         """Read spectra.
 
@@ -180,6 +194,9 @@ class SpectraSource:
             counts += some_counts
         if whole and not (ivar > 0).any():
             raise self._unusable(counts)
+        self.require_unchanged()
+        if whole:
+            self.hash_inputs()
         image = {"spatial_shape": self.spatial_shape, "wcs": self.wcs} if whole else {}
         return self._spectra(index, flux, ivar, counts, **image)
 
@@ -210,6 +227,7 @@ class SpectraSource:
             usable = usable or bool((ivar > 0).any())
             counts += some
             yield self._spectra(index, flux, ivar, some, rows=(start, int(index[-1]) + 1))
+        self.require_unchanged()
         if not usable:
             raise self._unusable(counts)
 
@@ -302,17 +320,19 @@ def open_spectra(*paths: str | PathLike[str], **options: Any) -> SpectraSource:
     settled = ReadOptions(**options)
     resources = ExitStack()
     try:
-        return SpectraSource([_content(Path(path), settled, resources) for path in paths], resources)
+        files = [resources.enter_context(OpenedFile(Path(path))) for path in paths]
+        return SpectraSource([_content(file, settled, resources) for file in files], resources, files)
     except BaseException:
         resources.close()
         raise
 
 
-def _content(path: Path, options: ReadOptions, resources: ExitStack) -> Content:
-    require_file(path)
-    if not is_fits(path):
-        return table_content(read_text_table(path), options, TableLayout())
-    return fits_content(resources.enter_context(FitsFile.open(path)), options)
+def _content(opened: OpenedFile, options: ReadOptions, resources: ExitStack) -> Content:
+    if not opened.is_fits():
+        return table_content(read_text_table(opened.path), options, TableLayout())
+    file = FitsFile(opened, max_memory=options.max_memory, ignore_checksum=options.ignore_checksum)
+    content = fits_content(resources.enter_context(file), options)
+    return replace(content, warnings=(*content.warnings, *file.notes))
 
 
 def read(*paths: str | PathLike[str], **options: Any) -> Spectra:

@@ -1,4 +1,4 @@
-"""A file that appears whole or not at all."""
+"""Files that appear whole or not at all, and never in place of an input or of one another."""
 
 from __future__ import annotations
 
@@ -6,21 +6,33 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from quietspec.errors import WriteError
 
-__all__ = ["os_errors_named", "require_uncompressed", "reserve", "whole_file"]
+__all__ = [
+    "claim_outputs", "os_errors_named", "removed_on_signals", "require_fits_name", "reserve", "unfinished",
+    "whole_file",
+]  # fmt: skip
 
-_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+AnyPath = str | os.PathLike[str]
+
+_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+_FITS, _PACKED = (".fits", ".fit", ".fts"), (".gz", ".bz2", ".xz", ".zip", ".fz", ".z")
+_LONGEST = 255  # bytes of a file's name, on most file systems
+_SIGNALS = ("SIGTERM", "SIGHUP")
+
+_unfinished: set[Path] = set()
 
 
 @contextmanager
-def whole_file(
-    path: str | os.PathLike[str], *, overwrite: bool = False, inputs: Iterable[str | os.PathLike[str]] = ()
-) -> Iterator[Path]:
+def whole_file(path: AnyPath, *, overwrite: bool = False, inputs: Iterable[AnyPath] = ()) -> Iterator[Path]:
     """Open a block that fills a hidden file beside `path`; the file takes that name when the block ends without error.
 
     Parameters
@@ -42,21 +54,146 @@ def whole_file(
     WriteError
         If the file exists or cannot be written.
     """
-    target = Path(path)
-    _require_free(target, overwrite, inputs)
+    target, sources = Path(path), list(inputs)
+    _require_new(target, sources, overwrite)
     final = target.resolve()  # where `path` is a link, it stays one
-    partial = final.with_name(f".{final.name}.{secrets.token_hex(4)}.part")
-    with os_errors_named(target), partial.open("xb"):
-        pass
-    try:
+    with unfinished(_hidden(final)) as partial:
+        with os_errors_named(target), partial.open("xb"):
+            pass
         yield partial
         with os_errors_named(target):
             _sync(partial)
-            _require_free(target, overwrite, inputs)
+            _require_new(target, sources, overwrite)
             partial.replace(final)
             _sync(final.parent)
+
+
+def _hidden(final: Path) -> Path:
+    ending = f".{secrets.token_hex(4)}.part"
+    name = os.fsencode(final.name)[: _LONGEST - 1 - len(ending)]
+    return final.with_name(f".{os.fsdecode(name)}{ending}")
+
+
+@contextmanager
+def unfinished(path: Path) -> Iterator[Path]:
+    """Open a block that makes a file or folder for its own use, which does not outlive the block.
+
+    Parameters
+    ----------
+    path : Path
+        What to remove at the end if it is there; also where `removed_on_signals` ends the process.
+
+    Yields
+    ------
+    Path
+        The same.
+    """
+    _unfinished.add(path)
+    try:
+        yield path
     finally:
-        partial.unlink(missing_ok=True)
+        _remove(path)
+        _unfinished.discard(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def removed_on_signals() -> Iterator[None]:
+    """Open a block in which SIGTERM and SIGHUP first remove what is unfinished, then end the process as they always do.
+
+    Signals that are handled or ignored already, as SIGHUP under ``nohup``, are left alone.
+    """
+
+    def end(number: int, _: FrameType | None) -> None:
+        for path in list(_unfinished):
+            _remove(path)
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    main = threading.current_thread() is threading.main_thread()  # no other may set handlers
+    numbers = [getattr(signal, name) for name in _SIGNALS if main and hasattr(signal, name)]
+    taken = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _require_new(target: Path, inputs: Sequence[AnyPath], overwrite: bool) -> None:
+    claim_outputs([target], inputs)
+    if target.exists() and not overwrite:
+        raise WriteError(f"{target}: exists already; name another file, or allow it to be replaced: overwrite=True.")
+
+
+def claim_outputs(outputs: Iterable[AnyPath], inputs: Iterable[AnyPath] = ()) -> None:
+    """Refuse outputs that cannot be written, or that would replace an input or one another, before any work is done.
+
+    Parameters
+    ----------
+    outputs : iterable of path
+        All files that a run is to write.
+    inputs : iterable of path
+        All files that it reads.
+
+    Raises
+    ------
+    WriteError
+        If an output is an input or another output, by whatever name; is no regular file; or its folder does not exist
+        or is read-only.
+    """
+    known: set[Path] = set()
+    sources = [_resolved(path) for path in inputs]
+    for output in outputs:
+        target, place = Path(output), _resolved(output)
+        with os_errors_named(target):
+            if place in known:
+                raise WriteError(f"{target}: two outputs of this run have this name; name another file.")
+            known.add(place)
+            if any(place == source or (place.exists() and _same(place, source)) for source in sources):
+                raise WriteError(f"{target}: is an input of this run; name another file.")
+            _require_place(target, place)
+
+
+def _resolved(path: AnyPath) -> Path:
+    with os_errors_named(Path(path)):
+        try:
+            return Path(path).resolve()
+        except (RuntimeError, ValueError) as error:  # a loop of links; a NUL in the name
+            raise WriteError(f"{path}: cannot be written: {error}. Name another file.") from error
+
+
+def _same(place: Path, source: Path) -> bool:
+    return source.exists() and place.samefile(source)
+
+
+def _require_place(target: Path, place: Path) -> None:
+    if place.is_dir():
+        raise WriteError(f"{target}: is a directory; name a file in it.")
+    if place.is_symlink():
+        raise WriteError(f"{target}: is a link in a loop; name another file.")
+    if not place.parent.is_dir():
+        raise WriteError(f"{target}: there is no folder {target.parent}; make it first.")
+    if place.exists() and not place.is_file():
+        raise WriteError(f"{target}: is not a regular file; name another.")
+    if not os.access(place.parent, os.W_OK):
+        raise WriteError(f"{target}: the folder {target.parent} may not be written to; choose another.")
+
+
+def require_fits_name(path: Path) -> None:
+    """Refuse a name that does not end as those of FITS files do, or ends as those of compressed ones."""
+    if path.suffix.lower() in _PACKED:
+        raise WriteError(f"{path}: output is not compressed; give it a name that ends in .fits.")
+    if path.suffix.lower() not in _FITS:
+        raise WriteError(f"{path}: the output is a FITS file; give it a name that ends in .fits.")
 
 
 @contextmanager
@@ -65,9 +202,7 @@ def os_errors_named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise WriteError(f"{path}: the disk is full ({_free(path)}). Nothing was written.") from error
-        raise WriteError(f"{path}: cannot be written: {error.strerror or error}.") from error
+        _refuse(path, error)
 
 
 def reserve(partial: Path, size: int, path: Path) -> None:
@@ -96,37 +231,19 @@ def reserve(partial: Path, size: int, path: Path) -> None:
             else:
                 file.truncate(size)
     except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise WriteError(
-            f"{path}: {size} bytes ({size / 1e6:.1f} MB) are needed, more than the disk or the limit on file sizes "
-            f"leaves ({_free(path)}). Free some space, or write elsewhere. Nothing was written."
-        ) from error
+        _refuse(path, error, f": {size} bytes ({size / 1e6:.1f} MB) are needed")
 
 
-def require_uncompressed(path: Path) -> None:
-    """Refuse the name of a compressed file."""
-    if path.suffix in (".gz", ".bz2", ".xz", ".zip"):
-        raise WriteError(f"{path}: output is not compressed; give it a name that ends in .fits.")
-
-
-def _require_free(target: Path, overwrite: bool, inputs: Iterable[str | os.PathLike[str]]) -> None:
-    if target.is_dir():
-        raise WriteError(f"{target}: is a directory; name a file in it.")
-    if not target.parent.is_dir():
-        raise WriteError(f"{target}: there is no folder {target.parent}; make it first.")
-    if not target.exists():
-        return
-    if not target.is_file():
-        raise WriteError(f"{target}: is not a regular file; name another.")
-    if any(Path(source).exists() and target.samefile(source) for source in inputs):
-        raise WriteError(f"{target}: is an input of this run; name another file.")
-    if not overwrite:
-        raise WriteError(f"{target}: exists already; name another file, or allow it to be replaced: --overwrite.")
-
-
-def _free(path: Path) -> str:
-    return f"{shutil.disk_usage(path.parent).free / 1e6:.1f} MB free"
+def _refuse(path: Path, error: OSError, needed: str = "") -> NoReturn:
+    """Raise a `WriteError` that says why a file was not written."""
+    if error.errno in _FULL:
+        free = shutil.disk_usage(path.parent).free / 1e6
+        reason = f"{_FULL[error.errno]} ({free:.1f} MB free){needed}. Free some space, or write elsewhere"
+    elif error.errno == errno.EFBIG:
+        reason = f"the limit on the size of files is reached (ulimit -f){needed}. Raise it"
+    else:
+        reason = f"cannot be written: {error.strerror or error}"
+    raise WriteError(f"{path}: {reason}. This file was not written.") from error
 
 
 def _sync(path: Path) -> None:

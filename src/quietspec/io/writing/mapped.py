@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 
+from quietspec.io.checksums import ones_complement_sum
 from quietspec.io.writing.atomic import reserve
 
 __all__ = ["MappedImages"]
@@ -72,7 +73,8 @@ class MappedImages:
         """Write the headers, with the checksum of the data in each."""
         for name, header in self._headers.items():
             begin = self._starts[name] + len(header.tostring())
-            header["DATASUM"] = (str(self._datasum(begin, begin + header.data_size_padded)), "data unit checksum")
+            datasum = ones_complement_sum(self._pieces(begin, begin + header.data_size_padded))
+            header["DATASUM"] = (str(datasum), "data unit checksum")
             self._map.seek(self._starts[name])
             self._map.write(header.tostring().encode("ascii"))
 
@@ -81,13 +83,7 @@ class MappedImages:
         self.arrays.clear()
         self._map.close()
 
-    def _datasum(self, begin: int, end: int) -> int:
-        """Sum 32-bit words in ones' complement (FITS standard 4.0, appendix J), piece by piece."""
-        total = 0
+    def _pieces(self, begin: int, end: int) -> Iterator[bytes]:
         for start in range(begin, end, _CHUNK):
-            words = np.frombuffer(self._map[start : min(start + _CHUNK, end)], dtype=">u4")
-            total += int(words.sum(dtype=np.uint64))
+            yield self._map[start : min(start + _CHUNK, end)]
             self.release()
-        while total >> 32:
-            total = (total & 0xFFFFFFFF) + (total >> 32)
-        return total

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from quietspec.denoised import ModelId
-from quietspec.hashing import file_sha256
 
 __all__ = ["Provenance", "input_paths", "provenance"]
 
@@ -58,11 +57,12 @@ def provenance(model: ModelId, command: str | None, meta: Mapping[str, Any]) -> 
         facts["QSHASH"] = (model.short_hash, "start of the SHA-256 of its model")
     if command is not None:
         facts["QSCMD"] = (command, "command")
+    hashes = meta.get("sha256", ())
     for number, path in enumerate(input_paths(meta), start=1):
         suffix = "" if number == 1 else str(number)
         facts[f"QSINPUT{suffix}"] = (str(path), "input file")
-        if path.is_file():
-            facts[f"QSINSHA{suffix}"] = (file_sha256(path), "SHA-256 of it")
+        if number <= len(hashes):
+            facts[f"QSINSHA{suffix}"] = (hashes[number - 1], "SHA-256 of the bytes that were read")
     facts |= {
         key: (str(meta[name]), "of the input")
         for key, name in {"OBJECT": "object", "SURVEY": "survey"}.items()

@@ -19,7 +19,7 @@ from quietspec.arrays import FloatArray
 from quietspec.denoised import Denoised, ModelId
 from quietspec.errors import WriteError
 from quietspec.io.writing import hdus
-from quietspec.io.writing.atomic import os_errors_named, require_uncompressed, whole_file
+from quietspec.io.writing.atomic import claim_outputs, os_errors_named, require_fits_name, whole_file
 from quietspec.io.writing.hdus import IGNORED, INPUT_MASKED, NO_ESTIMATE, OutputAxes
 from quietspec.io.writing.mapped import MappedImages
 from quietspec.io.writing.options import WriteOptions
@@ -109,8 +109,9 @@ class DenoisedWriter:
         self._added = np.zeros(axes.n_spectra, dtype=bool)
 
     def __enter__(self) -> Self:
-        require_uncompressed(self._path)
         inputs = input_paths(self._axes.meta)
+        claim_outputs([self._path], inputs)
+        require_fits_name(self._path)
         self._partial = self._stack.enter_context(
             whole_file(self._path, overwrite=self._options.overwrite, inputs=inputs)
         )
