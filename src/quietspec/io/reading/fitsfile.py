@@ -16,6 +16,7 @@ from typing import IO, Any, Self, cast
 from astropy.io import fits
 
 from quietspec.errors import ReadError
+from quietspec.io.reading.squeeze import n_axes
 
 __all__ = ["FitsFile", "is_fits", "require_file"]
 
@@ -180,8 +181,8 @@ class FitsFile:
         return next(i for i, other in enumerate(self.hdus) if other is hdu)
 
     def images(self, *dimensions: int) -> list[Any]:
-        """HDUs that hold an image of one of these numbers of dimensions."""
-        return [hdu for hdu in self.hdus if hdu.is_image and len(hdu.shape) in dimensions]
+        """HDUs that hold an image of one of these numbers of dimensions, without those of one pixel beyond three."""
+        return [hdu for hdu in self.hdus if hdu.is_image and n_axes(hdu.shape) in dimensions]
 
     def tables(self) -> list[Any]:
         """HDUs that hold a table."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from quietspec.errors import ReadError
+from quietspec.units import NoiseKind
 from quietspec.wavelengths import Medium
 
 __all__ = ["NoiseKind", "ReadOptions"]
-
-NoiseKind = Literal["sigma", "variance", "ivar"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +26,8 @@ class ReadOptions:
         of the column.
     noise_kind : {'sigma', 'variance', 'ivar'}, optional
         What the noise HDU or column holds.
+    flux_unit : str, optional
+        Unit of the flux: ``1e-17 erg/s/cm2/Angstrom``, ``mJy``.
     wavelength_unit : str, optional
         Unit of the wavelengths: ``Angstrom``, ``nm``, ``um``, ``m``.
     medium : {'air', 'vacuum'}, optional
@@ -48,6 +49,7 @@ class ReadOptions:
     flux_hdu: str | int | None = None
     noise_hdu: str | int | None = None
     noise_kind: NoiseKind | None = None
+    flux_unit: str | None = None
     mask_hdu: str | int | None = None
     wavelength_unit: str | None = None
     medium: Medium | None = None

@@ -18,6 +18,7 @@ from quietspec.io.formats import fits_content
 from quietspec.io.reading.bulk import Rows
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile, is_fits, require_file
+from quietspec.io.reading.magnitude import in_32_bits
 from quietspec.io.reading.options import ReadOptions
 from quietspec.io.reading.tables import TableLayout, read_text_table, table_content
 from quietspec.spectra import Spectra
@@ -302,7 +303,7 @@ def open_spectra(*paths: str | PathLike[str], **options: Any) -> SpectraSource:
     settled = ReadOptions(**options)
     resources = ExitStack()
     try:
-        return SpectraSource([_content(Path(path), settled, resources) for path in paths], resources)
+        return SpectraSource(in_32_bits([_content(Path(path), settled, resources) for path in paths]), resources)
     except BaseException:
         resources.close()
         raise
