@@ -233,13 +233,13 @@ def flux_unit(text: str | u.UnitBase | None) -> FluxUnit:
     unit = parse_unit(text) if isinstance(text, str) else _without_maggies(u.Unit(text))
     if isinstance(unit, FunctionUnitBase) or _LOGARITHM.search(str(text)):
         raise UnitError(
-            f"{str(text)!r} is a logarithm of flux, with errors that are not Gaussian in flux. Convert it first "
-            "(AB magnitudes: F_ν = 3631 Jy × 10^(−0.4 m), σ = 0.92 F_ν σ_m)"
+            f"the unit {str(text)!r} is not one of a flux but a logarithm of flux. Convert it first (AB magnitudes: "
+            "F_ν = 3631 Jy × 10^(−0.4 m), σ = 0.92 F_ν σ_m)"
         )
     if unit is None:
         raise UnitError(f"the unit {str(text)!r} is not understood")
     if _PER_WAVENUMBER.search(str(text)):
-        raise UnitError(f"{str(text)!r} is a flux per wavenumber, which is not converted; convert it to per Å first")
+        raise UnitError(f"the unit {str(text)!r} is one of a flux per wavenumber. Convert it to a flux per Å first")
     return FluxUnit(unit, _kind(unit, str(text)))
 
 
@@ -265,7 +265,7 @@ def _kind(unit: u.UnitBase, text: str) -> FluxKind:
         if light in ({"time": -1, "length": -2, "frequency": -1}, {"time": -1, "frequency": -1}):
             return "converted"
         if light in ({"time": -1, "length": -2}, {"time": -1}):
-            raise UnitError(f"{text!r} is a flux integrated over wavelength, not one per Å")
+            raise UnitError(f"the unit {text!r} is one of a flux integrated over wavelength, not of one per Å")
     raise UnitError(f"the unit {text!r} is not one of a flux per wavelength or frequency")
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EMISSION_LINES", "FWHM_PER_SIGMA", "LINE_WINDOWS", "SNR_WINDOW", "SPEED_OF_LIGHT", "STRONG_LINES", "LineWindow",
-    "Medium", "air_to_vacuum", "in_window", "rest_air", "stated_media", "stretches", "vacuum_to_air",
+    "Medium", "air_to_vacuum", "in_window", "rest_air", "stretches", "vacuum_to_air",
 ]  # fmt: skip
 
 Medium = Literal["air", "vacuum"]
@@ -120,49 +119,6 @@ def rest_air(wavelength: FloatArray, redshift: float, medium: Medium) -> FloatAr
         return wavelength
     vacuum = wavelength if medium == "vacuum" else air_to_vacuum(wavelength)
     return vacuum_to_air(vacuum / (1 + redshift))
-
-
-_MEDIUM_CARDS = ("AIRORVAC", "AIRVAC", "VACORAIR", "MEDIUM", "WAVEMED")
-_YES, _NO = ("t", "true", "yes", "y", "1"), ("f", "false", "no", "n", "0")
-
-
-def stated_media(cards: Mapping[str, Any], axis: int | None = None) -> dict[str, Medium]:
-    """Find what a header says of air or vacuum, in every place that says it.
-
-    Parameters
-    ----------
-    cards : mapping
-        FITS header, or other metadata by keyword.
-    axis : int, optional
-        FITS number of the wavelength axis, whose CTYPE (FITS WCS Paper III), CUNIT and comments count as well.
-
-    Returns
-    -------
-    dict of str to {'air', 'vacuum'}
-        Medium by what says so, such as ``CTYPE3 = 'AWAV'``; empty where nothing does.
-    """
-    known = {str(key).upper(): value for key, value in cards.items()}
-    stated: dict[str, Medium | None] = {}
-    if axis is not None:
-        ctype = str(known.get(f"CTYPE{axis}", "")).strip().upper()
-        code = {"AWAV": "air", "WAVE": "vacuum", "FREQ": "vacuum", "ENER": "vacuum", "WAVN": "vacuum"}
-        stated[f"CTYPE{axis} = {ctype!r}"] = code.get(ctype.partition("-")[0].strip()) or _medium_word(ctype)  # type: ignore[assignment]
-        for key in (f"CTYPE{axis}", f"CUNIT{axis}", f"CRVAL{axis}"):
-            comment = getattr(cards, "comments", {key: ""})[key] if key in cards else ""
-            stated[f"the comment of {key}"] = _medium_word(comment)
-        stated[f"CUNIT{axis} = {known.get(f'CUNIT{axis}')!r}"] = _medium_word(known.get(f"CUNIT{axis}", ""))
-    if "VACUUM" in known:
-        word = str(known["VACUUM"]).strip().lower()
-        by_word: Medium | None = "vacuum" if word in _YES else "air" if word in _NO else _medium_word(word)
-        stated[f"VACUUM = {known['VACUUM']!r}"] = by_word
-    for key in _MEDIUM_CARDS:
-        stated[f"{key} = {known.get(key)!r}"] = _medium_word(known.get(key, ""))
-    return {source: medium for source, medium in stated.items() if medium is not None}
-
-
-def _medium_word(text: Any) -> Medium | None:
-    air, vacuum = (re.search(rf"(?<![a-z]){word}(?![a-z])", str(text).lower()) for word in ("air", "vac(?:uum)?"))
-    return None if bool(air) == bool(vacuum) else "air" if air else "vacuum"
 
 
 def stretches(wavelength: FloatArray) -> Iterator[slice]:

@@ -12,8 +12,9 @@ import numpy as np
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError
 from quietspec.io.reading.units import to_angstrom
+from quietspec.medium import stated_media
 from quietspec.units import parse_unit
-from quietspec.wavelengths import Medium, stated_media
+from quietspec.wavelengths import Medium
 
 __all__ = ["HeaderNumbers", "header_medium", "header_wavelength", "spectral_axis"]
 
@@ -72,7 +73,7 @@ def _length(unit: Any) -> u.UnitBase | None:
 
 
 def header_medium(header: Mapping[str, Any], axis: int | None = None) -> Medium | None:
-    """Whether wavelengths are in air or vacuum: what `quietspec.wavelengths.stated_media` finds first."""
+    """Whether wavelengths are in air or vacuum: what `quietspec.medium.stated_media` finds first."""
     return next(iter(stated_media(header, axis).values()), None)
 
 
