@@ -8,6 +8,7 @@ __all__ = [
     "ReadError",
     "SpectraError",
     "TemplateError",
+    "UnitError",
     "WriteError",
 ]  # fmt: skip
 
@@ -22,6 +23,10 @@ class SpectraError(QuietspecError):
 
 class ReadError(QuietspecError):
     """A file cannot be read as spectra."""
+
+
+class UnitError(QuietspecError):
+    """A unit of flux or wavelength is not understood, or its numbers cannot be converted."""
 
 
 class WriteError(QuietspecError):

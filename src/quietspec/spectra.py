@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, Unpack
 
 import astropy.units as u
 import numpy as np
@@ -21,15 +22,32 @@ from quietspec.arrays import (
 )
 from quietspec.errors import SpectraError
 from quietspec.exchange import fields_from_arrays, fields_from_specutils, specutils_spectrum
+from quietspec.keywords import shows_keywords
 from quietspec.statistics import median_snr
 from quietspec.summaries import Summarised, span
+from quietspec.units import NoiseKind
 from quietspec.wavelengths import Medium
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
     from specutils import Spectrum, SpectrumCollection
 
-__all__ = ["Spectra"]
+__all__ = ["Spectra", "SpectraFields", "require_spectra"]
+
+
+class SpectraFields(TypedDict, total=False):
+    """Fields of `Spectra` that arrays do not say, and which their owner may give."""
+
+    medium: Required[Medium]
+    redshift: npt.ArrayLike
+    fwhm: npt.ArrayLike | u.Quantity | None
+    spatial_shape: tuple[int, int] | None
+    wcs: WCS | None
+    meta: Mapping[str, Any]
+
+
+class _SpectrumFields(SpectraFields, total=False):
+    medium: Medium  # type: ignore[misc]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -316,6 +334,7 @@ class Spectra(Summarised):
         return np.reshape(values, self.spatial_shape + np.shape(values)[1:])
 
     @classmethod
+    @shows_keywords(SpectraFields)
     def from_arrays(
         cls,
         wavelength: Any,
@@ -323,63 +342,89 @@ class Spectra(Summarised):
         uncertainty: Any,
         *,
         mask: Any = None,
-        unit: u.UnitBase | None = None,
-        **fields: Any,
+        unit: str | u.UnitBase | None = None,
+        noise_kind: NoiseKind = "sigma",
+        **fields: Unpack[SpectraFields],
     ) -> Self:
-        """Make `Spectra` from plain arrays or quantities.
+        """Make `Spectra` from plain arrays, quantities, or the columns of a table.
 
         Parameters
         ----------
-        wavelength : (n_pixels,) array or Quantity
-            Å, or any length.
-        flux : (n_pixels,), (n_spectra, n_pixels) or (ny, nx, n_pixels) array or Quantity
-            Flux density.
-        uncertainty : same shape as `flux`
-            1σ errors in the flux's unit (or convertible to it).
+        wavelength : (n_pixels,) array, Quantity or Column
+            Plain numbers are Å, and must lie between 2000 and 25000; anything else needs its unit. Frequencies and
+            energies are converted.
+        flux : (n_pixels,), (n_spectra, n_pixels) or (ny, nx, n_pixels) array, Quantity or Column
+            Flux density, with wavelength as the last axis. One per frequency or in photons is converted to energy
+            per Å.
+        uncertainty : array, Quantity, Column or NDUncertainty
+            Of the flux's shape, one number, or (n_pixels,). Plain numbers are in the unit of the flux.
         mask : same shape as `flux`, optional
-            True where bad. Non-finite fluxes and errors that are not positive are masked as well.
-        unit : astropy unit, optional
-            Of a flux that is a plain array; dimensionless if not given.
+            True where bad. Masked values of the other arrays, fluxes that are not finite, and uncertainties that are
+            not positive are masked as well.
+        unit : str or astropy unit, optional
+            Unit of a flux that is a plain array; per unit wavelength if not given.
+        noise_kind : {'sigma', 'variance', 'ivar'}
+            What `uncertainty` is; an NDUncertainty says so itself.
         **fields
-            Other fields of `Spectra`.
+            ``medium``, required: {'air', 'vacuum'}, what the wavelengths are measured in;
+            ``redshift`` : float or (n_spectra,), unknown if not given;
+            ``fwhm`` : float, (n_pixels,) or (n_spectra, n_pixels), instrumental FWHM in Å, or a Quantity;
+            ``wcs`` : the celestial WCS of a cube;
+            ``meta`` : mapping, free facts about the origin;
+            ``spatial_shape`` : (ny, nx), where `flux` is flat and the spectra form an image.
 
         Returns
         -------
         Spectra
-            With `spatial_shape` set where `flux` has three dimensions.
+            By increasing wavelength; with `spatial_shape` where `flux` has three dimensions. What was converted is
+            said in ``meta["warnings"]``.
+
+        Raises
+        ------
+        SpectraError
+            If shapes or units do not fit, or the medium is not given.
 
         Examples
         --------
+        >>> import astropy.units as u
         >>> import numpy as np
-        >>> wavelength = np.linspace(4800.0, 5200.0, 200)
-        >>> spectra = Spectra.from_arrays(
-        ...     wavelength, np.ones((3, 200)), np.full((3, 200), 0.1), medium="vacuum", redshift=0.02
-        ... )
+        >>> wavelength = np.linspace(0.48, 0.52, 200) * u.um
+        >>> flux = np.ones((3, 200)) * u.mJy
+        >>> spectra = Spectra.from_arrays(wavelength, flux, 100 * u.uJy, medium="vacuum", redshift=0.02)
         >>> spectra
         <Spectra: 3 spectra, 200 pixels, 4800–5200 Å in vacuum, z 0.02, median S/N 10.0>
+        >>> spectra.unit
+        Unit("1e-15 erg / (Angstrom s cm2)")
         """
-        return cls(**fields_from_arrays(wavelength, flux, uncertainty, mask, unit) | fields)
+        settled = fields_from_arrays(
+            wavelength, flux, uncertainty, mask=mask, unit=unit, noise_kind=noise_kind, **fields
+        )
+        return cls(**settled)
 
     @classmethod
-    def from_specutils(cls, spectrum: Spectrum | SpectrumCollection, **fields: Any) -> Self:
+    @shows_keywords(_SpectrumFields)
+    def from_specutils(cls, spectrum: Spectrum | SpectrumCollection, **fields: Unpack[_SpectrumFields]) -> Self:
         """Make `Spectra` from a specutils `Spectrum` (1-D to 3-D) or a `SpectrumCollection` on one common axis.
 
         Parameters
         ----------
         spectrum : specutils.Spectrum or specutils.SpectrumCollection
-            With an uncertainty; its mask is honoured.
+            With an uncertainty of any kind; its mask is honoured, and its flux converted to energy per Å.
         **fields
-            Other fields of `Spectra`; they override what `spectrum` says.
+            As for `from_arrays`; they override what `spectrum` says. ``medium`` is required where neither the WCS nor
+            the metadata of `spectrum` says it.
 
         Returns
         -------
         Spectra
-            On the same pixels.
+            By increasing wavelength. What was converted, and a medium that contradicts the spectrum's own, is said in
+            ``meta["warnings"]``.
 
         Raises
         ------
         SpectraError
-            If there is no uncertainty, or the spectra of a collection have different axes.
+            If there is no uncertainty, the spectra of a collection have different axes, the flux is in magnitudes or
+            another unit that cannot be converted, or the medium is not known.
 
         Examples
         --------
@@ -394,7 +439,7 @@ class Spectra(Summarised):
         >>> Spectra.from_specutils(spectrum, medium="vacuum").n_pixels
         200
         """
-        return cls(**fields_from_specutils(spectrum) | fields)
+        return cls(**fields_from_specutils(spectrum, **fields))
 
     def to_specutils(self) -> Spectrum:
         """Convert to a specutils `Spectrum`, of shape (n_spectra, n_pixels) or (ny, nx, n_pixels).
@@ -413,5 +458,19 @@ class Spectra(Summarised):
         """
         return specutils_spectrum(
             self.wavelength, self.flux, self.sigma, ~self.good, unit=self.unit, redshift=self.redshift,
-            spatial_shape=self.spatial_shape, meta=self.meta,
+            spatial_shape=self.spatial_shape, meta={**self.meta, "medium": self.medium},
         )  # fmt: skip
+
+
+def require_spectra(given: Any) -> Spectra:
+    """Raise `SpectraError`, which says how to make `Spectra`, for anything else that a denoiser is given."""
+    if isinstance(given, Spectra):
+        return given
+    name = type(given).__name__
+    if hasattr(given, "spectral_axis"):
+        cure = "Spectra.from_specutils(spectrum, medium='air', redshift=z)"
+    elif isinstance(given, str | PathLike):
+        cure = "quietspec.read(path)"
+    else:
+        cure = "Spectra.from_arrays(wavelength, flux, uncertainty, medium='air', redshift=z)"
+    raise SpectraError(f"denoise: expected Spectra, got {name}. Make them first: {cure}.")

@@ -154,18 +154,18 @@ def test_some_variances_unusable(save, value, reason):
 
 
 def test_wrong_unit_of_wavelength(save):
-    refused(save(layouts.generic(CUNIT="Jy")), "'Jy' is not a unit of wavelength.*--wavelength-unit")
+    refused(save(layouts.generic(CUNIT="Jy")), "'Jy' is not a unit of wavelength.*wavelength_unit=")
 
 
 def test_unit_of_wavelength_that_cannot_be(save):
     path = save(layouts.generic(CUNIT="m"))
-    refused(path, "from 4e.13 to .* Å when read in 'm', which no spectrum does. .*--wavelength-unit")
+    refused(path, "from 4e.13 to .* Å when read in 'm', which no spectrum does. .*wavelength_unit=")
     assert read(path, wavelength_unit="Angstrom").wavelength[0] == 4000
 
 
 def test_unsaid_unit_of_wavelength(save):
     path = save(layouts.generic(CUNIT=None, CRVAL=0.4, CDELT=2e-4))
-    refused(path, "have no unit. Give the unit: --wavelength-unit")
+    refused(path, "have no unit; they could be um. Give the unit: wavelength_unit=")
     np.testing.assert_allclose(read(path, wavelength_unit="um").wavelength[0], 4000)
 
 
@@ -175,11 +175,12 @@ def test_wrong_unit_of_flux(save):
     refused(save(hdus), "the unit 'mag' is not one of a flux")
 
 
-def test_unknown_unit_of_flux_is_kept_as_it_is(save):
+def test_unknown_unit_of_flux_is_asked_for(save):
     hdus = layouts.generic()
     hdus["FLUX"].header["BUNIT"] = "furlongs"
-    spectra = read(save(hdus))
-    assert any("'furlongs' is not understood" in warning for warning in spectra.meta["warnings"])
+    path = save(hdus)
+    refused(path, "the unit 'furlongs' is not understood.*flux_unit=")
+    assert read(path, flux_unit="mJy").meta["units"] == "mJy"
 
 
 def test_no_redshift(save):

@@ -14,7 +14,6 @@ from quietspec.errors import ReadError
 from quietspec.io import open_spectra, read
 from quietspec.io.reading.conventions import NOISE_NAMES, noise_kind_of
 from quietspec.io.reading.noise import inverse_variance, residual_sigma
-from quietspec.io.reading.units import flux_unit, to_angstrom
 
 from . import layouts
 from .layouts import N_PIXELS, SIGMA
@@ -297,42 +296,3 @@ def test_residual_noise_is_the_noise():
     estimate = residual_sigma(flux, good)
     inside = np.r_[200:1300, 1700:2800]
     np.testing.assert_allclose(np.mean(estimate[:, inside] / sigma[inside], axis=1), 1, atol=0.1)
-
-
-@pytest.mark.parametrize(
-    ("text", "unit"),
-    [
-        ("10**(-16) erg /s /cm**2 /angstrom /pixel", 1e-16 * CGS),
-        ("10**(-20)*erg/s/cm**2/Angstrom", 1e-20 * CGS),
-        ("1E-17 erg/cm^2/s/Ang/spaxel", 1e-17 * CGS),
-        ("10**(-19).erg.cm**(-2).s**(-1).angstrom**(-1)", 1e-19 * CGS),
-        ("10^-16 erg/s/cm^2/A", 1e-16 * CGS),
-        ("1E-16 erg s^-1 cm^-2 Angstrom^-1", 1e-16 * CGS),
-        ("FLAM16", 1e-16 * CGS),
-        ("ergs/cm2/s/Angstroms", CGS),
-        ("relative flux", None),
-        ("count", u.count),
-        ("electron/s", u.electron / u.s),
-        ("W m-2 um-1", u.W / u.m**2 / u.um),
-    ],
-)
-def test_flux_units_as_surveys_write_them(text, unit):
-    parsed, warning = flux_unit(text, "file")
-    if unit is None:
-        assert parsed == u.dimensionless_unscaled
-        assert "not understood" in warning
-    else:
-        assert parsed == u.Unit(unit)
-        assert warning is None
-
-
-@pytest.mark.parametrize("text", ["mag", "K", "Angstrom", "km/s", "deg"])
-def test_units_of_other_things_are_refused(text):
-    with pytest.raises(ReadError, match=f"the unit '{text}' is not one of a flux"):
-        flux_unit(text, "file")
-
-
-@given(st.sampled_from([("Angstrom", 1), ("nm", 10), ("micron", 1e4), ("m", 1e10)]), st.floats(3000, 20000))
-def test_lengths_become_angstrom(unit, wavelength):
-    name, size = unit
-    np.testing.assert_allclose(to_angstrom([wavelength / size], name, "file")[0], wavelength)

@@ -392,8 +392,14 @@ FULL_DISK = """
 @pytest.mark.parametrize(
     ("limit", "message"),
     [
-        (20_000, "limit on the size of files is reached (ulimit -f): 34560 bytes (0.0 MB) are needed"),  # found out before anything is written
-        (40_000, "out.fits: the limit on the size of files is reached (ulimit -f). Raise it. This file"),  # while the small HDUs are added
+        (
+            20_000,
+            "limit on the size of files is reached (ulimit -f): 34560 bytes (0.0 MB) are needed",
+        ),  # found out before anything is written
+        (
+            40_000,
+            "out.fits: the limit on the size of files is reached (ulimit -f). Raise it. This file",
+        ),  # while the small HDUs are added
     ],
 )
 def test_a_full_disk_leaves_what_was_there(tmp_path, limit, message):

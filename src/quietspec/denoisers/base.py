@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from quietspec.denoised import Denoised, Flag, ModelId
-from quietspec.errors import ModelError
+from quietspec.errors import ModelError, SpectraError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -90,10 +90,20 @@ def initial_flags(spectra: Spectra, *, rest_frame: bool = False) -> npt.NDArray[
     -------
     (n_spectra,) of int
         `Flag.EMPTY` where no pixel is good, `Flag.NO_REDSHIFT` where a needed redshift is unknown.
+
+    Raises
+    ------
+    SpectraError
+        If no spectrum has the redshift that is needed; a tile of a larger whole may be without.
     """
+    unknown = ~np.isfinite(spectra.redshift)
+    if rest_frame and len(spectra) and unknown.all() and "rows" not in spectra.meta:
+        raise SpectraError(
+            "denoise: no spectrum has a redshift, which this denoiser needs. Give it: spectra.with_redshift(z)."
+        )
     flags = np.where(spectra.good.any(axis=1), 0, int(Flag.EMPTY))
     if rest_frame:
-        flags |= np.where(np.isfinite(spectra.redshift), 0, int(Flag.NO_REDSHIFT))
+        flags |= np.where(unknown, int(Flag.NO_REDSHIFT), 0)
     return flags.astype(np.int64)
 
 

@@ -19,8 +19,8 @@ from specutils.io.registers import data_loader
 
 from quietspec.errors import ReadError
 from quietspec.io.formats import Format, califa, muse
-from quietspec.io.reading.axes import cube_wcs
 from quietspec.io.reading.fitsfile import FitsFile
+from quietspec.io.reading.sky import cube_wcs
 from quietspec.io.reading.source import read
 
 __all__ = ["califa_cube", "muse_cube"]

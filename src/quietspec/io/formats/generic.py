@@ -98,7 +98,7 @@ def _noise(file: FitsFile, flux: Any) -> tuple[int | None, NoiseKind | None]:
     name = find_name(images, [each for each in wanted if each])
     if name is None:
         return None, None
-    return file.number(images[name]), _HDUCLAS3.get(images[name].header.get("HDUCLAS3", "")) or noise_kind_of(name)
+    return file.number(images[name]), _HDUCLAS3.get(images[name].header.get("HDUCLAS3", ""))
 
 
 def _mask(file: FitsFile, flux: Any) -> int | None:

@@ -34,9 +34,10 @@ class Questions:
         self.where = where
         self._open: list[str] = []
 
-    def ask(self, what: str) -> None:
-        """Note one more open question."""
-        self._open.append(what)
+    def ask(self, what: str | None) -> None:
+        """Note one more open question; None is none."""
+        if what:
+            self._open.append(what)
 
     def settle(self) -> None:
         """Raise `ReadError` if anything is open."""
@@ -69,6 +70,8 @@ class Content:
         Of shape (n_spectra, n_pixels), in the file's order; without `noise`, it is estimated from the residuals.
     noise_kind : {'sigma', 'variance', 'ivar'}
         What `noise` holds.
+    noise_factor : (n_pixels,) or (), optional
+        What brings σ from the unit of the noise to that of the flux.
     bad_bits : int, optional
         Bits of the mask that mean bad; any by default.
     redshift : (n_spectra,)
@@ -98,6 +101,7 @@ class Content:
     flux: Bulk
     noise: Bulk | None
     noise_kind: NoiseKind = "sigma"
+    noise_factor: FloatArray | None = None
     mask: Bulk | None = None
     bad_bits: int | None = None
     redshift: FloatArray = field(default_factory=lambda: np.array([np.nan]))
@@ -162,6 +166,8 @@ class Content:
         else:
             noise = self.noise.rows(index)
             ivar, counts = inverse_variance(noise, self.noise_kind, good)
+            if self.noise_factor is not None:
+                ivar = ivar / self.noise_factor**2
             counts["flux exactly 0"] = int(np.sum(missing & np.isfinite(noise) & (noise > 0)))
         flux = flux.astype(np.float64)
         if self.factor is not None:

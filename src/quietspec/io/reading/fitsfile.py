@@ -22,6 +22,7 @@ from quietspec.io.reading.checked import checksum_notes
 from quietspec.io.reading.geometry import BLOCK, Geometry, header_geometry, read_header
 from quietspec.io.reading.opened import OpenedFile
 from quietspec.io.reading.options import MAX_MEMORY
+from quietspec.io.reading.squeeze import n_axes
 
 __all__ = ["FitsFile", "readable", "require_memory"]
 
@@ -142,8 +143,8 @@ class FitsFile:
         return f"{self.path}, HDU {self.number(hdu)} {hdu.name}".rstrip()
 
     def images(self, *dimensions: int) -> list[Any]:
-        """HDUs that hold an image of one of these numbers of dimensions."""
-        return [hdu for hdu in self.hdus if hdu.is_image and len(hdu.shape) in dimensions]
+        """HDUs that hold an image of one of these numbers of dimensions, without those of one pixel beyond three."""
+        return [hdu for hdu in self.hdus if hdu.is_image and n_axes(hdu.shape) in dimensions]
 
     def tables(self) -> list[Any]:
         """HDUs that hold a table."""

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError
-from quietspec.io.reading.axes import celestial_wcs, header_medium, header_wavelength, spectral_axis
+from quietspec.io.reading.axes import header_medium, header_wavelength, spectral_axis
 from quietspec.io.reading.bulk import Bulk, CubeBulk, StackBulk
 from quietspec.io.reading.content import Content, Questions
 from quietspec.io.reading.conventions import header_redshift, noise_kind_of
 from quietspec.io.reading.fitsfile import FitsFile
+from quietspec.io.reading.noise_units import NoiseScale, StatedNoise, noise_scale
 from quietspec.io.reading.options import NoiseKind, ReadOptions
-from quietspec.io.reading.units import flux_unit, per_wavelength
+from quietspec.io.reading.sky import sky_wcs
+from quietspec.io.reading.squeeze import n_axes, squeezed
+from quietspec.io.reading.units import flux_scale
 from quietspec.wavelengths import Medium
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 __all__ = ["Layout", "image_content"]
 
@@ -91,24 +97,26 @@ def image_content(file: FitsFile, options: ReadOptions, layout: Layout) -> Conte
     """
     flux = file[options.flux_hdu if options.flux_hdu is not None else layout.flux]
     where = f"{file.path}, HDU {file.number(flux)} {flux.name}".rstrip()
-    if not flux.is_image or len(flux.shape) not in (1, 2, 3) or 0 in flux.shape:
+    if not flux.is_image or n_axes(flux.shape) not in (1, 2, 3) or 0 in flux.shape:
         raise ReadError(f"{where}: holds no spectra (1-D, 2-D or 3-D image). Name the flux: --flux-hdu NAME.")
+    flux = squeezed(flux)
     questions = Questions(str(file.path))
-    axis = spectral_axis(flux.header, len(flux.shape))
+    axis = spectral_axis(flux.header, flux.shape)
     bulk = _bulk(flux, axis, where)
-    wavelength, told = layout.wavelength, None
+    wavelength, told = layout.wavelength, tuple[str, ...]()
     if wavelength is None:
         wavelength, told = header_wavelength(flux.header, axis, options.wavelength_unit, where)
     if len(wavelength) != bulk.shape[1]:
         raise ReadError(f"{where}: {bulk.shape[1]} pixels a spectrum but {len(wavelength)} wavelengths.")
     noise, kind = _noise(file, options, layout, bulk, axis, questions)
     medium = questions.medium(options, layout.medium, header_medium(flux.header, axis), header_medium(file.primary))
-    questions.settle()
     text = flux.header.get("BUNIT") or file.primary.get("BUNIT") or layout.unit
-    unit, unclear = flux_unit(text, where)
-    unit, factor = per_wavelength(unit, wavelength)
-    converted = None if factor is None else f"flux per frequency ({text}) converted to {unit}"
-    cube = len(flux.shape) == 3
+    scale = flux_scale(text, wavelength, where, options.flux_unit)
+    stated = _stated_noise(file, options, layout, noise, kind)
+    read_as = NoiseScale(kind=kind) if stated is None else noise_scale(stated, bulk, scale, wavelength)
+    questions.ask(read_as.question)
+    questions.settle()
+    spatial_shape, wcs, lost = _image(flux, axis)
     return Content(
         survey=layout.survey,
         path=file.path,
@@ -116,19 +124,41 @@ def image_content(file: FitsFile, options: ReadOptions, layout: Layout) -> Conte
         medium=medium,
         flux=bulk,
         noise=noise,
-        noise_kind=kind,
+        noise_kind=read_as.kind,
+        noise_factor=read_as.factor,
         mask=_mask(file, options, layout, bulk, axis),
         bad_bits=layout.bad_bits if options.mask_hdu is None else None,
         redshift=_redshift(file, flux, options, layout, bulk.shape[0]),
         fwhm=_fwhm(options, layout, wavelength),
-        unit=unit,
-        units=text or "",
-        factor=factor,
-        spatial_shape=_spatial_shape(flux, axis) if cube else None,
-        wcs=celestial_wcs(flux.header) if cube and axis == 3 else None,
-        warnings=(*layout.warnings, *(note for note in (told, unclear, converted) if note)),
+        unit=scale.unit,
+        units=options.flux_unit or scale.text or "",
+        factor=scale.factor,
+        spatial_shape=spatial_shape,
+        wcs=wcs,
+        warnings=(*layout.warnings, *told, *(note for note in (scale.warning, read_as.warning, lost) if note)),
         meta=layout.meta,
     )
+
+
+def _stated_noise(
+    file: FitsFile, options: ReadOptions, layout: Layout, noise: Bulk | None, kind: NoiseKind
+) -> StatedNoise | None:
+    """What the user, the survey and the file say of the noise."""
+    key = options.noise_hdu if options.noise_hdu is not None else layout.noise
+    if key is None or noise is None:
+        return None
+    by_survey = layout.noise_kind is not None and options.noise_hdu is None
+    certain = options.noise_kind is not None or by_survey
+    return StatedNoise(values=noise, unit=file[key].header.get("BUNIT"), kind=kind, certain=certain)
+
+
+def _image(flux: Any, axis: int) -> tuple[tuple[int, int] | None, WCS | None, str | None]:
+    """Image that the spectra of a cube form, its celestial WCS, and why there is none."""
+    if len(flux.shape) < 3:
+        return None, None, None
+    x, y = (number for number in (1, 2, 3) if number != axis)
+    wcs, lost = sky_wcs(flux.header, (x, y))
+    return (int(flux.shape[3 - y]), int(flux.shape[3 - x])), wcs, lost
 
 
 def _bulk(hdu: Any, axis: int, where: str, target: Bulk | None = None) -> Bulk:
@@ -144,18 +174,13 @@ def _bulk(hdu: Any, axis: int, where: str, target: Bulk | None = None) -> Bulk:
     return StackBulk(spectra.reshape(-1, spectra.shape[-1]), where)
 
 
-def _spatial_shape(hdu: Any, axis: int) -> tuple[int, int]:
-    ny, nx = (size for i, size in enumerate(hdu.shape) if i != 3 - axis)
-    return int(ny), int(nx)
-
-
 def _beside(file: FitsFile, key: str | int, bulk: Bulk, axis: int) -> Bulk:
     """HDU with one value for each flux value."""
     hdu = file[key]
     where = f"{file.path}, HDU {file.number(hdu)} {hdu.name}".rstrip()
     if not hdu.is_image or not hdu.shape:
         raise ReadError(f"{where}: is not an image.")
-    found = _bulk(hdu, axis, where, bulk)
+    found = _bulk(squeezed(hdu), axis, where, bulk)
     if found.shape != bulk.shape:
         raise ReadError(
             f"{where}: {found.shape[0]} spectra of {found.shape[1]} pixels do not match the flux, {bulk.shape[0]} of "

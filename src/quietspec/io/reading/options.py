@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import get_args
 
 from quietspec.errors import ReadError
+from quietspec.units import NoiseKind
 from quietspec.wavelengths import Medium
 
 __all__ = ["MAX_MEMORY", "NoiseKind", "ReadOptions"]
 
 MAX_MEMORY = 2.0  #: GB that reading may take at once, where the user allows no more
-
-NoiseKind = Literal["sigma", "variance", "ivar"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +28,8 @@ class ReadOptions:
         of the column.
     noise_kind : {'sigma', 'variance', 'ivar'}, optional
         What the noise HDU or column holds.
+    flux_unit : str, optional
+        Unit of the flux: ``1e-17 erg/s/cm2/Angstrom``, ``mJy``.
     wavelength_unit : str, optional
         Unit of the wavelengths: ``Angstrom``, ``nm``, ``um``, ``m``.
     medium : {'air', 'vacuum'}, optional
@@ -54,6 +55,7 @@ class ReadOptions:
     flux_hdu: str | int | None = None
     noise_hdu: str | int | None = None
     noise_kind: NoiseKind | None = None
+    flux_unit: str | None = None
     mask_hdu: str | int | None = None
     wavelength_unit: str | None = None
     medium: Medium | None = None

@@ -19,6 +19,7 @@ from quietspec.io.formats import fits_content
 from quietspec.io.reading.bulk import Rows
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
+from quietspec.io.reading.magnitude import in_32_bits
 from quietspec.io.reading.opened import OpenedFile
 from quietspec.io.reading.options import ReadOptions
 from quietspec.io.reading.tables import TableLayout, read_text_table, table_content
@@ -321,7 +322,8 @@ def open_spectra(*paths: str | PathLike[str], **options: Any) -> SpectraSource:
     resources = ExitStack()
     try:
         files = [resources.enter_context(OpenedFile(Path(path))) for path in paths]
-        return SpectraSource([_content(file, settled, resources) for file in files], resources, files)
+        parts = in_32_bits([_content(file, settled, resources) for file in files])
+        return SpectraSource(parts, resources, files)
     except BaseException:
         resources.close()
         raise

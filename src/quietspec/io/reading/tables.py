@@ -29,8 +29,9 @@ from quietspec.io.reading.conventions import (
     header_redshift,
     noise_kind_of,
 )
+from quietspec.io.reading.noise_units import NoiseScale, StatedNoise, noise_scale
 from quietspec.io.reading.options import NoiseKind, ReadOptions
-from quietspec.io.reading.units import flux_unit, per_wavelength, to_angstrom
+from quietspec.io.reading.units import flux_scale, to_angstrom
 from quietspec.wavelengths import Medium
 
 __all__ = ["Columns", "TableLayout", "fits_columns", "read_text_table", "table_content"]
@@ -209,27 +210,35 @@ def table_content(columns: Columns, options: ReadOptions, layout: TableLayout) -
         raise ReadError(f"{columns.where}: {flux.shape[1]} fluxes a spectrum but {len(wavelength)} wavelengths.")
     noise, kind = _noise(columns, options, questions)
     medium = questions.medium(options, _ucd_medium(columns.header), header_medium(columns.header), layout.medium)
+    text = columns.units.get(name) or layout.unit
+    scale = flux_scale(text, wavelength, columns.where, options.flux_unit)
+    bulk = StackBulk(flux, columns.where)
+    errors = None if noise is None else StackBulk(columns.rows(noise), columns.where)
+    read_as = NoiseScale(kind=kind)
+    if noise is not None and errors is not None:
+        certain = options.noise_kind is not None
+        stated = StatedNoise(values=errors, unit=columns.units.get(noise), kind=kind, certain=certain)
+        read_as = noise_scale(stated, bulk, scale, wavelength)
+    questions.ask(read_as.question)
     questions.settle()
     mask = columns.find(options.mask_hdu, MASK_NAMES)
-    text = columns.units.get(name) or layout.unit
-    unit, unclear = flux_unit(text, columns.where)
-    unit, factor = per_wavelength(unit, wavelength)
     return Content(
         survey=layout.survey,
         path=columns.path,
         wavelength=wavelength,
         medium=medium,
-        flux=StackBulk(flux, columns.where),
-        noise=None if noise is None else StackBulk(columns.rows(noise), columns.where),
-        noise_kind=kind,
+        flux=bulk,
+        noise=errors,
+        noise_kind=read_as.kind,
         mask=None if mask is None else StackBulk(columns.rows(mask), columns.where),
         bad_bits=layout.bad_bits if options.mask_hdu is None else None,
         redshift=_redshift(columns, options, layout, len(flux)),
         fwhm=_fwhm(columns, options, layout, wavelength),
-        unit=unit,
-        units=text or "",
-        factor=factor,
-        warnings=(*layout.warnings, *(note for note in (told, unclear) if note)),
+        unit=scale.unit,
+        units=options.flux_unit or scale.text or "",
+        factor=scale.factor,
+        noise_factor=read_as.factor,
+        warnings=(*layout.warnings, *(note for note in (told, scale.warning, read_as.warning) if note)),
         meta=layout.meta,
     )
 

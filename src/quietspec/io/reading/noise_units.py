@@ -1,0 +1,175 @@
+"""Unit and kind of a file's noise: by what the file says and, where that contradicts itself, by the pixels' scatter."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+
+from quietspec.arrays import FloatArray
+from quietspec.errors import UnitError
+from quietspec.io.reading.bulk import Bulk
+from quietspec.io.reading.noise import residual_sigma
+from quietspec.io.reading.units import FluxScale
+from quietspec.units import NOISE_POWERS, FluxUnit, NoiseKind, flux_unit, parse_unit
+
+__all__ = ["NoiseScale", "StatedNoise", "noise_scale"]
+
+_WORDS: dict[NoiseKind, str] = {"sigma": "errors", "variance": "variances", "ivar": "inverse variances"}
+_SAME = 1e-6  # relative difference of factors that are one
+_SAMPLED = 5  # spectra
+_LIKE = 10.0  # factor by which errors may differ from the scatter of the pixels, by correlation above all
+_BETTER = 2.5  # factor by which another reading must be farther from the scatter
+_ALIKE = 1.25  # factor by which two readings may differ and count as one
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatedNoise:
+    """What is said of the noise.
+
+    Parameters
+    ----------
+    values : Bulk
+        The noise itself.
+    unit : str or None
+        Its unit, as the file writes it.
+    kind : {'sigma', 'variance', 'ivar'}
+        What it is.
+    certain : bool
+        Whether the kind is known from the user or the survey, not from a name alone.
+    """
+
+    values: Bulk
+    unit: Any
+    kind: NoiseKind
+    certain: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseScale:
+    """How to read the noise.
+
+    Parameters
+    ----------
+    kind : {'sigma', 'variance', 'ivar'}
+        What it is.
+    factor : (n_pixels,) or () or None
+        What brings σ from the unit of the noise to the stated unit of the flux; None for 1.
+    warning : str or None
+        What the user should know.
+    question : str or None
+        What is left open.
+    """
+
+    kind: NoiseKind
+    factor: FloatArray | None = None
+    warning: str | None = None
+    question: str | None = None
+
+
+def noise_scale(noise: StatedNoise, flux: Bulk, scale: FluxScale, wavelength: FloatArray) -> NoiseScale:
+    """Settle what the noise is and in which unit.
+
+    Parameters
+    ----------
+    noise : StatedNoise
+        What is said of it.
+    flux : Bulk
+        The flux.
+    scale : FluxScale
+        Its unit.
+    wavelength : (n_pixels,)
+        Å, in the file's order.
+
+    Returns
+    -------
+    NoiseScale
+        By its own unit. Where that contradicts what the noise is called, or makes errors that are far from the
+        scatter of the pixels, the reading that agrees with the scatter; where none does alone, a question.
+    """
+    if not isinstance(noise.unit, str) or not noise.unit.strip():
+        odd = None if noise.unit in (None, "") else f"the unit of the noise is {noise.unit!r}; that of the flux is used"
+        return NoiseScale(kind=noise.kind, warning=odd)
+    readings = _by_unit(noise.unit, scale, wavelength)
+    if noise.kind in readings and np.all(np.abs(readings[noise.kind] - 1) < _SAME):
+        return NoiseScale(kind=noise.kind)
+    kinds: tuple[NoiseKind, ...] = (noise.kind,) if noise.certain else (noise.kind, *readings)
+    candidates = [(kind, readings[kind]) for kind in dict.fromkeys(kinds) if kind in readings]
+    candidates.append((noise.kind, np.ones(())))
+    excess = np.array([_excess(noise.values, flux, kind, factor) for kind, factor in candidates])
+    away = np.abs(np.log(np.where(excess > 0, excess, np.inf)))
+    like = away < np.log(_LIKE)
+    if noise.kind in readings and (like[0] or not like.any()):
+        return NoiseScale(kind=noise.kind, factor=readings[noise.kind])
+    best = int(np.argmin(away))
+    rivals = (away - away[best] < np.log(_BETTER)) & ~(np.abs(away - away[best]) < np.log(_ALIKE))
+    says = f"the noise has the unit {noise.unit!r}, {_against(noise, readings, scale)}"
+    if not like[best] or rivals.any():
+        return _undecided(noise, readings, says)
+    kind, factor = candidates[best]
+    unit = "that unit" if best < len(candidates) - 1 else "the unit of the flux"
+    return NoiseScale(
+        kind=kind,
+        factor=None if np.all(np.abs(factor - 1) < _SAME) else factor,
+        warning=f"{says}; taken as {_WORDS[kind]} in {unit}, with which the scatter of the pixels agrees",
+    )
+
+
+def _by_unit(text: str, scale: FluxScale, wavelength: FloatArray) -> dict[NoiseKind, FloatArray]:
+    """Kinds of noise that its unit allows, each with the factor that brings σ to the stated unit of the flux."""
+    plain, own = (re.sub(r"[\s()]", "", each).lower() for each in (scale.text or "", text))
+    if plain and own == plain:
+        return {"sigma": np.ones(())}
+    if plain and own in (f"{plain}**2", f"{plain}^2"):  # also where the parentheses were forgotten
+        return {"variance": np.ones(())}
+    unit = parse_unit(text)
+    found: dict[NoiseKind, FloatArray] = {}
+    for kind, power in NOISE_POWERS.items():
+        root = None if unit is None else _root(unit, power)
+        if root is not None:
+            try:
+                found[kind] = root.in_unit_of(scale.stated, wavelength)
+            except UnitError:
+                continue
+    return found
+
+
+def _root(unit: u.UnitBase, power: int) -> FluxUnit | None:
+    try:
+        root = flux_unit(unit ** (1 / power))
+    except (UnitError, u.UnitTypeError):
+        return None
+    return None if root.kind == "relative" else root
+
+
+def _excess(noise: Bulk, flux: Bulk, kind: NoiseKind, factor: FloatArray) -> float:
+    """Median ratio of the errors, read in one way, to the scatter of the pixels in some spectra; NaN without any."""
+    rows = np.unique(np.linspace(0, flux.shape[0] - 1, _SAMPLED).round().astype(np.intp))
+    values, theirs = (np.asarray(each.rows(rows), dtype=np.float64) for each in (flux, noise))
+    good = np.isfinite(values) & (values != 0) & np.isfinite(theirs) & (theirs > 0)
+    with np.errstate(all="ignore"):
+        sigma = theirs ** (1 / NOISE_POWERS[kind]) * factor
+        ratio = (sigma / residual_sigma(values, good))[good]
+    ratio = ratio[np.isfinite(ratio)]
+    return float(np.median(ratio)) if ratio.size else np.nan
+
+
+def _against(noise: StatedNoise, readings: dict[NoiseKind, FloatArray], scale: FluxScale) -> str:
+    if noise.kind in readings:
+        return "which makes errors far from the scatter of the pixels"
+    if readings:
+        return f"that of {' or '.join(_WORDS[kind] for kind in readings)}, but it is named as {_WORDS[noise.kind]}"
+    return f"which cannot be compared with that of the flux, {scale.text or str(scale.stated.unit) or 'none'!r}"
+
+
+def _undecided(noise: StatedNoise, readings: dict[NoiseKind, FloatArray], says: str) -> NoiseScale:
+    if noise.certain:
+        return NoiseScale(kind=noise.kind, warning=f"{says}; taken as {_WORDS[noise.kind]} in the unit of the flux")
+    others = [f'noise_kind="{kind}"' for kind in dict.fromkeys((*readings, noise.kind))]
+    return NoiseScale(
+        kind=noise.kind,
+        question=f"{says}.\nSay what it is: {' or '.join(others)}; another noise is named by noise_hdu=NAME.",
+    )
