@@ -129,6 +129,11 @@ def _print_reports(reports: list[FileReport]) -> None:
             f"{report.seconds:.1f}",
         )
     console.print(table)
+    console.print(
+        "S/N: median over spectra of the median per pixel, on the pixels within the model's wavelengths; "
+        "after: by the model's own errors.",
+        style="dim", soft_wrap=True,
+    )  # fmt: skip
     for report in reports:
         if report.noise is not None:
             log(f"{Path(report.inputs[0]).name}: {_noise(report.noise)}")

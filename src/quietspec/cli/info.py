@@ -76,6 +76,7 @@ def _lines(fact: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if fact["distinct_spectra"]:
         lines.append(("distinct", f"{fact['distinct_spectra']} spectra, each shared by the spaxels of its bin"))
+    lines += [(what, how) for what, how in fact.get("decisions", ())]
     return lines + [("warning", text) for text in fact["warnings"]]
 
 
