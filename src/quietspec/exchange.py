@@ -10,10 +10,10 @@ import numpy as np
 
 from quietspec.arrays import BoolArray, FloatArray, as_floats
 from quietspec.errors import SpectraError, UnitError
+from quietspec.kinds import Medium, NoiseKind
 from quietspec.medium import stated_media
 from quietspec.resolution import instrumental_fwhm
-from quietspec.units import NOISE_POWERS, FluxUnit, NoiseKind, angstroms, flux_unit
-from quietspec.wavelengths import Medium
+from quietspec.units import NOISE_POWERS, FluxUnit, angstroms, flux_unit
 
 if TYPE_CHECKING:
     from specutils import Spectrum, SpectrumCollection

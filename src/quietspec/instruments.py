@@ -9,12 +9,15 @@ import numpy as np
 from quietspec.arrays import FloatArray
 
 __all__ = [
-    "JWST_BAD_BITS", "MANGA_BAD_BITS", "SAMI_FWHM", "SDSS_BAD_BITS", "califa_fwhm", "manga_fwhm", "muse_fwhm",
-    "sdss_fwhm",
+    "DESI_BAD_BITS", "JWST_BAD_BITS", "LAMOST_RESOLUTION", "MANGA_BAD_BITS", "MANGA_DAP_BAD_BITS", "SAMI_FWHM",
+    "SDSS_BAD_BITS", "califa_fwhm", "manga_fwhm", "muse_fwhm", "sdss_fwhm",
 ]  # fmt: skip
 
 #: FWHM in Å of SAMI's gratings (van de Sande et al. 2017, MNRAS 472, 1272, Table 1).
 SAMI_FWHM: dict[str, float] = {"580V": 2.66, "1000R": 1.59}
+
+#: λ/FWHM of LAMOST's low-resolution spectra at 5500 Å (data release pages).
+LAMOST_RESOLUTION = 1800.0
 
 _COARSE_STEP = 1.5  # Å per pixel; CALIFA's V500 and COMB have 2 Å, V1200 has 0.7 Å
 _CALIFA_V500, _CALIFA_V1200 = 6.0, 2.3  # FWHM, Å (Sánchez et al. 2016, A&A 594, A36, Table 1)
@@ -29,9 +32,15 @@ def _bits(numbers: Iterable[int]) -> int:
 
 #: MANGA_DRP3PIXMASK: FORESTAR and DONOTUSE, the latter also in MANGA_DRP2PIXMASK (Law et al. 2016, AJ 152, 83).
 MANGA_BAD_BITS = _bits((3, 10))
+#: MANGA_DAPSPECMASK: IGNORED, FORESTAR, FLUXINVALID, IVARINVALID, ARTIFACT. The others tell which pixels the pipeline's
+#: own fits left out (Westfall et al. 2019, AJ 158, 231).
+MANGA_DAP_BAD_BITS = _bits(range(5))
 #: SPPIXMASK: NOPLUG, BADTRACE, BADFLAT, BADARC; FULLREJECT, NOSKY, BRIGHTSKY, NODATA, COMBINEREJ, BADFLUXFACTOR,
 #: BADSKYCHI, REDMONSTER. The others inform (data model of SDSS, ``spec``).
 SDSS_BAD_BITS = _bits((0, 1, 2, 3, 18, 22, 23, 24, 25, 26, 27, 28))
+#: ``specmask`` of desispec: ALLBADPIX, COSMIC, LOWFLAT, BADFIBERFLAT, BADSKY, BAD2DFIT and what later versions add.
+#: SOMEBADPIX and BRIGHTSKY inform: the inverse variance allows for them.
+DESI_BAD_BITS = _bits((1, 2, 3, 4, 6, *range(7, 31)))
 #: DO_NOT_USE; the other bits of JWST's DQ inform.
 JWST_BAD_BITS = _bits((0,))
 

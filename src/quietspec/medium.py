@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from quietspec.arrays import FloatArray
-from quietspec.wavelengths import Medium, air_to_vacuum
+from quietspec.kinds import Medium
+from quietspec.wavelengths import air_to_vacuum
 
 __all__ = ["contradicted_medium", "stated_media"]
 

@@ -23,10 +23,9 @@ from quietspec.arrays import (
 from quietspec.errors import SpectraError
 from quietspec.exchange import fields_from_arrays, fields_from_specutils, specutils_spectrum
 from quietspec.keywords import shows_keywords
+from quietspec.kinds import Medium, NoiseKind
 from quietspec.statistics import median_snr
 from quietspec.summaries import Summarised, span
-from quietspec.units import NoiseKind
-from quietspec.wavelengths import Medium
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS

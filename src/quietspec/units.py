@@ -15,10 +15,10 @@ from astropy.units.function import FunctionUnitBase
 
 from quietspec.arrays import FloatArray
 from quietspec.errors import UnitError
+from quietspec.kinds import NoiseKind
 
-__all__ = ["NOISE_POWERS", "FluxUnit", "NoiseKind", "angstroms", "flux_unit", "parse_unit"]
+__all__ = ["NOISE_POWERS", "FluxUnit", "angstroms", "flux_unit", "parse_unit"]
 
-NoiseKind = Literal["sigma", "variance", "ivar"]
 NOISE_POWERS: dict[NoiseKind, int] = {"sigma": 1, "variance": 2, "ivar": -2}  #: of the unit of the flux
 
 FluxKind = Literal["per wavelength", "converted", "counts", "relative"]

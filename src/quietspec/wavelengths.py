@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from quietspec.arrays import FloatArray
+    from quietspec.kinds import Medium
+from quietspec.arrays import FloatArray
 
 __all__ = [
     "EMISSION_LINES", "FWHM_PER_SIGMA", "LINE_WINDOWS", "SNR_WINDOW", "SPEED_OF_LIGHT", "STRONG_LINES", "LineWindow",
-    "Medium", "air_to_vacuum", "in_window", "rest_air", "stretches", "vacuum_to_air",
+    "air_to_vacuum", "in_window", "rest_air", "stretches", "vacuum_to_air",
 ]  # fmt: skip
-
-Medium = Literal["air", "vacuum"]
 
 SPEED_OF_LIGHT = 299_792.458  #: km/s, exact
 FWHM_PER_SIGMA = float(2 * np.sqrt(2 * np.log(2)))

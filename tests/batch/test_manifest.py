@@ -78,7 +78,7 @@ def mistakes(tmp_path: Path, text: str, *ignore: str) -> str:
         ("file,redshift\na,0.1\nb,high\n", "row 2, column 'redshift': 'high' is not a number."),
         ("file,redshift\na,-2\n", "row 1, column 'redshift': expected a finite number above -1."),
         ("file,fwhm\na,0\n", "row 1, column 'fwhm': expected a positive FWHM in Å."),
-        ("file,medium\na,water\n", "row 1, column 'medium': expected air or vacuum."),
+        ("file,medium\na,water\n", "row 1, column 'medium': expected 'air' or 'vacuum'."),
         ("file,exposures\na,perhaps\n", "row 1, column 'exposures': 'perhaps' is not true or false."),
         ("file,redshift\n,0.1\n", "row 1, column 'file': is empty. Name the cube's file."),
         ("file,output\na,b/c.fits\n", "row 1, column 'output': 'b/c.fits' is not a plain file name."),

@@ -31,9 +31,9 @@ def test_noise_by_any_usual_name(save, name, kind):
 def test_noise_by_options(save, kind):
     hdus = layouts.generic("QUALITY_OF_FLUX", kind)
     path = save(hdus)
-    with pytest.raises(ReadError, match="--noise-hdu"):
+    with pytest.raises(ReadError, match="noise_hdu="):
         read(path)
-    with pytest.raises(ReadError, match="--noise-kind"):
+    with pytest.raises(ReadError, match="noise_kind="):
         read(path, noise_hdu="QUALITY_OF_FLUX")
     np.testing.assert_allclose(read(path, noise_hdu=2, noise_kind=kind).sigma, SIGMA)
 
@@ -99,14 +99,14 @@ def test_medium(save, cards, key, value, medium):
 
 def test_unsaid_medium_is_asked_for(save):
     path = save(layouts.generic(CTYPE="WAVELENGTH"))
-    with pytest.raises(ReadError, match="--medium air or vacuum"):
+    with pytest.raises(ReadError, match='medium="air" or medium="vacuum"'):
         read(path)
     assert read(path, medium="air").medium == "air"
 
 
 @pytest.mark.parametrize("table", [False, True])
 def test_wavelengths_beside_the_flux(save, table):
-    hdus = layouts.generic()
+    hdus = layouts.generic(CRVAL=None) if table else layouts.generic()
     wave = 4000 + np.arange(N_PIXELS) ** 1.5
     if table:
         hdus.append(fits.BinTableHDU(QTable({"wavelength": wave * u.AA}), name="GRID"))
@@ -216,7 +216,7 @@ def test_ecsv_metadata_settle_redshift_and_medium(tmp_path):
 
 def test_table_columns_by_option(tmp_path):
     Table({"wave": np.linspace(4000, 5000, 30), "a": np.ones(30), "b": np.full(30, 4.0)}).write(tmp_path / "t.csv")
-    with pytest.raises(ReadError, match="--flux-hdu COLUMN"):
+    with pytest.raises(ReadError, match="flux_hdu=COLUMN"):
         read(tmp_path / "t.csv", medium="air")
     with pytest.raises(ReadError, match="has no column 'c'; it has wave, a, b"):
         read(tmp_path / "t.csv", medium="air", flux_hdu="c")

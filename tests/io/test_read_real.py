@@ -96,7 +96,7 @@ def test_legac(fetched):
 @pytest.mark.fetched
 def test_legac_asks_nothing_but_the_redshift(fetched):
     warnings = read(fetched("legac")).meta["warnings"]
-    assert "no redshift; give it: --redshift Z" in warnings
+    assert "no redshift; give it: redshift=Z" in warnings
 
 
 def assert_line(spectra, name, centre, width):

@@ -103,7 +103,7 @@ def test_manga_cube(save):
     np.testing.assert_allclose(spectra.fwhm, spectra.wavelength / 1800)
     np.testing.assert_array_equal(spectra.good[0, :4], [False, False, True, True])
     assert np.isnan(spectra.redshift).all()
-    assert any("--redshift" in warning for warning in spectra.meta["warnings"])
+    assert any("redshift=" in warning for warning in spectra.meta["warnings"])
 
 
 @pytest.mark.parametrize("lsf", ["LSFPOST", "DISP"])

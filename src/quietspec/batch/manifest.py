@@ -205,7 +205,7 @@ def _hdu(text: str) -> str | int:
 
 
 def _parser(name: str, default: Any) -> Callable[[str], Any]:
-    if isinstance(default, bool):
+    if isinstance(default, bool) or name == "mask_good":
         return _truth
     if name.endswith("_hdu"):
         return _hdu

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from quietspec.io.reading.options import as_command_line
 from quietspec.progress import Progress
 
 __all__ = ["command_line", "console", "fail", "log", "progress_bar", "verbosity", "warn"]
@@ -38,12 +39,12 @@ verbosity = Verbosity()
 
 def fail(error: Exception | str) -> None:
     """Print an error to standard error."""
-    _errors.print(f"[bold red]error:[/] {escape(str(error))}")
+    _errors.print(f"[bold red]error:[/] {escape(as_command_line(str(error)))}")
 
 
 def warn(message: str) -> None:
     """Print a line that matters, such as a reader's warning, to standard error."""
-    _errors.print(escape(message))
+    _errors.print(escape(as_command_line(message)))
 
 
 def log(message: str) -> None:

@@ -11,6 +11,7 @@ from quietspec.cli.console import console, fail
 from quietspec.cli.options import Together, with_read_options
 from quietspec.cli.outputs import Json, require_new, stdout_is_json, write_json
 from quietspec.errors import QuietspecError
+from quietspec.io.reading.options import as_command_line
 
 __all__ = ["info"]
 
@@ -76,8 +77,8 @@ def _lines(fact: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if fact["distinct_spectra"]:
         lines.append(("distinct", f"{fact['distinct_spectra']} spectra, each shared by the spaxels of its bin"))
-    lines += [(what, how) for what, how in fact.get("decisions", ())]
-    return lines + [("warning", text) for text in fact["warnings"]]
+    lines += [(what, how) for what, how in fact["decisions"]]
+    return lines + [("warning", as_command_line(text)) for text in fact["warnings"]]
 
 
 def _percentiles(snr: dict[str, float | None]) -> str:

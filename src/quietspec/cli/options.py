@@ -79,8 +79,11 @@ def with_read_options(command: Callable[..., None]) -> Callable[..., None]:
 def _option(field: Field[Any], kind: Any) -> inspect.Parameter:
     """Option of one field: its help stands in the field's metadata."""
     panel = None if field.name in _FIRST else _FILE
-    flags = (f"--{field.name.replace('_', '-')}",)
-    option = typer.Option(*flags, help=field.metadata.get("help", ""), rich_help_panel=panel)
+    flag = field.name.replace("_", "-")
+    decided = bool in get_args(kind)  # yes, no or unsaid
+    option = typer.Option(
+        f"--{flag}/--no-{flag}" if decided else f"--{flag}", help=field.metadata.get("help", ""), rich_help_panel=panel
+    )
     default = None if field.default is MISSING else field.default
     annotation = Annotated[_typed(kind), option]  # type: ignore[valid-type]  # made as the program runs
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

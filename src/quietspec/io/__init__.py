@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quietspec.io.fetching import fetch
+    from quietspec.io.formats import register_format
     from quietspec.io.reading.describe import describe
     from quietspec.io.reading.options import ReadOptions
     from quietspec.io.reading.source import SpectraSource, open_spectra, read
     from quietspec.io.writing.options import WriteOptions
     from quietspec.io.writing.writer import write
 
-__all__ = ["ReadOptions", "SpectraSource", "WriteOptions", "describe", "fetch", "open_spectra", "read", "write"]
+__all__ = [
+    "ReadOptions", "SpectraSource", "WriteOptions", "describe", "fetch", "open_spectra", "read", "register_format",
+    "write",
+]  # fmt: skip
 
 # Imported on first use: the command line needs the options' names long before it reads a file.
 _HOMES = {
     "quietspec.io.fetching": ("fetch",),
+    "quietspec.io.formats": ("register_format",),
     "quietspec.io.reading.describe": ("describe",),
     "quietspec.io.reading.options": ("ReadOptions",),
     "quietspec.io.reading.source": ("SpectraSource", "open_spectra", "read"),

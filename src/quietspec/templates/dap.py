@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from quietspec.arrays import FloatArray
-    from quietspec.wavelengths import Medium
+    from quietspec.kinds import Medium
 
 __all__ = ["is_dap", "load_dap"]
 

@@ -13,7 +13,7 @@ from quietspec.wavelengths import SNR_WINDOW, in_window
 
 if TYPE_CHECKING:
     from quietspec.arrays import FloatArray
-    from quietspec.wavelengths import Medium
+    from quietspec.kinds import Medium
 
 __all__ = ["SspLibrary"]
 

@@ -19,7 +19,7 @@ from quietspec.wavelengths import FWHM_PER_SIGMA, SPEED_OF_LIGHT
 
 if TYPE_CHECKING:
     from quietspec.arrays import FloatArray
-    from quietspec.wavelengths import Medium
+    from quietspec.kinds import Medium
 
 __all__ = ["load_library", "load_miles", "load_ppxf"]
 

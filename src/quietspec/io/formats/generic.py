@@ -1,145 +1,127 @@
-"""FITS files of no known survey: flux, noise, mask and wavelengths by the names they are usually given.
-
-KCWI cubes and JWST s3d cubes come this way too: all they need is in their HDU names and headers.
-"""
+"""FITS files of no known survey: a cube, images with their noise beside them, or a table, whichever holds spectra."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError
-from quietspec.instruments import JWST_BAD_BITS
-from quietspec.io.reading.content import Content
-from quietspec.io.reading.conventions import (
-    FLUX_NAMES,
-    FWHM_NAMES,
-    LOG_WAVELENGTH_NAMES,
-    MASK_NAMES,
-    NOISE_NAMES,
-    REDSHIFT_NAMES,
-    RESOLUTION_NAMES,
-    WAVELENGTH_NAMES,
-    find_name,
-    noise_kind_of,
+from quietspec.io.formats.finding import (
+    DIMENSIONS,
+    SKY,
+    flux_image,
+    flux_tables,
+    has_noise,
+    has_wavelengths,
+    image_layout,
+    label,
+    table_asked_for,
+    the_one,
+    wavelengths_elsewhere,
 )
+from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
-from quietspec.io.reading.images import Layout, image_content
-from quietspec.io.reading.options import NoiseKind, ReadOptions
-from quietspec.io.reading.tables import TableLayout, fits_columns, table_content
-from quietspec.io.reading.units import to_angstrom
+from quietspec.io.reading.images import image_content
+from quietspec.io.reading.options import ReadOptions
+from quietspec.io.reading.tables import TableLayout, fits_columns, listed, table_content
 
 __all__ = ["content", "matches"]
-
-_HDUCLAS3: dict[str, NoiseKind] = {"MSE": "variance", "RMSE": "sigma", "INVMSE": "ivar"}  # ESO's error types
 
 
 def matches(file: FitsFile) -> bool:
     """Whether anything in the file could be spectra."""
-    return bool(file.images(1, 2, 3) or file.tables())
+    return bool(file.images(*DIMENSIONS) or file.tables())
 
 
 def content(file: FitsFile, options: ReadOptions) -> Content:
-    """Settle the content of the first table with a flux column, or of the image HDUs."""
-    if options.flux_hdu is None or not _is_image(file, options.flux_hdu):
-        for hdu in file.tables():
-            names = FLUX_NAMES if options.flux_hdu is None else (str(options.flux_hdu).lower(),)
-            wave = find_name(hdu.columns.names, WAVELENGTH_NAMES + LOG_WAVELENGTH_NAMES)
-            if wave is not None and find_name(hdu.columns.names, names) is not None:
-                columns = fits_columns(file.path, hdu, file.number(hdu))
-                return table_content(columns, options, TableLayout(survey="FITS table"))
-    flux = file[options.flux_hdu] if options.flux_hdu is not None else _flux(file)
-    noise, kind = _noise(file, flux)
-    jwst = file.primary.get("TELESCOP") == "JWST"
-    wavelength, told = _wavelength(file, flux, options)
-    layout = Layout(
-        survey="JWST" if jwst else "KCWI" if "KCWI" in str(file.primary.get("INSTRUME", "")) else "FITS",
-        flux=file.number(flux),
-        noise=noise,
-        noise_kind=kind,
-        mask=_mask(file, flux),
-        bad_bits=JWST_BAD_BITS if jwst else None,
-        medium="vacuum" if jwst else None,
-        wavelength=wavelength,
-        fwhm=_fwhm(file, wavelength),
-        redshift=_redshift(file),
-        warnings=() if told is None else (told,),
+    """Settle the content of what holds the spectra.
+
+    Parameters
+    ----------
+    file : FitsFile
+        The file.
+    options : ReadOptions
+        What the user says; `flux_hdu` names an HDU, or a column.
+
+    Returns
+    -------
+    Content
+        A cube beats tables, as does another image with noise beside it; what is passed over is in its warnings.
+
+    Raises
+    ------
+    ReadError
+        If nothing in the file, or more than one thing, could be the spectra.
+    """
+    if options.flux_hdu is not None:
+        hdu, options = _asked_for(file, options)
+        return _of_image(file, hdu, options) if hdu.is_image else _of_table(file, hdu, options)
+    image, tables = flux_image(file, options), flux_tables(file)
+    whole = image is not None and has_wavelengths(file, image, options)
+    if whole and (len(image.shape) >= 3 or not tables or has_noise(file, image)):
+        return _with_note(_of_image(file, image, options), file, tables)
+    if tables:
+        table = the_one(file, tables)
+        return _with_note(_of_table(file, table, options), file, [image] if whole else [])
+    if image is None or _is_picture(image, options):
+        raise ReadError(f"{file.path}: {_nothing_found(file, image)}")
+    return _of_image(file, image, options)
+
+
+def _of_image(file: FitsFile, flux: Any, options: ReadOptions) -> Content:
+    return image_content(file, replace(options, flux_hdu=None), image_layout(file, flux, options))
+
+
+def _of_table(file: FitsFile, hdu: Any, options: ReadOptions) -> Content:
+    layout = TableLayout(
+        survey="FITS table",
+        wavelength=wavelengths_elsewhere(file, hdu, options),
         meta={"object": str(file.primary.get("OBJECT", file.primary.get("TARGNAME", ""))).strip()},
     )
-    return image_content(file, options, layout)
+    return table_content(fits_columns(file, hdu), options, layout)
 
 
-def _is_image(file: FitsFile, key: str | int) -> bool:
-    names = [name.upper() for name in file.names]
-    return str(key).isdigit() or str(key).upper() in names
+def _with_note(content: Content, file: FitsFile, passed_over: list[Any]) -> Content:
+    notes = [
+        f"HDU {label(file, hdu)} could hold spectra too and is passed over; read it by flux_hdu={file.number(hdu)}"
+        for hdu in passed_over
+    ]
+    return replace(content, warnings=(*content.warnings, *notes))
 
 
-def _images(file: FitsFile, *dimensions: int) -> dict[str, Any]:
-    """Image HDUs by name; a nameless one is named by its number."""
-    return {hdu.name or str(file.number(hdu)): hdu for hdu in reversed(file.images(*dimensions))}
+def _asked_for(file: FitsFile, options: ReadOptions) -> tuple[Any, ReadOptions]:
+    """The HDU that the user names, and what is left of the options."""
+    key: Any = options.flux_hdu
+    if str(key).isdigit() or str(key).upper() in file.names:
+        hdu = file[key]
+        return hdu, options if hdu.is_image else replace(options, flux_hdu=None)
+    table = table_asked_for(file, options)
+    if table is None:
+        columns = [name for hdu in file.tables() for name in hdu.columns.names]
+        beside = f", nor a column of that name among {listed(columns)}" if columns else ""
+        raise ReadError(f"{file.path}: has no HDU {key!r}{beside}; it has {file.summary}.")
+    return table
 
 
-def _flux(file: FitsFile) -> Any:
-    images = _images(file, 1, 2, 3)
-    name = find_name(images, FLUX_NAMES) or find_name(images, ("primary",))
-    others = [hdu for key, hdu in images.items() if noise_kind_of(key) is None and key.lower() not in MASK_NAMES]
-    if name is None and len(others) != 1:
-        raise ReadError(f"{file.path}: which HDU holds the flux? It has {file.summary}. Name it: --flux-hdu NAME.")
-    return images[name] if name is not None else others[0]
+def _is_picture(image: Any, options: ReadOptions) -> bool:
+    """Whether an image is one of the sky, without an axis of wavelengths."""
+    axes = range(1, len(image.shape) + 1)
+    celestial = sum(str(image.header.get(f"CTYPE{axis}", "")).upper().startswith(SKY) for axis in axes)
+    return len(image.shape) < 3 and celestial == 2 and options.wave_hdu is None
 
 
-def _noise(file: FitsFile, flux: Any) -> tuple[int | None, NoiseKind | None]:
-    """Noise HDU of the flux's shape and what it holds: as ERRDATA says, else by name (RED_IVAR for RED_DATA)."""
-    images = {name: hdu for name, hdu in _images(file, 1, 2, 3).items() if hdu.shape == flux.shape and hdu is not flux}
-    prefix = flux.name.lower().rpartition("_")[0]
-    wanted = [str(flux.header.get("ERRDATA", "")).lower(), *(f"{prefix}_{n}" for n in NOISE_NAMES), *NOISE_NAMES]
-    name = find_name(images, [each for each in wanted if each])
-    if name is None:
-        return None, None
-    return file.number(images[name]), _HDUCLAS3.get(images[name].header.get("HDUCLAS3", ""))
-
-
-def _mask(file: FitsFile, flux: Any) -> int | None:
-    images = {name: hdu for name, hdu in _images(file, 1, 2, 3).items() if hdu.shape == flux.shape}
-    name = find_name(images, MASK_NAMES)
-    return None if name is None else file.number(images[name])
-
-
-def _wavelength(file: FitsFile, flux: Any, options: ReadOptions) -> tuple[FloatArray | None, str | None]:
-    """Wavelengths (Å) of an image or table HDU beside the flux, as JWST's WCS-TABLE; they override its header."""
-    images, where = _images(file, 1), str(file.path)
-    name = find_name(images, WAVELENGTH_NAMES + LOG_WAVELENGTH_NAMES)
-    if name is not None and images[name] is not flux:
-        unit = options.wavelength_unit or images[name].header.get("BUNIT") or images[name].header.get("CUNIT1")
-        return _linear(images[name].data, name, unit, where)
-    for hdu in file.tables():
-        name = find_name(hdu.columns.names, WAVELENGTH_NAMES + LOG_WAVELENGTH_NAMES)
-        if name is not None:
-            unit = options.wavelength_unit or hdu.columns[name].unit or flux.header.get("CUNIT3")
-            return _linear(np.ravel(hdu.data[name]), name, unit, where)
-    return None, None
-
-
-def _linear(values: Any, name: str, unit: str | None, where: str) -> tuple[FloatArray, str | None]:
-    values = np.asarray(values, dtype=np.float64)
-    if name.lower() in LOG_WAVELENGTH_NAMES:
-        return to_angstrom(10**values, unit or "Angstrom", where)
-    return to_angstrom(values, unit, where)
-
-
-def _fwhm(file: FitsFile, wavelength: FloatArray | None) -> FloatArray | None:
-    images = _images(file, 1, 2)
-    fwhm, resolution = find_name(images, FWHM_NAMES), find_name(images, RESOLUTION_NAMES)
-    if fwhm is not None:
-        return np.asarray(images[fwhm].data, dtype=np.float64)
-    if resolution is not None and wavelength is not None:
-        return np.asarray(wavelength / images[resolution].data, dtype=np.float64)
-    return None
-
-
-def _redshift(file: FitsFile) -> FloatArray | None:
-    images = _images(file, 1)
-    name = find_name(images, REDSHIFT_NAMES)
-    return None if name is None else np.asarray(images[name].data, dtype=np.float64)
+def _nothing_found(file: FitsFile, picture: Any) -> str:
+    """Why nothing in the file is taken for spectra, and what to do."""
+    if picture is not None:
+        return (
+            f"HDU {label(file, picture)} is an image of the sky, with no axis of wavelengths. Give spectra or a cube, "
+            "or name them: flux_hdu=NAME."
+        )
+    tables = file.tables()
+    if not tables:
+        return f"which HDU holds the flux? It has {file.summary}. Name it: flux_hdu=NAME."
+    columns = "; ".join(f"HDU {label(file, hdu)}: {listed(hdu.columns.names)}" for hdu in tables[:4])
+    return (
+        f"holds no table with columns of wavelength and flux. It has {columns}.\nName the columns: "
+        f'flux_hdu={file.number(tables[0])} with columns="wave=COLUMN,flux=COLUMN,err=COLUMN".'
+    )

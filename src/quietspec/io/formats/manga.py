@@ -61,7 +61,7 @@ def _fwhm(file: FitsFile, wavelength: FloatArray) -> tuple[FloatArray | None, st
             centre = file[name].section[:, ny // 2 - 1 : ny // 2 + 2, nx // 2 - 1 : nx // 2 + 2]
             sigma = np.median(centre.reshape(len(wavelength), -1), axis=1)
             return FWHM_PER_SIGMA * sigma.astype(np.float64), None
-    return None, "the file says nothing of its resolution; give --fwhm"
+    return None, "the file says nothing of its resolution; give it: fwhm="
 
 
 def _from_resolution(resolution: FloatArray, wavelength: FloatArray, name: str) -> tuple[FloatArray | None, str | None]:
@@ -73,7 +73,7 @@ def _from_resolution(resolution: FloatArray, wavelength: FloatArray, name: str) 
     rows = np.atleast_2d(np.where(bad, np.nan, resolution))
     whole = np.isfinite(rows).all(axis=1)
     if not whole.any():
-        return None, f"{name} holds no usable resolution; give --fwhm"
+        return None, f"{name} holds no usable resolution; give it: fwhm="
     rows[~whole] = np.median(rows[whole], axis=0)
     warning = f"{name} is not positive for {int(np.sum(~whole))} of {len(rows)} spectra; the others' median is used"
     return (wavelength / rows).reshape(resolution.shape), warning

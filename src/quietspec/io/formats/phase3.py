@@ -29,8 +29,9 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
 
     layout = TableLayout(
         survey="LEGA-C" if legac else "ESO Phase 3",
+        mask_good=False,
         fwhm=fwhm,
         meta={"object": str(header.get("OBJECT", "")).strip()},
         warnings=() if not legac else ("FWHM from the nominal R = 2500; the objects' own is often better (R ≈ 3500)",),
     )
-    return table_content(fits_columns(file.path, table, file.number(table)), options, layout)
+    return table_content(fits_columns(file, table), options, layout)

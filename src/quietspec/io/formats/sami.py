@@ -1,4 +1,4 @@
-"""SAMI cubes and spectra: one arm a file (Croom et al. 2021, MNRAS 505, 991)."""
+"""SAMI cubes and spectra: one arm per file (Croom et al. 2021, MNRAS 505, 991)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def matches(file: FitsFile) -> bool:
 def content(file: FitsFile, options: ReadOptions) -> Content:
     """Settle the content of one arm."""
     fwhm = SAMI_FWHM.get(str(file.primary.get("GRATID", "")).strip())
-    warnings = [] if fwhm or options.fwhm else ["the resolution of this grating is not known; give --fwhm"]
+    warnings = [] if fwhm or options.fwhm else ["the resolution of this grating is not known; give it: fwhm="]
     meta: dict[str, Any] = {
         "object": str(file.primary.get("NAME", "")).strip(),
         "arm": str(file.primary.get("GRATID", "")).strip(),

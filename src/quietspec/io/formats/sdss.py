@@ -39,15 +39,16 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
         medium="vacuum",
         unit="1e-17 erg/s/cm^2/Angstrom",
         bad_bits=SDSS_BAD_BITS,
+        mask_good=False,
         redshift=_redshift(file),
         fwhm=_fwhm,
     )
     spectra = [hdu for hdu in file.tables() if _is_spectrum(hdu)]
     if not options.exposures:
-        return table_content(fits_columns(file.path, spectra[0], 1), options, layout)
+        return table_content(fits_columns(file, spectra[0]), options, layout)
     if len(spectra) < 2:
-        raise ReadError(f"{file.path}: holds no single exposures (a lite file?); leave out --exposures.")
-    exposures = [table_content(fits_columns(file.path, hdu, file.number(hdu)), options, layout) for hdu in spectra[1:]]
+        raise ReadError(f"{file.path}: holds no single exposures (a lite file?); leave out exposures=True.")
+    exposures = [table_content(fits_columns(file, hdu), options, layout) for hdu in spectra[1:]]
     return _side_by_side(exposures, [hdu.name for hdu in spectra[1:]])
 
 
@@ -69,7 +70,7 @@ def _fwhm(columns: Columns, wavelength: FloatArray) -> FloatArray | None:
 
 
 def _side_by_side(exposures: list[Content], names: list[str]) -> Content:
-    """One row an exposure, on the wavelengths of all: each has data on its own pixels; nothing is resampled."""
+    """One row per exposure, on the wavelengths of all: each has data on its own pixels; nothing is resampled."""
     wavelength = np.unique(np.concatenate([one.wavelength for one in exposures]))
     shape = (len(exposures), len(wavelength))
     flux, ivar, fwhm = np.full(shape, np.nan, np.float32), np.zeros(shape, np.float32), np.full(shape, np.nan)

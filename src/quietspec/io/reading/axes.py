@@ -12,9 +12,9 @@ import numpy as np
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError
 from quietspec.io.reading.units import to_angstrom
+from quietspec.kinds import Medium
 from quietspec.medium import stated_media
 from quietspec.units import parse_unit
-from quietspec.wavelengths import Medium
 
 __all__ = ["HeaderNumbers", "header_medium", "header_wavelength", "spectral_axis"]
 

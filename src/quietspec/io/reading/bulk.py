@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from quietspec.errors import ReadError
 
-__all__ = ["Bulk", "CubeBulk", "StackBulk"]
+__all__ = ["Bulk", "ConstantBulk", "CubeBulk", "PartBulk", "Rows", "StackBulk"]
 
 _READ_AHEAD = 2**26  #: bytes
 
@@ -91,6 +91,53 @@ class StackBulk:
             return np.empty((0, self._shape[1]), dtype=np.float32)
         block = np.concatenate([_section(self._data, (run,), self._where) for run in _runs(lines)])
         return np.asarray(block[np.searchsorted(lines, index)])
+
+
+class ConstantBulk:
+    """One value per spectrum, the same at all its pixels."""
+
+    def __init__(self, values: npt.NDArray[Any], n_pixels: int) -> None:
+        self._values, self._n_pixels = values, n_pixels
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of spectra and of pixels."""
+        return len(self._values), self._n_pixels
+
+    def rows(self, index: Rows) -> npt.NDArray[Any]:
+        """Return the spectra of these numbers."""
+        return np.broadcast_to(self._values[index, None], (len(index), self._n_pixels))
+
+
+class PartBulk:
+    """Some spectra and some pixels of another bulk.
+
+    Parameters
+    ----------
+    whole : Bulk
+        What it is part of.
+    spectra : (n_spectra,) of int, optional
+        Numbers of its spectra; all by default.
+    pixels : (n_pixels of the whole,) of bool, optional
+        Which pixels it has; all by default.
+    """
+
+    def __init__(self, whole: Bulk, spectra: Rows | None = None, pixels: npt.NDArray[np.bool_] | None = None) -> None:
+        self._whole, self._spectra, self._pixels = whole, spectra, pixels
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of spectra and of pixels."""
+        n_spectra, n_pixels = self._whole.shape
+        return (
+            n_spectra if self._spectra is None else len(self._spectra),
+            n_pixels if self._pixels is None else int(np.count_nonzero(self._pixels)),
+        )
+
+    def rows(self, index: Rows) -> npt.NDArray[Any]:
+        """Return the spectra of these numbers."""
+        values = self._whole.rows(index if self._spectra is None else self._spectra[index])
+        return values if self._pixels is None else values[:, self._pixels]
 
 
 def _planes(cube: Any, lines: slice, where: str) -> npt.NDArray[Any]:

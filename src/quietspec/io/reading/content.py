@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
-import numpy.typing as npt
 
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError
-from quietspec.io.reading.bulk import Bulk, Rows
+from quietspec.io.reading.bulk import Bulk, PartBulk, Rows
+from quietspec.io.reading.masks import MaskRule
 from quietspec.io.reading.noise import inverse_variance, residual_sigma
-from quietspec.io.reading.options import NoiseKind, ReadOptions
-from quietspec.wavelengths import Medium
+from quietspec.io.reading.options import ReadOptions
+from quietspec.kinds import Medium, NoiseKind
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -28,10 +30,25 @@ _FLOAT32_IVAR = (1e-30, 1e30)  # beyond, float32 underflows or overflows
 
 
 class Questions:
-    """What a file leaves open; asked all at once, so that a user need not answer one at a time."""
+    """What a file leaves open, asked all at once, and what was decided about it.
+
+    Parameters
+    ----------
+    where : str
+        The file and HDU, for messages.
+
+    Attributes
+    ----------
+    decisions : list of (what, how)
+        What was settled, such as ``("medium", "air: CTYPE3 = AWAV")``.
+    warnings : list of str
+        What the user should know.
+    """
 
     def __init__(self, where: str) -> None:
         self.where = where
+        self.decisions: list[tuple[str, str]] = []
+        self.warnings: list[str] = []
         self._open: list[str] = []
 
     def ask(self, what: str | None) -> None:
@@ -39,17 +56,57 @@ class Questions:
         if what:
             self._open.append(what)
 
+    def decide(self, what: str, how: str) -> None:
+        """Note what was settled, and how it is known."""
+        self.decisions.append((what, how))
+
+    def warn(self, *notes: str | None) -> None:
+        """Note what the user should know; None is nothing."""
+        self.warnings += [note for note in notes if note]
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Turn a `ReadError` raised inside into one more open question."""
+        try:
+            yield
+        except ReadError as error:
+            self.ask(re.sub(rf"^{re.escape(self.where)}(, HDU [^:]*)?: ", "", str(error)))
+
     def settle(self) -> None:
         """Raise `ReadError` if anything is open."""
         if self._open:
             raise ReadError(f"{self.where}: " + "\n".join(self._open))
 
-    def medium(self, options: ReadOptions, *found: Medium | None) -> Medium:
-        """Air or vacuum: the user's word, else the first that is known."""
-        known = next((medium for medium in (options.medium, *found) if medium), None)
-        if known is None:
-            self.ask("does not say whether its wavelengths are in air or vacuum.\nGive it: --medium air or vacuum.")
-        return known or "air"
+    def medium(self, options: ReadOptions, found: Mapping[str, Medium | None]) -> Medium:
+        """Air or vacuum: the user's word, else the first that is known; contradictions are noted.
+
+        Parameters
+        ----------
+        options : ReadOptions
+            What the user says.
+        found : mapping of str to (Medium or None)
+            What the file and its survey say, by who says it, the best first.
+
+        Returns
+        -------
+        Medium
+            ``air`` where it is asked for.
+        """
+        said = {who: medium for who, medium in ({"medium=": options.medium} | dict(found)).items() if medium}
+        if not said:
+            self.ask(
+                'does not say whether its wavelengths are in air or vacuum.\nGive it: medium="air" or medium="vacuum".'
+            )
+            return "air"
+        who, medium = next(iter(said.items()))
+        self.decide("medium", f"{medium}: {who}" if who != "medium=" else f"{medium}: as given")
+        against = [other for other, theirs in said.items() if theirs != medium]
+        if against:
+            self.warn(
+                f"air or vacuum is contradictory: {medium} by {who.rstrip('=')}, but not by {' and '.join(against)}; "
+                f"{medium} is used"
+            )
+        return medium
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +129,8 @@ class Content:
         What `noise` holds.
     noise_factor : (n_pixels,) or (), optional
         What brings σ from the unit of the noise to that of the flux.
-    bad_bits : int, optional
-        Bits of the mask that mean bad; any by default.
+    mask_rule : MaskRule
+        Which values of the mask mean bad; by default all but 0.
     redshift : (n_spectra,)
         NaN where unknown.
     fwhm : (n_pixels,) or (n_spectra, n_pixels), optional
@@ -90,6 +147,8 @@ class Content:
         Its celestial WCS.
     warnings : tuple of str
         What the user should know.
+    decisions : tuple of (str, str)
+        What was settled, and how it is known.
     meta : mapping
         Further facts.
     """
@@ -103,7 +162,7 @@ class Content:
     noise_kind: NoiseKind = "sigma"
     noise_factor: FloatArray | None = None
     mask: Bulk | None = None
-    bad_bits: int | None = None
+    mask_rule: MaskRule = MaskRule()  # noqa: RUF009  (frozen)
     redshift: FloatArray = field(default_factory=lambda: np.array([np.nan]))
     fwhm: FloatArray | None = None
     unit: u.UnitBase = u.dimensionless_unscaled
@@ -112,6 +171,7 @@ class Content:
     spatial_shape: tuple[int, int] | None = None
     wcs: WCS | None = None
     warnings: tuple[str, ...] = ()
+    decisions: tuple[tuple[str, str], ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -119,7 +179,7 @@ class Content:
         if self.wavelength.size < 2:
             raise ReadError(
                 f"{self.path}: the spectra have {self.wavelength.size} wavelength pixel; at least 2 are needed. "
-                "Is this an image? Name the flux: --flux-hdu NAME."
+                "Is this an image? Name the flux: flux_hdu=NAME."
             )
         if not (np.all(steps > 0) or np.all(steps < 0)):
             sign = 1 if np.median(steps) > 0 else -1
@@ -158,7 +218,7 @@ class Content:
         real = flux.dtype.kind == "f"
         good = np.isfinite(flux)
         if self.mask is not None:
-            good &= ~self._bad(self.mask.rows(index))
+            good &= ~self.mask_rule.bad(self.mask.rows(index))
         missing = good & (flux == 0) if real else np.zeros_like(good)  # measured fluxes are never exactly 0
         good &= ~missing
         if self.noise is None:
@@ -178,7 +238,20 @@ class Content:
         with np.errstate(over="ignore"):  # only masked pixels can
             return flux[:, self.order].astype(dtype), ivar[:, self.order].astype(dtype), +counts
 
-    def _bad(self, mask: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        if self.bad_bits is None or mask.dtype.kind not in "iu":
-            return np.asarray(mask != 0)
-        return np.asarray((mask.astype(np.int64) & self.bad_bits) != 0)
+    def masked(self, index: Rows) -> int:
+        """Count the pixels of some spectra that the file's mask marks as bad."""
+        return 0 if self.mask is None else int(np.count_nonzero(self.mask_rule.bad(self.mask.rows(index))))
+
+    def select(self, numbers: Rows) -> Content:
+        """Keep some of the spectra, which then form no image."""
+        redshift = np.broadcast_to(self.redshift, (self.n_spectra,))
+        return replace(
+            self,
+            flux=PartBulk(self.flux, numbers),
+            noise=None if self.noise is None else PartBulk(self.noise, numbers),
+            mask=None if self.mask is None else PartBulk(self.mask, numbers),
+            redshift=redshift[numbers],
+            fwhm=self.fwhm[numbers] if self.fwhm is not None and self.fwhm.ndim == 2 else self.fwhm,
+            spatial_shape=None,
+            wcs=None,
+        )

@@ -1,21 +1,28 @@
-"""Names that surveys give to HDUs, columns and keywords, and what they mean."""
+"""Names that surveys and people give to HDUs, columns and keywords, and what they mean.
+
+A name is taken apart into words (``OPT_FLAM_SIG``, ``fluxErr``, ``e_flux``); the words say what it holds, and those
+that say nothing (``OPT``) tie what belongs together.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
 
-from quietspec.io.reading.options import NoiseKind
+from quietspec.kinds import Medium, NoiseKind
+from quietspec.wavelengths import SPEED_OF_LIGHT
 
 __all__ = [
-    "FLUX_NAMES", "FWHM_NAMES", "LOG_WAVELENGTH_NAMES", "MASK_NAMES", "NOISE_NAMES", "REDSHIFT_NAMES",
-    "RESOLUTION_NAMES", "WAVELENGTH_NAMES", "find_name", "header_redshift", "noise_kind_of",
+    "FWHM_NAMES", "NOISE_NAMES", "REDSHIFT_NAMES", "RESOLUTION_NAMES", "WAVELENGTH_NAMES", "Named", "Role", "find_name",
+    "find_role", "header_redshift", "is_stranger", "named", "noise_kind_of", "rivals", "without_unit",
 ]  # fmt: skip
 
-FLUX_NAMES = ("flux", "sci", "data", "spec", "spectrum", "spectra", "flam", "f_lambda", "flux_lambda", "fluxdensity")
+Role = Literal["wavelength", "flux", "noise", "mask"]
+
 WAVELENGTH_NAMES = ("wave", "wavelength", "lambda", "lam", "wl", "wavelengths", "spectral_axis")
-LOG_WAVELENGTH_NAMES = ("loglam", "loglambda", "logwave", "log_wave", "log_lambda")
-MASK_NAMES = ("mask", "dq", "qual", "quality", "badpix", "and_mask", "flags")
 REDSHIFT_NAMES = ("z", "redshift", "z_spec", "zspec", "z_best")
 FWHM_NAMES = ("fwhm",)
 RESOLUTION_NAMES = ("sres", "specres", "resolution")  # R = λ/FWHM
@@ -29,8 +36,249 @@ NOISE_NAMES: dict[str, NoiseKind] = {
     "fluxerr": "sigma", "eflux": "sigma", "e_flux": "sigma", "err_flux": "sigma",
 }  # fmt: skip
 
+#: Words that say what a name holds, in the order of preference where a file holds several.
+_FLUX = (
+    "flux", "fluxes", "flam", "sci", "science", "data", "spec", "spectrum", "spectra", "fnu", "intensity", "f",
+)  # fmt: skip
+_WAVELENGTH = (
+    "wave", "wavelength", "wavelengths", "waves", "wavel", "wlen", "lambda", "lambdas", "lam", "wl", "wvl", "freq",
+    "frequency",
+)  # fmt: skip
+_NOISE: dict[str, NoiseKind] = {
+    "ivar": "ivar", "stat": "variance", "var": "variance", "variance": "variance", "mse": "variance", "err": "sigma",
+    "error": "sigma", "errors": "sigma", "sigma": "sigma", "sig": "sigma", "std": "sigma", "stddev": "sigma",
+    "stdev": "sigma", "unc": "sigma", "uncert": "sigma", "uncertainty": "sigma", "uncertainties": "sigma",
+    "noise": "sigma", "rms": "sigma",
+}  # fmt: skip
+_ERROR_OF = ("e", "d", "delta")  # e_flux, dflux: errors where a word of flux follows
+_MASKS_OF = ("and", "or", "cr", "bit")  # andmask: before a word of mask alone
+_MASK = ("mask", "dq", "qual", "quality", "bpm", "badpix", "bad", "gpm", "goodpix", "good", "flag", "flags")
+_GOOD = ("gpm", "goodpix", "good")
+_PHRASES = {
+    ("inverse", "variance"): "ivar", ("inv", "variance"): "ivar", ("inv", "var"): "ivar", ("spectral", "axis"): "wave",
+    ("bad", "pix"): "badpix", ("bad", "pixel"): "badpix", ("bad", "pixels"): "badpix", ("good", "pix"): "goodpix",
+    ("good", "pixel"): "goodpix", ("good", "pixels"): "goodpix", ("flux", "density"): "flux", ("f", "lambda"): "flam",
+    ("f", "lam"): "flam", ("flux", "lambda"): "flam", ("flux", "lam"): "flam", ("f", "nu"): "fnu",
+    ("flux", "nu"): "fnu", ("std", "dev"): "std", ("std", "err"): "err",
+}  # fmt: skip
+_LOG10, _LN, _LOG = ("log10",), ("ln",), ("log",)
+_MEDIA: dict[str, Medium] = {"air": "air", "vac": "vacuum", "vacuum": "vacuum"}
+_UNITS = {
+    "a": "Angstrom", "aa": "Angstrom", "ang": "Angstrom", "angstrom": "Angstrom", "angstroms": "Angstrom", "nm": "nm",
+    "um": "um", "micron": "um", "microns": "um", "hz": "Hz", "ghz": "GHz",
+}  # fmt: skip
+_SILENT = {"obs", "observed", "calibrated", "cal", "arr", "array", "val", "value", "values", "and", "of", "the", "bit"}
+_STRANGERS = {  # what else a file may hold by a name that has a word of flux, noise or wavelength in it
+    "sky", "nosky", "model", "models", "mod", "bestfit", "best", "fit", "fitted", "syn", "synthetic", "continuum",
+    "cont", "raw", "uncalibrated", "telluric", "tell", "template", "templates", "background", "bkg", "bg", "resid",
+    "residual", "residuals", "emission", "emline", "line", "lines", "norm", "normalized", "normalised", "sens",
+    "sensfunc", "sensitivity", "throughput", "response", "profile", "trace", "arc", "arcs", "flat", "dark", "npix",
+    "poisson", "rnoise", "subtracted", "corr", "index", "units", "ra", "dec", "targ", "mag", "integ", "median",
+    "snr", "noss", "covar", "collapsed",
+}  # fmt: skip
+_KNOWN = {
+    *_FLUX, *_WAVELENGTH, *_NOISE, *_MASK, *_MEDIA, *_SILENT, *(word for phrase in _PHRASES for word in phrase),
+    *_LOG10, *_LN, *_LOG, "opt", "box", "blue", "red", "rest", "pixel", "pix",
+}  # fmt: skip
+
 _REDSHIFT_KEYWORDS = ("Z_SPEC", "REDSHIFT", "Z_TONRY", "Z")
 _VELOCITY_KEYWORD = "MED_VEL"  # CALIFA: median systemic velocity c·z in km/s
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a name says.
+
+    Parameters
+    ----------
+    role : {'wavelength', 'flux', 'noise', 'mask'}
+        What it names.
+    affix : frozenset of str
+        Words that say nothing by themselves, such as ``opt`` or ``red``: what belongs together shares them.
+    preference : int
+        Place among names of the same role and affix; the smallest is taken.
+    kind : {'sigma', 'variance', 'ivar'}, optional
+        Of a noise.
+    log : {'log10', 'ln', 'log'}, optional
+        Of wavelengths that are logarithms; ``log`` where the base is unsaid.
+    medium : {'air', 'vacuum'}, optional
+        Of wavelengths.
+    rest : bool
+        Whether wavelengths are in the rest frame.
+    unit : str, optional
+        Of wavelengths.
+    good : bool
+        Whether a mask marks good pixels.
+    """
+
+    role: Role
+    affix: frozenset[str] = frozenset()
+    preference: int = 0
+    kind: NoiseKind | None = None
+    log: Literal["log10", "ln", "log"] | None = None
+    medium: Medium | None = None
+    rest: bool = False
+    unit: str | None = None
+    good: bool = False
+
+
+@lru_cache(maxsize=4096)
+def named(name: str) -> Named | None:
+    """Tell what a column or HDU holds by its name; None where no convention says, or where it is something else's.
+
+    Parameters
+    ----------
+    name : str
+        Of a column or an HDU, without its unit.
+
+    Returns
+    -------
+    Named or None
+        None for the sky, models, and other things that are not the spectrum.
+
+    Examples
+    --------
+    >>> named("OPT_FLAM_SIG").role, named("OPT_FLAM_SIG").kind, named("lnWave").log
+    ('noise', 'sigma', 'ln')
+    >>> named("SKY_FLUX") is None
+    True
+    """
+    words = _words(name)
+    if _STRANGERS & set(words):
+        return None
+    for role in (_mask, _noise, _flux, _wavelength):
+        found = role(words)
+        if found is not None:
+            return found
+    return None
+
+
+def is_stranger(name: str) -> bool:
+    """Whether a name says that something else than the spectrum is meant: the sky, a model, lines."""
+    return bool(_STRANGERS & set(_words(name)))
+
+
+def _mask(words: list[str]) -> Named | None:
+    told = [word for word in words if word in _MASK]
+    if not told or any(word in _WAVELENGTH for word in words):
+        return None
+    rest = _affix(words, (*_MASK, *_FLUX, *_NOISE))
+    return Named("mask", rest, _MASK.index(told[0]), good=any(word in _GOOD for word in told))
+
+
+def _noise(words: list[str]) -> Named | None:
+    told = [word for word in words if word in _NOISE]
+    prefixed = len(words) > 1 and words[0] in _ERROR_OF and words[1] in _FLUX
+    if any(word in _WAVELENGTH for word in words) or not (told or prefixed):
+        return None
+    word = told[0] if told else "err"
+    rest = _affix(words, (*_NOISE, *_FLUX, *(_ERROR_OF if prefixed else ())))
+    return Named("noise", rest, list(_NOISE).index(word), kind=_NOISE[word])
+
+
+def _flux(words: list[str]) -> Named | None:
+    told = [word for word in words if word in _FLUX]
+    if not told or any(word in _WAVELENGTH for word in words):
+        return None
+    return Named("flux", _affix(words, _FLUX), _FLUX.index(told[0]))
+
+
+def _wavelength(words: list[str]) -> Named | None:
+    told = [word for word in words if word in _WAVELENGTH]
+    if not told or any(word in _NOISE or word in _MASK for word in words):
+        return None
+    log: Any = next((word for word in words if word in (*_LOG10, *_LN, *_LOG)), None)
+    about = (*_WAVELENGTH, *_MEDIA, *_UNITS, *_LOG10, *_LN, *_LOG, *_FLUX, "rest", "frame")
+    return Named(
+        "wavelength",
+        _affix(words, about),
+        2 * _WAVELENGTH.index(told[0]) + 1000 * ("rest" in words) + 100 * (log is not None),
+        log=log,
+        medium=next((_MEDIA[word] for word in words if word in _MEDIA), None),
+        rest="rest" in words,
+        unit=next((_UNITS[word] for word in words if word in _UNITS and word not in told), None),
+    )
+
+
+def _affix(words: list[str], known: Iterable[str]) -> frozenset[str]:
+    return frozenset(words) - set(known) - _SILENT
+
+
+def _words(name: str) -> list[str]:
+    """Lower-case words of a name: ``FLUX_LAM_ERR``, ``fluxErr``, ``fluxerr``; usual phrases as one word."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip().removeprefix("\ufeff"))
+    rough = re.findall(r"log10|[a-zα-ω]+|\d+", spaced.lower().replace("λ", " lambda "))
+    words = [part for word in rough for part in (_split(word) or [word])]
+    for phrase, word in _PHRASES.items():
+        for start in range(len(words) - len(phrase), -1, -1):
+            if tuple(words[start : start + len(phrase)]) == phrase:
+                words[start : start + len(phrase)] = [word]
+    return words
+
+
+def _split(word: str) -> list[str] | None:
+    """A word as known words put together, ``fluxerr`` as ``flux`` and ``err``; None if it is not."""
+    if word in _KNOWN or word in _STRANGERS:
+        return [word]
+    for cut in range(len(word) - 1, 0, -1):
+        head = word[:cut]
+        known = head in _KNOWN and len(head) > 1 and head not in _SILENT
+        prefix = (head in _ERROR_OF and word[cut:].startswith(_FLUX[:-1])) or (
+            head in _MASKS_OF and word[cut:] in _MASK
+        )
+        if known or prefix:
+            rest = _split(word[cut:])
+            if rest is not None:
+                return [head, *rest]
+    return None
+
+
+def find_role(names: Iterable[str], role: Role, affix: frozenset[str] | None = None) -> str | None:
+    """Name of what plays a role.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Columns or HDUs.
+    role : {'wavelength', 'flux', 'noise', 'mask'}
+        What is looked for.
+    affix : frozenset of str, optional
+        Words that name what it should belong to; names with these are taken before those with none, and a name with
+        others only where it is the only one.
+
+    Returns
+    -------
+    str or None
+        The best; None where none fits.
+
+    Examples
+    --------
+    >>> find_role(["B_FLUX", "B_IVAR", "R_FLUX", "R_IVAR"], "noise", named("R_FLUX").affix)
+    'R_IVAR'
+    """
+    found = _ranked(names, role)
+    if affix is None:
+        return found[0][0] if found else None
+    for allowed in (affix, frozenset[str]()):
+        fitting = [name for name, what in found if what.affix == allowed]
+        if fitting:
+            return fitting[0]
+    return found[0][0] if len(found) == 1 else None
+
+
+def rivals(names: Iterable[str], role: Role) -> list[str]:
+    """Names that could play a role as well as the best does: one where it is clear, none where there is none."""
+    found = _ranked(names, role)
+    if not found:
+        return []
+    best = found[0][1]
+    equal = [name for name, what in found if len(what.affix) == len(best.affix)]
+    return equal if best.affix else equal[:1]
+
+
+def _ranked(names: Iterable[str], role: Role) -> list[tuple[str, Named]]:
+    told = [(name, what) for name in names if (what := named(name)) is not None and what.role == role]
+    return sorted(told, key=lambda pair: (len(pair[1].affix), pair[1].preference))
 
 
 def find_name(names: Iterable[str], wanted: Iterable[str]) -> str | None:
@@ -41,16 +289,18 @@ def find_name(names: Iterable[str], wanted: Iterable[str]) -> str | None:
 
 def noise_kind_of(name: str) -> NoiseKind | None:
     """Tell what an HDU or column of this name holds (``RED_IVAR`` as ``IVAR``); None where no convention says."""
-    lower = name.lower()
-    if lower in NOISE_NAMES:
-        return NOISE_NAMES[lower]
-    return next((kind for known, kind in NOISE_NAMES.items() if lower.endswith("_" + known)), None)
+    what = named(name)
+    return what.kind if what is not None and what.role == "noise" else None
+
+
+def without_unit(name: str) -> tuple[str, str | None]:
+    """Split ``flux(erg/s/cm2/A)`` or ``lambda [A]`` into name and unit, None where there is none."""
+    found = re.fullmatch(r"\s*(?P<name>[^()\[\]]+?)\s*[(\[](?P<unit>.*)[)\]]\s*", name)
+    return (name.strip(), None) if found is None else (found["name"], found["unit"].strip() or None)
 
 
 def header_redshift(*headers: Mapping[str, Any]) -> float | None:
     """Redshift that a header (or table metadata) gives, by any keyword known for it."""
-    from quietspec.wavelengths import SPEED_OF_LIGHT
-
     for header in headers:
         known = {str(key).upper(): value for key, value in header.items()}
         for key in _REDSHIFT_KEYWORDS:

@@ -32,7 +32,8 @@ def describe(source: SpectraSource) -> dict[str, Any]:
         ``spatial_shape``, ``wavelength`` (range, sampling, gaps, in Å), ``medium``, ``fwhm`` (range, Å), ``unit``,
         ``redshift`` (range, number unknown), ``snr`` (percentiles per pixel over the spectra that are not empty),
         ``fraction_masked`` (of the pixels of these), ``empty_spectra``, ``sampled_spectra`` (how many the last three
-        rest on), ``distinct_spectra`` (of a binned SAMI cube; None otherwise) and ``warnings``.
+        rest on), ``distinct_spectra`` (of a binned cube; None otherwise), ``decisions`` (pairs: what was settled, such
+        as ``"medium"``, and how it is known) and ``warnings``.
     """
     rows = _sample(source)
     spectra = source.read(rows)
@@ -59,8 +60,16 @@ def describe(source: SpectraSource) -> dict[str, Any]:
         "empty_spectra": int(np.sum(~filled)),
         "sampled_spectra": len(rows),
         "distinct_spectra": source.meta.get("distinct_spectra"),
+        "decisions": [[what, how] for what, how in _decisions(source, rows)],
         "warnings": warnings,
     }
+
+
+def _decisions(source: SpectraSource, rows: Rows) -> list[tuple[str, str]]:
+    """What the reader settled, with how many pixels the file's mask takes away."""
+    total, masked = len(rows) * len(source.wavelength), source.masked(rows)
+    counted = f" ({masked} of {total} pixels looked at)"
+    return [(what, how + (counted if what == "mask" and masked else "")) for what, how in source.meta["decisions"]]
 
 
 def _sample(source: SpectraSource) -> Rows:

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError
-from quietspec.io.reading.axes import header_medium, header_wavelength, spectral_axis
-from quietspec.io.reading.bulk import Bulk, CubeBulk, StackBulk
+from quietspec.io.reading.axes import spectral_axis
+from quietspec.io.reading.bulk import Bulk, ConstantBulk, CubeBulk, PartBulk, StackBulk
 from quietspec.io.reading.content import Content, Questions
 from quietspec.io.reading.conventions import header_redshift, noise_kind_of
 from quietspec.io.reading.fitsfile import FitsFile
+from quietspec.io.reading.grids import Grid, image_grid
+from quietspec.io.reading.masks import MaskRule, doubt
 from quietspec.io.reading.noise_units import NoiseScale, StatedNoise, noise_scale
-from quietspec.io.reading.options import NoiseKind, ReadOptions
+from quietspec.io.reading.options import ReadOptions
 from quietspec.io.reading.sky import sky_wcs
 from quietspec.io.reading.squeeze import n_axes, squeezed
 from quietspec.io.reading.units import flux_scale
-from quietspec.wavelengths import Medium
+from quietspec.kinds import Medium, NoiseKind
+from quietspec.medium import stated_media
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
-__all__ = ["Layout", "image_content"]
+__all__ = ["Layout", "image_content", "values_beside"]
+
+_FEW = 10  # rows of an image that may be flux, error and sky of one spectrum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +47,13 @@ class Layout:
         What the noise HDU holds; by its name otherwise.
     bad_bits : int, optional
         Bits of the mask that mean bad; any by default.
+    mask_good : bool, optional
+        Whether the survey's mask marks good pixels; None where no survey says what its values mean.
     medium : {'air', 'vacuum'}, optional
         What the survey's wavelengths are in, whatever the header says.
     unit : str, optional
         Of the flux, where the header has none.
-    wavelength : (n_pixels,), optional
+    wavelength : (n_pixels,) or Grid, optional
         In Å; from the flux HDU's header otherwise.
     fwhm : float, array or callable, optional
         Instrumental FWHM in Å, (n_pixels,) or (n_spectra, n_pixels), or a function of the wavelengths that gives it.
@@ -64,9 +71,10 @@ class Layout:
     noise_kind: NoiseKind | None = None
     mask: str | int | None = None
     bad_bits: int | None = None
+    mask_good: bool | None = False
     medium: Medium | None = None
     unit: str | None = None
-    wavelength: FloatArray | None = None
+    wavelength: FloatArray | Grid | None = None
     fwhm: Callable[[FloatArray], FloatArray] | FloatArray | float | None = None
     redshift: float | FloatArray | None = None
     warnings: tuple[str, ...] = ()
@@ -95,49 +103,84 @@ def image_content(file: FitsFile, options: ReadOptions, layout: Layout) -> Conte
     ReadError
         If an HDU is missing or misshapen, or something cannot be settled.
     """
-    flux = file[options.flux_hdu if options.flux_hdu is not None else layout.flux]
-    where = f"{file.path}, HDU {file.number(flux)} {flux.name}".rstrip()
-    if not flux.is_image or n_axes(flux.shape) not in (1, 2, 3) or 0 in flux.shape:
-        raise ReadError(f"{where}: holds no spectra (1-D, 2-D or 3-D image). Name the flux: --flux-hdu NAME.")
-    flux = squeezed(flux)
+    hdu = file[options.flux_hdu if options.flux_hdu is not None else layout.flux]
+    where = f"{file.path}, HDU {file.number(hdu)} {hdu.name}".rstrip()
+    if not hdu.is_image or n_axes(hdu.shape) not in (1, 2, 3) or 0 in hdu.shape:
+        raise ReadError(f"{where}: holds no spectra (1-D, 2-D or 3-D image). Name the flux: flux_hdu=NAME.")
+    flux = squeezed(hdu)
     questions = Questions(str(file.path))
+    questions.warn(*layout.warnings)
+    questions.decide("flux", f"HDU {file.number(hdu)} {hdu.name}".rstrip())
     axis = spectral_axis(flux.header, flux.shape)
     bulk = _bulk(flux, axis, where)
-    wavelength, told = layout.wavelength, tuple[str, ...]()
-    if wavelength is None:
-        wavelength, told = header_wavelength(flux.header, axis, options.wavelength_unit, where)
-    if len(wavelength) != bulk.shape[1]:
-        raise ReadError(f"{where}: {bulk.shape[1]} pixels a spectrum but {len(wavelength)} wavelengths.")
+    grid: Grid | None = None
+    with questions.asking():
+        grid = image_grid(file, flux, axis, options, layout.wavelength, where)
     noise, kind = _noise(file, options, layout, bulk, axis, questions)
-    medium = questions.medium(options, layout.medium, header_medium(flux.header, axis), header_medium(file.primary))
+    mask, rule = _mask(file, options, layout, (bulk, noise), axis, questions)
+    medium = questions.medium(options, _media(file, flux, axis, layout, grid))
+    if grid is None:
+        questions.settle()
+        raise ReadError(f"{where}: has no wavelengths. Name what holds them: wave_hdu=NAME.")
+    questions.warn(*grid.warnings)
+    questions.decide("wavelengths", grid.how)
+    bulk, noise, mask = _with_wavelength(bulk, grid), _with_wavelength(noise, grid), _with_wavelength(mask, grid)
     text = flux.header.get("BUNIT") or file.primary.get("BUNIT") or layout.unit
-    scale = flux_scale(text, wavelength, where, options.flux_unit)
+    scale = flux_scale(text, grid.wavelength, where, options.flux_unit)
     stated = _stated_noise(file, options, layout, noise, kind)
-    read_as = NoiseScale(kind=kind) if stated is None else noise_scale(stated, bulk, scale, wavelength)
+    read_as = NoiseScale(kind=kind) if stated is None else noise_scale(stated, bulk, scale, grid.wavelength)
     questions.ask(read_as.question)
     questions.settle()
     spatial_shape, wcs, lost = _image(flux, axis)
+    questions.warn(scale.warning, read_as.warning, lost)
+    questions.decide("flux unit", f"{options.flux_unit or scale.text or 'none'}, read as {scale.unit or 'relative'}")
     return Content(
         survey=layout.survey,
         path=file.path,
-        wavelength=wavelength,
+        wavelength=grid.wavelength,
         medium=medium,
         flux=bulk,
         noise=noise,
         noise_kind=read_as.kind,
         noise_factor=read_as.factor,
-        mask=_mask(file, options, layout, bulk, axis),
-        bad_bits=layout.bad_bits if options.mask_hdu is None else None,
-        redshift=_redshift(file, flux, options, layout, bulk.shape[0]),
-        fwhm=_fwhm(options, layout, wavelength),
+        mask=mask,
+        mask_rule=rule,
+        redshift=_redshift(file, flux, options, layout, bulk.shape[0], questions),
+        fwhm=_fwhm(options, layout, grid, questions),
         unit=scale.unit,
         units=options.flux_unit or scale.text or "",
         factor=scale.factor,
         spatial_shape=spatial_shape,
         wcs=wcs,
-        warnings=(*layout.warnings, *told, *(note for note in (scale.warning, read_as.warning, lost) if note)),
+        warnings=tuple(questions.warnings),
+        decisions=tuple(questions.decisions),
         meta=layout.meta,
     )
+
+
+def values_beside(file: FitsFile, key: str | int, flux: str | int, like: Bulk) -> Bulk:
+    """Values of another HDU for the spectra `like`, which come from HDU `flux`: for every pixel, or for all spectra."""
+    hdu = squeezed(file[flux])
+    return _beside(file, key, like, spectral_axis(hdu.header, hdu.shape))
+
+
+@overload
+def _with_wavelength(bulk: Bulk, grid: Grid) -> Bulk: ...
+@overload
+def _with_wavelength(bulk: Bulk | None, grid: Grid) -> Bulk | None: ...
+def _with_wavelength(bulk: Bulk | None, grid: Grid) -> Bulk | None:
+    """The pixels that have a wavelength."""
+    return bulk if bulk is None or grid.pixels is None else PartBulk(bulk, pixels=grid.pixels)
+
+
+def _media(file: FitsFile, flux: Any, axis: int, layout: Layout, grid: Grid | None) -> dict[str, Medium | None]:
+    """Air or vacuum by all who say."""
+    return {
+        "the name of the wavelengths": None if grid is None else grid.medium,
+        layout.survey: layout.medium,
+        **stated_media(flux.header, axis),
+        **{f"{who} of the primary header": medium for who, medium in stated_media(file.primary).items()},
+    }
 
 
 def _stated_noise(
@@ -166,6 +209,8 @@ def _bulk(hdu: Any, axis: int, where: str, target: Bulk | None = None) -> Bulk:
     n_axes = len(hdu.shape)
     if target is not None and hdu.shape == target.shape[1:]:
         return StackBulk(hdu, where, target.shape)
+    if target is not None and n_axes < 3 and np.prod(hdu.shape) == target.shape[0] and hdu.shape != target.shape:
+        return ConstantBulk(np.asarray(hdu.data).ravel(), target.shape[1])
     if n_axes == 3 and axis == 3:
         return CubeBulk(hdu, where)
     if axis == 1 and n_axes < 3:
@@ -195,34 +240,70 @@ def _noise(
     key = options.noise_hdu if options.noise_hdu is not None else layout.noise
     if key is None:
         if not options.noise_from_residuals:
-            flux_hdu = options.flux_hdu if options.flux_hdu is not None else layout.flux
+            number = file.number(file[options.flux_hdu if options.flux_hdu is not None else layout.flux])
+            rows = ".\nIf rows of that image hold them, say which: rows=flux,err" if 1 < flux.shape[0] <= _FEW else ""
             questions.ask(
-                f"found flux (HDU {flux_hdu}) but no variance, error or ivar beside it.\nGive the noise: "
-                "--noise-hdu NAME, or --noise-from-residuals to estimate it from the spectrum itself."
+                f"found flux (HDU {number}) but no variance, error or ivar beside it.\nGive the noise: noise_hdu=NAME, "
+                f"or noise_from_residuals=True to estimate it from the spectrum itself{rows}."
             )
+        questions.decide("noise", "estimated from the residuals")
         return None, "sigma"
-    named = layout.noise_kind if options.noise_hdu is None else None
-    kind = options.noise_kind or named or noise_kind_of(file[key].name)
+    hdu, named = file[key], layout.noise_kind if options.noise_hdu is None else None
+    kind = options.noise_kind or named or noise_kind_of(hdu.name)
     if kind is None:
-        questions.ask(f"HDU {key} could hold errors, variances or inverse variances.\nGive it: --noise-kind KIND.")
+        questions.ask(
+            f"HDU {key} could hold errors, variances or inverse variances.\nGive it: "
+            'noise_kind="sigma", noise_kind="variance" or noise_kind="ivar".'
+        )
+    questions.decide("noise", f"HDU {file.number(hdu)} {hdu.name}".rstrip() + f", as {kind or 'sigma'}")
     return _beside(file, key, flux, axis), kind or "sigma"
 
 
-def _mask(file: FitsFile, options: ReadOptions, layout: Layout, flux: Bulk, axis: int) -> Bulk | None:
+def _mask(
+    file: FitsFile,
+    options: ReadOptions,
+    layout: Layout,
+    spectra: tuple[Bulk, Bulk | None],
+    axis: int,
+    questions: Questions,
+) -> tuple[Bulk | None, MaskRule]:
+    """Mask of the spectra (flux and noise), and how to read it."""
     key = options.mask_hdu if options.mask_hdu is not None else layout.mask
-    return None if key is None else _beside(file, key, flux, axis)
+    if key is None or options.no_mask:
+        questions.decide("mask", "none" if key is None else f"none; HDU {key} is passed over")
+        return None, MaskRule()
+    hdu, (flux, noise) = file[key], spectra
+    mask = _beside(file, key, flux, axis)
+    rule = MaskRule.settled(options, hdu.name, layout.bad_bits, good=layout.mask_good)
+    name = f"HDU {file.number(hdu)} {hdu.name}".rstrip()
+    if layout.mask_good is None or options.mask_hdu is not None:
+        questions.ask(doubt(rule, mask, flux, noise, options, name))
+    questions.decide("mask", f"{name}: {rule}")
+    return mask, rule
 
 
-def _redshift(file: FitsFile, flux: Any, options: ReadOptions, layout: Layout, n_spectra: int) -> FloatArray:
-    known = options.redshift if options.redshift is not None else layout.redshift
-    if known is None:
-        known = header_redshift(flux.header, file.primary)
-    return np.broadcast_to(np.asarray(np.nan if known is None else known, dtype=np.float64), (n_spectra,))
+def _redshift(
+    file: FitsFile, flux: Any, options: ReadOptions, layout: Layout, n_spectra: int, questions: Questions
+) -> FloatArray:
+    known, how = next(
+        ((value, how) for value, how in (
+            (options.redshift, "as given"),
+            (layout.redshift, f"as {layout.survey} has it" if layout.survey != "FITS" else "an HDU of its own"),
+            (header_redshift(flux.header, file.primary), "the header"),
+        ) if value is not None),
+        (np.nan, "unknown"),
+    )  # fmt: skip
+    questions.decide("redshift", how)
+    return np.broadcast_to(np.asarray(known, dtype=np.float64), (n_spectra,))
 
 
-def _fwhm(options: ReadOptions, layout: Layout, wavelength: FloatArray) -> FloatArray | None:
+def _fwhm(options: ReadOptions, layout: Layout, grid: Grid, questions: Questions) -> FloatArray | None:
     known = options.fwhm if options.fwhm is not None else layout.fwhm
     if known is None:
+        questions.decide("resolution", "unknown")
         return None
-    fwhm = np.asarray(known(wavelength) if callable(known) else known, dtype=np.float64)
-    return np.full(len(wavelength), fwhm) if fwhm.ndim == 0 else fwhm
+    questions.decide("resolution", "as given" if options.fwhm is not None else f"as {layout.survey} has it")
+    fwhm = np.asarray(known(grid.wavelength) if callable(known) else known, dtype=np.float64)
+    if grid.pixels is not None and fwhm.shape[-1:] == grid.pixels.shape:
+        fwhm = fwhm[..., grid.pixels]
+    return np.full(len(grid.wavelength), fwhm) if fwhm.ndim == 0 else fwhm

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from quietspec.arrays import BoolArray, FloatArray
-from quietspec.io.reading.options import NoiseKind
+from quietspec.kinds import NoiseKind
 
 __all__ = ["inverse_variance", "residual_sigma"]
 

@@ -14,7 +14,8 @@ from quietspec.errors import UnitError
 from quietspec.io.reading.bulk import Bulk
 from quietspec.io.reading.noise import residual_sigma
 from quietspec.io.reading.units import FluxScale
-from quietspec.units import NOISE_POWERS, FluxUnit, NoiseKind, flux_unit, parse_unit
+from quietspec.kinds import NoiseKind
+from quietspec.units import NOISE_POWERS, FluxUnit, flux_unit, parse_unit
 
 __all__ = ["NoiseScale", "StatedNoise", "noise_scale"]
 

@@ -13,8 +13,8 @@ from astropy.io import fits
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError
 from quietspec.io.reading.axes import HeaderNumbers
+from quietspec.kinds import Medium
 from quietspec.units import parse_unit
-from quietspec.wavelengths import Medium
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS

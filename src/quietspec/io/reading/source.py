@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -16,15 +17,17 @@ import numpy.typing as npt
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError, SpectraError
 from quietspec.io.formats import fits_content
+from quietspec.io.reading.arms import Joint, overlaps
 from quietspec.io.reading.bulk import Rows
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.magnitude import in_32_bits
 from quietspec.io.reading.opened import OpenedFile
 from quietspec.io.reading.options import ReadOptions
-from quietspec.io.reading.tables import TableLayout, read_text_table, table_content
+from quietspec.io.reading.tables import TableLayout, table_content
+from quietspec.io.reading.text import read_text_table
+from quietspec.kinds import Medium
 from quietspec.spectra import Spectra
-from quietspec.wavelengths import Medium
 
 if TYPE_CHECKING:
     import astropy.units as u
@@ -34,6 +37,7 @@ __all__ = ["TILE", "SpectraSource", "open_spectra", "read"]
 
 TILE = 512  #: spectra read and computed at once where the caller does not say; some tens of MB
 _SAME_REDSHIFT = 1e-3
+_ARMS_SHARE = 0.5  # of the shorter arm at most; what overlaps more are repeats
 
 
 class SpectraSource:
@@ -42,7 +46,7 @@ class SpectraSource:
     Parameters
     ----------
     parts : sequence of Content
-        One a file; wavelengths must not overlap.
+        One per arm. Where they overlap, they are joined by inverse variance.
     resources : contextlib.ExitStack
         What to close in the end.
     files : sequence of OpenedFile
@@ -71,7 +75,8 @@ class SpectraSource:
     wcs : astropy.wcs.WCS or None
         Its celestial WCS.
     meta : dict
-        ``survey``, ``path``, ``warnings``, ``units`` (as the file writes it), and what the format adds.
+        ``survey``, ``path``, ``warnings``, ``decisions`` (what was settled, and how), ``units`` (as the file writes
+        it), and what the format adds.
 
     Raises
     ------
@@ -86,15 +91,17 @@ class SpectraSource:
         first = self._parts[0]
         for other in self._parts[1:]:
             _require_same_object(first, other)
-        for blue, red in zip(self._parts[:-1], self._parts[1:], strict=True):
-            if red.wavelength.min() <= blue.wavelength.max():
-                raise ReadError(
-                    f"{blue.path} and {red.path}: wavelengths overlap ({red.wavelength.min():.1f} Å ≤ "
-                    f"{blue.wavelength.max():.1f} Å). Files are read together only as the arms of one object."
-                )
+        for blue, red in pairwise(self._parts):
+            _require_arms(blue, red)
+        arms = [part.wavelength[part.order] for part in self._parts]
+        self._overlaps = overlaps(arms)
+        self._joints: list[Joint] = []
+        self.wavelength: FloatArray = arms[0]
+        for arm in arms[1:]:
+            self._joints.append(Joint(self.wavelength, arm))
+            self.wavelength = self._joints[-1].wavelength
         self.survey = first.survey
-        self.paths = tuple(part.path for part in self._parts)
-        self.wavelength: FloatArray = np.concatenate([part.wavelength[part.order] for part in self._parts])
+        self.paths = tuple(dict.fromkeys(part.path for part in self._parts))
         self.medium: Medium = first.medium
         self.n_spectra = first.n_spectra
         self.redshift = _joint_redshift(self._parts)
@@ -109,13 +116,16 @@ class SpectraSource:
         allowed = [((part.wavelength.size,), part.flux.shape) for part in self._parts]
         for fwhm, shapes, part in zip(known, allowed, self._parts, strict=True):
             if fwhm is not None and fwhm.shape not in shapes:
-                raise ReadError(f"{part.path}: a resolution of shape {fwhm.shape} for {shapes[1]} fluxes. Give --fwhm.")
+                raise ReadError(f"{part.path}: a resolution of shape {fwhm.shape} for {shapes[1]} fluxes. Give fwhm=.")
         arms = [fwhm for fwhm in known if fwhm is not None]
         if len(arms) < len(known):
             return None
         if len({fwhm.ndim for fwhm in arms}) > 1:
             arms = [np.broadcast_to(fwhm, (self.n_spectra, fwhm.shape[-1])) for fwhm in arms]
-        return np.concatenate(arms, axis=-1)
+        joint = arms[0]
+        for arm, join in zip(arms[1:], self._joints, strict=True):
+            joint = join.resolution(joint, arm)
+        return joint
 
     def _joint_meta(self) -> dict[str, Any]:
         meta: dict[str, Any] = {}
@@ -124,9 +134,14 @@ class SpectraSource:
         warnings = list(dict.fromkeys(note for part in self._parts for note in part.warnings))
         if not np.isfinite(self.redshift).all():
             missing = "" if self.n_spectra == 1 else f" for {np.isnan(self.redshift).sum()} spectra"
-            warnings.append(f"no redshift{missing}; give it: --redshift Z")
-        if self.fwhm is None and not any("--fwhm" in note for note in warnings):
-            warnings.append("the instrumental resolution is unknown; give it: --fwhm")
+            warnings.append(f"no redshift{missing}; give it: redshift=Z")
+        if self.fwhm is None and not any("fwhm=" in note for note in warnings):
+            warnings.append("the instrumental resolution is unknown; give it: fwhm=")
+        for low, high in self._overlaps:
+            warnings.append(
+                f"arms overlap at {low:.1f}–{high:.1f} Å and are joined there by inverse variance; "
+                "errors of neighbouring pixels are correlated there"
+            )
         if any(part.noise is None for part in self._parts):
             warnings.append("the noise is estimated from the residuals of each spectrum")
         paths = [str(path) for path in self.paths]
@@ -135,6 +150,7 @@ class SpectraSource:
             "path": paths[0] if len(paths) == 1 else paths,
             "units": self._parts[0].units,
             "warnings": warnings,
+            "decisions": list(dict.fromkeys(decision for part in self._parts for decision in part.decisions)),
         }
 
     def __len__(self) -> int:
@@ -170,7 +186,7 @@ class SpectraSource:
         Returns
         -------
         Spectra
-            Its ``meta["warnings"]`` tells also what was masked, and why.
+            Its ``meta["warnings"]`` also says what was masked, and why.
 
         Raises
         ------
@@ -233,8 +249,15 @@ class SpectraSource:
             raise self._unusable(counts)
 
     def _rows(self, index: Rows) -> tuple[FloatArray, FloatArray, Counter[str]]:
-        flux, ivar, counts = zip(*(part.rows(index) for part in self._parts), strict=True)
-        return np.hstack(flux), np.hstack(ivar), sum(counts, Counter())
+        (flux, ivar, counts), *others = (part.rows(index) for part in self._parts)
+        for join, (red, red_ivar, more) in zip(self._joints, others, strict=True):
+            flux, ivar = join.join(flux, ivar, red, red_ivar)
+            counts += more
+        return flux, ivar, counts
+
+    def masked(self, index: Rows) -> int:
+        """Count the pixels of some spectra that the masks of the files mark as bad."""
+        return sum(part.masked(index) for part in self._parts)
 
     def _spectra(self, index: Rows, flux: FloatArray, ivar: FloatArray, counts: Counter[str], **extra: Any) -> Spectra:
         masked = [f"{number} pixel(s) masked: {reason}" for reason, number in counts.most_common()]
@@ -261,7 +284,7 @@ class SpectraSource:
         why = ", ".join(reason for reason, _ in counts.most_common()) or "all fluxes are NaN or masked"
         return ReadError(
             f"{', '.join(map(str, self.paths))}: no spectrum has a usable pixel ({why}). "
-            "Is this the right HDU? --flux-hdu, --noise-hdu, --noise-kind and --mask-hdu name others."
+            "Is this the right HDU? flux_hdu=, noise_hdu=, noise_kind= and mask_hdu= name others; no_mask=True."
         )
 
 
@@ -278,12 +301,23 @@ def _require_same_object(first: Content, other: Content) -> None:
         raise ReadError(f"{both}: have different flux units ({first.unit}, {other.unit}), so cannot be joined.")
 
 
+def _require_arms(blue: Content, red: Content) -> None:
+    """Raise `ReadError` where two files overlap by more than arms do."""
+    low, high = red.wavelength.min(), min(blue.wavelength.max(), red.wavelength.max())
+    shorter = min(np.ptp(blue.wavelength), np.ptp(red.wavelength))
+    if high - low > _ARMS_SHARE * shorter:
+        raise ReadError(
+            f"{blue.path} and {red.path}: wavelengths overlap by {high - low:.0f} Å ({low:.1f} to {high:.1f} Å), more "
+            "than arms of one object do. If they are repeats, read them one at a time."
+        )
+
+
 def _joint_redshift(parts: Sequence[Content]) -> FloatArray:
     redshifts = np.array([np.broadcast_to(part.redshift, (part.n_spectra,)) for part in parts])
     result: FloatArray = redshifts[0].copy()
     for other, part in zip(redshifts[1:], parts[1:], strict=True):
         if np.any(np.abs(other - result) > _SAME_REDSHIFT):
-            raise ReadError(f"{parts[0].path} and {part.path}: have different redshifts. Give one: --redshift Z.")
+            raise ReadError(f"{parts[0].path} and {part.path}: have different redshifts. Give one: redshift=Z.")
         result = np.where(np.isfinite(result), result, other)
     return result
 
@@ -294,8 +328,9 @@ def open_spectra(*paths: str | PathLike[str], **options: Any) -> SpectraSource:
     Parameters
     ----------
     *paths : path
-        SAMI, MaNGA, CALIFA, MUSE, SDSS, LEGA-C (ESO Phase 3), KCWI, JWST or any other FITS file, an ECSV or CSV
-        table, or a file that quietspec wrote. Several are joined along the wavelength.
+        SAMI, MaNGA (also its DAP), CALIFA, MUSE, KCWI, JWST, SDSS, DESI, LAMOST, WEAVE, DEEP2, LEGA-C (ESO Phase 3),
+        PypeIt, nGIST, IRAF or any other FITS file, a text table (ECSV, CSV, IPAC, columns of numbers), or a file that
+        quietspec wrote. Several are joined along the wavelength.
     **options
         Fields of `ReadOptions`.
 
@@ -322,19 +357,19 @@ def open_spectra(*paths: str | PathLike[str], **options: Any) -> SpectraSource:
     resources = ExitStack()
     try:
         files = [resources.enter_context(OpenedFile(Path(path))) for path in paths]
-        parts = in_32_bits([_content(file, settled, resources) for file in files])
-        return SpectraSource(parts, resources, files)
+        parts = [part for file in files for part in _content(file, settled, resources)]
+        return SpectraSource(in_32_bits(parts), resources, files)
     except BaseException:
         resources.close()
         raise
 
 
-def _content(opened: OpenedFile, options: ReadOptions, resources: ExitStack) -> Content:
+def _content(opened: OpenedFile, options: ReadOptions, resources: ExitStack) -> tuple[Content, ...]:
     if not opened.is_fits():
-        return table_content(read_text_table(opened.path), options, TableLayout())
+        return (table_content(read_text_table(opened.path), options, TableLayout()),)
     file = FitsFile(opened, max_memory=options.max_memory, ignore_checksum=options.ignore_checksum)
-    content = fits_content(resources.enter_context(file), options)
-    return replace(content, warnings=(*content.warnings, *file.notes))
+    contents = fits_content(resources.enter_context(file), options)
+    return tuple(replace(content, warnings=(*content.warnings, *file.notes)) for content in contents)
 
 
 def read(*paths: str | PathLike[str], **options: Any) -> Spectra:

@@ -1,10 +1,9 @@
-"""Spectra in the columns of a table: FITS, ECSV or CSV; one spectrum down the columns, or one a row."""
+"""Spectra in the columns of a table: FITS or text; one spectrum down the columns, or one a row."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +12,33 @@ import numpy.typing as npt
 
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError
-from quietspec.io.reading.axes import header_medium
-from quietspec.io.reading.bulk import StackBulk
+from quietspec.io.reading.bulk import Bulk, ConstantBulk, StackBulk
 from quietspec.io.reading.content import Content, Questions
 from quietspec.io.reading.conventions import (
-    FLUX_NAMES,
     FWHM_NAMES,
-    LOG_WAVELENGTH_NAMES,
-    MASK_NAMES,
-    NOISE_NAMES,
     REDSHIFT_NAMES,
     RESOLUTION_NAMES,
-    WAVELENGTH_NAMES,
+    Role,
     find_name,
+    find_role,
     header_redshift,
+    named,
     noise_kind_of,
+    rivals,
+    without_unit,
 )
+from quietspec.io.reading.fitsfile import FitsFile
+from quietspec.io.reading.grids import Grid, grid_of, hdu_grid
+from quietspec.io.reading.masks import MaskRule, choose_mask, doubt
 from quietspec.io.reading.noise_units import NoiseScale, StatedNoise, noise_scale
-from quietspec.io.reading.options import NoiseKind, ReadOptions
-from quietspec.io.reading.units import flux_scale, to_angstrom
-from quietspec.wavelengths import Medium
+from quietspec.io.reading.options import ReadOptions
+from quietspec.io.reading.units import flux_scale
+from quietspec.kinds import Medium, NoiseKind
+from quietspec.medium import stated_media
 
-__all__ = ["Columns", "TableLayout", "fits_columns", "read_text_table", "table_content"]
+__all__ = ["Columns", "TableLayout", "fits_columns", "listed", "table_content"]
+
+_LISTED = 30  # names of columns that a message lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,10 @@ class Columns:
         By column.
     header : mapping
         Header or metadata.
+    file : FitsFile, optional
+        The file itself, whose other HDUs may hold the wavelengths.
+    nameless : bool
+        Whether nothing in the file names the columns.
     """
 
     path: Path
@@ -60,19 +68,56 @@ class Columns:
     values: Mapping[str, npt.NDArray[Any]]
     units: Mapping[str, str | None]
     header: Mapping[str, Any] = field(default_factory=dict)
+    file: FitsFile | None = None
+    nameless: bool = False
 
-    def find(self, given: str | int | None, names: tuple[str, ...]) -> str | None:
-        """Name of the column the user gave, else of the first with a conventional name; None if there is none."""
+    def find(self, given: str | int | None, role: Role, affix: frozenset[str] | None = None) -> str | None:
+        """Name of the column the user gave, else of the best with a conventional name; None if there is none."""
         if given is None:
-            return find_name(self.values, names)
+            return find_role(self.values, role, affix)
         name = find_name(self.values, [str(given).lower()])
         if name is None:
-            raise ReadError(f"{self.where}: has no column {given!r}; it has {', '.join(self.values)}.")
+            raise ReadError(f"{self.where}: has no column {given!r}; it has {listed(self.values)}.")
         return name
 
     def rows(self, name: str) -> npt.NDArray[Any]:
         """One column as (n_spectra, n_pixels)."""
         return np.atleast_2d(self.values[name])
+
+    def bulk(self, name: str, shape: tuple[int, int]) -> Bulk:
+        """One column as values for spectra of this shape: for every pixel, for every spectrum, or the same for all."""
+        values = self.values[name]
+        if values.shape == shape[:1] and values.shape != shape[1:]:
+            return ConstantBulk(values, shape[1])
+        if values.shape not in (shape, shape[1:], (1, shape[1])):
+            raise ReadError(
+                f"{self.where}: the column {name} of shape {values.shape} does not fit the fluxes, {shape[0]} spectra "
+                f"of {shape[1]} pixels."
+            )
+        return StackBulk(values if values.shape == shape else values.ravel(), self.where, shape)
+
+    def at(self, pixels: npt.NDArray[np.bool_] | None) -> Columns:
+        """The same columns at some of their pixels."""
+        if pixels is None:
+            return self
+        cut = {name: array[..., pixels] for name, array in self.values.items() if array.shape[-1:] == pixels.shape}
+        return replace(self, values={**self.values, **cut})
+
+    def renamed(self, options: ReadOptions) -> Columns:
+        """The same columns by the meanings that the user gives them; those passed over by ``-`` are left out."""
+        roles = options.column_roles(list(self.values))
+        if not roles:
+            return self
+        in_order = "=" not in (options.columns or "")
+        dropped = set(list(self.values)[: len((options.columns or "").split(","))]) if in_order else set()
+        names = roles | {name: name for name in self.values if name not in roles and name not in dropped}
+        taken = {role.lower() for role in roles.values()}
+        kept = {old: new for old, new in names.items() if old in roles or new.lower() not in taken}
+        return replace(
+            self,
+            values={new: self.values[old] for old, new in kept.items()},
+            units={new: self.units.get(old) for old, new in kept.items()},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +128,21 @@ class TableLayout:
     ----------
     survey : str
         Name of the format.
+    flux, noise, mask : str, optional
+        Columns; by their names otherwise.
+    noise_kind : {'sigma', 'variance', 'ivar'}, optional
+        What the noise column holds; by its name otherwise.
     medium : {'air', 'vacuum'}, optional
         What its wavelengths are in, where nothing in the header says.
-    unit : str, optional
-        Of the flux, where the column has none.
+    unit, wavelength_unit : str, optional
+        Of the flux and the wavelengths, where the columns have none.
     bad_bits : int, optional
         Bits of the mask that mean bad; any by default.
-    redshift : float, optional
+    mask_good : bool, optional
+        Whether the survey's mask marks good pixels; None where no survey says what its values mean.
+    wavelength : (n_pixels,) or Grid, optional
+        In Å; from a column otherwise.
+    redshift : float or (n_spectra,), optional
         From the header or a column otherwise.
     fwhm : callable, optional
         Function of columns and wavelengths (Å) that gives the instrumental FWHM in Å.
@@ -100,78 +153,53 @@ class TableLayout:
     """
 
     survey: str = "table"
+    flux: str | None = None
+    noise: str | None = None
+    noise_kind: NoiseKind | None = None
+    mask: str | None = None
     medium: Medium | None = None
     unit: str | None = None
+    wavelength_unit: str | None = None
     bad_bits: int | None = None
-    redshift: float | None = None
+    mask_good: bool | None = None
+    wavelength: FloatArray | Grid | None = None
+    redshift: float | FloatArray | None = None
     fwhm: Callable[[Columns, FloatArray], FloatArray | None] | None = None
     warnings: tuple[str, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
-def fits_columns(path: Path, hdu: Any, number: int) -> Columns:
-    """Columns of a FITS table HDU."""
-    values = {name: np.asarray(hdu.data[name]) for name in hdu.columns.names}
-    units = {column.name: column.unit for column in hdu.columns}
-    where = f"{path}, HDU {number} {hdu.name}".rstrip()
-    return Columns(path=path, where=where, values=values, units=units, header=hdu.header)
+def fits_columns(file: FitsFile, hdu: Any) -> Columns:
+    """Columns of a FITS table HDU; its header is completed by the primary one."""
+    names = {name: without_unit(name) for name in hdu.columns.names}
+    return Columns(
+        path=file.path,
+        where=f"{file.path}, HDU {file.number(hdu)} {hdu.name}".rstrip(),
+        values={names[column.name][0]: _values(hdu.data[column.name], column.null) for column in hdu.columns},
+        units={names[column.name][0]: column.unit or names[column.name][1] for column in hdu.columns},
+        header={**dict(file.primary), **dict(hdu.header)},
+        file=file,
+    )
 
 
-def read_text_table(path: Path) -> Columns:
-    """Read an ECSV or CSV file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    Columns
-        Masked values are NaN.
-
-    Raises
-    ------
-    ReadError
-        If it is not text, or not a table.
-    """
-    from astropy.table import Table
-
-    with path.open("rb") as file:
-        head = file.read(4096)
-    if b"\0" in head:
-        raise ReadError(f"{path}: is neither FITS nor a text table (ECSV, CSV).")
-    formats = ["ascii.ecsv"] if head.startswith(b"# %ECSV") else ["ascii.csv", "ascii.basic"]
-    for name in formats:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                table = Table.read(path, format=name)
-        except (
-            ValueError,
-            OSError,
-            UnicodeDecodeError,
-            KeyError,
-            IndexError,
-            TypeError,
-        ) as error:  # astropy.io.ascii's
-            failure: Exception = error
-            continue
-        if len(table) and len(table.columns) > 1:
-            break
-        failure = ValueError("fewer than two columns or no rows")
-    else:
-        raise ReadError(f"{path}: is neither FITS nor a table in ECSV or CSV ({failure}).") from failure
-    values = {name: _plain(column) for name, column in table.columns.items()}
-    units = {name: None if column.unit is None else str(column.unit) for name, column in table.columns.items()}
-    return Columns(path=path, where=str(path), values=values, units=units, header=dict(table.meta))
+def _values(values: Any, null: Any) -> npt.NDArray[Any]:
+    """Values of a column: variable-length arrays side by side, padded with NaN; missing integers NaN."""
+    array = np.asarray(values)
+    if array.dtype == object:
+        rows = [np.asarray(row, dtype=np.float64).ravel() for row in array]
+        padded = np.full((len(rows), max((len(row) for row in rows), default=0)), np.nan)
+        for number, row in enumerate(rows):
+            padded[number, : len(row)] = row
+        return padded
+    if null is not None and array.dtype.kind in "iu" and np.any(array == int(null)):
+        return np.where(array == int(null), np.nan, array)
+    return array
 
 
-def _plain(column: Any) -> npt.NDArray[Any]:
-    values = getattr(column, "value", column)
-    if isinstance(values, np.ma.MaskedArray) and values.dtype.kind in "fiu":
-        return np.asarray(np.ma.filled(values.astype(np.float64), np.nan))
-    return np.asarray(values)
+def listed(names: Any) -> str:
+    """Names for a message; of many, the first."""
+    known = list(names)
+    return ", ".join(known[:_LISTED]) + (f" and {len(known) - _LISTED} more" if len(known) > _LISTED else "")
 
 
 def table_content(columns: Columns, options: ReadOptions, layout: TableLayout) -> Content:
@@ -194,82 +222,193 @@ def table_content(columns: Columns, options: ReadOptions, layout: TableLayout) -
     Raises
     ------
     ReadError
-        If a column is missing, or something cannot be settled.
+        If a column is missing, or something cannot be settled; all that is open is asked at once.
     """
+    columns = columns.renamed(options)
     questions = Questions(columns.where)
-    name = columns.find(options.flux_hdu, FLUX_NAMES)
-    if name is None:
-        raise ReadError(
-            f"{columns.where}: no column of flux among {', '.join(columns.values)}. Name it: --flux-hdu COLUMN."
-        )
-    flux = columns.rows(name)
-    if flux.dtype.kind not in "fiu":
-        raise ReadError(f"{columns.where}: the column {name} does not hold numbers.")
-    wavelength, told = _wavelength(columns, options)
-    if len(wavelength) != flux.shape[1]:
+    questions.warn(*layout.warnings)
+    chosen = _choose(columns, options, layout, questions)
+    columns, wavelength = columns.at(chosen.grid.pixels), chosen.grid.wavelength
+    flux = columns.rows(chosen.flux)
+    if flux.shape[1:] != wavelength.shape:
         raise ReadError(f"{columns.where}: {flux.shape[1]} fluxes a spectrum but {len(wavelength)} wavelengths.")
-    noise, kind = _noise(columns, options, questions)
-    medium = questions.medium(options, _ucd_medium(columns.header), header_medium(columns.header), layout.medium)
-    text = columns.units.get(name) or layout.unit
-    scale = flux_scale(text, wavelength, columns.where, options.flux_unit)
+    noise = None if chosen.noise is None else columns.bulk(chosen.noise, flux.shape)
     bulk = StackBulk(flux, columns.where)
-    errors = None if noise is None else StackBulk(columns.rows(noise), columns.where)
-    read_as = NoiseScale(kind=kind)
-    if noise is not None and errors is not None:
-        certain = options.noise_kind is not None
-        stated = StatedNoise(values=errors, unit=columns.units.get(noise), kind=kind, certain=certain)
+    mask, rule = _mask(columns, options, layout, chosen, bulk, noise, questions)
+    medium = questions.medium(options, _media(columns, layout, chosen.grid))
+    scale = flux_scale(columns.units.get(chosen.flux) or layout.unit, wavelength, columns.where, options.flux_unit)
+    read_as = NoiseScale(kind=chosen.noise_kind)
+    if noise is not None and chosen.noise is not None:
+        certain = options.noise_kind is not None or layout.noise_kind is not None
+        unit = columns.units.get(chosen.noise)
+        stated = StatedNoise(values=noise, unit=unit, kind=chosen.noise_kind, certain=certain)
         read_as = noise_scale(stated, bulk, scale, wavelength)
     questions.ask(read_as.question)
     questions.settle()
-    mask = columns.find(options.mask_hdu, MASK_NAMES)
+    questions.warn(scale.warning, read_as.warning)
+    questions.decide("flux unit", f"{options.flux_unit or scale.text or 'none'}, read as {scale.unit or 'relative'}")
     return Content(
         survey=layout.survey,
         path=columns.path,
         wavelength=wavelength,
         medium=medium,
         flux=bulk,
-        noise=errors,
+        noise=noise,
         noise_kind=read_as.kind,
-        mask=None if mask is None else StackBulk(columns.rows(mask), columns.where),
-        bad_bits=layout.bad_bits if options.mask_hdu is None else None,
-        redshift=_redshift(columns, options, layout, len(flux)),
-        fwhm=_fwhm(columns, options, layout, wavelength),
+        noise_factor=read_as.factor,
+        mask=mask,
+        mask_rule=rule,
+        redshift=_redshift(columns, options, layout, len(flux), questions),
+        fwhm=_fwhm(columns, options, layout, wavelength, questions),
         unit=scale.unit,
         units=options.flux_unit or scale.text or "",
         factor=scale.factor,
-        noise_factor=read_as.factor,
-        warnings=(*layout.warnings, *(note for note in (told, scale.warning, read_as.warning) if note)),
+        warnings=tuple(questions.warnings),
+        decisions=tuple(questions.decisions),
         meta=layout.meta,
     )
 
 
-def _wavelength(columns: Columns, options: ReadOptions) -> tuple[FloatArray, str | None]:
-    name = columns.find(None, WAVELENGTH_NAMES + LOG_WAVELENGTH_NAMES)
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """The columns chosen, and the wavelengths."""
+
+    flux: str
+    affix: frozenset[str]
+    noise: str | None
+    noise_kind: NoiseKind
+    grid: Grid
+
+
+def _choose(columns: Columns, options: ReadOptions, layout: TableLayout, questions: Questions) -> _Chosen:
+    """Choose the columns of flux and noise, and the wavelengths; whatever is missing is asked at once."""
+    flux = _flux(columns, options, layout, questions)
+    what = named(flux or "")
+    affix = what.affix if what is not None else frozenset()
+    grid: Grid | None = None
+    noise: str | None = None
+    kind: NoiseKind = "sigma"
+    if not columns.nameless or options.columns:
+        with questions.asking():
+            grid = _grid(columns, options, layout, affix)
+    if flux is not None:
+        noise, kind = _noise(columns, options, layout, affix, questions)
+    if flux is None or grid is None:
+        questions.medium(options, _media(columns, layout, grid))
+        questions.settle()
+        raise ReadError(f"{columns.where}: holds no spectrum.")
+    if grid.rest and options.redshift is None and layout.redshift is None:
+        questions.ask("has wavelengths at rest, as their name says.\nGive the redshift left in them: redshift=0.")
+    questions.warn(*grid.warnings)
+    questions.decide("wavelengths", grid.how)
+    return _Chosen(flux=flux, affix=affix, noise=noise, noise_kind=kind, grid=grid)
+
+
+def _flux(columns: Columns, options: ReadOptions, layout: TableLayout, questions: Questions) -> str | None:
+    """The column of flux, or questions about it."""
+    own = options.flux_hdu is None and layout.flux is not None
+    flux = layout.flux if own else columns.find(options.flux_hdu, "flux")
+    equal = [] if own or options.flux_hdu is not None else rivals(columns.values, "flux")
+    if columns.nameless and not options.columns:
+        width = len(columns.values)
+        more = "" if width == 3 else " (- passes one over)"
+        questions.ask(f'no line names its {width} columns.\nName them in order: columns="wave,flux,err"{more}.')
+    elif flux is None:
+        questions.ask(
+            f"no column of flux among {listed(columns.values)}.\nName it: flux_hdu=COLUMN, or all by "
+            'columns="wave=COLUMN,flux=COLUMN,err=COLUMN".'
+        )
+    elif len(equal) > 1:
+        questions.ask(f"the flux could be any of the columns {listed(equal)}.\nName it: flux_hdu=COLUMN.")
+    elif columns.values[flux].dtype.kind not in "fiu":
+        questions.ask(f"the column {flux} does not hold numbers.\nName another: flux_hdu=COLUMN.")
+    questions.decide("flux", f"column {flux}")
+    return flux
+
+
+def _grid(columns: Columns, options: ReadOptions, layout: TableLayout, affix: frozenset[str]) -> Grid:
+    given = options.wave_hdu
+    column = find_name(columns.values, [str(given).lower()]) if given is not None else None
+    if given is not None and column is None and columns.file is not None:
+        return hdu_grid(columns.file, given, options)
+    if given is None and layout.wavelength is not None:
+        known = layout.wavelength
+        return known if isinstance(known, Grid) else Grid(wavelength=known, how=f"as {layout.survey} has them")
+    name = columns.find(given, "wavelength", affix)
     if name is None:
-        raise ReadError(f"{columns.where}: no column of wavelengths (wave, wavelength, lambda or loglam).")
-    rows = columns.rows(name).astype(np.float64)
-    if not np.all(rows == rows[0]):
-        raise ReadError(f"{columns.where}: the spectra have different wavelengths. Read them from files of their own.")
-    unit = options.wavelength_unit or columns.units.get(name)
-    if name.lower() in LOG_WAVELENGTH_NAMES:
-        unit = None if unit and "log" in unit.lower() else unit
-        return to_angstrom(10 ** rows[0], unit or "Angstrom", columns.where)
-    return to_angstrom(rows[0], unit, columns.where)
+        raise ReadError(
+            f"{columns.where}: no column of wavelengths (wave, wavelength, lambda, loglam, …) among "
+            f"{listed(columns.values)}.\nName it: wave_hdu=COLUMN."
+        )
+    grid = grid_of(
+        columns.values[name], name, columns.units.get(name) or layout.wavelength_unit, options, columns.where
+    )
+    return replace(grid, how=f"column {grid.how}")
 
 
-def _noise(columns: Columns, options: ReadOptions, questions: Questions) -> tuple[str | None, NoiseKind]:
-    name = columns.find(options.noise_hdu, tuple(NOISE_NAMES))
+def _noise(
+    columns: Columns, options: ReadOptions, layout: TableLayout, affix: frozenset[str], questions: Questions
+) -> tuple[str | None, NoiseKind]:
+    own = options.noise_hdu is None and layout.noise is not None
+    name = layout.noise if own else columns.find(options.noise_hdu, "noise", affix)
     if name is None:
         if not options.noise_from_residuals:
             questions.ask(
-                "found flux but no column of variance, error or ivar beside it.\nGive the noise: "
-                "--noise-hdu COLUMN, or --noise-from-residuals to estimate it from the spectrum itself."
+                "found no column of variance, error or ivar beside the flux.\nGive the noise: "
+                "noise_hdu=COLUMN, or noise_from_residuals=True to estimate it from the spectrum itself."
             )
+        questions.decide("noise", "estimated from the residuals")
         return None, "sigma"
-    kind = options.noise_kind or noise_kind_of(name)
+    kind = options.noise_kind or (layout.noise_kind if own else None) or noise_kind_of(name)
     if kind is None:
-        questions.ask(f"column {name} could hold errors, variances or inverse variances.\nGive it: --noise-kind KIND.")
+        questions.ask(
+            f"the column {name} could hold errors, variances or inverse variances.\nGive it: "
+            'noise_kind="sigma", noise_kind="variance" or noise_kind="ivar".'
+        )
+    questions.decide("noise", f"column {name}, as {kind}")
     return name, kind or "sigma"
+
+
+def _mask(
+    columns: Columns,
+    options: ReadOptions,
+    layout: TableLayout,
+    chosen: _Chosen,
+    flux: Bulk,
+    noise: Bulk | None,
+    questions: Questions,
+) -> tuple[Bulk | None, MaskRule]:
+    """Mask column and how to read it; masks passed over are said."""
+    others = [name for name in columns.values if name not in (chosen.flux, chosen.noise)]
+    fits = [name for name in others if columns.values[name].dtype.kind in "biuf" and _fits(columns, name, flux.shape)]
+    name, passed_over = choose_mask(others, chosen.affix, fits)
+    if options.mask_hdu is not None or layout.mask is not None:
+        name = columns.find(options.mask_hdu if options.mask_hdu is not None else layout.mask, "mask")
+    if options.no_mask or name is None:
+        left = [each for each in (name, *passed_over) if each]
+        questions.decide("mask", f"none; passed over: {', '.join(left)}" if left else "none")
+        return None, MaskRule()
+    rule = MaskRule.settled(options, name, layout.bad_bits, good=layout.mask_good)
+    mask = columns.bulk(name, flux.shape)
+    if layout.mask_good is None:
+        questions.ask(doubt(rule, mask, flux, noise, options, f"the column {name}"))
+        for other in passed_over:
+            questions.warn(f"the column {other} looks like a mask and is passed over; use it by mask_hdu={other}")
+    questions.decide("mask", f"column {name}: {rule}")
+    return mask, rule
+
+
+def _fits(columns: Columns, name: str, shape: tuple[int, int]) -> bool:
+    return columns.values[name].shape in (shape, shape[:1], shape[1:], (1, shape[1]))
+
+
+def _media(columns: Columns, layout: TableLayout, grid: Grid | None) -> dict[str, Medium | None]:
+    return {
+        "the name of the wavelengths": None if grid is None else grid.medium,
+        "the UCD of the wavelengths": _ucd_medium(columns.header),
+        **stated_media(columns.header),
+        layout.survey: layout.medium,
+    }
 
 
 def _ucd_medium(header: Mapping[str, Any]) -> Medium | None:
@@ -280,22 +419,36 @@ def _ucd_medium(header: Mapping[str, Any]) -> Medium | None:
     return None
 
 
-def _redshift(columns: Columns, options: ReadOptions, layout: TableLayout, n_spectra: int) -> FloatArray:
-    known: Any = options.redshift if options.redshift is not None else layout.redshift
+def _redshift(
+    columns: Columns, options: ReadOptions, layout: TableLayout, n_spectra: int, questions: Questions
+) -> FloatArray:
     name = find_name(columns.values, REDSHIFT_NAMES)
-    if known is None and name is not None and columns.values[name].shape == (n_spectra,):
-        known = columns.values[name]
-    if known is None:
-        known = header_redshift(columns.header)
-    return np.broadcast_to(np.asarray(np.nan if known is None else known, dtype=np.float64), (n_spectra,))
+    if name is not None and columns.values[name].shape != (n_spectra,):
+        name = None
+    known, how = next(
+        ((value, how) for value, how in (
+            (options.redshift, "as given"),
+            (layout.redshift, f"as {layout.survey} has it"),
+            (None if name is None else columns.values[name], f"column {name}"),
+            (header_redshift(columns.header), "the header"),
+        ) if value is not None),
+        (np.nan, "unknown"),
+    )  # fmt: skip
+    questions.decide("redshift", how)
+    return np.broadcast_to(np.asarray(known, dtype=np.float64), (n_spectra,))
 
 
-def _fwhm(columns: Columns, options: ReadOptions, layout: TableLayout, wavelength: FloatArray) -> FloatArray | None:
+def _fwhm(
+    columns: Columns, options: ReadOptions, layout: TableLayout, wavelength: FloatArray, questions: Questions
+) -> FloatArray | None:
     if options.fwhm is not None:
+        questions.decide("resolution", f"FWHM {options.fwhm:g} Å, as given")
         return np.full(len(wavelength), options.fwhm)
     if layout.fwhm is not None:
+        questions.decide("resolution", f"as {layout.survey} has it")
         return layout.fwhm(columns, wavelength)
     fwhm, resolution = (find_name(columns.values, names) for names in (FWHM_NAMES, RESOLUTION_NAMES))
+    questions.decide("resolution", f"column {fwhm or resolution}" if fwhm or resolution else "unknown")
     if fwhm is not None:
         return np.squeeze(columns.values[fwhm].astype(np.float64))
     if resolution is not None:

@@ -15,7 +15,7 @@ from astropy.io import fits
 
 from quietspec.arrays import FloatArray
 from quietspec.denoised import Flag
-from quietspec.wavelengths import Medium
+from quietspec.kinds import Medium
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS

@@ -13,7 +13,7 @@ from quietspec.lab.simulate.noise import SAMI_NOISE, NoiseLaw
 
 if TYPE_CHECKING:
     from quietspec.arrays import FloatArray, IntArray
-    from quietspec.wavelengths import Medium
+    from quietspec.kinds import Medium
 
 __all__ = ["INSTRUMENTS", "Instrument"]
 

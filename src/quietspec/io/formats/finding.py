@@ -1,0 +1,340 @@
+"""What belongs together in a FITS file, by the names that HDUs and columns are usually given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from quietspec.arrays import FloatArray
+from quietspec.errors import ReadError
+from quietspec.io.reading.axes import header_wavelength, spectral_axis
+from quietspec.io.reading.conventions import (
+    FWHM_NAMES,
+    REDSHIFT_NAMES,
+    RESOLUTION_NAMES,
+    find_name,
+    find_role,
+    is_stranger,
+    named,
+)
+from quietspec.io.reading.fitsfile import FitsFile
+from quietspec.io.reading.grids import Grid, hdu_grid
+from quietspec.io.reading.images import Layout
+from quietspec.io.reading.masks import choose_mask
+from quietspec.io.reading.options import ReadOptions
+from quietspec.io.reading.squeeze import squeezed
+from quietspec.kinds import NoiseKind
+
+__all__ = [
+    "DIMENSIONS", "SKY", "flux_image", "flux_tables", "has_noise", "has_wavelengths", "image_layout", "label",
+    "table_asked_for", "the_one", "wavelengths_elsewhere",
+]  # fmt: skip
+
+DIMENSIONS = (1, 2, 3, 4)  #: of images that may hold spectra
+SKY = ("RA", "DEC", "GLON", "GLAT", "ELON", "ELAT")  #: how CTYPEs of the sky begin
+
+_HDUCLAS3: dict[str, NoiseKind] = {"MSE": "variance", "RMSE": "sigma", "INVMSE": "ivar"}  # ESO's error types
+_DIFFER = 0.1  # of a pixel: wavelengths that differ by more contradict each other
+
+
+def label(file: FitsFile, hdu: Any) -> str:
+    """Number and name of an HDU, with its version where it is not the first."""
+    version = f",{hdu.ver}" if hdu.ver > 1 else ""
+    return f"{file.number(hdu)} {hdu.name}{version}".rstrip()
+
+
+def the_one(file: FitsFile, hdus: list[Any]) -> Any:
+    """The only HDU of a list, or a `ReadError` that asks which."""
+    if len(hdus) == 1:
+        return hdus[0]
+    could = ", ".join(label(file, hdu) for hdu in hdus)
+    raise ReadError(
+        f"{file.path}: which HDU holds the flux? It could be {could or 'none'}; the file has {file.summary}. "
+        f"Name it: flux_hdu={file.number(hdus[0]) if hdus else 'NAME'}."
+    )
+
+
+# Images
+
+
+def flux_image(file: FitsFile, options: ReadOptions) -> Any:
+    """Find the image that holds the flux.
+
+    Parameters
+    ----------
+    file : FitsFile
+        The file.
+    options : ReadOptions
+        What the user says.
+
+    Returns
+    -------
+    HDU or None
+        By name, among those with wavelengths the one of most dimensions; otherwise the primary image, or the only one
+        that is nothing else. None where there is no image.
+
+    Raises
+    ------
+    ReadError
+        If several could be it.
+    """
+    images = [hdu for hdu in file.images(*DIMENSIONS) if 0 not in hdu.shape]
+    known = [(hdu, what) for hdu in images if (what := named(hdu.name)) is not None and what.role == "flux"]
+    spectral = [(hdu, what) for hdu, what in known if has_wavelengths(file, hdu, options)] or known
+    if spectral:
+        deepest = max(len(hdu.shape) for hdu, _ in spectral)
+        deep = [(hdu, len(what.affix), what.preference) for hdu, what in spectral if len(hdu.shape) == deepest]
+        best = min(rank for _, *rank in deep)
+        return the_one(file, [hdu for hdu, *rank in deep if rank == best])
+    if images and images[0] is file.hdus[0]:
+        return images[0]
+    others = [hdu for hdu in images if named(hdu.name) is None]
+    return the_one(file, others) if others else None
+
+
+def has_wavelengths(file: FitsFile, flux: Any, options: ReadOptions) -> bool:
+    """Whether the wavelengths of an image are known: by the user, its header, or something beside it."""
+    return options.wave_hdu is not None or _own_axis(flux) or _wave_hdu(file, flux) is not None
+
+
+def _axis(flux: Any) -> tuple[int, int]:
+    """FITS number of the spectral axis, and its length."""
+    image = squeezed(flux)
+    axis = spectral_axis(image.header, image.shape)
+    return axis, image.shape[len(image.shape) - axis]
+
+
+def _own_axis(flux: Any) -> bool:
+    """Whether the header says what the wavelengths are."""
+    header, (axis, n_pixels) = flux.header, _axis(flux)
+    ctype = str(header.get(f"CTYPE{axis}", "")).upper()
+    step = header.get(f"CD{axis}_{axis}") or header.get(f"CDELT{axis}")
+    return bool(n_pixels > 1 and f"CRVAL{axis}" in header and step) and not ctype.startswith(SKY)
+
+
+def _wave_hdu(file: FitsFile, flux: Any) -> str | None:
+    """What holds the wavelengths beside the flux, as `wave_hdu` names it: an image, else a column of a table."""
+    _, n_pixels = _axis(flux)
+    images = {
+        hdu.name: hdu
+        for hdu in reversed(file.images(*DIMENSIONS))
+        if hdu is not flux and (hdu.shape == (n_pixels,) or hdu.shape == flux.shape)
+    }
+    name = find_role(images, "wavelength", _affix(flux))
+    if name is not None:
+        return str(file.number(images[name]))
+    for hdu in file.tables():
+        column = find_role(hdu.columns.names, "wavelength", _affix(flux))
+        if column is not None and np.size(hdu.data[column]) == n_pixels:
+            return f"{file.number(hdu)}:{column}"
+    return None
+
+
+def _affix(flux: Any) -> frozenset[str]:
+    what = named(flux.name)
+    return frozenset() if what is None else what.affix
+
+
+def image_layout(file: FitsFile, flux: Any, options: ReadOptions) -> Layout:
+    """Layout of a file, by the names of its HDUs.
+
+    Parameters
+    ----------
+    file : FitsFile
+        The file.
+    flux : HDU
+        The image that holds the flux.
+    options : ReadOptions
+        What the user says.
+
+    Returns
+    -------
+    Layout
+        To be completed by what a survey knows.
+    """
+    noise, kind = _noise(file, flux)
+    grid, contradictions = _grid(file, flux, options)
+    mask, passed_over = _mask(file, flux, noise, options)
+    return Layout(
+        survey="KCWI" if "KCWI" in str(file.primary.get("INSTRUME", "")) else "FITS",
+        flux=file.number(flux),
+        noise=noise,
+        noise_kind=kind,
+        mask=mask,
+        mask_good=None,
+        wavelength=grid,
+        fwhm=_fwhm(file, None if grid is None else grid.wavelength),
+        redshift=_redshift(file),
+        warnings=(*contradictions, *passed_over),
+        meta={"object": str(file.primary.get("OBJECT", file.primary.get("TARGNAME", ""))).strip()},
+    )
+
+
+def has_noise(file: FitsFile, flux: Any) -> bool:
+    """Whether an image has its noise beside it."""
+    return _noise(file, flux)[0] is not None
+
+
+def _beside(file: FitsFile, flux: Any) -> dict[str, Any]:
+    """The other images by name: those of the flux's version, where it has any."""
+    images = [hdu for hdu in file.images(*DIMENSIONS) if hdu is not flux]
+    same = [hdu for hdu in images if hdu.ver == flux.ver] or images
+    return {hdu.name or str(file.number(hdu)): hdu for hdu in reversed(same)}
+
+
+def _noise(file: FitsFile, flux: Any) -> tuple[int | None, NoiseKind | None]:
+    """Noise HDU of the flux's shape and what it holds: as ERRDATA says, else by name (RED_IVAR for RED_DATA)."""
+    images = {name: hdu for name, hdu in _beside(file, flux).items() if hdu.shape == flux.shape}
+    stated = find_name(images, [str(flux.header.get("ERRDATA", "")).lower()])
+    name = stated or find_role(images, "noise", _affix(flux))
+    if name is None:
+        return None, None
+    return file.number(images[name]), _HDUCLAS3.get(images[name].header.get("HDUCLAS3", ""))
+
+
+def _mask(file: FitsFile, flux: Any, noise: int | None, options: ReadOptions) -> tuple[int | None, list[str]]:
+    """Mask HDU that fits the flux (pixel by pixel, spectrum by spectrum, or for all spectra), and those passed over."""
+    given = [str(key).partition(":")[0] for key in (options.noise_hdu, options.wave_hdu) if key is not None]
+    taken = {noise, *(file.number(file[key]) for key in given)}
+    images = {name: hdu for name, hdu in _beside(file, flux).items() if file.number(hdu) not in taken}
+    axis, n_pixels = _axis(flux)
+    across = tuple(size for place, size in enumerate(flux.shape) if place != len(flux.shape) - axis)
+    fits = [name for name, hdu in images.items() if hdu.shape in (flux.shape, (n_pixels,), across)]
+    chosen, others = choose_mask(images, _affix(flux), fits)
+    stated = find_name(fits, [str(flux.header.get("QUALDATA", "")).lower()])
+    chosen = stated or chosen
+    if options.mask_hdu is not None or options.no_mask:
+        return None if chosen is None else file.number(images[chosen]), []
+    notes = []
+    for name in others:
+        hdu = images[name]
+        why = f"use it by mask_hdu={file.number(hdu)}" if name in fits else f"its shape {hdu.shape} does not fit"
+        if name != chosen:
+            notes.append(f"HDU {label(file, hdu)} looks like a mask and is passed over; {why}")
+    return None if chosen is None else file.number(images[chosen]), notes
+
+
+def _grid(file: FitsFile, flux: Any, options: ReadOptions) -> tuple[Grid | None, list[str]]:
+    """Wavelengths of an HDU beside the flux, and what contradicts them; None where its own header has them."""
+    axis, _ = _axis(flux)
+    header, beside = flux.header, _wave_hdu(file, flux)
+    tabulated = str(header.get(f"CTYPE{axis}", "")).upper().endswith("-TAB")
+    if options.wave_hdu is not None or beside is None or (tabulated and f"PS{axis}_0" in header):
+        return None, []
+    if ":" in beside and _own_axis(flux) and not tabulated:  # a table may be about something else; WAVE is not
+        return None, []
+    grid = hdu_grid(file, beside, options, len(flux.shape) - axis)
+    return grid, [] if tabulated or not _own_axis(flux) else _contradiction(flux, grid)
+
+
+def _contradiction(flux: Any, grid: Grid) -> list[str]:
+    """What the header says against wavelengths of an HDU of their own."""
+    try:
+        theirs, _ = header_wavelength(flux.header, _axis(flux)[0], None, "")
+    except ReadError:
+        return []
+    kept = theirs if grid.pixels is None else theirs[grid.pixels]
+    apart = float(np.max(np.abs(kept - grid.wavelength)))
+    if len(kept) < 2 or apart <= _DIFFER * float(np.median(np.abs(np.diff(grid.wavelength)))):
+        return []
+    return [f"the wavelengths of {grid.how} differ from the header's by up to {apart:.3g} Å; the former are used"]
+
+
+def _fwhm(file: FitsFile, wavelength: FloatArray | None) -> FloatArray | None:
+    images = _of_dimensions(file, 1, 2)
+    fwhm, resolution = find_name(images, FWHM_NAMES), find_name(images, RESOLUTION_NAMES)
+    if fwhm is not None:
+        return np.asarray(images[fwhm].data, dtype=np.float64)
+    if resolution is not None and wavelength is not None:
+        return np.asarray(wavelength / images[resolution].data, dtype=np.float64)
+    return None
+
+
+def _redshift(file: FitsFile) -> FloatArray | None:
+    images = _of_dimensions(file, 1)
+    name = find_name(images, REDSHIFT_NAMES)
+    return None if name is None else np.asarray(images[name].data, dtype=np.float64)
+
+
+def _of_dimensions(file: FitsFile, *dimensions: int) -> dict[str, Any]:
+    return {hdu.name: hdu for hdu in reversed(file.images(*dimensions))}
+
+
+# Tables
+
+
+def flux_tables(file: FitsFile) -> list[Any]:
+    """Tables with flux and wavelengths; without those that are named as something else, where there are others."""
+    found = [
+        hdu
+        for hdu in file.tables()
+        if find_role(hdu.columns.names, "flux") is not None
+        and (
+            find_role(hdu.columns.names, "wavelength") is not None
+            or wavelengths_elsewhere(file, hdu, ReadOptions()) is not None
+        )
+    ]
+    return [hdu for hdu in found if not is_stranger(hdu.name)] or found
+
+
+def wavelengths_elsewhere(file: FitsFile, hdu: Any, options: ReadOptions) -> Grid | None:
+    """Find the wavelengths of a table whose rows are spectra but which has no column of wavelengths.
+
+    Parameters
+    ----------
+    file : FitsFile
+        The file.
+    hdu : HDU
+        The table.
+    options : ReadOptions
+        What the user says.
+
+    Returns
+    -------
+    Grid or None
+        Of an image or of another table with as many values; None where there is none, or where it is not needed.
+    """
+    flux = find_role(hdu.columns.names, "flux")
+    if flux is None or options.wave_hdu is not None or find_role(hdu.columns.names, "wavelength") is not None:
+        return None
+    n_pixels = hdu.data[flux].shape[-1] if len(hdu.data) else 0
+    images = {other.name: other for other in file.images(1, 2) if other.shape[-1] == n_pixels}
+    name = find_role(images, "wavelength")
+    if name is not None:
+        return hdu_grid(file, file.number(images[name]), options)
+    for other in file.tables():
+        column = None if other is hdu else find_role(other.columns.names, "wavelength")
+        if column is not None and np.size(other.data[column]) == n_pixels:
+            return hdu_grid(file, f"{file.number(other)}:{column}", options)
+    return None
+
+
+def table_asked_for(file: FitsFile, options: ReadOptions) -> tuple[Any, ReadOptions] | None:
+    """Find the table HDU that `flux_hdu` names, by its own name or number or that of a column; None for any other.
+
+    Parameters
+    ----------
+    file : FitsFile
+        The file.
+    options : ReadOptions
+        What the user says.
+
+    Returns
+    -------
+    hdu : HDU
+        The table.
+    options : ReadOptions
+        With `flux_hdu` the name of a column, or None.
+    """
+    key = options.flux_hdu
+    if key is None:
+        return None
+    for hdu in file.tables():
+        if (str(key).isdigit() and file.number(hdu) == int(key)) or hdu.name.upper() == str(key).upper():
+            return hdu, replace(options, flux_hdu=None)
+    for hdu in file.tables():
+        if find_name(hdu.columns.names, [str(key).lower()]) is not None:
+            return hdu, options
+    return None
