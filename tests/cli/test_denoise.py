@@ -82,7 +82,7 @@ def test_truncated_fits(refused, muse):
 def test_not_fits(refused, tmp_path):
     path = tmp_path / "picture.fits"
     path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0")
-    refused(path, says="neither FITS nor a t")
+    refused(path, says="is a picture (PNG)")
 
 
 def test_no_noise(refused, denoise, tmp_path):

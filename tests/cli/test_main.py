@@ -63,7 +63,8 @@ def test_the_installed_program_prints_results_apart_from_messages(program, muse,
 
 
 @pytest.mark.parametrize("command", ["info", "denoise", "measure"])
-def test_reader_options_are_those_of_the_reader(run, command):
+def test_reader_options_are_those_of_the_reader(run, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     shown = run(command, "-h").stdout
     assert all(f"--{field.name.replace('_', '-')}" in shown for field in fields(ReadOptions))
 
