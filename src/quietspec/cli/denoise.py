@@ -50,6 +50,9 @@ def denoise(
     json: Json = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that denoise side by side.")] = 1,
     overwrite: Overwrite = False,
+    residual: Annotated[
+        bool, typer.Option("--residual", help="Write the input minus the estimate as well, as HDU RESIDUAL.")
+    ] = False,
     read: dict[str, Any],
 ) -> None:
     """Denoise spectra or cubes: estimate, error and flags of every pixel, as FITS."""
@@ -62,7 +65,7 @@ def denoise(
     claim_outputs([*outputs, *figures, json], [*files, model])
     tool = load_denoiser(denoiser, model, emission)
     reports = [
-        _denoise_one(paths, output, picture, tool, overwrite=overwrite, workers=workers, **read)
+        _denoise_one(paths, output, picture, tool, overwrite=overwrite, workers=workers, residual=residual, **read)
         for paths, output, picture in zip(inputs, outputs, figures, strict=True)
     ]
     if not stdout_is_json(json):
