@@ -137,6 +137,9 @@ def bulk_header(name: str, dtype: npt.DTypeLike, axes: OutputAxes) -> fits.Heade
     header["WCSAXES"] = header["NAXIS"]
     if axes.spatial_shape is None:
         header.extend(_spectral_axis(axes.wavelength, axes.medium, 1))
+        if header["NAXIS"] > 1:
+            header["CTYPE2"] = ("INDEX", "number of the spectrum")
+            header["CRPIX2"], header["CRVAL2"], header["CDELT2"] = 1.0, 1.0, 1.0
     else:
         sky = _sky(axes.wcs)
         header.extend(sky, update=True)
@@ -329,5 +332,5 @@ def _unit_string(unit: u.UnitBase) -> str:
 
 
 def fits_text(text: str) -> str:
-    """Escape whatever FITS cannot hold: everything but printable ASCII."""
-    return re.sub(r"[^ -~]", lambda other: other.group().encode("unicode_escape").decode(), text)
+    """Escape what FITS cannot hold, everything but printable ASCII; drop trailing spaces, which do not count in it."""
+    return re.sub(r"[^ -~]", lambda other: other.group().encode("unicode_escape").decode(), text).rstrip(" ")
