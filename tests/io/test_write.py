@@ -394,11 +394,11 @@ FULL_DISK = """
     [
         (
             20_000,
-            "limit on the size of files is reached (ulimit -f): 34560 bytes (0.0 MB) are needed",
+            "(ulimit -f): 34560 bytes (0.0 MB) are needed",
         ),  # found out before anything is written
         (
             40_000,
-            "out.fits: the limit on the size of files is reached (ulimit -f). Raise it. This file",
+            "out.fits: the limit on the size of files is reached",
         ),  # while the small HDUs are added
     ],
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,10 +15,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from quietspec.errors import QuietspecError
 from quietspec.io.reading.options import as_command_line
 from quietspec.progress import Progress
 
-__all__ = ["command_line", "console", "fail", "log", "progress_bar", "verbosity", "warn"]
+__all__ = [
+    "command_line", "console", "fail", "failed", "log", "printable", "progress_bar", "shown", "verbosity", "warn",
+]  # fmt: skip
 
 _PIPE_WIDTH = 160  # characters per line where there is no terminal, so that file names are not folded
 
@@ -37,20 +42,79 @@ class Verbosity:
 verbosity = Verbosity()
 
 
+def printable(text: object) -> str:
+    r"""Escape what a terminal would obey rather than show.
+
+    Parameters
+    ----------
+    text : object
+        Names of files and texts in them, which may come from anywhere.
+
+    Returns
+    -------
+    str
+        Without control characters but line breaks and tabs, and without characters that turn the text around.
+
+    Examples
+    --------
+    >>> printable("red\x1b[31m.fits")
+    'red\\x1b[31m.fits'
+    """
+    return re.sub(r"[^\n\t -~]", lambda found: _harmless(found.group()), str(text))
+
+
+def _harmless(character: str) -> str:
+    kind = unicodedata.category(character)
+    return character.encode("unicode_escape").decode() if kind in ("Cc", "Cf", "Cs") else character
+
+
+def shown(text: object) -> str:
+    """Text for a cell of a table or a line with markup: printable, and with no markup of its own."""
+    return escape(printable(text))
+
+
 def fail(error: Exception | str) -> None:
     """Print an error to standard error."""
-    _errors.print(f"[bold red]error:[/] {escape(as_command_line(str(error)))}")
+    _errors.print(f"[bold red]error:[/] {shown(as_command_line(str(error)))}")
+
+
+def failed(error: Exception, inputs: Iterable[object]) -> str:
+    """Print why an input could not be done, so that the others still are.
+
+    Parameters
+    ----------
+    error : Exception
+        What was raised; an error that quietspec did not raise on purpose is a fault of its own.
+    inputs : iterable of path
+        The file, or the arms of one object.
+
+    Returns
+    -------
+    str
+        The reason, for the report.
+    """
+    reason = str(error)
+    if not isinstance(error, QuietspecError):
+        names = ", ".join(map(str, inputs))
+        reason = (
+            f"{names}: {type(error).__name__}: {reason}. This is a fault of quietspec: please report it, with the file "
+            "if you can, and what `quietspec --verbose` says about it."
+        )
+        if verbosity.verbose:
+            _errors.print_exception()
+    fail(reason)
+    return reason
 
 
 def warn(message: str) -> None:
     """Print a line that matters, such as a reader's warning, to standard error."""
-    _errors.print(escape(as_command_line(message)))
+    _errors.print(shown(as_command_line(message)))
 
 
 def log(message: str) -> None:
     """Print a line for people to standard error, so that standard output stays for results; not with ``--quiet``."""
     if not verbosity.quiet:
-        _errors.print(escape(message))
+        _errors.print(shown(message))
 
 
 @contextmanager
@@ -70,7 +134,7 @@ def progress_bar(label: str) -> Iterator[Progress]:
     if _errors.is_terminal and not verbosity.quiet:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Bar(*columns, console=_errors, transient=True) as bar:
-            task = bar.add_task(escape(label), total=None)
+            task = bar.add_task(shown(label), total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
         return
     reported = 0

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quietspec.cli.console import command_line, console, fail, log, progress_bar, warn
+from quietspec.cli.console import command_line, console, failed, log, printable, progress_bar, shown, warn
 from quietspec.cli.options import DenoiserName, EmissionOption, Model, Together, with_read_options
 from quietspec.cli.outputs import (
     Json,
     Overwrite,
+    claim_outputs,
     places,
     require_drawable,
     require_new,
     stdout_is_json,
     write_json,
 )
-from quietspec.errors import QuietspecError
 
 if TYPE_CHECKING:
     from quietspec.denoised import Denoised
@@ -50,6 +50,9 @@ def denoise(
     json: Json = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that denoise side by side.")] = 1,
     overwrite: Overwrite = False,
+    residual: Annotated[
+        bool, typer.Option("--residual", help="Write the input minus the estimate as well, as HDU RESIDUAL.")
+    ] = False,
     read: dict[str, Any],
 ) -> None:
     """Denoise spectra or cubes: estimate, error and flags of every pixel, as FITS."""
@@ -59,9 +62,10 @@ def denoise(
     require_new(json, overwrite)
     outputs = places(inputs, out, _SUFFIX)
     figures = places(inputs, figure, ".png") if figure else [None] * len(inputs)
+    claim_outputs([*outputs, *figures, json], [*files, model])
     tool = load_denoiser(denoiser, model, emission)
     reports = [
-        _denoise_one(paths, output, picture, tool, overwrite=overwrite, workers=workers, **read)
+        _denoise_one(paths, output, picture, tool, overwrite=overwrite, workers=workers, residual=residual, **read)
         for paths, output, picture in zip(inputs, outputs, figures, strict=True)
     ]
     if not stdout_is_json(json):
@@ -86,9 +90,8 @@ def _denoise_one(
                 paths, output, tool, overwrite=overwrite, command=command_line(), keep=figure is not None,
                 progress=progress, **options,
             )  # fmt: skip
-    except QuietspecError as error:
-        fail(error)
-        return FileReport(inputs=tuple(str(path) for path in paths), error=str(error))
+    except Exception as error:  # noqa: BLE001  (whatever is wrong with one input, the others are still done)
+        return FileReport(inputs=tuple(str(path) for path in paths), error=failed(error, paths))
     if figure is None or denoised is None:
         return report
     return _drawn(report, denoised, figure)
@@ -100,9 +103,8 @@ def _drawn(report: FileReport, denoised: Denoised, figure: Path) -> FileReport:
 
     try:
         save(denoised_map_figure(denoised), figure)
-    except QuietspecError as error:
-        fail(error)
-        return replace(report, error=str(error))
+    except Exception as error:  # noqa: BLE001  (the output is there all the same)
+        return replace(report, error=failed(error, report.inputs))
     return replace(report, figure=str(figure))
 
 
@@ -114,7 +116,7 @@ def _print_reports(reports: list[FileReport]) -> None:
     for name in ("file", "spectra", "S/N before", "S/N after", "failed", "flagged", "seconds"):
         table.add_column(name, justify="left" if name == "file" else "right", overflow="fold")
     for report in reports:
-        name = " + ".join(Path(path).name for path in report.inputs)
+        name = shown(" + ".join(Path(path).name for path in report.inputs))
         if not report.output:
             table.add_row(name, "[red]not done[/]", "", "", "", "", "")
             continue
@@ -140,7 +142,7 @@ def _print_reports(reports: list[FileReport]) -> None:
         for warning in report.warnings:
             warn(f"{Path(report.inputs[0]).name}: {warning}")
         for path in filter(None, (report.output, report.figure)):
-            console.print(path, style="dim", markup=False, soft_wrap=True)
+            console.print(printable(path), style="dim", markup=False, soft_wrap=True)
 
 
 def _noise(noise: ChannelNoise) -> str:

@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from quietspec.cli.console import console, fail
+from quietspec.cli.console import console, failed, printable, shown
 from quietspec.cli.options import Together, with_read_options
-from quietspec.cli.outputs import Json, require_new, stdout_is_json, write_json
-from quietspec.errors import QuietspecError
+from quietspec.cli.outputs import Json, claim_outputs, require_new, stdout_is_json, write_json
 from quietspec.io.reading.options import as_command_line
 
 __all__ = ["info"]
@@ -28,19 +27,20 @@ def info(
     from quietspec.io import describe, open_spectra
 
     require_new(json, overwrite=True)
+    claim_outputs([json], files)
     facts: list[dict[str, Any]] = []
-    failed = False
+    complete = True
     for paths in [tuple(files)] if together else [(path,) for path in files]:
         try:
             with open_spectra(*paths, **read) as source:
                 facts.append(describe(source))
-        except QuietspecError as error:
-            fail(error)
-            failed = True
+        except Exception as error:  # noqa: BLE001  (whatever is wrong with one input, the others are still shown)
+            failed(error, paths)
+            complete = False
     write_json(json, facts)
     for fact in () if stdout_is_json(json) else facts:
         _print_facts(fact)
-    if failed:
+    if not complete:
         raise typer.Exit(1)
 
 
@@ -51,8 +51,8 @@ def _print_facts(fact: dict[str, Any]) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, text in _lines(fact):
-        table.add_row(name, text.replace("[", r"\["))
-    console.print(" + ".join(fact["paths"]), style="bold", markup=False)
+        table.add_row(name, shown(text))
+    console.print(printable(" + ".join(fact["paths"])), style="bold", markup=False)
     console.print(table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -28,8 +29,11 @@ class _Group(TyperGroup):
     """Prints our own errors as one message and ends with status 1."""
 
     def invoke(self, ctx: Any) -> Any:
+        from quietspec.io.writing.atomic import removed_on_signals
+
         try:
-            return super().invoke(ctx)
+            with removed_on_signals(), warnings.catch_warnings():
+                return super().invoke(ctx)
         except QuietspecError as error:
             if verbosity.verbose:
                 raise
@@ -61,6 +65,8 @@ def _main(
     ] = False,
 ) -> None:
     verbosity.quiet, verbosity.verbose = quiet, verbose
+    if not verbose:
+        warnings.simplefilter("ignore")  # libraries' remarks; what matters to users is said in words
 
 
 for _command in (info, denoise, measure, demo, fetch, models):

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from quietspec.cli.assignments import changed
-from quietspec.cli.console import command_line, console, fail, progress_bar, warn
+from quietspec.cli.console import command_line, console, failed, printable, progress_bar, shown, warn
 from quietspec.cli.options import Library, Model, Together, library_named, with_read_options
 from quietspec.cli.outputs import (
     Json,
     Overwrite,
+    claim_outputs,
     places,
     require_drawable,
     require_new,
     stdout_is_json,
     write_json,
 )
-from quietspec.errors import QuietspecError
 
 if TYPE_CHECKING:
     from quietspec.files import MeasuredFile, MeasureReport
@@ -77,6 +77,7 @@ def measure(
     require_new(json, overwrite)
     outputs = places(inputs, out, _SUFFIX)
     figures = places(inputs, figure, "_populations.png") if figure else [None] * len(inputs)
+    claim_outputs([*outputs, *figures, json], [*files, model, library])
     way = _method_named(method, model, library, changed(PpxfOptions(), ppxf or (), "--ppxf"), jobs)
     reports = [
         _measure_one(paths, output, picture, way, overwrite=overwrite, **read)
@@ -124,9 +125,8 @@ def _measure_one(
             report, recovered = measure_file(
                 paths, output, method, overwrite=overwrite, command=command_line(), progress=progress, **options
             )
-    except QuietspecError as error:
-        fail(error)
-        return MeasureReport(inputs=tuple(str(path) for path in paths), error=str(error))
+    except Exception as error:  # noqa: BLE001  (whatever is wrong with one input, the others are still done)
+        return MeasureReport(inputs=tuple(str(path) for path in paths), error=failed(error, paths))
     return report if figure is None else _drawn(report, recovered, figure)
 
 
@@ -136,9 +136,8 @@ def _drawn(report: MeasureReport, recovered: MeasuredFile, figure: Path) -> Meas
 
     try:
         save(populations_figure(recovered.populations, recovered.spatial_shape, recovered.wcs), figure)
-    except QuietspecError as error:
-        fail(error)
-        return replace(report, error=str(error))
+    except Exception as error:  # noqa: BLE001  (the output is there all the same)
+        return replace(report, error=failed(error, report.inputs))
     return replace(report, figure=str(figure))
 
 
@@ -152,7 +151,7 @@ def _print_reports(reports: list[MeasureReport]) -> None:
     for column in ("file", "spectra", *columns.values(), "failed", "flagged", "seconds"):
         table.add_column(column, justify="left" if column == "file" else "right", overflow="fold")
     for report in reports:
-        name = " + ".join(Path(path).name for path in report.inputs)
+        name = shown(" + ".join(Path(path).name for path in report.inputs))
         if not report.output:
             table.add_row(name, "[red]not done[/]")
             continue
@@ -165,7 +164,7 @@ def _print_reports(reports: list[MeasureReport]) -> None:
         for warning in report.warnings:
             warn(f"{Path(report.inputs[0]).name}: {warning}")
         for path in filter(None, (report.output, report.figure)):
-            console.print(path, style="dim", markup=False, soft_wrap=True)
+            console.print(printable(path), style="dim", markup=False, soft_wrap=True)
 
 
 def _value(median: float, error: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,9 @@ import typer
 
 from quietspec.errors import WriteError
 
-__all__ = ["Json", "Overwrite", "places", "require_drawable", "require_new", "stdout_is_json", "write_json"]
+__all__ = [
+    "Json", "Overwrite", "claim_outputs", "places", "require_drawable", "require_new", "stdout_is_json", "write_json",
+]  # fmt: skip
 
 _FIGURES = (".png", ".pdf", ".svg")
 
@@ -46,6 +49,26 @@ def require_new(path: Path | None, overwrite: bool) -> None:
         raise WriteError(f"{path}: the folder {path.parent} does not exist. Make it first.")
     if not os.access(path.parent, os.W_OK):
         raise WriteError(f"{path}: the folder {path.parent} may not be written to. Choose another.")
+
+
+def claim_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | str | None]) -> None:
+    """Refuse outputs that would replace an input or one another, before any work is done.
+
+    Parameters
+    ----------
+    outputs : iterable of Path or None
+        All that the command is to write; None and ``-``, standard output, always pass.
+    inputs : iterable of path or None
+        All that it reads.
+
+    Raises
+    ------
+    WriteError
+        If an output is an input or another output, by whatever name, or cannot be written.
+    """
+    from quietspec.io.writing.atomic import claim_outputs as claim
+
+    claim([path for path in outputs if path is not None and str(path) != "-"], filter(None, inputs))
 
 
 def require_drawable(figure: Path) -> None:

@@ -112,11 +112,13 @@ class _Denoising(Work[_Tile, FileReport]):
         self._keep = keep
         self._kept: list[Denoised] = []
         self._noises: list[ChannelNoise] = []
+        self._residual = False
         self._writer: DenoisedWriter
         self.denoised: Denoised | None = None
 
     def open_output(self, path: Path, source: SpectraSource, options: WriteOptions) -> DenoisedWriter:
         """Open the writer."""
+        self._residual = options.residual
         self._writer = DenoisedWriter(path, source, **asdict(options))
         return self._writer
 
@@ -124,7 +126,7 @@ class _Denoising(Work[_Tile, FileReport]):
         """Denoise a tile and prepare all of it, so that nothing is left to do but write."""
         denoised = self._denoiser.denoise(spectra)
         noise = _tile_noise(denoised[::_NOISE_STEP])
-        return _Tile(WritableTile.of(denoised), noise, denoised if self._keep else None)
+        return _Tile(WritableTile.of(denoised, residual=self._residual), noise, denoised if self._keep else None)
 
     def put(self, tile: _Tile, rows: slice) -> None:
         """Write a tile."""

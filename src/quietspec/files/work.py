@@ -19,6 +19,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from quietspec.arrays import FloatArray
+from quietspec.errors import ReadError
 from quietspec.io import SpectraSource, open_spectra
 from quietspec.io.reading.source import TILE
 from quietspec.io.writing.options import WriteOptions
@@ -138,6 +139,7 @@ def process(
     writing = {name: options.pop(name) for name in _WRITE_OPTIONS & options.keys()}
     path = Path(output)
     with open_spectra(*paths, **options) as source:
+        _require_original(source)
         source.hash_inputs()
         with work.open_output(path, source, WriteOptions(**writing)):
             for rows, tile in _computed(source, work, workers, progress):
@@ -152,6 +154,14 @@ def process(
             seconds=time.perf_counter() - start,
             warnings=tuple(source.meta["warnings"]),
             **facts,
+        )
+
+
+def _require_original(source: SpectraSource) -> None:
+    if source.meta.get("denoised"):
+        raise ReadError(
+            f"{', '.join(map(str, source.paths))}: was denoised by quietspec already. To do it again would take the "
+            "model for data, and promise errors far too small. Give the original file."
         )
 
 

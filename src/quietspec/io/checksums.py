@@ -7,9 +7,10 @@ from typing import IO
 
 import numpy as np
 
-__all__ = ["ALL_ONES", "file_pieces", "ones_complement_sum"]
+__all__ = ["ALL_ONES", "UNSET", "encoded_checksum", "file_pieces", "ones_complement_sum"]
 
 ALL_ONES = 0xFFFFFFFF  #: sum of a whole HDU whose CHECKSUM is right
+UNSET = "0" * 16  #: value of CHECKSUM while the sum is formed
 _PIECE = 2**24  # bytes
 
 
@@ -38,6 +39,36 @@ def ones_complement_sum(pieces: Iterable[bytes]) -> int:
     while total >> 32:
         total = (total & ALL_ONES) + (total >> 32)
     return total
+
+
+def encoded_checksum(total: int) -> str:
+    """Value of CHECKSUM that makes the sum of an HDU all ones.
+
+    Parameters
+    ----------
+    total : int
+        Sum of the HDU while CHECKSUM is `UNSET`.
+
+    Returns
+    -------
+    str
+        16 letters and digits.
+    """
+    columns = [_letters(byte) for byte in (ALL_ONES - total).to_bytes(4, "big")]
+    text = bytes(column[row] for row in range(4) for column in columns)
+    return (text[-1:] + text[:-1]).decode("ascii")  # its place in the card is no multiple of four
+
+
+def _letters(byte: int) -> list[int]:
+    """Four letters or digits whose distances from the digit 0 add up to a byte."""
+    letters = [ord("0") + byte // 4] * 4
+    letters[0] += byte % 4
+    while not all(chr(letter).isalnum() for letter in letters):
+        for first in (0, 2):
+            if not all(chr(letter).isalnum() for letter in letters[first : first + 2]):
+                letters[first] += 1
+                letters[first + 1] -= 1
+    return letters
 
 
 def file_pieces(file: IO[bytes], begin: int, end: int) -> Iterator[bytes]:

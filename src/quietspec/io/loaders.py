@@ -1,4 +1,4 @@
-"""specutils data loaders for what specutils cannot read itself: "MUSE cube" and "CALIFA cube".
+"""specutils data loaders for what specutils cannot read itself: "quietspec", "MUSE cube" and "CALIFA cube".
 
 specutils looks for no entry points: loaders exist once their module is imported. ``import quietspec.io`` imports this
 one where specutils is in use already; otherwise write ``import quietspec.io.loaders``, once and for all in a file in
@@ -18,12 +18,12 @@ from specutils import Spectrum
 from specutils.io.registers import data_loader
 
 from quietspec.errors import ReadError
-from quietspec.io.formats import Format, califa, muse
+from quietspec.io.formats import Format, califa, muse, own
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.sky import cube_wcs
 from quietspec.io.reading.source import read
 
-__all__ = ["califa_cube", "muse_cube"]
+__all__ = ["califa_cube", "muse_cube", "own_spectra"]
 
 _EXTENSIONS = ["fits", "fits.gz"]
 
@@ -36,17 +36,48 @@ def _path(source: Any) -> Path:
     return Path(name)
 
 
-def _is_cube(known: Format, source: Any) -> bool:
-    with FitsFile(_path(source)) as file:
-        return known.matches(file) and bool(file.images(3))
+def _is(known: Format, source: Any, dimensions: tuple[int, ...] = (3,)) -> bool:
+    with FitsFile(_path(source), ignore_checksum=True) as file:
+        return known.matches(file) and bool(file.images(*dimensions))
+
+
+def _is_own(origin: str, path: Any, source: Any, *_: Any, **__: Any) -> bool:
+    return _is(own, path if source is None else source, (1, 2, 3))
 
 
 def _is_muse(origin: str, path: Any, source: Any, *_: Any, **__: Any) -> bool:
-    return _is_cube(muse, path if source is None else source)
+    return _is(muse, path if source is None else source)
 
 
 def _is_califa(origin: str, path: Any, source: Any, *_: Any, **__: Any) -> bool:
-    return _is_cube(califa, path if source is None else source)
+    return _is(califa, path if source is None else source)
+
+
+@data_loader("quietspec", identifier=_is_own, extensions=_EXTENSIONS, priority=20)  # type: ignore[untyped-decorator]
+def own_spectra(file_obj: Any, **options: Any) -> Spectrum:
+    """Read what quietspec wrote.
+
+    Parameters
+    ----------
+    file_obj : path, file or HDUList
+        Denoised or simulated spectra.
+    **options
+        Fields of `quietspec.io.ReadOptions`.
+
+    Returns
+    -------
+    specutils.Spectrum
+        Of shape (n_pixels, ny, nx) for a cube with its 3-D WCS, (ny, nx, n_pixels) where its wavelengths are uneven,
+        (n_pixels,) for one spectrum, otherwise (n_spectra, n_pixels); with 1σ uncertainty and mask (True = bad).
+    """
+    path = _path(file_obj)
+    with FitsFile(path, ignore_checksum=True) as file:
+        even = str(file["FLUX"].header.get("CTYPE3", "PIXEL")) != "PIXEL"
+    if even:
+        return _cube(path, "FLUX", options)
+    spectra = read(path, **options)  # with wavelengths that no WCS describes, or no cube
+    converted = spectra.to_specutils()
+    return converted if len(spectra) > 1 else converted[0]
 
 
 @data_loader("MUSE cube", identifier=_is_muse, extensions=_EXTENSIONS, priority=10)  # type: ignore[untyped-decorator]

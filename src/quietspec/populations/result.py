@@ -37,14 +37,17 @@ UNITS: dict[str, str] = {
 
 
 class PopulationFlag(IntFlag):
-    """Why a spectrum has no populations, or doubtful ones; bits combine."""
+    """Why a spectrum has no populations, or doubtful ones; bits combine.
+
+    No bit means something else in `quietspec.Flag`, so that both can be read by one table.
+    """
 
     OK = 0
-    NO_DATA = 1  #: too few usable pixels, or no redshift
-    FAILED = 2  #: the fit raised an error, given as the reason
-    AT_LIMIT = 4  #: velocity or dispersion is at the end of its range
-    POOR_FIT = 8  #: reduced χ² above 2
-    DOUBTFUL = 16  #: the denoiser flagged the spectrum; see its own flags
+    POOR_FIT = 16  #: reduced χ² above 2
+    NO_DATA = 1 << 16  #: too few usable pixels, or no redshift
+    FAILED = 1 << 17  #: the fit raised an error, given as the reason
+    AT_LIMIT = 1 << 18  #: velocity or dispersion is at the end of its range
+    DOUBTFUL = 1 << 19  #: the denoiser flagged the spectrum; see its own flags
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,7 +128,7 @@ class Populations(BySpectrum):
                 column = np.asarray(values[name], dtype=np.float32)
                 table[name + suffix] = Column(column, unit=plain, description=unit or None)
         table["chi2"] = self.chi2.astype(np.float32)
-        table["flags"] = self.flags.astype(np.int16)
+        table["flags"] = self.flags.astype(np.int32)
         table["reason"] = np.array(self.reasons.tolist(), dtype=np.str_)  # no wider than the longest
         table.meta |= {"METHOD": self.method, **self.meta}
         return table

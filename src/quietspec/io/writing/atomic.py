@@ -151,14 +151,14 @@ def claim_outputs(outputs: Iterable[AnyPath], inputs: Iterable[AnyPath] = ()) ->
         or is read-only.
     """
     known: set[Path] = set()
-    sources = [_resolved(path) for path in inputs]
+    sources = [source for path in inputs if (source := _found(path)) is not None]
     for output in outputs:
         target, place = Path(output), _resolved(output)
         with os_errors_named(target):
             if place in known:
                 raise WriteError(f"{target}: two outputs of this run have this name; name another file.")
             known.add(place)
-            if any(place == source or (place.exists() and _same(place, source)) for source in sources):
+            if place.exists() and any(place.samefile(source) for source in sources):
                 raise WriteError(f"{target}: is an input of this run; name another file.")
             _require_place(target, place)
 
@@ -171,8 +171,12 @@ def _resolved(path: AnyPath) -> Path:
             raise WriteError(f"{path}: cannot be written: {error}. Name another file.") from error
 
 
-def _same(place: Path, source: Path) -> bool:
-    return source.exists() and place.samefile(source)
+def _found(path: AnyPath) -> Path | None:
+    """An input without links on its way; None if there is none, which its reader will say."""
+    try:
+        return Path(path).resolve(strict=True)
+    except (OSError, RuntimeError, ValueError):
+        return None
 
 
 def _require_place(target: Path, place: Path) -> None:

@@ -15,14 +15,15 @@ from astropy.io import fits
 
 from quietspec.arrays import FloatArray
 from quietspec.denoised import Flag
+from quietspec.io.checksums import UNSET
 from quietspec.kinds import Medium
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
 __all__ = [
-    "IGNORED", "INPUT_MASKED", "NO_ESTIMATE", "OutputAxes", "bulk_header", "bulk_shape", "primary_header",
-    "printable", "provenance_table", "spectra_table", "spectrum_images", "wave_table",
+    "IGNORED", "INPUT_MASKED", "NO_ESTIMATE", "OutputAxes", "bulk_header", "bulk_shape", "fits_text", "primary_header",
+    "provenance_table", "spectra_table", "spectrum_images", "wave_table",
 ]  # fmt: skip
 
 NO_ESTIMATE, INPUT_MASKED, IGNORED = 1, 2, 4  #: bits of the MASK HDU
@@ -62,6 +63,10 @@ class OutputAxes(Protocol):
         """Number of spectra."""
 
     @property
+    def redshift(self) -> FloatArray:
+        """Redshifts, (n_spectra,), NaN where unknown."""
+
+    @property
     def unit(self) -> u.UnitBase:
         """Unit of the flux."""
 
@@ -78,7 +83,7 @@ class OutputAxes(Protocol):
         """Facts about the origin."""
 
 
-def primary_header(provenance: Mapping[str, tuple[str, str]], history: Sequence[str]) -> fits.Header:
+def primary_header(provenance: Mapping[str, tuple[str, str]], history: Sequence[str], axes: OutputAxes) -> fits.Header:
     """Header that says how the file was made.
 
     Parameters
@@ -87,6 +92,8 @@ def primary_header(provenance: Mapping[str, tuple[str, str]], history: Sequence[
         Value and comment by keyword.
     history : sequence of str
         HISTORY lines.
+    axes : OutputAxes
+        What the output looks like.
 
     Returns
     -------
@@ -96,23 +103,25 @@ def primary_header(provenance: Mapping[str, tuple[str, str]], history: Sequence[
     primary = fits.PrimaryHDU()
     header = primary.header
     header["EXTEND"] = True
+    header["LONGSTRN"] = ("OGIP 1.0", "long texts go on in CONTINUE cards")
     header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC date of writing")
     for keyword, (value, comment) in provenance.items():
-        text = printable(value)
+        text = fits_text(value)
         written = len(text.replace("'", "''"))  # FITS doubles quotes
         header[keyword] = (text, comment if written + len(comment) < _CARD else "")
+    header.extend(redshift_card(axes.redshift))
     for line in history:
-        header.add_history(printable(line))
+        header.add_history(fits_text(line))
     primary.add_checksum()
     return header
 
 
 def bulk_header(name: str, dtype: npt.DTypeLike, axes: OutputAxes) -> fits.Header:
-    """Header of FLUX, VAR or MASK.
+    """Header of FLUX, VAR, MASK or RESIDUAL.
 
     Parameters
     ----------
-    name : {'FLUX', 'VAR', 'MASK'}
+    name : {'FLUX', 'VAR', 'MASK', 'RESIDUAL'}
         EXTNAME.
     dtype : dtype
         Type of the values.
@@ -122,28 +131,46 @@ def bulk_header(name: str, dtype: npt.DTypeLike, axes: OutputAxes) -> fits.Heade
     Returns
     -------
     fits.Header
-        Complete, with the WCS, BUNIT and room for the checksum of the data.
+        Complete, with the WCS, BUNIT, the redshift and room for the checksums.
     """
-    cube = axes.spatial_shape is not None
     header = fits.ImageHDU(np.broadcast_to(np.zeros((), dtype), bulk_shape(axes)), name=name).header
-    if cube:
-        header.extend(_sky(axes.wcs))
     header["WCSAXES"] = header["NAXIS"]
-    header.extend(_spectral_axis(axes.wavelength, axes.medium, 3 if cube else 1))
+    if axes.spatial_shape is None:
+        header.extend(_spectral_axis(axes.wavelength, axes.medium, 1))
+        if header["NAXIS"] > 1:
+            header["CTYPE2"] = ("INDEX", "number of the spectrum")
+            header["CRPIX2"], header["CRVAL2"], header["CDELT2"] = 1.0, 1.0, 1.0
+    else:
+        sky = _sky(axes.wcs)
+        header.extend(sky, update=True)
+        header["WCSAXES"] = header["NAXIS"]
+        header.extend(_spectral_axis(axes.wavelength, axes.medium, 3, cd="CD1_1" in sky))
     header["AIRORVAC"] = (axes.medium, "medium of the wavelengths")
+    header.extend(redshift_card(axes.redshift))
     if name == "MASK":
         for bit, meaning in _MASK_BITS.items():
             header.add_comment(f"{bit}: {meaning}")
-    else:
-        header["BUNIT"] = _unit_string(axes.unit if name == "FLUX" else axes.unit**2)
-    header["DATASUM"] = "0"
+    header["BUNIT"] = "" if name == "MASK" else _unit_string(axes.unit**2 if name == "VAR" else axes.unit)
+    header["CHECKSUM"], header["DATASUM"] = UNSET, "0"
+    return header
+
+
+def redshift_card(redshift: FloatArray) -> fits.Header:
+    """Header with the redshift of all spectra, or their median; empty where none is known."""
+    known = redshift[np.isfinite(redshift)]
+    header = fits.Header()
+    if known.size:
+        which = "of the input" if np.ptp(known) == 0 else "of the input, median of the spectra"
+        header["REDSHIFT"] = (float(np.median(known)), which)
     return header
 
 
 def bulk_shape(axes: OutputAxes) -> tuple[int, ...]:
-    """Shape of the FLUX, VAR and MASK arrays: (n_pixels, ny, nx) for a cube, (n_spectra, n_pixels) otherwise."""
+    """Shape of FLUX and the like: of a cube (n_pixels, ny, nx), of one spectrum (n_pixels,), else one row each."""
     n_pixels = len(axes.wavelength)
-    return (axes.n_spectra, n_pixels) if axes.spatial_shape is None else (n_pixels, *axes.spatial_shape)
+    if axes.spatial_shape is not None:
+        return n_pixels, *axes.spatial_shape
+    return (n_pixels,) if axes.n_spectra == 1 else (axes.n_spectra, n_pixels)
 
 
 def wave_table(axes: OutputAxes) -> fits.BinTableHDU:
@@ -212,7 +239,7 @@ def spectrum_images(
     for name, column in values.items():
         if name == "redshift" or not np.isfinite(column).any():
             continue
-        dtype = np.float32 if column.dtype.kind == "f" else np.int16
+        dtype = np.float32 if column.dtype.kind == "f" else np.int32
         image = fits.ImageHDU(column.astype(dtype).reshape(axes.spatial_shape), header=_sky(axes.wcs), name=name)
         if (unit := _parameter_unit(name)) is not None:
             image.header["BUNIT"] = _unit_string(unit)
@@ -239,7 +266,7 @@ def provenance_table(provenance: Mapping[str, tuple[str, str]]) -> fits.BinTable
         ``PROVENANCE``: columns `keyword`, `value` and `comment`.
     """
     values, comments = zip(*provenance.values(), strict=True)
-    texts = {"keyword": list(provenance), "value": [printable(value) for value in values], "comment": comments}
+    texts = {"keyword": list(provenance), "value": [fits_text(value) for value in values], "comment": comments}
     return _table("PROVENANCE", {name: (np.array(column, dtype=np.str_), None) for name, column in texts.items()})
 
 
@@ -263,11 +290,22 @@ def _parameter_unit(name: str) -> u.UnitBase | None:
 
 
 def _sky(wcs: WCS | None) -> fits.Header:
-    return fits.Header() if wcs is None else wcs.celestial.to_header(relax=True)
+    """Cards of the celestial WCS, as a CD matrix where the input has one: astropy would make it PC and CDELT."""
+    if wcs is None:
+        return fits.Header()
+    sky = wcs.celestial
+    header = sky.to_header(relax=True)
+    if sky.wcs.has_cd():
+        for key in ("PC1_1", "PC1_2", "PC2_1", "PC2_2", "CDELT1", "CDELT2"):
+            header.remove(key, ignore_missing=True)
+        for i, row in enumerate(sky.wcs.cd, start=1):
+            header.update({f"CD{i}_{j}": value for j, value in enumerate(row, start=1)})
+    return header
 
 
-def _spectral_axis(wavelength: FloatArray, medium: Medium, number: int) -> fits.Header:
+def _spectral_axis(wavelength: FloatArray, medium: Medium, number: int, *, cd: bool = False) -> fits.Header:
     """Cards of the spectral axis: linear or logarithmic where the wavelengths are, otherwise a count of pixels."""
+    step_key = f"CD{number}_{number}" if cd else f"CDELT{number}"  # CDELTn may not stand beside a CD matrix
     header = fits.Header()
     kind = "AWAV" if medium == "air" else "WAVE"
     for suffix, even in (("", wavelength), ("-LOG", np.log(wavelength))):
@@ -277,11 +315,11 @@ def _spectral_axis(wavelength: FloatArray, medium: Medium, number: int) -> fits.
             header[f"CUNIT{number}"] = "Angstrom"
             header[f"CRPIX{number}"] = 1.0
             header[f"CRVAL{number}"] = wavelength[0]
-            header[f"CDELT{number}"] = step * wavelength[0] if suffix else step  # dλ/dpixel at CRPIX
+            header[step_key] = step * wavelength[0] if suffix else step  # dλ/dpixel at CRPIX
             return header
     header[f"CTYPE{number}"] = ("PIXEL", "a count: see the WAVE table")
     header.add_history("The wavelength steps are uneven: the WAVE table holds the wavelengths.")
-    header[f"CRPIX{number}"], header[f"CRVAL{number}"], header[f"CDELT{number}"] = 1.0, 1.0, 1.0
+    header[f"CRPIX{number}"], header[f"CRVAL{number}"], header[step_key] = 1.0, 1.0, 1.0
     return header
 
 
@@ -290,9 +328,9 @@ def _unit_string(unit: u.UnitBase) -> str:
     try:
         return str(unit.to_string("fits"))
     except ValueError:
-        return printable(unit.to_string())
+        return fits_text(unit.to_string())
 
 
-def printable(text: str) -> str:
-    """Escape whatever FITS cannot hold: everything but printable ASCII."""
-    return re.sub(r"[^ -~]", lambda other: other.group().encode("unicode_escape").decode(), text)
+def fits_text(text: str) -> str:
+    """Escape what FITS cannot hold, everything but printable ASCII; drop trailing spaces, which do not count in it."""
+    return re.sub(r"[^ -~]", lambda other: other.group().encode("unicode_escape").decode(), text).rstrip(" ")

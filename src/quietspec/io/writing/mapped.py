@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 
-from quietspec.io.checksums import ones_complement_sum
+from quietspec.io.checksums import UNSET, encoded_checksum, ones_complement_sum
 from quietspec.io.writing.atomic import reserve
 
 __all__ = ["MappedImages"]
@@ -29,7 +29,7 @@ class MappedImages:
     primary : astropy.io.fits.Header
         Header of the primary HDU, which has no data.
     headers : mapping of str to astropy.io.fits.Header
-        Complete headers of the images, by name; each holds a DATASUM, which `complete` sets.
+        Complete headers of the images, by name; each holds DATASUM and an unset CHECKSUM, which `complete` sets.
     path : Path
         Name for the error.
 
@@ -70,11 +70,14 @@ class MappedImages:
             self._map.madvise(mmap.MADV_DONTNEED)
 
     def complete(self) -> None:
-        """Write the headers, with the checksum of the data in each."""
+        """Write the headers, each with the checksums of its HDU."""
         for name, header in self._headers.items():
             begin = self._starts[name] + len(header.tostring())
             datasum = ones_complement_sum(self._pieces(begin, begin + header.data_size_padded))
             header["DATASUM"] = (str(datasum), "data unit checksum")
+            header["CHECKSUM"] = (UNSET, "HDU checksum")
+            whole = ones_complement_sum([datasum.to_bytes(4, "big"), header.tostring().encode("ascii")])
+            header["CHECKSUM"] = encoded_checksum(whole)
             self._map.seek(self._starts[name])
             self._map.write(header.tostring().encode("ascii"))
 

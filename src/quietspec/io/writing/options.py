@@ -20,8 +20,11 @@ class WriteOptions:
         The command that made the output, for its header.
     history : sequence of str
         Lines to add to the header's HISTORY.
+    residual : bool
+        Write the input minus the estimate as well, where spectra are denoised.
     """
 
     overwrite: bool = False
     command: str | None = None
     history: Sequence[str] = ()
+    residual: bool = False

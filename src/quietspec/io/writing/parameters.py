@@ -53,8 +53,8 @@ def parameter_hdus(
     table = table.copy(copy_data=False)
     for name in table.colnames:
         if table[name].dtype.kind == "U":  # FITS tables hold ASCII
-            table[name] = np.array([hdus.printable(text) for text in table[name]], dtype=np.str_)
-    primary = fits.PrimaryHDU(header=hdus.primary_header(provenance, history))
+            table[name] = np.array([hdus.fits_text(text) for text in table[name]], dtype=np.str_)
+    primary = fits.PrimaryHDU(header=hdus.primary_header(provenance, history, axes))
     parts = [
         *hdus.spectrum_images(columns, axes, flag_bits),
         fits.BinTableHDU(table, name="POPULATIONS"),

@@ -40,6 +40,7 @@ def write(
     overwrite: bool = False,
     command: str | None = None,
     history: Sequence[str] = (),
+    residual: bool = False,
 ) -> None:
     """Write denoised spectra to a FITS file, which appears whole or not at all.
 
@@ -55,6 +56,8 @@ def write(
         The command that made it, for the header.
     history : sequence of str
         Lines to add to the header's HISTORY.
+    residual : bool
+        Write the input minus the estimate as well.
 
     Raises
     ------
@@ -72,7 +75,8 @@ def write(
     ...     quietspec.read(Path(folder) / "out.fits").n_spectra
     4
     """
-    with DenoisedWriter(path, denoised.spectra, overwrite=overwrite, command=command, history=history) as writer:
+    options = WriteOptions(overwrite=overwrite, command=command, history=history, residual=residual)
+    with DenoisedWriter(path, denoised.spectra, **vars(options)) as writer:
         writer.add(denoised, slice(None))
 
 
@@ -151,7 +155,7 @@ class DenoisedWriter:
         WriteError
             If the tile does not fit the whole, a row was added before, or the disk is full.
         """
-        self.put(WritableTile.of(denoised), rows)
+        self.put(WritableTile.of(denoised, residual=self._options.residual), rows)
 
     def put(self, tile: WritableTile, rows: slice | npt.ArrayLike) -> None:
         """Add spectra that were prepared elsewhere.
@@ -184,7 +188,8 @@ class DenoisedWriter:
         where: Any = slice(index[0], index[-1] + 1) if ordered else index  # a slice is written much faster
         for name, values in tile.bulk.items():
             image = self._images.arrays[name]
-            by_spectrum = image if self._axes.spatial_shape is None else image.reshape(len(image), -1).T
+            rows = self._axes.n_spectra, len(self._axes.wavelength)
+            by_spectrum = image.reshape(rows) if self._axes.spatial_shape is None else image.reshape(rows[::-1]).T
             by_spectrum[where] = values
         self._images.release()
         for name, column in tile.columns.items():
@@ -214,8 +219,10 @@ class DenoisedWriter:
         self._provenance = provenance(tile.model, self._options.command, self._axes.meta)
         history = [*_history(tile.model, self._axes.meta), *self._options.history]
         dtypes: dict[str, npt.DTypeLike] = {"FLUX": np.float32, "VAR": _variance_dtype(tile), "MASK": np.uint8}
+        if self._options.residual:
+            dtypes["RESIDUAL"] = np.float32
         headers = {name: hdus.bulk_header(name, dtype, self._axes) for name, dtype in dtypes.items()}
-        return MappedImages(partial, hdus.primary_header(self._provenance, history), headers, self._path)
+        return MappedImages(partial, hdus.primary_header(self._provenance, history, self._axes), headers, self._path)
 
     def _finish(self, partial: Path) -> None:
         """Complete the images and add the small HDUs."""
@@ -246,7 +253,7 @@ class WritableTile:
     Parameters
     ----------
     bulk : mapping of str to (n_spectra, n_pixels)
-        FLUX, VAR and MASK.
+        FLUX, VAR, MASK, and RESIDUAL if wanted.
     columns : mapping of str to (n_spectra,)
         Values of which each spectrum has one.
     wavelength : (n_pixels,)
@@ -267,10 +274,12 @@ class WritableTile:
         return len(self.bulk["FLUX"])
 
     @classmethod
-    def of(cls, denoised: Denoised) -> Self:
-        """Prepare a tile."""
-        spectra = denoised.spectra
-        return cls(_bulk(denoised), _columns(denoised), spectra.wavelength, spectra.unit, denoised.model)
+    def of(cls, denoised: Denoised, *, residual: bool = False) -> Self:
+        """Prepare a tile, with its residual if that is wanted."""
+        spectra, bulk = denoised.spectra, _bulk(denoised)
+        if residual:
+            bulk["RESIDUAL"] = np.where(denoised.valid, denoised.residual, np.nan)
+        return cls(bulk, _columns(denoised), spectra.wavelength, spectra.unit, denoised.model)
 
 
 def _bulk(denoised: Denoised) -> dict[str, npt.NDArray[Any]]:
@@ -299,7 +308,7 @@ def _columns(denoised: Denoised) -> dict[str, npt.NDArray[Any]]:
     """Values of which each spectrum has one, (n_spectra,) each."""
     columns: dict[str, Any] = {
         "redshift": denoised.spectra.redshift,
-        "flags": np.asarray(denoised.flags, dtype=np.int16),
+        "flags": np.asarray(denoised.flags, dtype=np.int32),
         "snr_in": denoised.snr_before,
         "snr_out": denoised.snr,
         "chi2": denoised.chi2,
