@@ -200,7 +200,7 @@ class SpectraSource:
         elif rows is not None:
             index = np.atleast_1d(index[np.asarray(rows)])
         shape = (len(index), len(self.wavelength))
-        flux, ivar = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
+        flux, ivar = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
         counts: Counter[str] = Counter()
         for start in range(0, len(index), TILE):
             tile = slice(start, start + TILE)
