@@ -36,6 +36,8 @@ class ReadKeywords(TypedDict, total=False):
     columns: str | None
     rows: str | None
     exposures: bool
+    ignore_checksum: bool
+    max_memory: float
 
 
 @dataclass(frozen=True, kw_only=True)
