@@ -11,7 +11,7 @@ import numpy as np
 from quietspec.arrays import BoolArray, FloatArray, as_floats
 from quietspec.errors import SpectraError, UnitError
 from quietspec.kinds import Medium, NoiseKind
-from quietspec.medium import stated_media
+from quietspec.medium import contradicted_medium, stated_media
 from quietspec.resolution import instrumental_fwhm
 from quietspec.units import NOISE_POWERS, FluxUnit, angstroms, flux_unit
 
@@ -101,7 +101,8 @@ def fields_from_arrays(
     }
     if (fwhm := fields.pop("fwhm", None)) is not None:
         settled["fwhm"] = _fwhm(fwhm, pixels, settled["flux"].shape, warnings)[..., order]
-    return _with_warnings(settled | fields, warnings)
+    against = contradicted_medium(settled["wavelength"], settled["ivar"], fields["medium"])
+    return _with_warnings(settled | fields, [*warnings, *([against] if against else [])])
 
 
 def _require_medium(medium: Any) -> None:

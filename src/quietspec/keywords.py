@@ -1,4 +1,4 @@
-"""Functions whose keywords are listed once, as a `TypedDict`: editors, type checkers and `help` all show them."""
+"""Functions whose keywords are the fields of a class: `help` shows them by name, with type and default."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def shows_keywords(keywords: Any) -> Callable[[Function], Function]:
-    """Decorate a function that takes ``**fields: Unpack[keywords]``, so that its signature names each keyword.
+    """Decorate a function that takes the fields of a class as ``**keywords``, so that its signature names each.
 
     Parameters
     ----------
-    keywords : type of TypedDict
-        The keywords and their types.
+    keywords : type
+        A `TypedDict`, or a dataclass, whose defaults are shown as well.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def shows_keywords(keywords: Any) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
         signature = inspect.signature(function)
         named = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
-        listed = [_parameter(name, annotation) for name, annotation in keywords.__annotations__.items()]
+        listed = [_parameter(keywords, name, annotation) for name, annotation in keywords.__annotations__.items()]
         function.__signature__ = signature.replace(parameters=[*named, *listed])  # type: ignore[attr-defined]
         return function
 
@@ -43,12 +43,12 @@ class _NotGiven:
         return "..."
 
 
-def _parameter(name: str, annotation: Any) -> inspect.Parameter:
+def _parameter(keywords: Any, name: str, annotation: Any) -> inspect.Parameter:
     text = getattr(annotation, "__forward_arg__", annotation)
     required = re.fullmatch(r"Required\[(.*)\]", str(text))
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=inspect.Parameter.empty if required else _NotGiven(),
+        default=inspect.Parameter.empty if required else getattr(keywords, name, _NotGiven()),
         annotation=required[1] if required else text,
     )

@@ -10,7 +10,6 @@ import numpy as np
 
 from quietspec.arrays import FloatArray
 from quietspec.kinds import Medium
-from quietspec.wavelengths import air_to_vacuum
 
 __all__ = ["contradicted_medium", "stated_media"]
 
@@ -57,7 +56,8 @@ def _medium_word(text: Any) -> Medium | None:
     return None if bool(air) == bool(vacuum) else "air" if air else "vacuum"
 
 
-_SKY_LINES = (5577.338, 6300.304)  # [O I] in air Å (NIST): strong, and without neighbours
+#: [O I] night-sky lines, strong and without neighbours, in air and vacuum Å (NIST; Ciddor 1996).
+_SKY_LINES = {5577.338: 5578.887, 6300.304: 6302.046}
 _CORE, _WINGS = 6.0, (9.0, 40.0)  # Å from the line: where it lies, and where the noise beside it is measured
 _CONTRAST = 1.3  # of the noise in the line to that beside it
 _SHIFT = 0.6  # of the way from the given medium to the other; the Earth's motion shifts lines by 0.36 of it at most
@@ -86,8 +86,7 @@ def contradicted_medium(wavelength: FloatArray, ivar: FloatArray, medium: Medium
     found = {line: place for line in _SKY_LINES if (place := _place(wavelength, some, line)) is not None}
     if not found:
         return None
-    air = np.array(list(found))
-    toward_vacuum = float(np.mean((np.array(list(found.values())) - air) / (air_to_vacuum(air) - air)))
+    toward_vacuum = float(np.mean([(place - air) / (_SKY_LINES[air] - air) for air, place in found.items()]))
     away = toward_vacuum if medium == "air" else 1 - toward_vacuum
     if not _SHIFT < away < 2 - _SHIFT:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from quietspec.io.reading.conventions import (
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.grids import Grid, hdu_grid
 from quietspec.io.reading.images import Layout
+from quietspec.io.reading.known import StatedResolution
 from quietspec.io.reading.masks import choose_mask
 from quietspec.io.reading.options import ReadOptions
 from quietspec.io.reading.squeeze import squeezed
@@ -157,6 +158,7 @@ def image_layout(file: FitsFile, flux: Any, options: ReadOptions) -> Layout:
     noise, kind = _noise(file, flux)
     grid, contradictions = _grid(file, flux, options)
     mask, passed_over = _mask(file, flux, noise, options)
+    redshift, redshift_by = _redshift(file)
     return Layout(
         survey="KCWI" if "KCWI" in str(file.primary.get("INSTRUME", "")) else "FITS",
         flux=file.number(flux),
@@ -165,8 +167,9 @@ def image_layout(file: FitsFile, flux: Any, options: ReadOptions) -> Layout:
         mask=mask,
         mask_good=None,
         wavelength=grid,
-        fwhm=_fwhm(file, None if grid is None else grid.wavelength),
-        redshift=_redshift(file),
+        fwhm=_fwhm(file),
+        redshift=redshift,
+        redshift_by=redshift_by,
         warnings=(*contradictions, *passed_over),
         meta={"object": str(file.primary.get("OBJECT", file.primary.get("TARGNAME", ""))).strip()},
     )
@@ -242,20 +245,25 @@ def _contradiction(flux: Any, grid: Grid) -> list[str]:
     return [f"the wavelengths of {grid.how} differ from the header's by up to {apart:.3g} Å; the former are used"]
 
 
-def _fwhm(file: FitsFile, wavelength: FloatArray | None) -> FloatArray | None:
+def _fwhm(file: FitsFile) -> StatedResolution | None:
+    """Resolution in an image of its own."""
     images = _of_dimensions(file, 1, 2)
-    fwhm, resolution = find_name(images, FWHM_NAMES), find_name(images, RESOLUTION_NAMES)
-    if fwhm is not None:
-        return np.asarray(images[fwhm].data, dtype=np.float64)
-    if resolution is not None and wavelength is not None:
-        return np.asarray(wavelength / images[resolution].data, dtype=np.float64)
-    return None
+    fwhm, power = find_name(images, FWHM_NAMES), find_name(images, RESOLUTION_NAMES)
+    name = fwhm or power
+    if name is None:
+        return None
+    hdu = images[name]
+    what: Literal["fwhm", "resolving power"] = "resolving power" if fwhm is None else "fwhm"
+    return StatedResolution(values=hdu.data, what=what, unit=hdu.header.get("BUNIT"), who=f"HDU {label(file, hdu)}")
 
 
-def _redshift(file: FitsFile) -> FloatArray | None:
+def _redshift(file: FitsFile) -> tuple[FloatArray | None, str | None]:
+    """Redshifts in an image of their own, and which it is."""
     images = _of_dimensions(file, 1)
     name = find_name(images, REDSHIFT_NAMES)
-    return None if name is None else np.asarray(images[name].data, dtype=np.float64)
+    if name is None:
+        return None, None
+    return np.asarray(images[name].data, dtype=np.float64), f"HDU {label(file, images[name])}"
 
 
 def _of_dimensions(file: FitsFile, *dimensions: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from quietspec.io.reading.content import Content, Questions
 from quietspec.io.reading.conventions import header_redshift, noise_kind_of
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.grids import Grid, image_grid
+from quietspec.io.reading.known import AS_GIVEN, StatedResolution, given_fwhm, settle_fwhm, settle_redshift
 from quietspec.io.reading.masks import MaskRule, doubt
 from quietspec.io.reading.noise_units import NoiseScale, StatedNoise, noise_scale
 from quietspec.io.reading.options import ReadOptions
@@ -55,10 +56,13 @@ class Layout:
         Of the flux, where the header has none.
     wavelength : (n_pixels,) or Grid, optional
         In Å; from the flux HDU's header otherwise.
-    fwhm : float, array or callable, optional
+    fwhm : float, array, StatedResolution or callable, optional
         Instrumental FWHM in Å, (n_pixels,) or (n_spectra, n_pixels), or a function of the wavelengths that gives it.
+        What the file states but no survey vouches for is a `StatedResolution`, which is checked.
     redshift : float or (n_spectra,), optional
         From the headers otherwise.
+    redshift_by : str, optional
+        Who states the redshift; the survey if not given.
     warnings : tuple of str
         What the user should know.
     meta : mapping
@@ -75,8 +79,9 @@ class Layout:
     medium: Medium | None = None
     unit: str | None = None
     wavelength: FloatArray | Grid | None = None
-    fwhm: Callable[[FloatArray], FloatArray] | FloatArray | float | None = None
+    fwhm: Callable[[FloatArray], FloatArray] | StatedResolution | FloatArray | float | None = None
     redshift: float | FloatArray | None = None
+    redshift_by: str | None = None
     warnings: tuple[str, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
 
@@ -131,6 +136,9 @@ def image_content(file: FitsFile, options: ReadOptions, layout: Layout) -> Conte
     read_as = NoiseScale(kind=kind) if stated is None else noise_scale(stated, bulk, scale, grid.wavelength)
     questions.ask(read_as.question)
     questions.settle()
+    own, header = f"as {layout.survey} has it", header_redshift(flux.header, file.primary)
+    redshifts = ((options.redshift, AS_GIVEN), (layout.redshift, layout.redshift_by or own), (header, "the header"))
+    widths = ((given_fwhm(options.fwhm, grid.wavelength, where), AS_GIVEN), (layout.fwhm, own))
     spatial_shape, wcs, lost = _image(flux, axis)
     questions.warn(scale.warning, read_as.warning, lost)
     questions.decide("flux unit", f"{options.flux_unit or scale.text or 'none'}, read as {scale.unit or 'relative'}")
@@ -145,8 +153,8 @@ def image_content(file: FitsFile, options: ReadOptions, layout: Layout) -> Conte
         noise_factor=read_as.factor,
         mask=mask,
         mask_rule=rule,
-        redshift=_redshift(file, flux, options, layout, bulk.shape[0], questions),
-        fwhm=_fwhm(options, layout, grid, questions),
+        redshift=settle_redshift(redshifts, bulk.shape[0], questions),
+        fwhm=settle_fwhm(widths, grid.wavelength, bulk.shape[0], questions, grid.pixels),
         unit=scale.unit,
         units=options.flux_unit or scale.text or "",
         factor=scale.factor,
@@ -280,30 +288,3 @@ def _mask(
         questions.ask(doubt(rule, mask, flux, noise, options, name))
     questions.decide("mask", f"{name}: {rule}")
     return mask, rule
-
-
-def _redshift(
-    file: FitsFile, flux: Any, options: ReadOptions, layout: Layout, n_spectra: int, questions: Questions
-) -> FloatArray:
-    known, how = next(
-        ((value, how) for value, how in (
-            (options.redshift, "as given"),
-            (layout.redshift, f"as {layout.survey} has it" if layout.survey != "FITS" else "an HDU of its own"),
-            (header_redshift(flux.header, file.primary), "the header"),
-        ) if value is not None),
-        (np.nan, "unknown"),
-    )  # fmt: skip
-    questions.decide("redshift", how)
-    return np.broadcast_to(np.asarray(known, dtype=np.float64), (n_spectra,))
-
-
-def _fwhm(options: ReadOptions, layout: Layout, grid: Grid, questions: Questions) -> FloatArray | None:
-    known = options.fwhm if options.fwhm is not None else layout.fwhm
-    if known is None:
-        questions.decide("resolution", "unknown")
-        return None
-    questions.decide("resolution", "as given" if options.fwhm is not None else f"as {layout.survey} has it")
-    fwhm = np.asarray(known(grid.wavelength) if callable(known) else known, dtype=np.float64)
-    if grid.pixels is not None and fwhm.shape[-1:] == grid.pixels.shape:
-        fwhm = fwhm[..., grid.pixels]
-    return np.full(len(grid.wavelength), fwhm) if fwhm.ndim == 0 else fwhm

@@ -1,4 +1,4 @@
-"""Fluxes beyond what 32-bit numbers hold, brought near 1 by a power of ten in their unit."""
+"""One unit for the fluxes of all arms, and one in which 32-bit numbers hold them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,35 @@ from dataclasses import replace
 import astropy.units as u
 import numpy as np
 
+from quietspec.arrays import FloatArray
 from quietspec.io.reading.content import Content
 
-__all__ = ["in_32_bits"]
+__all__ = ["in_32_bits", "in_one_unit"]
 
 _HELD = (1e-30, 1e30)  #: typical fluxes that 32-bit numbers hold, faint pixels included
 _SAMPLED = 5  # spectra
+
+
+def in_one_unit(parts: Sequence[Content]) -> list[Content]:
+    """Bring the fluxes of all parts to the unit of the first, where a number does.
+
+    Parameters
+    ----------
+    parts : sequence of Content
+        Arms of one object.
+
+    Returns
+    -------
+    list of Content
+        The same; those whose unit is of another kind are left as they are.
+    """
+    first = parts[0].unit
+    return [
+        replace(part, unit=first, factor=_factor(part) * part.unit.to(first))
+        if part.unit != first and part.unit.is_equivalent(first)
+        else part
+        for part in parts
+    ]
 
 
 def in_32_bits(parts: Sequence[Content]) -> list[Content]:
@@ -48,6 +71,9 @@ def _typical(part: Content) -> float | None:
 
 def _divided(part: Content, decade: float) -> Content:
     unit = u.Unit(decade * part.unit)
-    factor = np.ones(len(part.wavelength)) if part.factor is None else part.factor
     note = f"the flux is given in {unit}, since 32-bit numbers do not hold its values, near {decade:.0e}"
-    return replace(part, unit=unit, factor=factor / decade, warnings=(*part.warnings, note))
+    return replace(part, unit=unit, factor=_factor(part) / decade, warnings=(*part.warnings, note))
+
+
+def _factor(part: Content) -> FloatArray:
+    return np.ones(len(part.wavelength)) if part.factor is None else part.factor

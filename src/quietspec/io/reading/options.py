@@ -5,15 +5,39 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import get_args
+from typing import TypedDict, get_args
 
 from quietspec.errors import ReadError
 from quietspec.kinds import Medium, NoiseKind
 
-__all__ = ["MAX_MEMORY", "ReadOptions", "as_command_line"]
+__all__ = ["MAX_MEMORY", "ReadKeywords", "ReadOptions", "as_command_line"]
 
 MAX_MEMORY = 2.0  #: GB that reading may take at once, where the user allows no more
 _MOST_BITS = 64
+
+
+class ReadKeywords(TypedDict, total=False):
+    """The fields of `ReadOptions` as keywords, for editors and type checkers."""
+
+    redshift: float | None
+    flux_hdu: str | int | None
+    noise_hdu: str | int | None
+    noise_kind: NoiseKind | None
+    noise_from_residuals: bool
+    mask_hdu: str | int | None
+    mask_bits: str | None
+    mask_good: bool | None
+    no_mask: bool
+    wave_hdu: str | int | None
+    flux_unit: str | None
+    wavelength_unit: str | None
+    medium: Medium | None
+    fwhm: float | None
+    columns: str | None
+    rows: str | None
+    exposures: bool
+    ignore_checksum: bool
+    max_memory: float
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ __all__ = ["cube_wcs", "renumbered", "sky_wcs"]
 
 _AXIS_CARD = re.compile(r"(NAXIS|CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA|PV|CD|PC|PS)(\d+)(_\d+)?$")
 _MATRIX = ("CD", "PC")
+_FLAT = 1e-9  # area of a pixel over the square of its size: less, and its two axes are one
 _WHOLE = ("LONPOLE", "LATPOLE", "RADESYS", "RADECSYS", "EQUINOX")
 _CELESTIAL = re.compile(r"(RA|[A-Z]LON|..LN)(?:-|$)|(DEC|[A-Z]LAT|..LT)(?:-|$)")
 
@@ -99,7 +100,7 @@ def _cards(header: fits.Header, axes: tuple[int, int], kinds: list[re.Match[str]
         raise _Unusable(f"CTYPE{axes[0]} and CTYPE{axes[1]} are {ctypes}")
     world = (longitude[0], latitude[0])
     matrix = _matrix(header, world, axes)
-    if not np.isfinite(matrix).all() or not abs(np.linalg.det(matrix)) > 0:
+    if not np.isfinite(matrix).all() or not abs(np.linalg.det(matrix)) > _FLAT * np.sum(matrix**2):
         raise _Unusable(f"the size of a pixel is {matrix[0, 0]:g} by {matrix[1, 1]:g}")
     cards = _as_numbers(renumbered(header, world))
     if world != axes:  # pixels along the first axis are those of the second world coordinate

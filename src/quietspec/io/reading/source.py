@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +21,14 @@ from quietspec.io.reading.arms import Joint, overlaps
 from quietspec.io.reading.bulk import Rows
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
-from quietspec.io.reading.magnitude import in_32_bits
+from quietspec.io.reading.magnitude import in_32_bits, in_one_unit
 from quietspec.io.reading.opened import OpenedFile
-from quietspec.io.reading.options import ReadOptions
+from quietspec.io.reading.options import ReadKeywords, ReadOptions
 from quietspec.io.reading.tables import TableLayout, table_content
 from quietspec.io.reading.text import read_text_table
+from quietspec.keywords import shows_keywords
 from quietspec.kinds import Medium
+from quietspec.medium import contradicted_medium
 from quietspec.spectra import Spectra
 
 if TYPE_CHECKING:
@@ -110,6 +112,7 @@ class SpectraSource:
         self.spatial_shape = first.spatial_shape
         self.wcs: WCS | None = first.wcs
         self.meta = self._joint_meta()
+        self._medium_checked = False
 
     def _joint_fwhm(self) -> FloatArray | None:
         known = [None if part.fwhm is None else part.fwhm[..., part.order] for part in self._parts]
@@ -200,7 +203,7 @@ class SpectraSource:
         elif rows is not None:
             index = np.atleast_1d(index[np.asarray(rows)])
         shape = (len(index), len(self.wavelength))
-        flux, ivar = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
+        flux, ivar = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
         counts: Counter[str] = Counter()
         for start in range(0, len(index), TILE):
             tile = slice(start, start + TILE)
@@ -260,6 +263,7 @@ class SpectraSource:
         return sum(part.masked(index) for part in self._parts)
 
     def _spectra(self, index: Rows, flux: FloatArray, ivar: FloatArray, counts: Counter[str], **extra: Any) -> Spectra:
+        self._check_medium(ivar)
         masked = [f"{number} pixel(s) masked: {reason}" for reason, number in counts.most_common()]
         meta = self.meta | {"warnings": [*self.meta["warnings"], *masked]}
         if "rows" in extra:
@@ -279,6 +283,15 @@ class SpectraSource:
             )
         except SpectraError as error:
             raise ReadError(f"{', '.join(map(str, self.paths))}: {error}") from error
+
+    def _check_medium(self, ivar: FloatArray) -> None:
+        """Warn, once, where night-sky lines in the noise of the first spectra contradict the medium."""
+        if self._medium_checked or not (ivar > 0).any():
+            return
+        self._medium_checked = True
+        against = contradicted_medium(self.wavelength, ivar, self.medium)
+        if against is not None:
+            self.meta["warnings"].append(f"{against}; give it: medium=")
 
     def _unusable(self, counts: Counter[str]) -> ReadError:
         why = ", ".join(reason for reason, _ in counts.most_common()) or "all fluxes are NaN or masked"
@@ -322,7 +335,8 @@ def _joint_redshift(parts: Sequence[Content]) -> FloatArray:
     return result
 
 
-def open_spectra(*paths: str | PathLike[str], **options: Any) -> SpectraSource:
+@shows_keywords(ReadOptions)
+def open_spectra(*paths: str | PathLike[str], **options: Unpack[ReadKeywords]) -> SpectraSource:
     """Open a file of spectra, or the arms of one object, without reading the spectra.
 
     Parameters
@@ -332,7 +346,7 @@ def open_spectra(*paths: str | PathLike[str], **options: Any) -> SpectraSource:
         PypeIt, nGIST, IRAF or any other FITS file, a text table (ECSV, CSV, IPAC, columns of numbers), or a file that
         quietspec wrote. Several are joined along the wavelength.
     **options
-        Fields of `ReadOptions`.
+        Fields of `ReadOptions`: what the file does not say, or says wrongly.
 
     Returns
     -------
@@ -358,7 +372,7 @@ def open_spectra(*paths: str | PathLike[str], **options: Any) -> SpectraSource:
     try:
         files = [resources.enter_context(OpenedFile(Path(path))) for path in paths]
         parts = [part for file in files for part in _content(file, settled, resources)]
-        return SpectraSource(in_32_bits(parts), resources, files)
+        return SpectraSource(in_32_bits(in_one_unit(parts)), resources, files)
     except BaseException:
         resources.close()
         raise
@@ -372,7 +386,8 @@ def _content(opened: OpenedFile, options: ReadOptions, resources: ExitStack) -> 
     return tuple(replace(content, warnings=(*content.warnings, *file.notes)) for content in contents)
 
 
-def read(*paths: str | PathLike[str], **options: Any) -> Spectra:
+@shows_keywords(ReadOptions)
+def read(*paths: str | PathLike[str], **options: Unpack[ReadKeywords]) -> Spectra:
     """Read all spectra of a file, or of the arms of one object.
 
     Parameters
@@ -380,7 +395,7 @@ def read(*paths: str | PathLike[str], **options: Any) -> Spectra:
     *paths : path
         As for `open_spectra`.
     **options
-        Fields of `ReadOptions`.
+        Fields of `ReadOptions`: what the file does not say, or says wrongly.
 
     Returns
     -------

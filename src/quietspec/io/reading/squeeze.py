@@ -60,5 +60,6 @@ class SqueezedImage:
 
     def __getitem__(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
         rest = iter(key)
-        whole = tuple(next(rest, slice(None)) if kept else 0 for kept in self._kept)
-        return np.asarray(self._hdu.section[whole])
+        whole = tuple(next(rest, slice(None)) if kept else slice(0, 1) for kept in self._kept)
+        dropped = tuple(number for number, kept in enumerate(self._kept) if not kept)
+        return np.asarray(np.squeeze(self._hdu.section[whole], axis=dropped))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ from quietspec.io.reading.conventions import (
 )
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.grids import Grid, grid_of, hdu_grid
+from quietspec.io.reading.known import AS_GIVEN, StatedResolution, given_fwhm, settle_fwhm, settle_redshift
 from quietspec.io.reading.masks import MaskRule, choose_mask, doubt
 from quietspec.io.reading.noise_units import NoiseScale, StatedNoise, noise_scale
 from quietspec.io.reading.options import ReadOptions
@@ -258,8 +259,8 @@ def table_content(columns: Columns, options: ReadOptions, layout: TableLayout) -
         noise_factor=read_as.factor,
         mask=mask,
         mask_rule=rule,
-        redshift=_redshift(columns, options, layout, len(flux), questions),
-        fwhm=_fwhm(columns, options, layout, wavelength, questions),
+        redshift=settle_redshift(_redshifts(columns, options, layout), len(flux), questions),
+        fwhm=settle_fwhm(_resolutions(columns, options, layout, wavelength), wavelength, len(flux), questions),
         unit=scale.unit,
         units=options.flux_unit or scale.text or "",
         factor=scale.factor,
@@ -419,38 +420,31 @@ def _ucd_medium(header: Mapping[str, Any]) -> Medium | None:
     return None
 
 
-def _redshift(
-    columns: Columns, options: ReadOptions, layout: TableLayout, n_spectra: int, questions: Questions
-) -> FloatArray:
+def _redshifts(columns: Columns, options: ReadOptions, layout: TableLayout) -> list[tuple[Any, str]]:
+    """Redshifts by all who state them."""
     name = find_name(columns.values, REDSHIFT_NAMES)
-    if name is not None and columns.values[name].shape != (n_spectra,):
-        name = None
-    known, how = next(
-        ((value, how) for value, how in (
-            (options.redshift, "as given"),
-            (layout.redshift, f"as {layout.survey} has it"),
-            (None if name is None else columns.values[name], f"column {name}"),
-            (header_redshift(columns.header), "the header"),
-        ) if value is not None),
-        (np.nan, "unknown"),
-    )  # fmt: skip
-    questions.decide("redshift", how)
-    return np.broadcast_to(np.asarray(known, dtype=np.float64), (n_spectra,))
+    return [
+        (options.redshift, AS_GIVEN),
+        (layout.redshift, f"as {layout.survey} has it"),
+        (None if name is None else columns.values[name], f"column {name}"),
+        (header_redshift(columns.header), "the header"),
+    ]
 
 
-def _fwhm(
-    columns: Columns, options: ReadOptions, layout: TableLayout, wavelength: FloatArray, questions: Questions
-) -> FloatArray | None:
-    if options.fwhm is not None:
-        questions.decide("resolution", f"FWHM {options.fwhm:g} Å, as given")
-        return np.full(len(wavelength), options.fwhm)
+def _resolutions(
+    columns: Columns, options: ReadOptions, layout: TableLayout, wavelength: FloatArray
+) -> list[tuple[Any, str]]:
+    """Resolutions by all who state them."""
+    stated: list[tuple[Any, str]] = [(given_fwhm(options.fwhm, wavelength, columns.where), AS_GIVEN)]
     if layout.fwhm is not None:
-        questions.decide("resolution", f"as {layout.survey} has it")
-        return layout.fwhm(columns, wavelength)
-    fwhm, resolution = (find_name(columns.values, names) for names in (FWHM_NAMES, RESOLUTION_NAMES))
-    questions.decide("resolution", f"column {fwhm or resolution}" if fwhm or resolution else "unknown")
-    if fwhm is not None:
-        return np.squeeze(columns.values[fwhm].astype(np.float64))
-    if resolution is not None:
-        return np.squeeze(wavelength / columns.values[resolution].astype(np.float64))
-    return None
+        stated.append((layout.fwhm(columns, wavelength), f"as {layout.survey} has it"))
+        return stated
+    kinds: tuple[tuple[tuple[str, ...], Literal["fwhm", "resolving power"]], ...] = (
+        (FWHM_NAMES, "fwhm"), (RESOLUTION_NAMES, "resolving power"),
+    )  # fmt: skip
+    for names, what in kinds:
+        name = find_name(columns.values, names)
+        if name is not None:
+            values = StatedResolution(values=columns.values[name], what=what, unit=columns.units.get(name))
+            stated.append((values, f"column {name}"))
+    return stated

@@ -1,0 +1,175 @@
+"""Redshift and resolution: the first of those who state them whose statement can be one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from quietspec.arrays import FloatArray
+from quietspec.errors import ReadError, UnitError
+from quietspec.io.reading.content import Questions
+from quietspec.resolution import instrumental_fwhm
+
+__all__ = ["AS_GIVEN", "StatedResolution", "given_fwhm", "settle_fwhm", "settle_redshift"]
+
+AS_GIVEN = "as given"  #: who states what the user gives, which is not doubted
+_REDSHIFTS = (-0.1, 30.0)  # that a file may state
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatedResolution:
+    """A resolution as an HDU, a column or the user states it; to be checked.
+
+    Parameters
+    ----------
+    values : (), (n_pixels,), (n_spectra,) or (n_spectra, n_pixels)
+        FWHM or R = λ/FWHM.
+    what : {'fwhm', 'resolving power'}
+        Which of them, by its name.
+    unit : str, optional
+        Unit of a FWHM; Å if not given.
+    who : str, optional
+        Who states it.
+    """
+
+    values: npt.ArrayLike
+    what: Literal["fwhm", "resolving power"] = "fwhm"
+    unit: str | None = None
+    who: str | None = None
+
+    def fwhm(
+        self, wavelength: FloatArray, n_spectra: int, pixels: npt.NDArray[np.bool_] | None = None
+    ) -> tuple[FloatArray, str | None]:
+        """Bring it to a FWHM.
+
+        Parameters
+        ----------
+        wavelength : (n_pixels,)
+            Å.
+        n_spectra : int
+            Number of spectra.
+        pixels : (n_pixels of the file,) of bool, optional
+            Pixels of the file that have a wavelength; all by default.
+
+        Returns
+        -------
+        fwhm : (n_pixels,) or (n_spectra, n_pixels)
+            In Å.
+        warning : str or None
+            How many values were not usable.
+
+        Raises
+        ------
+        UnitError
+            If it cannot be a resolution of these spectra.
+        """
+        values = np.squeeze(np.asarray(self.values, dtype=np.float64))
+        if pixels is not None and values.shape[-1:] == pixels.shape:
+            values = values[..., pixels]
+        if values.shape == (n_spectra,) and values.shape != wavelength.shape:
+            values = np.repeat(values[:, None], len(wavelength), axis=1)
+        if values.ndim == 2 and len(values) != n_spectra:
+            raise UnitError(f"a resolution of shape {values.shape} does not fit {n_spectra} spectra")
+        return instrumental_fwhm(values, wavelength, what=self.what, unit=self.unit)
+
+
+def settle_fwhm(
+    stated: Iterable[tuple[Any, str]],
+    wavelength: FloatArray,
+    n_spectra: int,
+    questions: Questions,
+    pixels: npt.NDArray[np.bool_] | None = None,
+) -> FloatArray | None:
+    """Settle the instrumental FWHM.
+
+    Parameters
+    ----------
+    stated : iterable of (value, who)
+        The best first: `StatedResolution`; a FWHM in Å, (), (n_pixels,) or (n_spectra, n_pixels), that a survey
+        vouches for; a function of the wavelengths that gives it; or None.
+    wavelength : (n_pixels,)
+        Å.
+    n_spectra : int
+        Number of spectra.
+    questions : Questions
+        Takes down what was decided, and what is not used and why.
+    pixels : (n_pixels of the file,) of bool, optional
+        Pixels of the file that have a wavelength; all by default.
+
+    Returns
+    -------
+    (n_pixels,) or (n_spectra, n_pixels) or None
+        In Å; None where nobody knows it.
+    """
+    for value, who in stated:
+        if value is None:
+            continue
+        known = value(wavelength) if callable(value) else value
+        if isinstance(known, StatedResolution):
+            who = known.who or who
+            try:
+                known, note = known.fwhm(wavelength, n_spectra, pixels)
+            except UnitError as error:
+                questions.warn(f"{who}: {error}; not used. Give the FWHM in Å: fwhm=")
+                continue
+            questions.warn(None if note is None else f"{who}: {note}")
+        if known is None:
+            continue
+        fwhm = np.asarray(known, dtype=np.float64)
+        if pixels is not None and fwhm.shape[-1:] == pixels.shape:
+            fwhm = fwhm[..., pixels]
+        questions.decide("resolution", who)
+        return np.full(len(wavelength), fwhm) if fwhm.ndim == 0 else fwhm
+    questions.decide("resolution", "unknown")
+    return None
+
+
+def given_fwhm(fwhm: float | None, wavelength: FloatArray, where: str) -> float | None:
+    """FWHM that the user gives, in Å, or a `ReadError` where no instrument has it."""
+    if fwhm is not None:
+        try:
+            instrumental_fwhm(fwhm, wavelength)
+        except UnitError as error:
+            raise ReadError(f"{where}: fwhm={fwhm:g}: {error}. Give the FWHM in Å.") from error
+    return fwhm
+
+
+def settle_redshift(stated: Iterable[tuple[Any, str]], n_spectra: int, questions: Questions) -> FloatArray:
+    """Settle the redshifts.
+
+    Parameters
+    ----------
+    stated : iterable of (value, who)
+        The best first: one number, one per spectrum, or None.
+    n_spectra : int
+        Number of spectra.
+    questions : Questions
+        Takes down what was decided, and what is not used and why.
+
+    Returns
+    -------
+    (n_spectra,)
+        NaN where unknown.
+    """
+    for value, who in stated:
+        if value is None:
+            continue
+        redshift = np.squeeze(np.asarray(value, dtype=np.float64))
+        if redshift.size not in (1, n_spectra):
+            questions.warn(f"{who}: {redshift.size} redshifts for {n_spectra} spectra; not used. Give one: redshift=Z")
+            continue
+        redshift = np.broadcast_to(redshift.ravel(), (n_spectra,))
+        possible = ((redshift > _REDSHIFTS[0]) & (redshift < _REDSHIFTS[1])) | (who == AS_GIVEN)
+        wrong = ~possible & ~np.isnan(redshift)
+        if wrong.any():
+            some = f"{int(wrong.sum())} of {n_spectra} redshifts cannot be one, such as {redshift[wrong][0]:g}"
+            questions.warn(f"{who}: {some}; unknown. Give one: redshift=Z")
+        if possible.any() or np.size(value) > 1:
+            questions.decide("redshift", who)
+            return np.where(possible, redshift, np.nan)
+    questions.decide("redshift", "unknown")
+    return np.full(n_spectra, np.nan)
