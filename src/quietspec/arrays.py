@@ -92,7 +92,7 @@ def groups(values: npt.NDArray[Any]) -> Iterator[tuple[Any, npt.NDArray[np.intp]
     rows : (n_rows,) of int
         The spectra that have it.
     """
-    known = np.flatnonzero(~np.isnan(values).reshape(len(values), -1).any(axis=1))
+    known = np.flatnonzero(~np.isnan(values).any(axis=tuple(range(1, values.ndim))))
     distinct, kind = np.unique(values[known], axis=0, return_inverse=True)
     for number, value in enumerate(distinct):
         yield value, known[kind.ravel() == number]
