@@ -10,8 +10,9 @@ import pytest
 
 from quietspec.batch import Cube, batch_status, write_report
 from quietspec.batch import report as module
+from quietspec.batch.facts import Record
 from quietspec.batch.lock import locked
-from quietspec.batch.state import Journal, Plan, Record
+from quietspec.batch.state import Journal, Plan
 from quietspec.batch.task import thumbnail
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")

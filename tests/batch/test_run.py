@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from astropy.io import fits
 
 from quietspec import __version__
 from quietspec.batch import ClusterOptions, Cube, Job, Outcome, Settings, batch_status, run_batch
+from quietspec.batch.state import place
 from quietspec.batch.task import denoise_cube, model_name
 from quietspec.errors import BatchError
 
@@ -121,6 +123,19 @@ def test_other_options_or_model(finished):
     assert finished.run() == ["a.fits"]
     assert finished.run(replace(SETTINGS, denoiser="gaussian")) == NAMES
     assert fits.getheader(finished.out / "a.fits")["QSMODEL"].startswith("Gaussian")
+
+
+@pytest.mark.parametrize("damage", [{"facts": {}}, {"facts": "none"}, {"attempts": "two"}, {"output": ["a.fits"]}])
+def test_damage_of_the_journal_loses_no_cube(finished, damage):
+    path = place(finished.out, "journal.jsonl")
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    damaged = [
+        record | damage if (record["output"], record["event"]) == ("a.fits", "done") else record for record in records
+    ]
+    path.write_text("".join(json.dumps(record) + "\n" for record in damaged))
+    assert not batch_status(finished.out).complete
+    assert finished.run() == ["a.fits"]
+    assert finished.report.complete
 
 
 def test_status_knows_what_another_model_made(finished):

@@ -117,5 +117,5 @@ def test_populations_of_bins_go_back_to_their_spaxels():
     spaxels = Binned(np.array([1, -1, 0, 0]), cube([[1, 1]])).on_spaxels(populations)
     np.testing.assert_array_equal(spaxels.values["mh_mw"], [-0.4, np.nan, 0.1, 0.1])
     np.testing.assert_array_equal(spaxels.flags, [4, int(PopulationFlag.NO_DATA), 0, 0])
-    assert spaxels.reasons == ("limit", "in no bin", "", "")
+    assert spaxels.reasons.tolist() == ["limit", "in no bin", "", ""]
     np.testing.assert_allclose(np.nansum(spaxels.seconds), 8)

@@ -138,7 +138,7 @@ def test_the_redshift_used_by_the_denoiser_counts(tiny_library, denoised):
 
 
 def test_wrong_ways_are_refused(tiny_library, denoised):
-    with pytest.raises(QuietspecError, match="errors: 'own'; give input or flat or sigma or covariance"):
+    with pytest.raises(QuietspecError, match="errors: 'own'; expected input or flat or sigma or covariance"):
         fit_denoised(denoised, tiny_library, errors="own")
 
 

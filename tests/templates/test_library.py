@@ -48,7 +48,7 @@ def test_shapes_that_do_not_fit_are_refused(tiny_library):
 
 
 def test_wavelengths_that_fall_are_refused(tiny_library):
-    with pytest.raises(TemplateError, match="strictly increase"):
+    with pytest.raises(TemplateError, match="strictly increasing"):
         dataclasses.replace(tiny_library, wavelength=tiny_library.wavelength[::-1])
 
 
@@ -105,7 +105,7 @@ def test_resampling_there_and_back_keeps_the_spectra(tiny_library):
 
 
 def test_resampling_beyond_the_library_is_refused(tiny_library):
-    with pytest.raises(TemplateError, match="asked, but the library covers"):
+    with pytest.raises(TemplateError, match="requested, but the library covers"):
         tiny_library.at(np.linspace(3500, 7000, 100))
 
 

@@ -75,7 +75,7 @@ def test_the_library_ends_where_its_first_spectrum_ends(tmp_path):
     old = load_miles(tmp_path, log_age=(8.5, 11))
     assert len(old.wavelength) == 50
     np.testing.assert_allclose(old.log_age, [9])
-    with pytest.raises(TemplateError, match="no spectrum of a log age in"):
+    with pytest.raises(TemplateError, match="no spectrum has a log age in"):
         load_miles(tmp_path, log_age=(11, 12))
 
 

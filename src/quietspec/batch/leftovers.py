@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from quietspec.batch.state import place
@@ -25,7 +25,8 @@ def remove_leftovers(folder: Path, outputs: Iterable[str]) -> None:
     wanted = set(outputs)
     for partial in folder.glob(".*.part"):
         if partial.name[1:].rsplit(".", 2)[0] in wanted:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):  # a file that cannot be removed does no harm
+                partial.unlink()
 
 
 @contextmanager
@@ -59,10 +60,11 @@ def crash_noted(folder: Path, output: str) -> Iterator[None]:
 
 def crash_report(folder: Path, output: str) -> str:
     """Return what Python noted as the process that made an output crashed; empty if it was killed from outside."""
-    note = _crash_note(folder, output)
-    lines = note.read_text(encoding="utf-8", errors="replace").splitlines() if note.exists() else []
-    note.unlink(missing_ok=True)
-    return lines[0].removeprefix("Fatal Python error: ") if lines else ""
+    note, text = _crash_note(folder, output), ""
+    with suppress(OSError):
+        text = note.read_text(encoding="utf-8", errors="replace")
+        note.unlink()
+    return text.partition("\n")[0].removeprefix("Fatal Python error: ")
 
 
 def _crash_note(folder: Path, output: str) -> Path:

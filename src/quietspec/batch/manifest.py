@@ -6,12 +6,14 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, NamedTuple, get_args, get_type_hints
 
+from quietspec.batch.table import column_name, read_table
 from quietspec.errors import BatchError, ReadError
 from quietspec.io import ReadOptions
 
@@ -20,7 +22,10 @@ __all__ = ["Cube", "read_manifest"]
 Row = Mapping[str, str]  # the cells that are not empty, by column
 
 _FILE = re.compile(r"file\d*")
+_PATTERN = re.compile(r"[*?\[]")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _ENDING = "_denoised.fits"
+_LONGEST = 240  # bytes of an output's name: unfinished files and pictures have longer ones, and 255 is the usual limit
 _SHOWN = 10  # mistakes reported at once
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -54,7 +59,8 @@ def read_manifest(path: str | PathLike[str], ignore: Iterable[str] = ()) -> tupl
     Parameters
     ----------
     path : path
-        CSV, ECSV or Parquet (which needs the extra `cluster`). Column ``file`` names the cube, relative to the
+        Text delimited by commas, semicolons, tabs or blanks (``.csv``, ``.tsv``, ``.txt``), a list of files (``.txt``,
+        ``.lst``), ECSV, or Parquet (which needs the extra `cluster`). Column ``file`` names the cube, relative to the
         manifest's own folder; ``file2``, ``file3``, … name further arms of the object, and ``output`` the file to
         write. Every option of `quietspec.io.ReadOptions` may be a column too. An empty cell leaves its option unset.
     ignore : iterable of str, optional
@@ -72,68 +78,30 @@ def read_manifest(path: str | PathLike[str], ignore: Iterable[str] = ()) -> tupl
         named by row (the first row of data is 1) and column, with its cure.
     """
     path = Path(path)
-    columns, rows = _table(path)
-    _require_columns(path, columns, set(ignore))
-    if not rows:
+    columns, rows = read_table(path)
+    ignored = set(map(column_name, ignore))
+    _require_columns(path, columns, ignored)
+    if not any(rows):
         raise BatchError(f"{path}: has no rows. Give one per cube.")
-    wanted = [name for name in columns if name not in set(ignore)]
-    cubes: list[Cube] = []
+    cubes: dict[int, Cube] = {}
     mistakes: list[str] = []
     for number, row in enumerate(rows, start=1):
+        cells = {name: text for name, text in row.items() if name not in ignored}
+        if not row:  # spreadsheets add empty rows at the end
+            continue
         try:
-            cubes.append(_cube({name: row[name] for name in wanted if name in row}, path.parent))
-        except BatchError as error:
+            cubes[number] = _cube(cells, path.parent)
+        except (BatchError, ReadError) as error:
             mistakes.append(f"row {number}, {error}")
     mistakes = mistakes or list(_clashes(cubes))
     if mistakes:
         more = f"\n… and {len(mistakes) - _SHOWN} more." if len(mistakes) > _SHOWN else ""
         raise BatchError("\n".join(f"{path}: {mistake}" for mistake in mistakes[:_SHOWN]) + more)
-    return tuple(cubes)
-
-
-def _table(path: Path) -> tuple[list[str], list[Row]]:
-    """Return the names of the columns and the rows, with all cells as text; each column's meaning decides the type."""
-    readers: dict[str, Callable[[Path], tuple[list[str], list[dict[str, Any]]]]] = {
-        ".csv": _ascii, ".ecsv": _ascii, ".parquet": _parquet, ".pq": _parquet,
-    }  # fmt: skip
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise BatchError(f"{path}: the name of a manifest ends in {', '.join(readers)}.")
-    try:
-        names, rows = reader(path)
-    except OSError as error:
-        raise BatchError(f"{path}: cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:  # from astropy and pyarrow, whatever is wrong with the file
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise BatchError(f"{path}: is not a {path.suffix[1:].upper()} table: {reason}.") from error
-    return names, [{name: str(cell).strip() for name, cell in row.items() if not _is_empty(cell)} for row in rows]
-
-
-def _ascii(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    from astropy.table import Table
-
-    if path.suffix.lower() == ".csv":
-        table = Table.read(path, format="ascii.csv", converters={"*": str})  # as text: '0012' is a name, not 12
-    else:
-        table = Table.read(path, format="ascii.ecsv")
-    return list(table.colnames), [{name: row[name] for name in table.colnames} for row in table]
-
-
-def _parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    try:
-        from pyarrow import parquet
-    except ModuleNotFoundError as error:
-        raise BatchError(f"{path}: Parquet needs pyarrow: pip install 'quietspec[cluster]'.") from error
-    table = parquet.read_table(path)
-    return list(table.column_names), table.to_pylist()
-
-
-def _is_empty(cell: Any) -> bool:
-    return cell is None or str(cell).strip().lower() in ("", "--", "nan", "none")
+    return tuple(cubes.values())
 
 
 def _require_columns(path: Path, columns: Sequence[str], ignored: set[str]) -> None:
-    known = ["file", "output", *_OPTIONS]
+    known = ["file", "output", *_PARSERS]
     if "file" not in columns:
         raise BatchError(
             f"{path}: has no column 'file', only {', '.join(map(repr, columns))}. Name the column of the cubes 'file'."
@@ -141,11 +109,11 @@ def _require_columns(path: Path, columns: Sequence[str], ignored: set[str]) -> N
     for name in columns:
         if name in ignored or name in known or _FILE.fullmatch(name):
             continue
-        near = get_close_matches(name, known, 1)
+        near = ["redshift"] if name == "z" else get_close_matches(name, known, 1)
         meant = f"Did you mean {near[0]!r}? " if near else ""
         raise BatchError(
             f"{path}: column {name!r} is not an option of the reader. {meant}Columns are {', '.join(known)}, and "
-            f"file2, … for further arms; --ignore {name} passes over it."
+            f"file2, … for further arms. To pass over it: --ignore {name}, in Python ignore=[{name!r}]."
         )
 
 
@@ -153,41 +121,56 @@ def _cube(row: Row, folder: Path) -> Cube:
     names = sorted((name for name in row if _FILE.fullmatch(name)), key=lambda name: int(name[4:] or 1))
     if "file" not in row:
         raise BatchError("column 'file': is empty. Name the cube's file.")
-    files = tuple(str((folder / row[name]).absolute()) for name in names)
-    return Cube(
-        files=files,
-        output=_output(row.get("output"), files[0]),
-        options={name: _option(name, row[name]) for name in _OPTIONS if name in row},
-    )
+    files = tuple(str(_file(name, row[name], folder)) for name in names)
+    options = {name: _option(name, row[name]) for name in _PARSERS if name in row}
+    ReadOptions(**options)  # refuses options that exclude each other
+    return Cube(files, _output(row.get("output"), files[0]), options)
+
+
+def _file(column: str, text: str, folder: Path) -> Path:
+    """Return the path of an input; ~ is a home folder."""
+    try:
+        path = (folder / Path(text).expanduser()).absolute()
+    except RuntimeError as error:
+        raise BatchError(f"column {column!r}: {text!r} names an unknown home folder.") from error
+    if "\0" in text:
+        raise BatchError(f"column {column!r}: {text!r} holds a NUL character.")
+    if _PATTERN.search(text) and not path.exists():
+        raise BatchError(f"column {column!r}: {text!r} is a pattern. List the files it stands for, one per row.")
+    return path
 
 
 def _output(name: str | None, file: str) -> str:
     if name is None:
-        return Path(file).name.removesuffix(".gz").removesuffix(".fits") + _ENDING
-    if Path(name).name != name or name.startswith("."):
+        name = Path(file).name.removesuffix(".gz").removesuffix(".fits") + _ENDING
+    elif Path(name).name != name or name.startswith(".") or "\0" in name:
         raise BatchError(f"column 'output': {name!r} is not a plain file name. All outputs go into the batch's folder.")
     if not name.endswith(".fits"):
         raise BatchError(f"column 'output': {name!r} does not end in .fits: {name}.fits?")
+    if len(name.encode("utf-8", "surrogateescape")) > _LONGEST:
+        raise BatchError(f"column 'output': {name!r} is longer than {_LONGEST} bytes. Give a shorter name there.")
     return name
 
 
 def _option(name: str, text: str) -> Any:
     """Return the value of one option, checked as the reader will check it."""
+    parse, kind = _PARSERS[name]
     try:
-        value = _OPTIONS[name](text)
+        value = parse(text)
         ReadOptions(**{name: value})
     except ReadError as error:
-        raise BatchError(f"column {name!r}: {str(error).partition(': ')[2] or error}") from error
+        raise BatchError(
+            f"column {name!r}: {str(error).partition(': ')[2] or error} Leave the cell empty where it is unknown."
+        ) from error
     except (ValueError, KeyError) as error:
-        kind = "true or false" if _OPTIONS[name] is _truth else "a number"
         raise BatchError(f"column {name!r}: {text!r} is not {kind}.") from error
     return value
 
 
-def _clashes(cubes: Sequence[Cube]) -> Iterator[str]:
+def _clashes(cubes: Mapping[int, Cube]) -> Iterator[str]:
     """Describe the rows that would write the same file as an earlier one."""
     first: dict[str, int] = {}
-    for number, cube in enumerate(cubes, start=1):
+    for number, cube in cubes.items():
         other = first.setdefault(cube.output.casefold(), number)  # some file systems take A and a for the same name
         if other != number:
             yield (
@@ -200,16 +183,32 @@ def _truth(text: str) -> bool:
     return _TRUTH[text.lower()]
 
 
+def _number(text: str) -> float:
+    """Read a number, which may have a decimal comma."""
+    return float(text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text)
+
+
 def _hdu(text: str) -> str | int:
-    return int(text) if text.isdigit() else text
+    return int(text) if text.isdecimal() and text.isascii() else text
 
 
-def _parser(name: str, default: Any) -> Callable[[str], Any]:
-    if isinstance(default, bool) or name == "mask_good":
-        return _truth
-    if name.endswith("_hdu"):
-        return _hdu
-    return float if name in ("redshift", "fwhm") else str
+class _Parser(NamedTuple):
+    """How to read the cells of an option, and what they must be."""
+
+    read: Callable[[str], Any]
+    kind: str
 
 
-_OPTIONS = {option.name: _parser(option.name, option.default) for option in fields(ReadOptions)}
+def _parser(hint: Any) -> _Parser:
+    """Choose how to read the cells of an option by its type."""
+    kinds = {kind for kind in (get_args(hint) or (hint,)) if kind is not NoneType}
+    if bool in kinds:
+        return _Parser(_truth, "true or false")
+    if float in kinds:
+        return _Parser(_number, "a number")
+    if int in kinds:
+        return _Parser(_hdu, "a name or number") if str in kinds else _Parser(int, "a whole number")
+    return _Parser(str, "text")
+
+
+_PARSERS = {name: _parser(hint) for name, hint in get_type_hints(ReadOptions).items()}

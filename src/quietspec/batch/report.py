@@ -11,8 +11,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quietspec.batch.facts import Record
 from quietspec.batch.manifest import Cube
-from quietspec.batch.state import Plan, Record, now, place, read_records
+from quietspec.batch.state import Plan, now, place, read_records
 from quietspec.batch.task import thumbnail
 from quietspec.denoised import Flag
 from quietspec.errors import BatchError
@@ -162,7 +163,7 @@ def _status(cube: Cube, plan: Plan, record: Record | None) -> str:
         return "begun"
     if record.event == "failed":
         return "failed"
-    if record.facts["recipe"] != cube.recipe(plan.model):
+    if record.facts.get("recipe") != cube.recipe(plan.model):
         return "waiting"  # the existing output was made with other options or another model
     return "flagged" if _is_doubtful(record.facts) else "done"
 
@@ -176,7 +177,10 @@ def _is_doubtful(facts: Mapping[str, Any]) -> bool:
 def _picture(folder: Path, output: str) -> str:
     """Return a small picture as a data URL; empty if there is none."""
     path = thumbnail(folder, output)
-    return "data:image/png;base64," + b64encode(path.read_bytes()).decode() if path.is_file() else ""
+    try:
+        return "data:image/png;base64," + b64encode(path.read_bytes()).decode() if path.is_file() else ""
+    except OSError:
+        return ""
 
 
 def _template() -> Template:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from quietspec import __version__
 from quietspec.batch.attempts import Attempt, Attempts
 from quietspec.batch.cluster import Cluster, ClusterOptions, NotYetError, SchedulerLostError, WorkerDiedError
+from quietspec.batch.facts import Record
 from quietspec.batch.leftovers import crash_report, remove_leftovers
 from quietspec.batch.lock import locked
 from quietspec.batch.manifest import Cube
 from quietspec.batch.report import BatchReport, collect_report, write_report
-from quietspec.batch.state import Journal, Plan, Record, now
+from quietspec.batch.state import Journal, Plan, now
 from quietspec.batch.task import Job, Outcome, Settings, denoise_cube, model_name, thumbnail
 from quietspec.errors import BatchError
 from quietspec.io.writing.atomic import os_errors_named
@@ -82,7 +83,7 @@ def run_batch(
     folder = Path(folder).absolute()
     _require_apart(cubes, folder)
     plan = Plan(settings.manifest, settings.command, __version__, model_name(settings), now(), cubes)
-    with locked(folder), Journal(folder) as journal:
+    with locked(folder, say), Journal(folder) as journal:
         remove_leftovers(folder, [cube.output for cube in cubes])
         with os_errors_named(folder):
             thumbnail(folder, "").parent.mkdir(exist_ok=True)

@@ -11,44 +11,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from quietspec.batch.facts import Record, parse_record
 from quietspec.batch.manifest import Cube
 from quietspec.errors import BatchError
 from quietspec.io.writing.atomic import os_errors_named, whole_file
 
-__all__ = ["Journal", "Plan", "Record", "now", "place", "read_records", "require_no_old_state"]
+__all__ = ["Journal", "Plan", "now", "own_file", "place", "read_records", "require_no_old_state"]
 
 _FOLDER = "batch"  # within the folder of the outputs
 _OLD_FOLDER = "survey"  # its name in quietspec 0.1
-
-
-@dataclass(frozen=True)
-class Record:
-    """The latest that is known of one cube.
-
-    Parameters
-    ----------
-    output : str
-        Name of its output.
-    event : {'start', 'done', 'failed'}
-        What happened last.
-    attempts : int
-        Number of attempts made by the run that wrote this.
-    time : str
-        When, UTC, ISO 8601.
-    facts : mapping of str to object
-        For 'done' what the worker found (`quietspec.batch.task.denoise_cube`), for 'failed' the ``reason``.
-    """
-
-    output: str
-    event: str
-    attempts: int = 0
-    time: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
+_LONGEST_LINE = 2**22  # bytes of a journal's line; what is longer is damage
+_BLOCK = 2**16  # bytes
 
 
 @dataclass(frozen=True)
@@ -81,16 +59,25 @@ class Plan:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what the last run in a folder was asked to do."""
-        path = place(folder, "plan.json")
+        path = own_file(folder, "plan.json")
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            cubes = tuple(map(_cube, content.pop("cubes")))
+            plan = cls(**content, cubes=cubes)
+            _require(all(isinstance(text, str) for text in content.values()), "one of its texts is none")
         except FileNotFoundError as error:
             require_no_old_state(folder)
             raise BatchError(
                 f"{folder}: holds no batch. Begin one: quietspec batch run MANIFEST -o {folder}"
             ) from error
-        cubes = tuple(Cube(**{**cube, "files": tuple(cube["files"])}) for cube in content.pop("cubes"))
-        return cls(**content, cubes=cubes)
+        except OSError as error:
+            raise BatchError(f"{path}: cannot be read: {error.strerror or error}.") from error
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            raise BatchError(
+                f"{path}: is damaged ({type(error).__name__}: {error}). Run the batch again: that writes it anew and "
+                "keeps what is done."
+            ) from error
+        return plan
 
 
 class Journal:
@@ -103,7 +90,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = place(folder, "journal.jsonl")
+        self._path = own_file(folder, "journal.jsonl")
         with os_errors_named(self._path):
             self._file = self._path.open("ab", buffering=0)  # unbuffered: a full disk is noticed here, not at the end
             self._drop_torn_line()
@@ -135,8 +122,16 @@ class Journal:
 
     def _drop_torn_line(self) -> None:
         """Cut off what a crash or a full disk left of a last line, so that the next line does not continue it."""
-        content = self._path.read_bytes()
-        self._file.truncate(content.rfind(b"\n") + 1)
+        with self._path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            while end > 0:
+                start = max(end - _BLOCK, 0)
+                file.seek(start)
+                length = file.read(end - start).rfind(b"\n") + 1
+                end = start + length
+                if length:
+                    break
+        self._file.truncate(end)
 
 
 def read_records(folder: Path) -> dict[str, Record]:
@@ -152,18 +147,30 @@ def read_records(folder: Path) -> dict[str, Record]:
     dict of str to Record
         By the name of the output; empty where nothing was done yet.
     """
-    path = place(folder, "journal.jsonl")
-    records: dict[str, Record] = {}
-    if not path.exists():
-        return records
-    with path.open("rb") as lines:
-        for line in lines:
-            try:
-                record = Record(**json.loads(line))
-            except (ValueError, TypeError):
-                continue
-            records[record.output] = record
-    return records
+    path = own_file(folder, "journal.jsonl")
+    try:
+        with path.open("rb") as file:
+            lines = iter(lambda: file.readline(_LONGEST_LINE), b"")
+            return {record.output: record for record in map(parse_record, lines) if record is not None}
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise BatchError(f"{path}: cannot be read: {error.strerror or error}.") from error
+
+
+def _cube(content: dict[str, Any]) -> Cube:
+    """Read a row of the manifest from a plan."""
+    cube = Cube(tuple(content["files"]), content["output"], content["options"])
+    _require(bool(cube.files) and all(isinstance(file, str) for file in cube.files), "a cube has no files")
+    _require(isinstance(cube.output, str) and Path(cube.output).name == cube.output, "an output has no plain name")
+    plain = all(value is None or isinstance(value, (str, int, float)) for value in cube.options.values())
+    _require(plain, "an option has no plain value")
+    return cube
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise ValueError(otherwise)
 
 
 def require_no_old_state(folder: Path) -> None:
@@ -174,6 +181,18 @@ def require_no_old_state(folder: Path) -> None:
             f"{folder}: was begun by quietspec 0.1, which kept its state in '{_OLD_FOLDER}', now '{_FOLDER}'. To go on "
             f"with it: mv {old} {new}"
         )
+
+
+def own_file(folder: Path, name: str) -> Path:
+    """Return the path of one of the batch's own files, and raise `BatchError` if something else is in its place."""
+    path = place(folder, name)
+    try:
+        taken = path.exists() and not path.is_file()
+    except OSError as error:
+        raise BatchError(f"{path}: cannot be reached: {error.strerror or error}.") from error
+    if taken:
+        raise BatchError(f"{path}: is not a regular file. Move it away; the next run makes a new one.")
+    return path
 
 
 def place(folder: Path, name: str) -> Path:

@@ -13,9 +13,10 @@ from typing import Any, Literal
 from astropy.io import fits
 
 from quietspec import __version__
+from quietspec.batch.facts import Record
 from quietspec.batch.leftovers import crash_noted
 from quietspec.batch.manifest import Cube
-from quietspec.batch.state import Record, place
+from quietspec.batch.state import place
 from quietspec.batch.thumbnail import draw_thumbnail
 from quietspec.denoisers import Denoiser, Emission, load_denoiser
 from quietspec.errors import BatchError, QuietspecError
@@ -235,10 +236,10 @@ def _is_complete(job: Job) -> bool:
         return False
     if not job.output.is_file() or not _is_same(job.output, facts, quick=job.settings.quick):
         return False
-    files, sources = [Path(path) for path in job.cube.files], facts["sources"]
+    files, sources = [Path(path) for path in job.cube.files], facts.get("sources", [])
     # An input that is gone may have been archived; its output is still good.
     return len(files) == len(sources) and all(
-        _is_same(file, source, quick=True) or file_sha256(file) == source["sha256"]
+        _is_same(file, source, quick=True) or file_sha256(file) == source.get("sha256")
         for file, source in zip(files, sources, strict=True)
         if file.exists()
     )
@@ -247,9 +248,9 @@ def _is_complete(job: Job) -> bool:
 def _is_same(path: Path, known: Mapping[str, Any], *, quick: bool) -> bool:
     """Whether a file is unchanged: in size, and in modification time or content."""
     stamp = _stamp(path)
-    if stamp.get("size") != known["size"]:
+    if not stamp or stamp["size"] != known.get("size"):
         return False
-    return bool(stamp["mtime_ns"] == known["mtime_ns"] if quick else file_sha256(path) == known["sha256"])
+    return bool(stamp["mtime_ns"] == known.get("mtime_ns") if quick else file_sha256(path) == known.get("sha256"))
 
 
 def _stamp(path: Path) -> dict[str, int]:
