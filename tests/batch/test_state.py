@@ -153,14 +153,14 @@ def test_damaged_lines_do_not_count(folder):
     assert set(read_records(folder)) == {"a.fits"}
 
 
-def test_full_disk(folder):
+def test_a_write_that_fails_halfway(folder):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with Journal(folder) as journal:
         journal.add([DONE])
         size = place(folder, "journal.jsonl").stat().st_size
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, limits[1]))
         try:
-            with pytest.raises(WriteError, match=r"journal\.jsonl: the disk is full"):
+            with pytest.raises(WriteError, match=r"journal\.jsonl: the limit on the size of files is reached"):
                 journal.add([Record("b.fits", "done", 1)])
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
