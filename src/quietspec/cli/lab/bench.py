@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from quietspec.cli.assignments import changed
 from quietspec.cli.console import command_line, console, log
 from quietspec.cli.lab.worlds import commit
-from quietspec.cli.options import Library, Seed, library_named
+from quietspec.cli.options import Library, library_named
 from quietspec.cli.outputs import Json, Overwrite, require_new, stdout_is_json, write_json
-
-if TYPE_CHECKING:
-    from quietspec.lab.bench import BenchOptions
 
 __all__ = ["bench"]
 
 
 def bench(
     side: Annotated[int, typer.Option(min=6, help="Spaxels along each side of the simulated MUSE cube.")] = 120,
-    spectra: Annotated[int, typer.Option("-n", min=64, help="Most spectra that others are timed on.")] = 1024,
-    workers: Annotated[int, typer.Option(min=0, help="Threads of the posterior; 0 for all cores.")] = 0,
-    against: Annotated[
-        str | None, typer.Option(help="Methods to time, comma-separated; all installed ones by default.")
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change a setting, as name=value: spectra, workers, redshift, seed, contenders; repeatable."
+        ),
     ] = None,
-    seed: Seed = 0,
     library: Library = None,
     json: Json = None,
     figures: Annotated[Path | None, typer.Option(help="Folder for figures.")] = None,
@@ -35,9 +33,7 @@ def bench(
     from quietspec.lab.bench import BenchOptions, run_bench
 
     require_new(json, overwrite)
-    options = BenchOptions(side=side, spectra=spectra, workers=workers, seed=seed)
-    if against is not None:
-        options = _against(options, against)
+    options = changed(BenchOptions(side=side), changes or (), "--set")
     result = run_bench(library_named(library), options, log)
     result = {"command": command_line(), "commit": commit()} | result
     if figures is not None:
@@ -45,12 +41,6 @@ def bench(
     if not stdout_is_json(json):
         _print(result)
     write_json(json, result)
-
-
-def _against(options: BenchOptions, names: str) -> BenchOptions:
-    from dataclasses import replace
-
-    return replace(options, contenders=tuple(filter(None, names.split(","))))
 
 
 def _draw(result: dict[str, Any], folder: Path) -> None:
