@@ -21,7 +21,7 @@ from quietspec.summaries import Summarised, span
 if TYPE_CHECKING:
     from specutils import Spectrum
 
-__all__ = ["Denoised", "Flag", "ModelId"]
+__all__ = ["FAILURES", "Denoised", "Flag", "ModelId"]
 
 _HASH_SHOWN = 16  # digits of a hash that tell models apart in texts
 
@@ -40,11 +40,16 @@ class Flag(IntFlag):
     STAR = 128  #: stars at redshift 0 explain its features better
     NOT_GALAXY = 256  #: a smooth continuum explains it better than any galaxy does: quasar, artefact
     MISSCALED = 512  #: the scatter of its channels is not what the quoted errors say
+    UNDETERMINED = 1024  #: fewer than 6 good pixels to go by, or values beyond what the arithmetic can hold
 
     @property
     def failed(self) -> bool:
         """Whether the denoised spectrum is NaN because of this flag."""
-        return bool(self & (Flag.EMPTY | Flag.NO_REDSHIFT | Flag.OUT_OF_RANGE))
+        return bool(self & FAILURES)
+
+
+#: Flags of spectra without an estimate.
+FAILURES = Flag.EMPTY | Flag.NO_REDSHIFT | Flag.OUT_OF_RANGE | Flag.UNDETERMINED
 
 
 @dataclass(frozen=True)

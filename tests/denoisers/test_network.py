@@ -259,15 +259,24 @@ def test_spectra_without_signal_give_finite_results(tool):
         ("foreign", "not an ONNX file of a quietspec network, or damaged"),
         ({"format": 99, "channels": ["flux"], "wavelength": [1, 2, 3]}, r"format 99, this version reads 1; train it"),
         ({}, "format None, this version reads 1"),
-        (
-            {"format": NETWORK_FORMAT, "channels": ["flux", "wiener"], "wavelength": [4000, 5000, 801]},
-            "needs the Wiener filter's estimate",
-        ),
+        ({"format": 1, "channels": ["flux", "wiener"], "wavelength": [4000, 5000, 801]}, "needs the Wiener filter's"),
+        ([1, 2], r"format \[1, 2\], this version reads 1"),
+        ({"format": 1, "wavelength": [4000, 5000, 801]}, "channels None; known are flux, masked, sigma"),
+        ({"format": 1, "channels": ["flux", "sky"], "wavelength": [4000, 5000, 801]}, "channels .*sky"),
+        ({"format": 1, "channels": [["flux"]], "wavelength": [4000, 5000, 801]}, "channels"),
+        ({"format": 1, "channels": ["flux", "sigma"], "wavelength": [4000, 5000, 10**10]}, "2 to 131072 pixels"),
+        ({"format": 1, "channels": ["flux", "sigma"], "wavelength": [4000, 5000, 801.0]}, "grid"),
+        ({"format": 1, "channels": ["flux", "sigma"], "wavelength": [5000, 4000, 801]}, "grid"),
+        ({"format": 1, "channels": ["flux", "sigma"], "wavelength": [4000, float("nan"), 801]}, "grid"),
+        ({"format": 1, "channels": ["flux", "sigma"], "wavelength": [4000, 10**400, 801]}, "grid"),
+        ({"format": 1, "channels": ["flux", "sigma"], "wavelength": "4000"}, "grid '4000'"),
+        ({"format": 1, "channels": ["flux", "sigma"], "wavelength": [4000, 5000, 800]}, "do not fit 2 channel"),
+        ({"format": 1, "channels": ["flux"], "wavelength": [4000, 5000, 801]}, r"do not fit 1 channel\(s\) of 801"),
     ],
 )
 def test_other_files_are_refused_by_name(content, says, tmp_path):
     path = tmp_path / "other.onnx"
-    if isinstance(content, dict):
+    if isinstance(content, dict | list):
         write_network(path, facts=content)
     elif content == "half":
         path.write_bytes(write_network(path).read_bytes()[:2000])
@@ -280,6 +289,38 @@ def test_other_files_are_refused_by_name(content, says, tmp_path):
     with pytest.raises(ModelError, match=says) as refused:
         load_denoiser(str(path))
     assert str(refused.value).startswith(f"{path}: ")
+
+
+def test_weights_in_another_file_are_refused(tmp_path, monkeypatch):
+    """They could be replaced without a change of the hash; ONNX Runtime would look for them in the current folder."""
+    path = tmp_path / "outside.onnx"
+    onnx.save(onnx.load(write_network(path)), path, save_as_external_data=True, location="weights", size_threshold=0)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="has weights in another file; save the network as one file"):
+        NetworkDenoiser("outside", path)
+
+
+def test_files_too_large_for_a_network_are_not_read(tmp_path):
+    path = tmp_path / "large.onnx"
+    with path.open("wb") as file:
+        file.truncate(2**31)
+    with pytest.raises(ModelError, match="larger than 1024 MB"):
+        NetworkDenoiser("large", path)
+
+
+def test_networks_that_cannot_run_are_named(tmp_path):
+    """A reshape to a fixed number of spectra fits the graph's outline, but no other number of spectra."""
+    from onnx import helper, numpy_helper
+
+    path = write_network(tmp_path / "fixed.onnx")
+    model = onnx.load(path)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([2, len(GRID)]), "two"))
+    model.graph.node[1].output[0] = "smoothed"
+    model.graph.node.append(helper.make_node("Reshape", ["smoothed", "two"], ["flux"]))
+    onnx.save(model, path)
+    tool = NetworkDenoiser("fixed", path)
+    with pytest.raises(ModelError, match="fixed: ONNX Runtime cannot run this network"):
+        tool.denoise(spectra(3))
 
 
 def test_missing_files_are_named(tmp_path):

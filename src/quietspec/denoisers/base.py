@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from quietspec.denoised import Denoised, Flag, ModelId
+from quietspec.denoised import FAILURES, Denoised, Flag, ModelId
 from quietspec.errors import ModelError, SpectraError
 
 if TYPE_CHECKING:
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from quietspec.spectra import Spectra
 
 __all__ = [
-    "POOR_FIT_PROBABILITY", "POOR_FIT_REDUCED", "Denoiser", "Emission", "chi_square", "finish", "import_extra",
-    "initial_flags",
+    "FEWEST_PIXELS", "POOR_FIT_PROBABILITY", "POOR_FIT_REDUCED", "Denoiser", "Emission", "chi_square", "finish",
+    "flag_few_pixels", "import_extra", "initial_flags",
 ]  # fmt: skip
 
 #: How gas emission lines are treated: strong lines always masked and weak ones where gas is detected; strong lines
 #: masked only; none masked.
 Emission = Literal["auto", "strong", "none"]
 
+FEWEST_PIXELS = 6  #: good pixels that a spectrum needs to be denoised
 POOR_FIT_PROBABILITY = 0.001  #: a χ² less probable than this may set `Flag.POOR_FIT` …
 POOR_FIT_REDUCED = 1.5  #: … if χ² per degree of freedom exceeds this: surveys' errors are rarely right to 20 %
 
@@ -107,6 +108,32 @@ def initial_flags(spectra: Spectra, *, rest_frame: bool = False) -> npt.NDArray[
     return flags.astype(np.int64)
 
 
+def flag_few_pixels(
+    flags: npt.NDArray[np.int64], rows: npt.NDArray[np.intp], n_good: npt.NDArray[np.intp]
+) -> BoolArray:
+    """Flag spectra with too few good pixels within a model's wavelengths.
+
+    Parameters
+    ----------
+    flags : (n_spectra,) of int
+        Bits of `Flag`, changed in place: `Flag.OUT_OF_RANGE` is set where there is no good pixel,
+        `Flag.UNDETERMINED` where there are some, but fewer than `FEWEST_PIXELS`.
+    rows : (n_rows,) of int
+        The spectra in question.
+    n_good : (n_rows,) of int
+        Their numbers of good pixels.
+
+    Returns
+    -------
+    (n_rows,) of bool
+        Which of them have enough.
+    """
+    enough = n_good >= FEWEST_PIXELS
+    flags[rows[n_good == 0]] |= int(Flag.OUT_OF_RANGE)
+    flags[rows[~enough & (n_good > 0)]] |= int(Flag.UNDETERMINED)
+    return np.asarray(enough)
+
+
 def chi_square(spectra: Spectra, flux: FloatArray, ignored: BoolArray | None = None) -> FloatArray:
     """χ² of an estimate over the good pixels that have one and are not ignored.
 
@@ -142,7 +169,7 @@ def finish(
     dof: FloatArray | None = None,
     **fields: Any,
 ) -> Denoised:
-    """Make a `Denoised` from an estimate: set failed spectra to NaN, compute χ² and flag improbable values of it.
+    """Make a `Denoised` from an estimate: compute χ², flag improbable χ² and missing estimates, set failures to NaN.
 
     Parameters
     ----------
@@ -168,8 +195,11 @@ def finish(
     """
     flags = initial_flags(spectra) if flags is None else flags
     unset = np.full(len(spectra), np.nan)
-    failed = np.array([Flag(int(flag)).failed for flag in flags], dtype=bool)
-    silent = failed[:, None] | ~np.isfinite(flux) | ~np.isfinite(sigma)
+    undefined = ~np.isfinite(flux) | ~np.isfinite(sigma)
+    failed = (flags & int(FAILURES)) != 0
+    lost = ~failed & undefined.all(axis=1)
+    flags, failed = np.where(lost, flags | int(Flag.UNDETERMINED), flags), failed | lost
+    silent = failed[:, None] | undefined
     flux, sigma = (np.where(silent, np.nan, values).astype(spectra.flux.dtype) for values in (flux, sigma))
     chi2 = unset if dof is None else np.where(failed, np.nan, chi_square(spectra, flux, ignored))
     dof = unset if dof is None else np.where(failed, np.nan, dof)

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import BoolArray, FloatArray
-from quietspec.denoised import Denoised, Flag, ModelId
-from quietspec.denoisers.base import finish, import_extra, initial_flags
+from quietspec.denoised import Denoised, ModelId
+from quietspec.denoisers.base import finish, flag_few_pixels, import_extra, initial_flags
+from quietspec.denoisers.outliers import without_gross_outliers
 from quietspec.errors import ModelError
 from quietspec.resampling import Resampler
 from quietspec.spectra import Spectra
@@ -94,16 +95,18 @@ class NetworkDenoiser:
         Denoised
             NaN outside the network's wavelengths.
         """
+        return without_gross_outliers(spectra, self._denoise)
+
+    def _denoise(self, spectra: Spectra) -> Denoised:
         flux, sigma = np.full((2, *spectra.flux.shape), np.nan, dtype=spectra.flux.dtype)
         flags = initial_flags(spectra, rest_frame=True)
         for redshift, alike in spectra.by_redshift(flags == 0):
             rest = rest_air(spectra.wavelength, redshift, spectra.medium)
             inside = (rest >= self.wavelength[0] * (1 - _ON_GRID)) & (rest <= self.wavelength[-1] * (1 + _ON_GRID))
             inside &= bool(np.any((self.wavelength >= rest[0]) & (self.wavelength <= rest[-1])))
-            seen = spectra.good[np.ix_(alike, inside)].any(axis=1)
-            flags[alike[~seen]] |= int(Flag.OUT_OF_RANGE)
-            for start in range(0, int(seen.sum()), _BATCH):
-                rows = alike[seen][start : start + _BATCH]
+            alike = alike[flag_few_pixels(flags, alike, spectra.good[np.ix_(alike, inside)].sum(axis=1))]
+            for start in range(0, len(alike), _BATCH):
+                rows = alike[start : start + _BATCH]
                 flux[rows], sigma[rows] = self._estimate(spectra, rows, rest)
         return finish(spectra, flux, sigma, model=self.model, flags=flags)
 

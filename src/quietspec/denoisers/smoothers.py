@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from quietspec.denoised import ModelId
-from quietspec.denoisers.base import finish
+from quietspec.denoised import Flag, ModelId
+from quietspec.denoisers.base import FEWEST_PIXELS, finish, initial_flags
+from quietspec.denoisers.outliers import without_gross_outliers
 from quietspec.errors import ModelError
 from quietspec.wavelengths import stretches
 
@@ -63,6 +64,9 @@ class Smoother(ABC):
             expectation of χ² in the absence of bias, N − 2 tr S + tr(S V Sᵀ V⁻¹) for a smoothing matrix S and noise
             covariance V, and `covariance` is exact.
         """
+        return without_gross_outliers(spectra, self._denoise)
+
+    def _denoise(self, spectra: Spectra) -> Denoised:
         shape = spectra.flux.shape
         flux, sigma, dof = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape[0])
         for stretch in stretches(spectra.wavelength):
@@ -75,7 +79,10 @@ class Smoother(ABC):
                 used = (weight > 0) & np.isfinite(estimate.flux)
                 terms = 1 - 2 * estimate.leverage + estimate.variance * weight
                 dof[rows] += np.sum(terms, axis=1, where=used)
-        return finish(spectra, flux, sigma, model=self.model, **self._linear_facts(spectra, dof))
+        flags = initial_flags(spectra)
+        n_estimated = (spectra.good & np.isfinite(flux)).sum(axis=1)
+        flags[(flags == 0) & (n_estimated < FEWEST_PIXELS)] |= int(Flag.UNDETERMINED)
+        return finish(spectra, flux, sigma, model=self.model, flags=flags, **self._linear_facts(spectra, dof))
 
     @abstractmethod
     def _smooth(self, data: FloatArray, weight: FloatArray, step: float) -> Estimate:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from quietspec.arrays import FloatArray
 from quietspec.denoised import Denoised, Flag
-from quietspec.denoisers import Denoiser
+from quietspec.denoisers.base import FEWEST_PIXELS, Denoiser
 from quietspec.denoisers.posterior.contamination import ChannelNoise, channel_noise
 from quietspec.errors import ReadError
 from quietspec.files.work import Report, Work, finite_median, flag_counts, process
@@ -185,6 +185,11 @@ def _require_any(flags: npt.NDArray[np.integer[Any]], source: SpectraSource) -> 
     where = ", ".join(map(str, source.paths))
     if all(Flag.NO_REDSHIFT in flag for flag in failures):
         raise ReadError(f"{where}: no spectrum has a redshift, which this model needs. Give it: --redshift Z.")
+    if all(Flag.UNDETERMINED in flag for flag in failures):
+        raise ReadError(
+            f"{where}: no spectrum can be denoised: none has {FEWEST_PIXELS} usable pixels with sensible values. Are "
+            "flux, errors and mask right? `quietspec info` shows them."
+        )
     low, high = (f"{source.wavelength[i]:.0f}" for i in (0, -1))
     known = source.redshift[np.isfinite(source.redshift)]
     raise ReadError(

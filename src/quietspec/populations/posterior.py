@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from quietspec.denoised import Denoised, Flag
+from quietspec.denoised import FAILURES, Denoised, Flag
 from quietspec.errors import SpectraError
 from quietspec.populations.result import CENTRAL, PopulationFlag, Populations
 
 __all__ = ["posterior_populations"]
 
-_FAILED = Flag.EMPTY | Flag.NO_REDSHIFT | Flag.OUT_OF_RANGE
 _DOUBTFUL = Flag.WRONG_REDSHIFT | Flag.STAR | Flag.NOT_GALAXY | Flag.UNLIKE_PRIOR | Flag.NO_SIGNAL | Flag.POOR_FIT
 
 
@@ -37,7 +36,7 @@ def posterior_populations(denoised: Denoised) -> Populations:
     if posterior is None or not posterior.names:
         raise SpectraError(f"{denoised.model}: this denoiser finds no stellar populations; use 'posterior'.")
     tail = (1 - CENTRAL) / 2
-    failed = (denoised.flags & int(_FAILED)) != 0
+    failed = (denoised.flags & int(FAILURES)) != 0
     doubtful = (denoised.flags & int(_DOUBTFUL)) != 0
     flags = np.where(failed, int(PopulationFlag.NO_DATA), np.where(doubtful, int(PopulationFlag.DOUBTFUL), 0))
     return Populations(
@@ -54,4 +53,4 @@ def posterior_populations(denoised: Denoised) -> Populations:
 
 def _names(flag: int) -> str:
     """Name the bits that make a spectrum's populations fail or doubtful."""
-    return " ".join((member.name or "").lower() for member in Flag(flag) & (_FAILED | _DOUBTFUL))
+    return " ".join((member.name or "").lower() for member in Flag(flag) & (FAILURES | _DOUBTFUL))

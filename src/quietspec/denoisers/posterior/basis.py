@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from threading import Lock
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import FloatArray
 from quietspec.denoised import Denoised, Flag, ModelId
-from quietspec.denoisers.base import Emission, initial_flags
+from quietspec.denoisers.base import Emission, flag_few_pixels, initial_flags
+from quietspec.denoisers.outliers import without_gross_outliers
 from quietspec.denoisers.posterior.contamination import noise_scale
 from quietspec.denoisers.posterior.coordinates import Coordinates, PreparedPrior
 from quietspec.denoisers.posterior.discrepancy import Discrepancy, DiscrepancyFit
@@ -21,6 +22,7 @@ from quietspec.denoisers.posterior.linear import LinearFit
 from quietspec.denoisers.posterior.masking import find_contamination
 from quietspec.denoisers.posterior.prior import SpectralPrior
 from quietspec.denoisers.posterior.results import Accumulator
+from quietspec.errors import ModelError
 from quietspec.spectra import Spectra
 from quietspec.wavelengths import rest_air
 
@@ -30,6 +32,7 @@ Noise = Literal["measured", "quoted"]
 
 _GRIDS = 2  # pixel grids kept prepared, of some 50 MB each
 _BATCH = 256  # spectra that are held in float64 at once
+_HIGHEST_SNR = 1e12  # per pixel, above which single precision overflows
 
 
 class BasisDenoiser(ABC):
@@ -62,6 +65,9 @@ class BasisDenoiser(ABC):
         self.prior = prior
         self.emission: Emission = emission or prior.card.get("emission", "auto")
         self.noise: Noise = noise or prior.card.get("noise", "measured")
+        for option, value, known in (("emission", self.emission, Emission), ("noise", self.noise, Noise)):
+            if value not in get_args(known):
+                raise ModelError(f"{name}: {option} {value!r}; give {', '.join(get_args(known))}.")
         self.discrepancy = Discrepancy.from_card(prior.card) if discrepancy else None
         self.prepared = PreparedPrior(prior)
         self._grids: dict[tuple[object, ...], Grid | None] = {}
@@ -94,6 +100,9 @@ class BasisDenoiser(ABC):
             NaN outside the model's wavelengths. Emission lines and spikes are left out of the fit (`ignored`) and
             appear in `Denoised.residual`.
         """
+        return without_gross_outliers(spectra, self._denoise)
+
+    def _denoise(self, spectra: Spectra) -> Denoised:
         result = Accumulator(spectra, self.prior.label_names)
         result.estimates.flags[:] = initial_flags(spectra, rest_frame=True)
         self._denoise_rows(np.flatnonzero(result.estimates.flags == 0), result)
@@ -116,12 +125,23 @@ class BasisDenoiser(ABC):
         if grid is None:
             flags[rows] |= int(Flag.OUT_OF_RANGE)
             return
-        seen = spectra.good[rows, grid.pixels].any(axis=1)
-        flags[rows[~seen]] |= int(Flag.OUT_OF_RANGE)
-        rows = rows[seen]
+        rows = rows[flag_few_pixels(flags, rows, spectra.good[rows, grid.pixels].sum(axis=1))]
+        too_bright = _highest_snr(spectra, rows, grid) > _HIGHEST_SNR
+        flags[rows[too_bright]] |= int(Flag.UNDETERMINED)
+        rows = rows[~too_bright]
         for start in range(0, len(rows), _BATCH):
-            batch = rows[start : start + _BATCH]
-            self._denoise_batch(batch, Batch.of(spectra, batch, grid), result)
+            self._denoise_batches(rows[start : start + _BATCH], grid, result)
+
+    def _denoise_batches(self, rows: npt.NDArray[np.intp], grid: Grid, result: Accumulator) -> None:
+        """Denoise spectra together; where the algebra breaks down on one of them, find and flag it."""
+        try:
+            self._denoise_batch(rows, Batch.of(result.spectra, rows, grid), result)
+        except np.linalg.LinAlgError:
+            if len(rows) == 1:
+                result.estimates.flags[rows] |= int(Flag.UNDETERMINED)
+                return
+            for half in np.array_split(rows, 2):
+                self._denoise_batches(half, grid, result)
 
     def _grid(self, spectra: Spectra, redshift: float, row: int) -> Grid | None:
         """Pixels of a spectrum that the model covers, None if there are none; kept for the next tile."""
@@ -185,6 +205,13 @@ class BasisDenoiser(ABC):
         self, batch: Batch, residual: FloatArray, weight: FloatArray, fit: LinearFit
     ) -> tuple[CoefficientPosterior, LinearFit]:
         """Posterior of the coordinates of the spectra, and the last fit of their scale, from a first fit."""
+
+
+def _highest_snr(spectra: Spectra, rows: npt.NDArray[np.intp], grid: Grid) -> FloatArray:
+    """Largest |flux| / σ of any good pixel on the grid, (n_rows,)."""
+    ivar = spectra.ivar[rows, grid.pixels]
+    size = np.abs(np.where(ivar > 0, spectra.flux[rows, grid.pixels], 0))
+    return np.asarray((size * np.sqrt(ivar)).max(axis=1, initial=0))
 
 
 def _column(values: FloatArray) -> FloatArray:

@@ -19,6 +19,7 @@ from quietspec.denoisers.posterior.inference import CoefficientPosterior, infer
 from quietspec.denoisers.posterior.linear import LinearFit, fit_groups, full_projections, project, project_groups
 from quietspec.denoisers.posterior.prior import SpectralPrior
 from quietspec.denoisers.posterior.results import Accumulator
+from quietspec.errors import ModelError
 from quietspec.parameters import ParameterPosterior
 from quietspec.wavelengths import SPEED_OF_LIGHT
 
@@ -26,6 +27,7 @@ __all__ = ["NEGLECTED", "Posterior", "PrincipalComponents"]
 
 NEGLECTED = 0.003  #: share of the error by which data about neglected directions may move the last fit
 _BROAD = 1.2  # breadth above which what was counted to first order is computed again in full
+_COMPONENTS = 6  # of PCA, where the card says none
 _FARTHEST = 2000.0  # km/s: a better redshift nearer than this is taken for an error of the given one
 _BETTER = 5.0  # ln evidence by which it must explain the features better
 
@@ -141,7 +143,7 @@ class PrincipalComponents(BasisDenoiser):
     prior : SpectralPrior
         The prior whose basis is used; its mixture serves only to find spikes and lines.
     n_components : int, optional
-        Components used; as the model's card says (``pca_components``) by default, else 6.
+        Components used; as the model's card says (``pca_components``) by default, else 6 or all.
     emission, noise : str, optional
         As for `Posterior`.
 
@@ -159,7 +161,9 @@ class PrincipalComponents(BasisDenoiser):
         noise: Noise | None = None,
     ) -> None:
         super().__init__(name, prior, emission, noise, discrepancy=False)
-        self.n_components = n_components or int(prior.card.get("pca_components", 6))
+        self.n_components = n_components or prior.card.get("pca_components", min(_COMPONENTS, prior.n_components))
+        if not isinstance(self.n_components, int) or not 1 <= self.n_components <= prior.n_components:
+            raise ModelError(f"{name}: {self.n_components!r} components; this prior has 1 to {prior.n_components}.")
 
     def _solve(
         self, batch: Batch, residual: FloatArray, weight: FloatArray, fit: LinearFit

@@ -20,6 +20,7 @@ from scipy.special import ndtr
 from quietspec.arrays import BoolArray, BySpectrum, FloatArray
 from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers.posterior.features import Explanations, FeatureScan
+from quietspec.errors import ModelError
 from quietspec.statistics import masked_median, robust_scatter
 from quietspec.wavelengths import rest_air
 
@@ -228,8 +229,16 @@ class SymptomLaws:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Make laws from what `to_dict` returned."""
-        return cls(*(np.asarray(content[name], dtype=float) for name in ("information", "levels", "quantiles")))
+        """Make laws from what `to_dict` returned; `ModelError` if these are no laws."""
+        try:
+            fields = [np.array(content[name], dtype=float) for name in ("information", "levels", "quantiles")]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"the card's symptom laws are malformed ({error!r}). Tabulate them again.") from error
+        information, levels, quantiles = fields
+        shape = (len(SYMPTOMS), information.size, levels.size)
+        if quantiles.shape != shape or levels.size < 2 or not all(np.isfinite(field).all() for field in fields):
+            raise ModelError(f"the card's symptom laws have shape {quantiles.shape}, not {shape}. Tabulate them again.")
+        return cls(information, levels, quantiles)
 
 
 def _tail(values: FloatArray, knots: FloatArray, log_levels: FloatArray) -> FloatArray:

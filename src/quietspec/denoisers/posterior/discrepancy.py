@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from quietspec.errors import ModelError
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -186,11 +188,19 @@ class Discrepancy:
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Self | None:
-        """Read the discrepancy from a model's card; None if the card has none."""
+        """Read the discrepancy from a model's card; None if the card has none, `ModelError` if it is no discrepancy."""
         stored = card.get("discrepancy")
         if stored is None:
             return None
-        return cls(np.array(stored["wavelength"]), np.array(stored["fraction"]), float(stored["length"]))
+        try:
+            wavelength, fraction = (np.array(stored[name], dtype=float) for name in ("wavelength", "fraction"))
+            length = float(stored["length"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"the card's discrepancy is malformed ({error!r}). Learn it again.") from error
+        nodes = wavelength.ndim == 1 and wavelength.shape == fraction.shape and (np.diff(wavelength) > 0).all()
+        if not nodes or not (np.isfinite(fraction) & (fraction >= 0)).all() or not 0 < length < np.inf:
+            raise ModelError("the card's discrepancy is malformed: nodes, fractions ≥ 0 or length. Learn it again.")
+        return cls(wavelength, fraction, length)
 
     def as_noise(self, rest: FloatArray, shape: FloatArray) -> FloatArray:
         """Return the independent error per pixel that affects broad features as much, (n_pixels,).

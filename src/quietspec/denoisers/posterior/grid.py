@@ -71,6 +71,7 @@ class Batch:
         weight = spectra.ivar[rows, grid.pixels].astype(np.float64)
         used = weight > 0
         unit = np.sqrt(used.sum(axis=1) / weight.sum(axis=1))
-        flux = np.where(used, spectra.flux[rows, grid.pixels], 0) / unit[:, None]
-        weight *= unit[:, None] ** 2
-        return cls(flux.astype(np.float32), weight.astype(np.float32), unit, grid)
+        weight = (weight * unit[:, None] ** 2).astype(np.float32)
+        # Where an inverse variance underflows, the flux may overflow.
+        flux = np.where(weight > 0, spectra.flux[rows, grid.pixels], 0) / unit[:, None]
+        return cls(flux.astype(np.float32), weight, unit, grid)
