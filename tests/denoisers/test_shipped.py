@@ -52,7 +52,7 @@ def test_priors_are_small():
 
 
 def test_the_error_for_a_missing_network_names_the_cure(user):
-    with pytest.raises(ModelError, match=r"quietspec models add eut-small\.onnx"):
+    with pytest.raises(ModelError, match=r"quietspec models --add eut-small\.onnx"):
         load_denoiser("eut-small")
 
 
