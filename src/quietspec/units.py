@@ -82,7 +82,7 @@ _PER_ANGSTROM = u.erg / (u.s * u.cm**2 * u.AA)
 _MAGGIE = u.Unit(3631 * u.Jy)  # by definition
 _COUNTS = (u.ct, u.adu, u.DN, u.electron)
 _AREAS = (u.dimensionless_unscaled, u.sr, u.beam)  # on the sky
-_NARROWEST, _WIDEST = 300.0, 1e8  # Å: no galaxy is observed at shorter or longer wavelengths
+_NARROWEST, _WIDEST = 300.0, 1e7  # Å: no stars are observed at shorter or longer wavelengths
 _UNLABELLED = (2000.0, 25000.0)  # numbers taken as Å where no unit is given
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["cube_wcs", "renumbered", "sky_wcs"]
 
 _AXIS_CARD = re.compile(r"(NAXIS|CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA|PV|CD|PC|PS)(\d+)(_\d+)?$")
+_HEADER = "the header"
 _MATRIX = ("CD", "PC")
 _FLAT = 1e-9  # area of a pixel over the square of its size: less, and its two axes are one
 _WHOLE = ("LONPOLE", "LATPOLE", "RADESYS", "RADECSYS", "EQUINOX")
@@ -83,7 +84,8 @@ def sky_wcs(header: fits.Header, axes: tuple[int, int]) -> tuple[WCS | None, str
         return None, None
     try:
         return _checked(_cards(header, axes, kinds)), None
-    except (_Unusable, ReadError) as reason:
+    except (_Unusable, ReadError) as error:
+        reason = str(error).removeprefix(f"{_HEADER}: ").partition(". Correct")[0]
         return None, f"the sky coordinates cannot be used and are left out: {reason}"
 
 
@@ -117,7 +119,7 @@ def _cards(header: fits.Header, axes: tuple[int, int], kinds: list[re.Match[str]
 
 def _matrix(header: fits.Header, world: tuple[int, int], pixel: tuple[int, int]) -> FloatArray:
     """Change of the world coordinates per pixel, (2, 2)."""
-    number = HeaderNumbers(header, "its header")
+    number = HeaderNumbers(header, _HEADER)
     linear = any(f"CD{i}_{j}" in header for i in world for j in pixel)
     rows = []
     for i in world:
@@ -130,7 +132,7 @@ def _matrix(header: fits.Header, world: tuple[int, int], pixel: tuple[int, int])
 
 def _as_numbers(cards: fits.Header) -> fits.Header:
     """Turn numbers written as text into numbers, and units of angle into FITS' spelling."""
-    number = HeaderNumbers(cards, "its header")
+    number = HeaderNumbers(cards, _HEADER)
     for key, value in list(cards.items()):
         if key.startswith("CUNIT"):
             unit = parse_unit(str(value)) if str(value).strip() else None
