@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from quietspec.arrays import BoolArray, FloatArray
+from quietspec.errors import ReadError
+from quietspec.io.reading.content import Content
 
-__all__ = ["Joint", "overlaps"]
+__all__ = ["Joint", "joint_redshift", "overlaps", "require_arms"]
 
 _EVEN = 1 - 1e-9  # pixels of one size but for rounding
+_SAME_REDSHIFT = 1e-3
+_ARMS_SHARE = 0.5  # of the shorter arm at most; what overlaps more are repeats
 _COVERED = 0.5  # of a pixel: what is covered less by good pixels of the other arm takes nothing from it
 
 
@@ -161,3 +166,46 @@ def _shares(own: FloatArray, other: FloatArray) -> csr_array:
                 columns.append(column)
                 values.append(inside / (edges[row + 1] - edges[row]))
     return csr_array((values, (rows, columns)), shape=(len(own), len(other)))
+
+
+def require_arms(parts: Sequence[Content]) -> None:
+    """Raise `ReadError` where contents, by increasing wavelength, are not the arms of one object."""
+    for other in parts[1:]:
+        _require_same_object(parts[0], other)
+    for blue, red in pairwise(parts):
+        _require_arms(blue, red)
+
+
+def _require_same_object(first: Content, other: Content) -> None:
+    both = f"{first.path} and {other.path}"
+    names = first.meta.get("object"), other.meta.get("object")
+    if all(names) and names[0] != names[1]:
+        raise ReadError(f"{both}: are of different objects, {names[0]} and {names[1]}. Read them one at a time.")
+    for what in ("survey", "n_spectra", "spatial_shape", "medium"):
+        here, there = getattr(first, what), getattr(other, what)
+        if here != there:
+            raise ReadError(f"{both}: differ in {what} ({here}, {there}), so are not arms of one object.")
+    if first.unit != other.unit:
+        raise ReadError(f"{both}: have different flux units ({first.unit}, {other.unit}), so cannot be joined.")
+
+
+def _require_arms(blue: Content, red: Content) -> None:
+    """Raise `ReadError` where two files overlap by more than arms do."""
+    low, high = red.wavelength.min(), min(blue.wavelength.max(), red.wavelength.max())
+    shorter = min(np.ptp(blue.wavelength), np.ptp(red.wavelength))
+    if high - low > _ARMS_SHARE * shorter:
+        raise ReadError(
+            f"{blue.path} and {red.path}: wavelengths overlap by {high - low:.0f} Å ({low:.1f} to {high:.1f} Å), more "
+            "than arms of one object do. If they are repeats, read them one at a time."
+        )
+
+
+def joint_redshift(parts: Sequence[Content]) -> FloatArray:
+    """Redshifts of the spectra, (n_spectra,): the first that is known; a `ReadError` where arms differ."""
+    redshifts = np.array([np.broadcast_to(part.redshift, (part.n_spectra,)) for part in parts])
+    result: FloatArray = redshifts[0].copy()
+    for other, part in zip(redshifts[1:], parts[1:], strict=True):
+        if np.any(np.abs(other - result) > _SAME_REDSHIFT):
+            raise ReadError(f"{parts[0].path} and {part.path}: have different redshifts. Give one: redshift=Z.")
+        result = np.where(np.isfinite(result), result, other)
+    return result
