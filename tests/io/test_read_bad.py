@@ -252,5 +252,5 @@ def test_a_file_that_shrinks_while_open(save):
     path = save(layouts.muse())
     with open_spectra(path) as source:
         path.write_bytes(path.read_bytes()[:9000])
-        with pytest.raises(ReadError, match="Did the file change"):
+        with pytest.raises(ReadError, match="did it change while it was open"):
             source.read()

@@ -14,8 +14,9 @@ from quietspec.errors import ReadError
 from quietspec.io.reading.content import Content
 from quietspec.wavelengths import air_to_vacuum, vacuum_to_air
 
-__all__ = ["Joint", "alike", "overlaps"]
+__all__ = ["Joint", "alike", "joint_redshift", "overlaps"]
 
+_SAME_REDSHIFT = 1e-3
 _MOST_OVERLAP = 0.5  # of the shorter arm; what overlaps more are repeats
 _DIFFER = 0.05  # of the flux: arms that differ by more in the overlap are calibrated differently
 _SURE = 5.0  # standard errors
@@ -252,3 +253,14 @@ def _shares(own: FloatArray, other: FloatArray) -> csr_array:
                 columns.append(column)
                 values.append(inside / (edges[row + 1] - edges[row]))
     return csr_array((values, (rows, columns)), shape=(len(own), len(other)))
+
+
+def joint_redshift(parts: Sequence[Content]) -> FloatArray:
+    """Redshifts of the spectra, (n_spectra,): the first that is known; a `ReadError` where arms differ."""
+    redshifts = np.array([np.broadcast_to(part.redshift, (part.n_spectra,)) for part in parts])
+    result: FloatArray = redshifts[0].copy()
+    for other, part in zip(redshifts[1:], parts[1:], strict=True):
+        if np.any(np.abs(other - result) > _SAME_REDSHIFT):
+            raise ReadError(f"{parts[0].path} and {part.path}: have different redshifts. Give one: redshift=Z.")
+        result = np.where(np.isfinite(result), result, other)
+    return result

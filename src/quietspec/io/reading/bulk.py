@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io import fits
 
 from quietspec.errors import ReadError
+from quietspec.io.reading.hdu import readable
 
 __all__ = ["Bulk", "ConstantBulk", "CubeBulk", "PartBulk", "Rows", "StackBulk"]
 
@@ -142,12 +142,10 @@ class PartBulk:
 
 def _planes(cube: Any, lines: slice, where: str) -> npt.NDArray[Any]:
     """Image lines of all planes of a cube's HDU; astropy's sections take five times as long where planes are many."""
-    header = cube.header
-    plain = isinstance(cube, fits.PrimaryHDU | fits.ImageHDU) and not isinstance(cube, fits.CompImageHDU)
-    if not plain or header["BITPIX"] > 0 or header.get("BSCALE", 1) != 1 or header.get("BZERO", 0) != 0:
+    if not cube.contiguous:
         return _section(cube, (slice(None), lines), where)
     (n_planes, ny, nx), info = cube.shape, cube.fileinfo()
-    block = np.empty((n_planes, lines.stop - lines.start, nx), dtype=f">f{-header['BITPIX'] // 8}")
+    block = np.empty((n_planes, lines.stop - lines.start, nx), dtype=f">f{-cube.header['BITPIX'] // 8}")
     line = nx * block.itemsize
     for number, plane in enumerate(block):
         info["file"].seek(info["datLoc"] + (number * ny + lines.start) * line)
@@ -159,7 +157,5 @@ def _planes(cube: Any, lines: slice, where: str) -> npt.NDArray[Any]:
 
 
 def _section(data: Any, key: tuple[slice, ...], where: str) -> npt.NDArray[Any]:
-    try:
+    with readable(where):
         return np.asarray(data[key] if isinstance(data, np.ndarray) else data.section[key])
-    except (OSError, ValueError, EOFError) as error:
-        raise ReadError(f"{where}: cannot be read ({error}). Did the file change while it was open?") from error

@@ -16,10 +16,11 @@ import numpy.typing as npt
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError, SpectraError
 from quietspec.io.formats import fits_content
-from quietspec.io.reading.arms import Joint, alike, overlaps
+from quietspec.io.reading.arms import Joint, alike, joint_redshift, overlaps
 from quietspec.io.reading.bulk import Rows
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
+from quietspec.io.reading.hdu import faults_named, require_memory
 from quietspec.io.reading.magnitude import in_32_bits, in_one_unit
 from quietspec.io.reading.opened import OpenedFile
 from quietspec.io.reading.options import ReadKeywords, ReadOptions
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["TILE", "SpectraSource", "open_spectra", "read"]
 
 TILE = 512  #: spectra read and computed at once where the caller does not say; some tens of MB
-_SAME_REDSHIFT = 1e-3
 _LOOKED_AT = 25  # spectra by which arms are compared
+_COPIES = 6  # arrays of one tile, as float64, that are held at once
 
 
 class SpectraSource:
@@ -101,7 +102,7 @@ class SpectraSource:
         self.paths = tuple(dict.fromkeys(part.path for part in self._parts))
         self.medium: Medium = first.medium
         self.n_spectra = first.n_spectra
-        self.redshift = _joint_redshift(self._parts)
+        self.redshift = joint_redshift(self._parts)
         self.fwhm = self._joint_fwhm()
         self.unit: u.UnitBase = first.unit
         self.spatial_shape = first.spatial_shape
@@ -265,7 +266,8 @@ class SpectraSource:
             raise self._unusable(counts)
 
     def _rows(self, index: Rows) -> tuple[FloatArray, FloatArray, Counter[str]]:
-        (flux, ivar, counts), *others = (part.rows(index) for part in self._parts)
+        with faults_named(", ".join(map(str, self.paths))):
+            (flux, ivar, counts), *others = [part.rows(index) for part in self._parts]
         for join, (red, red_ivar, more) in zip(self._joints, others, strict=True):
             flux, ivar = join.join(flux, ivar, red, red_ivar)
             counts += more
@@ -273,7 +275,8 @@ class SpectraSource:
 
     def masked(self, index: Rows) -> int:
         """Count the pixels of some spectra that the masks of the files mark as bad."""
-        return sum(part.masked(index) for part in self._parts)
+        with faults_named(", ".join(map(str, self.paths))):
+            return sum(part.masked(index) for part in self._parts)
 
     def _spectra(self, index: Rows, flux: FloatArray, ivar: FloatArray, counts: Counter[str], **extra: Any) -> Spectra:
         self._check_medium(ivar)
@@ -314,16 +317,6 @@ class SpectraSource:
         )
 
 
-def _joint_redshift(parts: Sequence[Content]) -> FloatArray:
-    redshifts = np.array([np.broadcast_to(part.redshift, (part.n_spectra,)) for part in parts])
-    result: FloatArray = redshifts[0].copy()
-    for other, part in zip(redshifts[1:], parts[1:], strict=True):
-        if np.any(np.abs(other - result) > _SAME_REDSHIFT):
-            raise ReadError(f"{parts[0].path} and {part.path}: have different redshifts. Give one: redshift=Z.")
-        result = np.where(np.isfinite(result), result, other)
-    return result
-
-
 @shows_keywords(ReadOptions)
 def open_spectra(*paths: str | PathLike[str], **options: Unpack[ReadKeywords]) -> SpectraSource:
     """Open a file of spectra, or the arms of one object, without reading the spectra.
@@ -360,8 +353,12 @@ def open_spectra(*paths: str | PathLike[str], **options: Unpack[ReadKeywords]) -
     resources = ExitStack()
     try:
         files = [resources.enter_context(OpenedFile(Path(path))) for path in paths]
-        parts = [part for file in files for part in _content(file, settled, resources)]
-        return SpectraSource(in_32_bits(in_one_unit(parts)), resources, files)
+        parts: list[Content] = []
+        for file in files:
+            with faults_named(str(file.path)):
+                parts += _content(file, settled, resources)
+        with faults_named(", ".join(map(str, paths))):
+            return SpectraSource(in_32_bits(in_one_unit(parts)), resources, files)
     except BaseException:
         resources.close()
         raise
@@ -369,9 +366,14 @@ def open_spectra(*paths: str | PathLike[str], **options: Unpack[ReadKeywords]) -
 
 def _content(opened: OpenedFile, options: ReadOptions, resources: ExitStack) -> tuple[Content, ...]:
     if not opened.is_fits():
-        return (table_content(read_text_table(opened.path), options, TableLayout()),)
+        return (table_content(read_text_table(opened.path, opened.file), options, TableLayout()),)
     file = FitsFile(opened, max_memory=options.max_memory, ignore_checksum=options.ignore_checksum)
     contents = fits_content(resources.enter_context(file), options)
+    for content in contents:
+        n_spectra, n_pixels = content.flux.shape
+        line = content.spatial_shape[1] if content.spatial_shape else 1
+        tile = min(n_spectra, max(TILE, line))
+        require_memory(_COPIES * 8.0 * tile * n_pixels, options.max_memory, str(opened.path))
     return tuple(replace(content, warnings=(*content.warnings, *file.notes)) for content in contents)
 
 

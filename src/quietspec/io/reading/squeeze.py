@@ -35,6 +35,7 @@ class SqueezedImage:
     """
 
     is_image = True
+    contiguous = False
 
     def __init__(self, hdu: Any) -> None:
         self._hdu = hdu

@@ -32,13 +32,15 @@ _DECIMAL_COMMAS = re.compile(r"[-+]?\d+,\d+(\s+[-+]?\d+(,\d+)?([eE][-+]?\d+)?)+"
 _SHOWN = 40  # characters of a line in a message
 
 
-def read_text_table(path: Path) -> Columns:
+def read_text_table(path: Path, file: IO[bytes]) -> Columns:
     """Read a text table, plain or packed by gzip, bzip2 or xz.
 
     Parameters
     ----------
     path : Path
-        The file.
+        Name of the file.
+    file : binary file
+        Its content.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def read_text_table(path: Path) -> Columns:
     ReadError
         If it is not text, or not a table.
     """
-    text = _text(path)
+    text = _text(path, file)
     if text.startswith("# %ECSV"):
         return _by_astropy(path, text, "ascii.ecsv")
     if re.match(r"(\\[^\n]*\n)*\s*\|", text) and not text.rstrip().rpartition("\n")[2].startswith("|"):
@@ -69,14 +71,14 @@ def read_text_table(path: Path) -> Columns:
     )
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, file: IO[bytes]) -> str:
     """The file's text, unpacked and decoded."""
-    with path.open("rb") as file:
-        head = file.read(6)
-    unpack = next((unpack for magic, unpack in _PACKED.items() if head.startswith(magic)), open)
+    file.seek(0)
+    head = file.read(6)
+    file.seek(0)
+    unpack = next((unpack for magic, unpack in _PACKED.items() if head.startswith(magic)), None)
     try:
-        with unpack(path, "rb") as file:
-            data = _within_limit(path, file)
+        data = _within_limit(path, file if unpack is None else unpack(file, "rb"))
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise ReadError(f"{path}: cannot be unpacked ({error}); it is truncated or damaged. Copy it again.") from error
     if data.startswith(b"SIMPLE  ="):

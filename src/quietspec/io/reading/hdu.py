@@ -1,0 +1,150 @@
+"""An HDU as the readers see it: nothing of it is read that memory does not allow, and damage is a `ReadError`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from astropy.io import fits
+
+from quietspec.errors import QuietspecError, ReadError
+from quietspec.io.reading.geometry import Geometry
+
+__all__ = ["Hdu", "faults_named", "readable", "require_memory"]
+
+
+class Hdu:
+    """An HDU of an open file.
+
+    Parameters
+    ----------
+    hdu : astropy HDU
+        What astropy makes of it.
+    geometry : Geometry
+        Its checked size.
+    where : str
+        The file and HDU, for messages.
+    max_memory : float
+        GB that reading may take at once.
+
+    Attributes
+    ----------
+    name : str
+        EXTNAME in upper case, ``PRIMARY`` for a nameless first one.
+    ver : int
+        EXTVER.
+    where : str
+        The file and HDU, for messages.
+    header : astropy.io.fits.Header
+        Of an image, as if it were not compressed.
+    shape : tuple of int
+        Axes in numpy's order.
+    is_image, is_table : bool
+        What it holds.
+    contiguous : bool
+        Whether values lie in the file as floats, one after the other.
+    """
+
+    def __init__(self, hdu: Any, geometry: Geometry, where: str, max_memory: float) -> None:
+        self._hdu, self._geometry, self._max_memory = hdu, geometry, max_memory
+        self.where = where
+        self.name: str = hdu.name.upper()
+        self.ver: int = hdu.ver
+        self.header: fits.Header = hdu.header
+        self.shape: tuple[int, ...] = tuple(hdu.shape) if hdu.is_image else geometry.shape
+        self.is_image: bool = bool(hdu.is_image)
+        self.is_table = isinstance(hdu, fits.BinTableHDU | fits.TableHDU) and not self.is_image
+        scaled = self.header.get("BSCALE", 1) != 1 or self.header.get("BZERO", 0) != 0
+        self.contiguous = self.is_image and geometry.kind == "IMAGE" and self.header["BITPIX"] < 0 and not scaled
+
+    @property
+    def columns(self) -> Any:
+        """Columns of a table, as astropy's ``ColDefs``."""
+        with readable(self.where):
+            return self._hdu.columns
+
+    @property
+    def data(self) -> Any:
+        """Whole image, or table as ``FITS_rec``."""
+        require_memory(self._geometry.unpacked, self._max_memory, self.where)
+        with readable(self.where):
+            return self._hdu.data
+
+    @property
+    def section(self) -> Self:
+        """Parts of an image, to be had by index."""
+        return self
+
+    def __getitem__(self, key: Any) -> npt.NDArray[Any]:
+        with readable(self.where):
+            return np.asarray(self._hdu.section[key])
+
+    def fileinfo(self) -> dict[str, Any]:
+        """Return the open ``file`` and ``datLoc``, where the data begin in it."""
+        found: dict[str, Any] = self._hdu.fileinfo()
+        return found
+
+
+@contextmanager
+def readable(where: str) -> Iterator[None]:
+    """Turn whatever a library stumbles over in damaged content into a `ReadError` that names the file and HDU.
+
+    Parameters
+    ----------
+    where : str
+        The file and HDU.
+    """
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # remarks on the form; what matters is checked here
+        try:
+            yield
+        except QuietspecError:
+            raise
+        except Exception as error:  # no list of exceptions would be complete
+            reason = str(error) or type(error).__name__
+            raise ReadError(
+                f"{where}: cannot be read ({reason}). Is the file damaged, or did it change while it was open?"
+            ) from error
+
+
+def require_memory(needed: float, max_memory: float, where: str) -> None:
+    """Raise `ReadError` where so many bytes are more than may be read at once.
+
+    Parameters
+    ----------
+    needed : float
+        Bytes of an array.
+    max_memory : float
+        GB allowed.
+    where : str
+        The file and HDU.
+    """
+    if needed > max_memory * 1e9:
+        raise ReadError(
+            f"{where}: to read it takes {needed / 1e9:.1f} GB of memory at once, more than the {max_memory:g} GB "
+            f"allowed. If that is right, allow more: max_memory={np.ceil(needed / 1e9) + 1:.0f}."
+        )
+
+
+@contextmanager
+def faults_named(where: str) -> Iterator[None]:
+    """Turn an exception that no reader foresaw into a `ReadError` that names the file and asks for a report.
+
+    Parameters
+    ----------
+    where : str
+        The file, or the arms of one object.
+    """
+    try:
+        yield
+    except QuietspecError:
+        raise
+    except Exception as error:  # whatever it is, it must not stop the work on other files
+        raise ReadError(
+            f"{where}: cannot be read ({type(error).__name__}: {error}). If other programs can, this is a fault of "
+            "quietspec: please report it, with the file if you can."
+        ) from error
