@@ -140,7 +140,9 @@ def denoise_cube(job: Job) -> Outcome:
     except QuietspecError as error:
         return Outcome("failed", {"reason": str(error)})
     except Exception as error:  # noqa: BLE001  (network, memory, a bug: none may end the batch)
-        return Outcome("retry", {"reason": f"{job.output}: {type(error).__name__}: {error}"})
+        reason = f"{', '.join(job.cube.files)}: {type(error).__name__}: {error}"
+        ours = "" if isinstance(error, (OSError, MemoryError)) else " (a bug of quietspec: please report it)"
+        return Outcome("retry", {"reason": reason + ours})
 
 
 def model_name(settings: Settings) -> str:
