@@ -26,10 +26,7 @@ from quietspec.hashing import file_sha256
 __all__ = ["Job", "Outcome", "Settings", "denoise_cube", "model_name", "thumbnail"]
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # options of mallopt(3), from glibc's malloc.h
-_KEPT, _MAPPED = (
-    2**28,
-    2**25,
-)  # bytes: most freed memory to keep; size from which an array gets a map of its own
+_KEPT, _MAPPED = 2**28, 2**25  # bytes: most freed memory to keep; size from which arrays are mapped one by one
 
 
 @dataclass(frozen=True)
