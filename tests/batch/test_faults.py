@@ -64,6 +64,7 @@ def again(batch, scheduler: str = "local"):
 def test_undisturbed(run, batch, all_there):
     out, messages = ended(run("--json", "-"), 0)
     assert "Dask dashboard: http" in messages
+    assert "WARNING" not in messages
     assert json.loads(out)["counts"]["failed"] == 0
     all_there(batch)
 
@@ -141,6 +142,17 @@ def test_interrupt_finishes_what_is_under_way(run, batch, all_there, threads):
     assert not batch.parts()
     assert again(batch, threads).counts["kept"] == 1
     all_there(batch)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_stop_in_good_order(run, batch, number):
+    process = run("--workers", 1)
+    until(batch.parts)
+    os.killpg(process.pid, number) if number == signal.SIGHUP else process.send_signal(number)
+    _, messages = ended(process, 130)
+    assert "finishing the 1 under way" in messages
+    assert batch_status(batch.out).counts["waiting"] == N_CUBES - 1
+    assert not batch.parts()
 
 
 def test_second_interrupt_drops_what_is_under_way(run, batch, tmp_path):

@@ -13,7 +13,7 @@ from astropy.io import fits
 from quietspec import __version__
 from quietspec.batch import ClusterOptions, Cube, Job, Outcome, Settings, batch_status, run_batch
 from quietspec.batch.state import place
-from quietspec.batch.task import denoise_cube, model_name
+from quietspec.batch.task import _denoise, denoise_cube, model_name
 from quietspec.errors import BatchError
 
 from .conftest import DENOISER, save_cube
@@ -41,7 +41,7 @@ class Small:
         return ClusterOptions(scheduler=self.scheduler, retries=retries)
 
     def _identities(self) -> dict[str, int]:
-        return {path.name: path.stat().st_ino for path in self.out.glob("*.fits")}
+        return {path.name: path.lstat().st_ino for path in self.out.glob("*.fits")}
 
 
 @pytest.fixture
@@ -128,11 +128,10 @@ def test_other_options_or_model(finished):
 @pytest.mark.parametrize("damage", [{"facts": {}}, {"facts": "none"}, {"attempts": "two"}, {"output": ["a.fits"]}])
 def test_damage_of_the_journal_loses_no_cube(finished, damage):
     path = place(finished.out, "journal.jsonl")
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    damaged = [
-        record | damage if (record["output"], record["event"]) == ("a.fits", "done") else record for record in records
-    ]
-    path.write_text("".join(json.dumps(record) + "\n" for record in damaged))
+    lines = path.read_text().splitlines(keepends=True)
+    (number,) = (n for n, line in enumerate(lines) if '"a.fits", "event": "done"' in line)
+    lines[number] = json.dumps(json.loads(lines[number]) | damage) + "\n"
+    path.write_text("".join(lines))
     assert not batch_status(finished.out).complete
     assert finished.run() == ["a.fits"]
     assert finished.report.complete
@@ -177,6 +176,52 @@ def test_output_over_an_input(small):
     small.cubes[1] = replace(small.cubes[1], output=small.inputs[0].name)
     with pytest.raises(BatchError, match=r"row 2: its output .*in_a\.fits is the input of row 1"):
         run_batch(small.cubes, small.inputs[0].parent, SETTINGS, small.cluster())
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_output_that_leads_to_an_input(small, link):
+    small.out.mkdir()
+    getattr(small.out / "b.fits", link)(small.inputs[0])
+    with pytest.raises(BatchError, match=r"row 2: its output .*b\.fits is the input of row 1"):
+        small.run(replace(SETTINGS, overwrite=True))
+    assert fits.getheader(small.inputs[0]).get("QSINPUT") is None
+
+
+def test_outputs_that_lead_to_one_file(small, tmp_path):
+    small.out.mkdir()
+    (tmp_path / "elsewhere.fits").write_text("precious")
+    for name in NAMES:
+        (small.out / name).symlink_to(tmp_path / "elsewhere.fits")
+    with pytest.raises(BatchError, match=r"row 2: its output .*b\.fits is the output of row 1 too"):
+        small.run(replace(SETTINGS, overwrite=True))
+
+
+def test_outputs_that_cannot_be_fail_alone(small):
+    small.cubes[0] = replace(small.cubes[0], output=300 * "a" + ".fits")
+    small.out.mkdir()
+    (small.out / "c.fits").symlink_to(small.out / "c.fits")
+    small.cubes.append(replace(small.cubes[1], output="c.fits"))
+    assert small.run(retries=0) == ["b.fits"]
+    assert [cube["status"] for cube in small.report.cubes] == ["failed", "done", "failed"]
+    assert "File name too long" in small.report.cubes[0]["reason"]
+
+
+def test_a_bug_costs_one_cube_and_asks_for_a_report(small):
+    def stumble(job: Job) -> Outcome:
+        from quietspec.batch import task
+
+        if job.cube.output == "a.fits":
+            task._denoise = lambda _: {}["nothing"]
+        try:
+            return denoise_cube(job)
+        finally:
+            task._denoise = honest
+
+    honest = _denoise
+    small.run(work=stumble, retries=0)
+    assert [cube["status"] for cube in small.report.cubes] == ["failed", "done"]
+    reason = small.report.cubes[0]["reason"]
+    assert reason == f"{small.inputs[0]}: KeyError: 'nothing' (a bug of quietspec: please report it)"
 
 
 def test_arms(tmp_path, threads):

@@ -73,12 +73,7 @@ def line(**changes: object) -> str:
     return json.dumps({"output": "a.fits", "event": "start", "attempts": 1, "time": "t", "facts": {}} | changes)
 
 
-DEEP = (
-    b'{"output": "a.fits", "event": "done", "attempts": 1, "facts": {"noise": '
-    + 100_000 * b"["
-    + 100_000 * b"]"
-    + b"}}"
-)
+DEEP = b'{"output": "a.fits", "event": "done", "attempts": 1, "facts": ' + 100_000 * b"[" + 100_000 * b"]" + b"}"
 
 
 @pytest.mark.parametrize(
@@ -97,10 +92,8 @@ def test_a_damaged_line_leaves_what_was_known(damaged):
 
 
 @pytest.mark.parametrize("name", FACTS)
-@pytest.mark.parametrize("value", [None, [], [1], "7.5", {"a": []}, -1, 10**400])
+@pytest.mark.parametrize("value", [None, [], [1], {"a": []}, -1, 10**400])
 def test_a_done_cube_without_its_facts_is_to_be_done_again(name, value):
-    if name == "recipe" and value == "7.5":
-        pytest.skip("a recipe is a text")
     for facts in ({**FACTS, name: value}, {key: FACTS[key] for key in FACTS if key != name}, "none", None):
         record = read(line(event="done", facts=facts))["a.fits"]
         assert (record.event, record.attempts, record.facts) == ("start", 1, {})

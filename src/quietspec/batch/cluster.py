@@ -32,8 +32,15 @@ _EMPTY = 60.0  # seconds after which a local cluster is given up if its workers 
 _ATTEMPT = 5.0  # seconds that one attempt to reach the scheduler may take
 _RETRY = 1.0  # seconds between attempts to reach a scheduler that is away
 
-# Code that local workers run first. Ctrl-C reaches them too, but is meant for the run, which ends its workers itself.
-_PRELOAD = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+# Code that local workers run first. A terminal's signals reach them too, but are meant for the run, which ends its
+# workers itself. At the end they leave their memory to the system: to collect it takes seconds, and Dask kills workers
+# that take four.
+_PRELOAD = """
+import atexit, gc, signal
+for number in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+atexit.register(gc.freeze)
+"""
 
 
 class SchedulerLostError(Exception):
@@ -89,6 +96,11 @@ class Cluster:
     ------
     BatchError
         If Dask is not installed, or the scheduler cannot be reached.
+
+    Notes
+    -----
+    All connections of a local cluster need its certificate, which is made anew for each and kept in memory: no other
+    process of the machine can have its scheduler or workers run code.
     """
 
     def __init__(self, options: ClusterOptions | None = None, threads: int = 1) -> None:
@@ -278,7 +290,12 @@ class Cluster:
         import dask
         from dask.system import CPU_COUNT
         from distributed import Client, LocalCluster
+        from distributed.security import Security
 
+        try:
+            security = Security.temporary()
+        except ImportError as error:
+            raise BatchError("cryptography is not installed: pip install 'quietspec[cluster]'.") from error
         try:
             with dask.config.set({"distributed.scheduler.worker-saturation": 1.0}):
                 self._local = LocalCluster(
@@ -286,11 +303,12 @@ class Cluster:
                     threads_per_worker=1,  # one cube per process: when a process dies, the cube at fault is known
                     dashboard_address="127.0.0.1:0",
                     scheduler_kwargs={"allowed_failures": 0},  # the run counts attempts itself
+                    security=security,
                     preload=[_PRELOAD],
                 )
         except (OSError, RuntimeError) as error:
             raise BatchError(f"no Dask workers can be started on this machine: {error}.") from error
-        return Client(self._local, set_as_default=False)
+        return Client(self._local, security=security, set_as_default=False)
 
     def _remote_client(self) -> Client:
         from distributed import Client
@@ -307,7 +325,8 @@ class Cluster:
     def _close(self) -> None:
         self._client.close(timeout=_RETRY)
         if self._local is not None:
-            self._local.close()
+            with _silent(logging.getLogger("distributed.nanny")):  # what was worth keeping of its workers has been kept
+                self._local.close()
             self._local = None
 
 

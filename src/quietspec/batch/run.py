@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -209,8 +210,11 @@ class _Run:
         """Say why an output must not be written: it exists, and no run of this batch began it. Empty if it may be."""
         path, record = self.batch.folder / cube.output, self.journal.records.get(cube.output)
         begun = record is not None and record.attempts > _NOT_BEGUN
-        if begun or self.batch.settings.overwrite or not path.exists():
-            return ""
+        try:
+            if begun or self.batch.settings.overwrite or not path.exists():
+                return ""
+        except OSError as error:
+            return f"{path}: cannot be written: {error.strerror or error}."
         return f"{path}: exists already, and this batch did not write it. Move it away, or give --overwrite."
 
     def _end(self, future: Future[Any]) -> None:
@@ -273,19 +277,30 @@ class _Run:
 
 
 def _require_apart(cubes: Sequence[Cube], folder: Path) -> None:
-    """Raise `BatchError` if an output would replace an input."""
-    inputs = {Path(file).resolve(): number for number, cube in enumerate(cubes, start=1) for file in cube.files}
-    where = folder.resolve()
+    """Raise `BatchError` if an output would replace an input or another output."""
+    inputs = {_identity(Path(file)): number for number, cube in enumerate(cubes, start=1) for file in cube.files}
+    outputs: dict[str, int] = {}
     for number, cube in enumerate(cubes, start=1):
-        if (other := inputs.get(where / cube.output)) is not None:
-            raise BatchError(
-                f"row {number}: its output {folder / cube.output} is the input of row {other}. Choose another folder."
-            )
+        path = folder / cube.output
+        identity = _identity(path)
+        if (other := inputs.get(identity)) is not None:
+            raise BatchError(f"row {number}: its output {path} is the input of row {other}. Choose another folder.")
+        if (other := outputs.setdefault(identity, number)) != number:
+            raise BatchError(f"row {number}: its output {path} is the output of row {other} too. Give it another name.")
+
+
+def _identity(path: Path) -> str:
+    """Return what paths to the same file have in common, through links and on file systems that ignore capitals."""
+    try:
+        status = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return f"{status.st_dev}:{status.st_ino}"
 
 
 @contextmanager
 def _signals(run: _Run) -> Iterator[None]:
-    """Stop in good order at Ctrl-C, and at the SIGTERM that ends a batch job."""
+    """Stop in good order at Ctrl-C, at the SIGTERM that ends a batch job, and as the terminal closes (SIGHUP)."""
     if threading.current_thread() is not threading.main_thread():
         yield  # Python lets only the main thread handle signals
         return
@@ -293,7 +308,9 @@ def _signals(run: _Run) -> Iterator[None]:
     def handle(number: int, frame: FrameType | None) -> None:
         run.stop()
 
-    earlier = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heeded = [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup sets SIGHUP
+    earlier = {number: signal.signal(number, handle) for number in heeded}
     try:
         yield
     finally:

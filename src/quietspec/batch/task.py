@@ -26,10 +26,7 @@ from quietspec.hashing import file_sha256
 __all__ = ["Job", "Outcome", "Settings", "denoise_cube", "model_name", "thumbnail"]
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # options of mallopt(3), from glibc's malloc.h
-_KEPT, _MAPPED = (
-    2**28,
-    2**25,
-)  # bytes: most freed memory to keep; size from which an array gets a map of its own
+_KEPT, _MAPPED = 2**28, 2**25  # bytes: most freed memory to keep; size from which arrays are mapped one by one
 
 
 @dataclass(frozen=True)
@@ -140,7 +137,9 @@ def denoise_cube(job: Job) -> Outcome:
     except QuietspecError as error:
         return Outcome("failed", {"reason": str(error)})
     except Exception as error:  # noqa: BLE001  (network, memory, a bug: none may end the batch)
-        return Outcome("retry", {"reason": f"{job.output}: {type(error).__name__}: {error}"})
+        reason = f"{', '.join(job.cube.files)}: {type(error).__name__}: {error}"
+        ours = "" if isinstance(error, (OSError, MemoryError)) else " (a bug of quietspec: please report it)"
+        return Outcome("retry", {"reason": reason + ours})
 
 
 def model_name(settings: Settings) -> str:
