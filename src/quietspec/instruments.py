@@ -16,8 +16,8 @@ __all__ = [
 #: FWHM in Å of SAMI's gratings (van de Sande et al. 2017, MNRAS 472, 1272, Table 1).
 SAMI_FWHM: dict[str, float] = {"580V": 2.66, "1000R": 1.59}
 
-#: λ/FWHM of LAMOST's low-resolution spectra at 5500 Å (data release pages).
-LAMOST_RESOLUTION = 1800.0
+#: λ/FWHM of LAMOST's low- and medium-resolution spectra (pages of its data releases).
+LAMOST_RESOLUTION: dict[str, float] = {"low": 1800.0, "medium": 7500.0}
 
 _COARSE_STEP = 1.5  # Å per pixel; CALIFA's V500 and COMB have 2 Å, V1200 has 0.7 Å
 _CALIFA_V500, _CALIFA_V1200 = 6.0, 2.3  # FWHM, Å (Sánchez et al. 2016, A&A 594, A36, Table 1)

@@ -220,6 +220,193 @@ def jwst(*, table: bool = False) -> fits.HDUList:
     return fits.HDUList(hdus)
 
 
+def jwst_x1d(*, sources: int = 1, padded: bool = False) -> fits.HDUList:
+    """Extracted spectra; two thirds of DQ are 0, the others only inform, but for pixel 0, which is not to be used."""
+    wave = 1.0 + 6e-4 * np.arange(N_PIXELS)
+    quality = np.where(np.arange(N_PIXELS) % 3 == 0, 4, 0).astype(np.uint32)
+    quality[0] = 1
+    values = {"WAVELENGTH": wave, "FLUX": rows(1)[0], "FLUX_ERROR": np.full(N_PIXELS, SIGMA), "DQ": quality}
+    units = {"WAVELENGTH": "um", "FLUX": "Jy", "FLUX_ERROR": "Jy", "FLUX_VAR_POISSON": "Jy^2"}
+    values["FLUX_VAR_POISSON"] = values["FLUX_ERROR"] ** 2
+    if padded:
+        pad = {
+            name: np.concatenate([array, np.full(5, 0 if name == "DQ" else np.nan)]) for name, array in values.items()
+        }
+        values = {name: np.array([array, array]).astype(values[name].dtype) for name, array in pad.items()}
+    primary = fits.PrimaryHDU()
+    primary.header["TELESCOP"], primary.header["INSTRUME"] = "JWST", "NIRSPEC"
+    forms = {"f": "D", "u": "J"}
+    columns = []
+    for name, array in values.items():
+        form = (str(array.shape[-1]) if padded else "") + forms[array.dtype.kind]
+        bzero = 2**31 if array.dtype.kind == "u" else None
+        columns.append(fits.Column(name, form, units.get(name), bzero=bzero, array=array))
+    tables = [fits.BinTableHDU.from_columns(columns, name="EXTRACT1D") for _ in range(sources)]
+    return fits.HDUList([primary, *tables])
+
+
+def manga_dap(*, maps: bool = False) -> fits.HDUList:
+    """The model LOGCUBE of the MaNGA data analysis pipeline, two spaxels a bin; or its MAPS."""
+    hdus = manga_cube()
+    hdus[0].header["DAPTYPE"], hdus[0].header["SCINPVEL"] = "HYB10-MILESHC-MASTARSSP", 5996.0
+    if maps:
+        return fits.HDUList([hdus[0], fits.ImageHDU(np.ones((NY, NX)), name="STELLAR_VEL")])
+    mask = np.zeros(hdus["FLUX"].data.shape, dtype=np.int32)
+    mask[3], mask[4], mask[5] = 1 << 2, 1 << 4, 1 << 6  # FLUXINVALID, ARTIFACT; FITFAILED, which alone is not bad
+    hdus["MASK"].data = mask
+    bins = np.arange(NY * NX, dtype=np.int32).reshape(NY, NX) // 2
+    hdus.append(fits.ImageHDU(np.full(mask.shape, 1.1, dtype=np.float32), name="LSF"))
+    hdus.append(fits.ImageHDU(np.stack([bins] * 5), name="BINID"))
+    del hdus["SPECRES"]
+    return hdus
+
+
+def pypeit(*, extracted: int = 0) -> fits.HDUList:
+    """A coadd, or so many extracted objects; mask 1 is good, masked pixels at the ends have no wavelength."""
+    wave, flux = 4000 + 2.0 * np.arange(N_PIXELS), rows(1)[0]
+    mask = np.ones(N_PIXELS, dtype=np.int64)
+    wave[:2], mask[:2], mask[7] = 0, 0, 0
+    flux[7] = 1e3
+    ivar = np.full(N_PIXELS, SIGMA**-2)
+    primary = fits.PrimaryHDU()
+    primary.header["PYP_SPEC"] = "keck_deimos"
+    names = ["OPT_WAVE", "OPT_FLAM", "OPT_FLAM_IVAR", "OPT_MASK"] if extracted else ["wave", "flux", "ivar", "mask"]
+    tables = []
+    for number in range(extracted or 1):
+        columns = [*(fits.Column(n, "D", array=a) for n, a in zip(names, (wave, flux, ivar), strict=False))]
+        columns.append(fits.Column(names[3], "K", array=mask))
+        table = fits.BinTableHDU.from_columns(columns, name=f"SPAT{number:04d}" if extracted else "SPECTRUM")
+        table.header["DMODCLS"] = "SpecObj" if extracted else "OneSpec"
+        tables.append(table)
+    return fits.HDUList([primary, *tables])
+
+
+def lamost(*, table: bool = True) -> fits.HDUList:
+    wave = 10 ** (3.6 + 1e-4 * np.arange(N_PIXELS))
+    values = {
+        "FLUX": rows(1)[0],
+        "IVAR": np.full(N_PIXELS, SIGMA**-2),
+        "WAVELENGTH": wave,
+        "ANDMASK": np.where(np.arange(N_PIXELS) < 3, 1.0, 0.0),
+        "ORMASK": np.where(np.arange(N_PIXELS) < 30, 2.0, 0.0),
+    }
+    primary = fits.PrimaryHDU(None if table else np.array(list(values.values()), dtype=np.float32))
+    primary.header["TELESCOP"], primary.header["VACUUM"], primary.header["Z"] = "LAMOST", True, 0.05
+    if not table:
+        return fits.HDUList([primary])
+    columns = [fits.Column(name, f"{N_PIXELS}E", array=array[None]) for name, array in values.items()]
+    return fits.HDUList([primary, fits.BinTableHDU.from_columns(columns, name="COADD_EXTENSION")])
+
+
+def desi(*, n: int = 3) -> fits.HDUList:
+    """Arms B and R of 40 pixels of 0.8 Å, the last 5 of B being the first of R."""
+    hdus = [fits.PrimaryHDU()]
+    targets = 100 + np.arange(n)
+    hdus.append(fits.BinTableHDU.from_columns([fits.Column("TARGETID", "K", array=targets)], name="FIBERMAP"))
+    for arm, first in (("B", 0), ("R", 35)):
+        wave = 5772.0 + 0.8 * (first + np.arange(N_PIXELS))
+        flux = (1 + np.arange(n))[:, None] * (1 + 1e-3 * (wave - 5772.0))
+        mask = np.zeros(flux.shape, dtype=np.int32)
+        mask[0, 10], mask[0, 11] = 1 << 1, 1  # ALLBADPIX; SOMEBADPIX, which alone is not bad
+        bands = np.exp(-0.5 * (np.arange(-5, 6) / 0.9) ** 2)
+        arrays = {
+            "WAVELENGTH": wave,
+            "FLUX": flux.astype(np.float32),
+            "IVAR": np.full(flux.shape, SIGMA**-2, dtype=np.float32),
+            "MASK": mask,
+            "RESOLUTION": np.tile((bands / bands.sum())[None, :, None], (n, 1, N_PIXELS)).astype(np.float32),
+        }
+        hdus += [fits.ImageHDU(array, name=f"{arm}_{name}") for name, array in arrays.items()]
+        hdus[-4].header["BUNIT"] = "10**-17 erg/(s cm2 Angstrom)"
+    return fits.HDUList(hdus)
+
+
+def redrock(targets: list[int]) -> fits.HDUList:
+    """Redshifts by target, in another order."""
+    order = np.array(targets)[::-1]
+    columns = [
+        fits.Column("TARGETID", "K", array=order),
+        fits.Column("Z", "D", array=0.001 * order),
+        fits.Column("ZWARN", "K", array=np.where(order == order.min(), 4, 0)),
+    ]
+    return fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns, name="REDSHIFTS")])
+
+
+def weave(arm: str = "RED") -> fits.HDUList:
+    """Counts that are a tenth of the flux in 1e-17 erg/s/cm²/Å; nothing is known of the last pixel's sensitivity."""
+    counts, sensitivity = rows() / 10, np.full(rows().shape, 1e-16)
+    sensitivity[:, -1] = 0
+    hdus = [fits.PrimaryHDU()]
+    for name, values in (
+        ("DATA", counts),
+        ("IVAR", np.full(counts.shape, (SIGMA / 10) ** -2)),
+        ("DATA_NOSS", counts + 5),
+        ("SENSFUNC", sensitivity),
+    ):
+        hdu = fits.ImageHDU(values, name=f"{arm}_{name}")
+        spectral(hdu.header, 1, CTYPE="AWAV", CUNIT="Angstrom", CRVAL=5950.0, CRPIX=1.0)
+        hdu.header["CD1_1"] = 0.5
+        hdus.append(hdu)
+    hdus.append(fits.BinTableHDU.from_columns([fits.Column("TARGUSE", "1A", array=["T"] * 3)], name="FIBTABLE"))
+    return fits.HDUList(hdus)
+
+
+def deep2() -> fits.HDUList:
+    """Both extractions of both arms; FWHM is 6.5 pixels along the slit."""
+    hdus = [fits.PrimaryHDU()]
+    for name in ("Bxspf-B", "Bxspf-R", "Horne-B", "Horne-R"):
+        start = 6500.0 if name.endswith("B") else 7000.0
+        values = {
+            "SPEC": rows(1)[0],
+            "LAMBDA": start + 0.33 * np.arange(N_PIXELS),
+            "IVAR": np.full(N_PIXELS, SIGMA**-2),
+        }
+        columns = [fits.Column(key, f"{N_PIXELS}E", array=array[None]) for key, array in values.items()]
+        columns.append(fits.Column("FWHM", "E", array=[6.5]))
+        hdus.append(fits.BinTableHDU.from_columns(columns, name=name))
+    return fits.HDUList(hdus)
+
+
+def ngist(*, binned: bool = True) -> fits.HDUList:
+    """Spectra with their errors (binned), or their variances."""
+    wave = np.linspace(np.log(4800), np.log(5000), N_PIXELS)
+    noise = np.full(rows().shape, SIGMA if binned else SIGMA**2)
+    columns = [fits.Column(name, f"{N_PIXELS}D", array=a) for name, a in (("SPEC", rows()), ("ESPEC", noise))]
+    name = "BIN_SPECTRA" if binned else "SPECTRA"
+    table = fits.BinTableHDU.from_columns(columns, name=name)
+    grid = fits.BinTableHDU.from_columns([fits.Column("LOGLAM", "D", array=wave)], name="LOGLAM")
+    return fits.HDUList([fits.PrimaryHDU(), table, grid])
+
+
+def planes(labels: dict[str, str], *, bands: bool = False) -> fits.HDUList:
+    """One spectrum, its counts with the sky in them, the sky and the error: rows of an image, or bands as IRAF's."""
+    flux, sky = rows(1)[0], np.full(N_PIXELS, 50.0)
+    data = np.array([flux, flux + sky, sky, np.full(N_PIXELS, SIGMA)])
+    primary = fits.PrimaryHDU(data[:, None] if bands else data)
+    spectral(primary.header, 1, CTYPE="LINEAR", CUNIT="Angstrom", CRVAL=4000.0, CRPIX=1.0, CDELT=2.0)
+    if bands:
+        primary.header["CTYPE2"], primary.header["CTYPE3"] = "LINEAR", "LINEAR"
+    primary.header["AIRORVAC"] = "air"
+    for key, value in labels.items():
+        primary.header[key] = value
+    return fits.HDUList([primary])
+
+
+def multispec() -> fits.HDUList:
+    """Two orders of IRAF, one linear and one by a Chebyshev polynomial."""
+    primary = fits.PrimaryHDU(rows(2))
+    header = primary.header
+    header["CTYPE1"], header["CTYPE2"], header["AIRORVAC"] = "MULTISPE", "MULTISPE", "air"
+    header["WAT1_001"] = "wtype=multispec label=Wavelength units=angstroms"
+    text = (
+        'wtype=multispec spec1 = "1 1 0 4000. 2. 40 0. 1 2" '
+        'spec2 = "2 2 2 5000. 1. 40 0. 3 4 1. 0. 1 2 1. 40. 5100. 100."'
+    )
+    for number in range(0, len(text), 68):  # as IRAF breaks it
+        header[f"WAT2_{number // 68 + 1:03d}"] = text[number : number + 68]
+    return fits.HDUList([primary, fits.ImageHDU(np.full((2, N_PIXELS), SIGMA), name="ERR")])
+
+
 def generic(noise: str = "ERR", kind: str = "sigma", **axis: Any) -> fits.HDUList:
     """Three row-stacked spectra with the noise under any name."""
     cards = {"CTYPE": "AWAV", "CUNIT": "Angstrom", "CRVAL": 4000.0, "CRPIX": 1.0, "CDELT": 2.0} | axis

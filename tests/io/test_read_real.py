@@ -113,3 +113,34 @@ def assert_line(spectra, name, centre, width):
 def test_califa_is_asked_nothing(shared):
     with pytest.raises(ReadError, match="has no HDU"):
         read(shared / "NGC2691.COMB.RSS.fits", noise_hdu="VARIANCE")
+
+
+@pytest.mark.shared
+def test_desi_coadd(shared):
+    facts = told(shared / "desi" / "coadd-5-169-thru20210419.fits", redshift=0.1)
+    assert (facts["survey"], facts["n_spectra"], facts["n_pixels"]) == ("DESI", 5, 7781)
+    assert (facts["empty_spectra"], facts["wavelength"]["sampling"]) == (4, "linear")
+    np.testing.assert_allclose([facts["wavelength"]["low"], facts["wavelength"]["high"]], [3600, 9824])
+    assert 1.2 < facts["fwhm"]["low"] < facts["fwhm"]["high"] < 2.2
+
+
+@pytest.mark.shared
+def test_maps_of_the_manga_pipeline(shared):
+    with pytest.raises(ReadError, match="no spectra"):
+        read(next((shared / "dap").glob("*MAPS*.gz")))
+
+
+@pytest.mark.shared
+def test_red_muse_cube_is_asked_for_the_medium_alone(shared):
+    path = shared / "muse" / "CUBE_red.fits"
+    with pytest.raises(ReadError, match="in air or vacuum") as caught:
+        read(path)
+    assert len(str(caught.value).splitlines()) == 2
+    assert read(path, medium="air").spatial_shape == (10, 20)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["spec-0412-51871-0308.fits", "spec-7340-56837-0726.fits"])
+def test_sdss_spectra(shared, name):
+    spectra = read(shared / "sdss" / name)
+    assert (spectra.meta["survey"], spectra.medium, spectra.meta["warnings"]) == ("SDSS", "vacuum", [])

@@ -229,3 +229,131 @@ def test_weave_like_arms_take_the_noise_of_their_arm(save):
     hdus["FLUX"].name = "RED_DATA"
     hdus.append(fits.ImageHDU(np.full(layouts.rows().shape, 1e-9), name="BLUE_IVAR"))
     np.testing.assert_allclose(read(save(hdus), flux_hdu="RED_DATA").sigma, SIGMA)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_jwst_extracted_spectra(save, padded):
+    spectra = read(save(layouts.jwst_x1d(padded=padded)))
+    assert (spectra.meta["survey"], spectra.medium, spectra.n_spectra) == ("JWST", "vacuum", 2 if padded else 1)
+    wavelength = 1e4 + 6 * np.arange(N_PIXELS)
+    np.testing.assert_allclose(spectra.wavelength, wavelength)
+    np.testing.assert_array_equal(spectra.good.all(axis=0), np.arange(N_PIXELS) > 0)  # DO_NOT_USE alone masks
+    np.testing.assert_allclose((spectra.flux / spectra.sigma)[0, 1:], layouts.rows(1)[0, 1:] / SIGMA, rtol=1e-5)
+    colour = spectra.flux[0, -1] / spectra.flux[0, 1] / (layouts.rows(1)[0, -1] / layouts.rows(1)[0, 1])
+    np.testing.assert_allclose(colour, (wavelength[1] / wavelength[-1]) ** 2, rtol=1e-5)
+
+
+def test_jwst_sources_are_asked_about(save):
+    path = save(layouts.jwst_x1d(sources=3))
+    with pytest.raises(ReadError, match=r"holds 3 spectra, in HDUs 1, 2, 3. Name one: flux_hdu=1"):
+        read(path)
+    assert read(path, flux_hdu=2).n_spectra == 1
+
+
+def test_manga_dap(save):
+    spectra = read(save(layouts.manga_dap()))
+    assert (spectra.meta["survey"], spectra.medium) == ("MaNGA DAP", "vacuum")
+    np.testing.assert_array_equal(np.flatnonzero(~spectra.good.all(axis=0)), [3, 4])
+    np.testing.assert_allclose(spectra.fwhm, 1.1 * FWHM_PER_SIGMA, rtol=1e-6)
+    np.testing.assert_allclose(spectra.redshift, 5996.0 / SPEED_OF_LIGHT)
+    assert spectra.meta["distinct_spectra"] == NY * NX // 2
+
+
+def test_pypeit_coadd(save):
+    spectra = read(save(layouts.pypeit()))
+    assert (spectra.meta["survey"], spectra.medium) == ("PypeIt", "vacuum")
+    np.testing.assert_allclose(spectra.wavelength, 4004 + 2.0 * np.arange(N_PIXELS - 2))
+    np.testing.assert_array_equal(np.flatnonzero(~spectra.good[0]), [5])  # what was pixel 7
+    assert spectra.unit == u.Unit(1e-17 * u.erg / (u.s * u.cm**2 * u.AA))
+
+
+def test_pypeit_objects_are_asked_about(save):
+    path = save(layouts.pypeit(extracted=2))
+    with pytest.raises(ReadError, match=r"holds 2 objects: SPAT0000, SPAT0001. Name one: flux_hdu=SPAT0000"):
+        read(path)
+    assert read(path, flux_hdu="SPAT0001").good.sum() == N_PIXELS - 3
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_lamost(save, table):
+    spectra = read(save(layouts.lamost(table=table)))
+    assert (spectra.meta["survey"], spectra.medium, spectra.redshift[0]) == ("LAMOST", "vacuum", 0.05)
+    np.testing.assert_array_equal(np.flatnonzero(~spectra.good[0]), [0, 1, 2])
+    np.testing.assert_allclose(spectra.sigma[0, 3:], SIGMA, rtol=1e-6)
+    np.testing.assert_allclose(spectra.fwhm, spectra.wavelength / 1800)
+
+
+def test_desi_arms_are_joined(save):
+    spectra = read(save(layouts.desi()))
+    assert (spectra.meta["survey"], spectra.medium, spectra.n_spectra) == ("DESI", "vacuum", 3)
+    np.testing.assert_allclose(spectra.wavelength, 5772.0 + 0.8 * np.arange(2 * N_PIXELS - 5))
+    np.testing.assert_allclose(spectra.flux[1], 2 * (1 + 1e-3 * (spectra.wavelength - 5772.0)), rtol=1e-6)
+    expected = np.full(2 * N_PIXELS - 5, SIGMA)
+    expected[35:40] /= np.sqrt(2)
+    np.testing.assert_allclose(spectra.sigma[1], expected, rtol=1e-6)
+    np.testing.assert_array_equal(np.flatnonzero(~spectra.good[0]), [10, 45])  # ALLBADPIX in either arm
+    np.testing.assert_allclose(spectra.fwhm, 0.9 * 0.8 * FWHM_PER_SIGMA, rtol=1e-3)
+    assert np.isnan(spectra.redshift).all()
+
+
+def test_desi_takes_redshifts_from_redrock_by_target(save):
+    path = save(layouts.desi(), "coadd-main.fits")
+    save(layouts.redrock([100, 102, 999]), "redrock-main.fits")
+    spectra = read(path)
+    np.testing.assert_allclose(spectra.redshift, [0.1, np.nan, 0.102])
+    warnings = " ".join(spectra.meta["warnings"])
+    assert "redshifts are those of HDU REDSHIFTS of " in warnings
+    assert "ZWARN is set for the redshifts of 1 of 3 spectra" in warnings
+    np.testing.assert_allclose(read(path, redshift=0.3).redshift, 0.3)
+
+
+def test_desi_redshifts_of_the_file_itself(save):
+    np.testing.assert_allclose(
+        read(save(fits.HDUList([*layouts.desi(), layouts.redrock([100, 101, 102])[1]]))).redshift, [0.1, 0.101, 0.102]
+    )
+
+
+def test_one_arm_of_desi(save):
+    spectra = read(save(layouts.desi()), flux_hdu="R_FLUX")
+    np.testing.assert_allclose(spectra.wavelength, 5800.0 + 0.8 * np.arange(N_PIXELS))
+    np.testing.assert_allclose(spectra.sigma[1], SIGMA, rtol=1e-6)
+
+
+def test_weave_counts_are_calibrated(save):
+    spectra = read(save(layouts.weave()))
+    assert (spectra.meta["survey"], spectra.medium) == ("WEAVE", "air")
+    good = spectra.good
+    np.testing.assert_array_equal(good.all(axis=0), np.arange(N_PIXELS) < N_PIXELS - 1)
+    flux = spectra.flux * spectra.unit.to(1e-17 * u.erg / (u.s * u.cm**2 * u.AA))
+    np.testing.assert_allclose(flux[good], layouts.rows()[good], rtol=1e-5)
+    np.testing.assert_allclose((spectra.flux / spectra.sigma)[good], layouts.rows()[good] / SIGMA, rtol=1e-5)
+
+
+def test_weave_without_subtraction_of_the_sky(save):
+    spectra = read(save(layouts.weave()), flux_hdu="RED_DATA_NOSS")
+    np.testing.assert_allclose(spectra.flux, layouts.rows() / 10 + 5, rtol=1e-6)
+
+
+def test_deep2(save):
+    spectra = read(save(layouts.deep2()))
+    assert (spectra.meta["survey"], spectra.medium, spectra.n_pixels) == ("DEEP2", "air", 2 * N_PIXELS)
+    assert spectra.fwhm is None  # the column FWHM is the width of the extraction
+    np.testing.assert_allclose(spectra.flux[0], np.tile(layouts.rows(1)[0], 2), rtol=1e-6)
+    assert read(save(layouts.deep2(), "b"), flux_hdu="Bxspf-R").n_pixels == N_PIXELS
+
+
+@pytest.mark.parametrize("binned", [True, False])
+def test_ngist(save, binned):
+    spectra = read(save(layouts.ngist(binned=binned)), medium="air")
+    assert spectra.meta["survey"] == "nGIST"
+    np.testing.assert_allclose([spectra.wavelength[0], spectra.wavelength[-1]], [4800, 5000])
+    np.testing.assert_allclose(spectra.sigma, SIGMA)
+    np.testing.assert_array_equal(spectra.redshift, 0)
+
+
+def test_every_decision_is_told(save):
+    for layout in (*CUBES.values(), layouts.sdss, layouts.legac, layouts.desi, layouts.pypeit, layouts.lamost):
+        path = save(layout(), layout.__name__)
+        with open_spectra(path) as source:
+            told = {what for what, _ in describe(source)["decisions"]}
+        assert told == {"flux", "noise", "mask", "wavelengths", "medium", "flux unit", "redshift", "resolution"}

@@ -17,8 +17,9 @@ __all__ = ["content", "matches"]
 
 
 def matches(file: FitsFile) -> bool:
-    """Whether the DAP wrote it, as its keywords say."""
-    return "DAPTYPE" in file.primary or "VERSDAP" in file.primary or "DAPFRMT" in file.primary
+    """Whether the DAP wrote it, as its keywords, or those of its mask, say."""
+    by_primary = any(key in file.primary for key in ("DAPTYPE", "DAPFRMT", "VERSDAP"))
+    return by_primary or ("MASK" in file and "DAP" in str(file["MASK"].header.get("MASKNAME", "")).upper())
 
 
 def content(file: FitsFile, options: ReadOptions) -> Content:

@@ -34,8 +34,9 @@ def _arms(file: FitsFile) -> list[str]:
 
 
 def matches(file: FitsFile) -> bool:
-    """Whether an arm's wavelengths, flux and inverse variance are there, and the table of fibres."""
-    return bool(_arms(file)) and "FIBERMAP" in file
+    """Whether wavelengths, flux and inverse variance of several arms are there, or of one with the table of fibres."""
+    arms = _arms(file)
+    return len(arms) > 1 or (len(arms) == 1 and "FIBERMAP" in file)
 
 
 def content(file: FitsFile, options: ReadOptions) -> tuple[Content, ...]:
@@ -62,7 +63,7 @@ def _arm(file: FitsFile, arm: str, options: ReadOptions, redshift: FloatArray | 
         fwhm=_fwhm(file, arm, wavelength),
         redshift=redshift,
         warnings=how,
-        meta={"arm": arm, "targets": tuple(int(target) for target in file["FIBERMAP"].data["TARGETID"])},
+        meta={"targets": tuple(_targets(file))},
     )
     return image_content(file, options, layout)
 
@@ -92,6 +93,13 @@ def _fwhm(file: FitsFile, arm: str, wavelength: FloatArray) -> FloatArray | None
     return np.asarray(FWHM_PER_SIGMA * sigma * np.gradient(wavelength))
 
 
+def _targets(file: FitsFile) -> list[int]:
+    """TARGETID of each spectrum; empty where the file has none."""
+    if "FIBERMAP" not in file or "TARGETID" not in file["FIBERMAP"].columns.names:
+        return []
+    return [int(target) for target in file["FIBERMAP"].data["TARGETID"]]
+
+
 def _redshifts(file: FitsFile) -> tuple[FloatArray | None, tuple[str, ...]]:
     """Redshift of each target, NaN where Redrock has none, and what the user should know."""
     own = next((file[name] for name in _REDSHIFTS if name in file), None)
@@ -118,10 +126,10 @@ def _beside(path: Path) -> list[Path]:
 def _matched(file: FitsFile, table: Any, path: Path) -> tuple[FloatArray | None, tuple[str, ...]]:
     names = table.columns.names
     target, redshift, warning = (find_name(names, [name]) for name in ("targetid", "z", "zwarn"))
-    if target is None or redshift is None:
+    if target is None or redshift is None or not _targets(file):
         return None, ()
     known = dict(zip(table.data[target].tolist(), table.data[redshift].tolist(), strict=True))
-    targets = file["FIBERMAP"].data["TARGETID"].tolist()
+    targets = _targets(file)
     values = np.array([known.get(each, np.nan) for each in targets], dtype=np.float64)
     doubtful = 0
     if warning is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -156,7 +158,6 @@ def image_layout(file: FitsFile, flux: Any, options: ReadOptions) -> Layout:
         To be completed by what a survey knows.
     """
     noise, kind = _noise(file, flux)
-    grid, contradictions = _grid(file, flux, options)
     mask, passed_over = _mask(file, flux, noise, options)
     redshift, redshift_by = _redshift(file)
     return Layout(
@@ -166,11 +167,11 @@ def image_layout(file: FitsFile, flux: Any, options: ReadOptions) -> Layout:
         noise_kind=kind,
         mask=mask,
         mask_good=None,
-        wavelength=grid,
+        wavelength=_grid(file, flux, options),
         fwhm=_fwhm(file),
         redshift=redshift,
         redshift_by=redshift_by,
-        warnings=(*contradictions, *passed_over),
+        warnings=tuple(passed_over),
         meta={"object": str(file.primary.get("OBJECT", file.primary.get("TARGNAME", ""))).strip()},
     )
 
@@ -219,17 +220,22 @@ def _mask(file: FitsFile, flux: Any, noise: int | None, options: ReadOptions) ->
     return None if chosen is None else file.number(images[chosen]), notes
 
 
-def _grid(file: FitsFile, flux: Any, options: ReadOptions) -> tuple[Grid | None, list[str]]:
-    """Wavelengths of an HDU beside the flux, and what contradicts them; None where its own header has them."""
+def _grid(file: FitsFile, flux: Any, options: ReadOptions) -> Callable[[], Grid] | None:
+    """What settles wavelengths of an HDU beside the flux; None where its own header has them."""
     axis, _ = _axis(flux)
     header, beside = flux.header, _wave_hdu(file, flux)
     tabulated = str(header.get(f"CTYPE{axis}", "")).upper().endswith("-TAB")
     if options.wave_hdu is not None or beside is None or (tabulated and f"PS{axis}_0" in header):
-        return None, []
+        return None
     if ":" in beside and _own_axis(flux) and not tabulated:  # a table may be about something else; WAVE is not
-        return None, []
-    grid = hdu_grid(file, beside, options, len(flux.shape) - axis)
-    return grid, [] if tabulated or not _own_axis(flux) else _contradiction(flux, grid)
+        return None
+
+    def settle() -> Grid:
+        grid = hdu_grid(file, beside, options, len(flux.shape) - axis)
+        against = [] if tabulated or not _own_axis(flux) else _contradiction(flux, grid)
+        return replace(grid, warnings=(*grid.warnings, *against))
+
+    return settle
 
 
 def _contradiction(flux: Any, grid: Grid) -> list[str]:
@@ -287,7 +293,7 @@ def flux_tables(file: FitsFile) -> list[Any]:
     return [hdu for hdu in found if not is_stranger(hdu.name)] or found
 
 
-def wavelengths_elsewhere(file: FitsFile, hdu: Any, options: ReadOptions) -> Grid | None:
+def wavelengths_elsewhere(file: FitsFile, hdu: Any, options: ReadOptions) -> Callable[[], Grid] | None:
     """Find the wavelengths of a table whose rows are spectra but which has no column of wavelengths.
 
     Parameters
@@ -301,8 +307,8 @@ def wavelengths_elsewhere(file: FitsFile, hdu: Any, options: ReadOptions) -> Gri
 
     Returns
     -------
-    Grid or None
-        Of an image or of another table with as many values; None where there is none, or where it is not needed.
+    callable or None
+        Settles those of an image or of another table with as many values; None where there is none, or no need.
     """
     flux = find_role(hdu.columns.names, "flux")
     if flux is None or options.wave_hdu is not None or find_role(hdu.columns.names, "wavelength") is not None:
@@ -311,11 +317,11 @@ def wavelengths_elsewhere(file: FitsFile, hdu: Any, options: ReadOptions) -> Gri
     images = {other.name: other for other in file.images(1, 2) if other.shape[-1] == n_pixels}
     name = find_role(images, "wavelength")
     if name is not None:
-        return hdu_grid(file, file.number(images[name]), options)
+        return partial(hdu_grid, file, file.number(images[name]), options)
     for other in file.tables():
         column = None if other is hdu else find_role(other.columns.names, "wavelength")
         if column is not None and np.size(other.data[column]) == n_pixels:
-            return hdu_grid(file, f"{file.number(other)}:{column}", options)
+            return partial(hdu_grid, file, f"{file.number(other)}:{column}", options)
     return None
 
 

@@ -70,14 +70,14 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
     layout = image_layout(file, hdu, options)
     if not _is_multispec(hdu.header):
         return image_content(file, options, layout)
-    return image_content(file, options, replace(layout, wavelength=_multispec(file, hdu, options)))
+    return image_content(file, options, replace(layout, wavelength=lambda: _multispec(file, hdu, options)))
 
 
 def _of_planes(file: FitsFile, hdu: Any, options: ReadOptions, roles: dict[int, str]) -> Content:
     columns = planes_of(file, hdu, roles)
     wavelength = None
     if find_role(columns.values, "wavelength") is None and options.wave_hdu is None:
-        wavelength = _wavelengths(file, hdu, options)
+        wavelength = lambda: _wavelengths(file, hdu, options)  # noqa: E731
     held = ", ".join(f"{row} {role}" for row, role in roles.items())
     layout = TableLayout(
         survey="FITS rows",

@@ -32,7 +32,7 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
         flux="SPEC",
         noise="ESPEC",
         noise_kind="sigma" if binned else "variance",
-        wavelength=hdu_grid(file, "LOGLAM", options),
+        wavelength=lambda: hdu_grid(file, "LOGLAM", options),
         redshift=0.0,
         warnings=("the wavelengths are at rest already, by the redshift that nGIST was given",),
     )

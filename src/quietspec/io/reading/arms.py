@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from quietspec.arrays import BoolArray, FloatArray
+from quietspec.errors import ReadError
+from quietspec.io.reading.content import Content
+from quietspec.wavelengths import air_to_vacuum, vacuum_to_air
 
-__all__ = ["Joint", "overlaps"]
+__all__ = ["Joint", "alike", "overlaps"]
+
+_MOST_OVERLAP = 0.5  # of the shorter arm; what overlaps more are repeats
+_DIFFER = 0.05  # of the flux: arms that differ by more in the overlap are calibrated differently
+_SURE = 5.0  # standard errors
 
 _EVEN = 1 - 1e-9  # pixels of one size but for rounding
-_COVERED = 0.5  # of a pixel: what is covered less by good pixels of the other arm takes nothing from it
+_COVERED = 0.8  # of a pixel: what is covered less by good pixels of the other arm takes nothing from it
 
 
 def overlaps(arms: list[FloatArray]) -> list[tuple[float, float]]:
@@ -29,6 +38,70 @@ def overlaps(arms: list[FloatArray]) -> list[tuple[float, float]]:
         Å; empty where none do.
     """
     return [(float(red[0]), float(blue[-1])) for blue, red in pairwise(arms) if red[0] <= blue[-1]]
+
+
+def alike(parts: Sequence[Content]) -> list[Content]:
+    """Bring the arms of one object to the medium of the first.
+
+    Parameters
+    ----------
+    parts : sequence of Content
+        The arms.
+
+    Returns
+    -------
+    list of Content
+        By increasing wavelength; what was converted is in their warnings.
+
+    Raises
+    ------
+    ReadError
+        If they are no arms of one object.
+    """
+    ordered = sorted(parts, key=lambda part: part.wavelength.min())
+    first = ordered[0]
+    for other in ordered[1:]:
+        _require_same_object(first, other)
+    result = [_in_medium(part, first) for part in ordered]
+    for blue, red in pairwise(result):
+        _require_arms(blue, red)
+    return result
+
+
+def _require_same_object(first: Content, other: Content) -> None:
+    both = f"{first.path} and {other.path}"
+    names = first.meta.get("object"), other.meta.get("object")
+    if all(names) and names[0] != names[1]:
+        raise ReadError(f"{both}: are of different objects, {names[0]} and {names[1]}. Read them one at a time.")
+    for what in ("n_spectra", "spatial_shape"):
+        here, there = getattr(first, what), getattr(other, what)
+        if here != there:
+            raise ReadError(
+                f"{both}: differ in {what} ({here}, {there}), so are not arms of one object. Read them one at a time."
+            )
+    if first.unit != other.unit:
+        raise ReadError(
+            f"{both}: have different flux units ({first.unit}, {other.unit}), so cannot be joined. Read them one at a "
+            "time."
+        )
+
+
+def _require_arms(blue: Content, red: Content) -> None:
+    """Raise `ReadError` where two files overlap by more than arms do."""
+    low, high = red.wavelength.min(), min(blue.wavelength.max(), red.wavelength.max())
+    if high - low > _MOST_OVERLAP * min(np.ptp(blue.wavelength), np.ptp(red.wavelength)):
+        raise ReadError(
+            f"{blue.path} and {red.path}: wavelengths overlap by {high - low:.0f} Å ({low:.1f} to {high:.1f} Å), more "
+            "than arms of one object do. Read them one at a time."
+        )
+
+
+def _in_medium(part: Content, like: Content) -> Content:
+    if part.medium == like.medium:
+        return part
+    convert = air_to_vacuum if like.medium == "vacuum" else vacuum_to_air
+    note = f"{part.path.name}: wavelengths in {part.medium} are given in {like.medium}, as those of {like.path.name}"
+    return replace(part, wavelength=convert(part.wavelength), medium=like.medium, warnings=(*part.warnings, note))
 
 
 class Joint:
@@ -96,6 +169,24 @@ class Joint:
         elif self._overlap:
             red, red_ivar = _combined(red, red_ivar, *self._averaged(blue, blue_ivar))
         return self._side_by_side(blue, red), self._side_by_side(blue_ivar, red_ivar)
+
+    def ratio(self, blue: FloatArray, blue_ivar: FloatArray, red: FloatArray, red_ivar: FloatArray) -> float | None:
+        """Flux of the red arm over that of the blue one in the overlap, where it differs from 1 beyond its error."""
+        if not self._overlap:
+            return None
+        coarse, fine = ((blue, blue_ivar), (red, red_ivar))[:: 1 if self._blue_is_coarse else -1]
+        (flux, ivar), (other, other_ivar) = coarse, self._averaged(*fine)
+        both = (ivar > 0) & (other_ivar > 0)
+        if not both.any():
+            return None
+        weight = 1 / (1 / ivar[both] + 1 / other_ivar[both])
+        model = 0.5 * (flux[both] + other[both])
+        power = float(np.sum(weight * model**2))
+        difference = float(np.sum(weight * model * (other[both] - flux[both]))) / power if power > 0 else 0.0
+        if abs(difference) < max(_DIFFER, _SURE / np.sqrt(power)) if power > 0 else True:
+            return None
+        relative = (1 + difference / 2) / (1 - difference / 2)
+        return relative if self._blue_is_coarse else 1 / relative
 
     def resolution(self, blue: FloatArray, red: FloatArray) -> FloatArray:
         """Join the FWHM (Å) of both arms, (n_pixels,) or (n_spectra, n_pixels); in the overlap the mean of both."""

@@ -10,14 +10,16 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 from quietspec.kinds import Medium, NoiseKind
 from quietspec.wavelengths import SPEED_OF_LIGHT
 
 __all__ = [
-    "FWHM_NAMES", "NOISE_NAMES", "REDSHIFT_NAMES", "RESOLUTION_NAMES", "WAVELENGTH_NAMES", "Named", "Role", "find_name",
-    "find_role", "header_redshift", "is_stranger", "named", "noise_kind_of", "rivals", "without_unit",
+    "FWHM_NAMES", "NOISE_NAMES", "REDSHIFT_NAMES", "RESOLUTION_NAMES", "WAVELENGTH_NAMES", "Named", "Role",
+    "find_name", "find_role", "header_redshift", "header_resolution", "is_stranger", "named", "noise_kind_of", "rivals",
+    "without_unit",
 ]  # fmt: skip
 
 Role = Literal["wavelength", "flux", "noise", "mask"]
@@ -38,11 +40,12 @@ NOISE_NAMES: dict[str, NoiseKind] = {
 
 #: Words that say what a name holds, in the order of preference where a file holds several.
 _FLUX = (
-    "flux", "fluxes", "flam", "sci", "science", "data", "spec", "spectrum", "spectra", "fnu", "intensity", "f",
+    "flux", "fluxes", "flx", "flam", "sci", "science", "data", "spec", "spectrum", "spectra", "fnu", "intensity", "fl",
+    "f",
 )  # fmt: skip
 _WAVELENGTH = (
-    "wave", "wavelength", "wavelengths", "waves", "wavel", "wlen", "lambda", "lambdas", "lam", "wl", "wvl", "freq",
-    "frequency",
+    "wave", "wavelength", "wavelengths", "waves", "wav", "wavel", "wlen", "lambda", "lambdas", "lam", "lbda", "wl",
+    "wvl", "wv", "freq", "frequency", "nu", "energy",
 )  # fmt: skip
 _NOISE: dict[str, NoiseKind] = {
     "ivar": "ivar", "stat": "variance", "var": "variance", "variance": "variance", "mse": "variance", "err": "sigma",
@@ -55,11 +58,11 @@ _MASKS_OF = ("and", "or", "cr", "bit")  # andmask: before a word of mask alone
 _MASK = ("mask", "dq", "qual", "quality", "bpm", "badpix", "bad", "gpm", "goodpix", "good", "flag", "flags")
 _GOOD = ("gpm", "goodpix", "good")
 _PHRASES = {
-    ("inverse", "variance"): "ivar", ("inv", "variance"): "ivar", ("inv", "var"): "ivar", ("spectral", "axis"): "wave",
-    ("bad", "pix"): "badpix", ("bad", "pixel"): "badpix", ("bad", "pixels"): "badpix", ("good", "pix"): "goodpix",
-    ("good", "pixel"): "goodpix", ("good", "pixels"): "goodpix", ("flux", "density"): "flux", ("f", "lambda"): "flam",
-    ("f", "lam"): "flam", ("flux", "lambda"): "flam", ("flux", "lam"): "flam", ("f", "nu"): "fnu",
-    ("flux", "nu"): "fnu", ("std", "dev"): "std", ("std", "err"): "err",
+    ("inverse", "variance"): "ivar", ("inverse", "var"): "ivar", ("inv", "variance"): "ivar", ("inv", "var"): "ivar",
+    ("spectral", "axis"): "wave", ("bad", "pix"): "badpix", ("bad", "pixel"): "badpix", ("bad", "pixels"): "badpix",
+    ("good", "pix"): "goodpix", ("good", "pixel"): "goodpix", ("good", "pixels"): "goodpix",
+    ("flux", "density"): "flux", ("f", "lambda"): "flam", ("f", "lam"): "flam", ("flux", "lambda"): "flam",
+    ("flux", "lam"): "flam", ("f", "nu"): "fnu", ("flux", "nu"): "fnu", ("std", "dev"): "std", ("std", "err"): "err",
 }  # fmt: skip
 _LOG10, _LN, _LOG = ("log10",), ("ln",), ("log",)
 _MEDIA: dict[str, Medium] = {"air": "air", "vac": "vacuum", "vacuum": "vacuum"}
@@ -74,7 +77,7 @@ _STRANGERS = {  # what else a file may hold by a name that has a word of flux, n
     "residual", "residuals", "emission", "emline", "line", "lines", "norm", "normalized", "normalised", "sens",
     "sensfunc", "sensitivity", "throughput", "response", "profile", "trace", "arc", "arcs", "flat", "dark", "npix",
     "poisson", "rnoise", "subtracted", "corr", "index", "units", "ra", "dec", "targ", "mag", "integ", "median",
-    "snr", "noss", "covar", "collapsed",
+    "snr", "noss", "covar", "collapsed", "smooth", "smoothed",
 }  # fmt: skip
 _KNOWN = {
     *_FLUX, *_WAVELENGTH, *_NOISE, *_MASK, *_MEDIA, *_SILENT, *(word for phrase in _PHRASES for word in phrase),
@@ -82,6 +85,8 @@ _KNOWN = {
 }  # fmt: skip
 
 _REDSHIFT_KEYWORDS = ("Z_SPEC", "REDSHIFT", "Z_TONRY", "Z")
+_RESOLUTION_KEYWORDS = ("SPEC_RES", "SPECRES", "RESOLUTION", "RESOLVING_POWER")  # R; FWHM is the seeing in most headers
+_LEAST_POWER = 50.0
 _VELOCITY_KEYWORD = "MED_VEL"  # CALIFA: median systemic velocity c·z in km/s
 
 
@@ -168,7 +173,7 @@ def _mask(words: list[str]) -> Named | None:
 
 def _noise(words: list[str]) -> Named | None:
     told = [word for word in words if word in _NOISE]
-    prefixed = len(words) > 1 and words[0] in _ERROR_OF and words[1] in _FLUX
+    prefixed = any(first in _ERROR_OF and second in _FLUX for first, second in pairwise(words))
     if any(word in _WAVELENGTH for word in words) or not (told or prefixed):
         return None
     word = told[0] if told else "err"
@@ -185,6 +190,8 @@ def _flux(words: list[str]) -> Named | None:
 
 def _wavelength(words: list[str]) -> Named | None:
     told = [word for word in words if word in _WAVELENGTH]
+    if len(words) == 1 and len(words[0]) > 1 and words[0] in _UNITS:  # a column called by its unit
+        return Named("wavelength", preference=50, unit=_UNITS[words[0]])
     if not told or any(word in _NOISE or word in _MASK for word in words):
         return None
     log: Any = next((word for word in words if word in (*_LOG10, *_LN, *_LOG)), None)
@@ -223,11 +230,14 @@ def _split(word: str) -> list[str] | None:
     for cut in range(len(word) - 1, 0, -1):
         head = word[:cut]
         known = head in _KNOWN and len(head) > 1 and head not in _SILENT
-        prefix = (head in _ERROR_OF and word[cut:].startswith(_FLUX[:-1])) or (
-            head in _MASKS_OF and word[cut:] in _MASK
+        tail = word[cut:]
+        prefix = (
+            (head in _ERROR_OF and tail.startswith(_FLUX[:-2]))
+            or (head in _MASKS_OF and tail in _MASK)
+            or (head == "f" and (tail in _NOISE or tail in _MASK))
         )
         if known or prefix:
-            rest = _split(word[cut:])
+            rest = _split(tail)
             if rest is not None:
                 return [head, *rest]
     return None
@@ -311,3 +321,14 @@ def header_redshift(*headers: Mapping[str, Any]) -> float | None:
         if isinstance(velocity, int | float) and velocity != 0:
             return float(velocity) / SPEED_OF_LIGHT
     return None
+
+
+def header_resolution(*headers: Mapping[str, Any]) -> tuple[float | None, str]:
+    """Resolving power R = λ/FWHM that a header (or table metadata) gives, and by which keyword."""
+    for header in headers:
+        known = {str(key).upper(): value for key, value in header.items()}
+        for key in _RESOLUTION_KEYWORDS:
+            value = known.get(key)
+            if isinstance(value, int | float) and not isinstance(value, bool) and value > _LEAST_POWER:
+                return float(value), f"{key} of the header"
+    return None, ""

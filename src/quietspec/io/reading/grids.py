@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from quietspec.io.reading.options import ReadOptions
 from quietspec.io.reading.units import to_angstrom
 from quietspec.kinds import Medium
 
-__all__ = ["Grid", "grid_of", "hdu_grid", "image_grid", "table_grid"]
+__all__ = ["Grid", "grid_of", "hdu_grid", "image_grid", "known_grid", "table_grid"]
 
 _SAME = 0.02  # of a pixel: spectra whose wavelengths differ by less share them
 _LN_RANGE = (6.0, 12.5)  # of ln(λ/Å), 400 Å to 27 µm; log10(λ/Å) lies below 5.5
@@ -135,7 +136,12 @@ def _shared(rows: FloatArray, where: str) -> FloatArray:
 
 
 def image_grid(
-    file: FitsFile, flux: Any, axis: int, options: ReadOptions, known: FloatArray | Grid | None, where: str
+    file: FitsFile,
+    flux: Any,
+    axis: int,
+    options: ReadOptions,
+    known: FloatArray | Grid | Callable[[], Grid] | None,
+    where: str,
 ) -> Grid:
     """Wavelengths of the spectra in an image.
 
@@ -149,7 +155,7 @@ def image_grid(
         FITS number of its spectral axis.
     options : ReadOptions
         What the user says: `wave_hdu` names another HDU.
-    known : (n_pixels,) or Grid, optional
+    known : (n_pixels,), Grid or callable, optional
         What the survey says, Å; otherwise the header, or the table it names (FITS WCS Paper III, Section 6, -TAB).
     where : str
         The file and HDU, for messages.
@@ -169,7 +175,7 @@ def image_grid(
     if options.wave_hdu is not None:
         grid = hdu_grid(file, options.wave_hdu, options, len(flux.shape) - axis)
     elif known is not None:
-        grid = known if isinstance(known, Grid) else Grid(wavelength=known, how="as the survey has them")
+        grid = known_grid(known, "as the survey has them")
     elif table is not None:
         grid = hdu_grid(file, f"{table}:{header.get(f'PS{axis}_1', '')}", options)
     else:
@@ -182,6 +188,13 @@ def image_grid(
             "Name what holds the wavelengths of the pixels: wave_hdu=NAME."
         )
     return grid
+
+
+def known_grid(known: FloatArray | Grid | Callable[[], Grid], how: str) -> Grid:
+    """Wavelengths that a survey knows, or knows how to settle."""
+    if isinstance(known, np.ndarray):
+        return Grid(wavelength=known, how=how)
+    return known if isinstance(known, Grid) else known()
 
 
 def hdu_grid(file: FitsFile, key: str | int, options: ReadOptions, spectral: int | None = None) -> Grid:

@@ -16,7 +16,14 @@ from quietspec.io.reading.content import Content, Questions
 from quietspec.io.reading.conventions import header_redshift, noise_kind_of
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.grids import Grid, image_grid
-from quietspec.io.reading.known import AS_GIVEN, StatedResolution, given_fwhm, settle_fwhm, settle_redshift
+from quietspec.io.reading.known import (
+    AS_GIVEN,
+    StatedResolution,
+    given_fwhm,
+    settle_fwhm,
+    settle_redshift,
+    stated_by_header,
+)
 from quietspec.io.reading.masks import MaskRule, doubt
 from quietspec.io.reading.noise_units import NoiseScale, StatedNoise, noise_scale
 from quietspec.io.reading.options import ReadOptions
@@ -54,8 +61,8 @@ class Layout:
         What the survey's wavelengths are in, whatever the header says.
     unit : str, optional
         Of the flux, where the header has none.
-    wavelength : (n_pixels,) or Grid, optional
-        In Å; from the flux HDU's header otherwise.
+    wavelength : (n_pixels,), Grid or callable, optional
+        In Å, or a function that settles them; from the flux HDU's header otherwise.
     fwhm : float, array, StatedResolution or callable, optional
         Instrumental FWHM in Å, (n_pixels,) or (n_spectra, n_pixels), or a function of the wavelengths that gives it.
         What the file states but no survey vouches for is a `StatedResolution`, which is checked.
@@ -78,7 +85,7 @@ class Layout:
     mask_good: bool | None = False
     medium: Medium | None = None
     unit: str | None = None
-    wavelength: FloatArray | Grid | None = None
+    wavelength: FloatArray | Grid | Callable[[], Grid] | None = None
     fwhm: Callable[[FloatArray], FloatArray] | StatedResolution | FloatArray | float | None = None
     redshift: float | FloatArray | None = None
     redshift_by: str | None = None
@@ -114,7 +121,7 @@ def image_content(file: FitsFile, options: ReadOptions, layout: Layout) -> Conte
         raise ReadError(f"{where}: holds no spectra (1-D, 2-D or 3-D image). Name the flux: flux_hdu=NAME.")
     flux = squeezed(hdu)
     questions = Questions(str(file.path))
-    questions.warn(*layout.warnings)
+    questions.warn(*layout.warnings, options.columns and "columns= is about tables; it is not used for an image")
     questions.decide("flux", f"HDU {file.number(hdu)} {hdu.name}".rstrip())
     axis = spectral_axis(flux.header, flux.shape)
     bulk = _bulk(flux, axis, where)
@@ -138,7 +145,11 @@ def image_content(file: FitsFile, options: ReadOptions, layout: Layout) -> Conte
     questions.settle()
     own, header = f"as {layout.survey} has it", header_redshift(flux.header, file.primary)
     redshifts = ((options.redshift, AS_GIVEN), (layout.redshift, layout.redshift_by or own), (header, "the header"))
-    widths = ((given_fwhm(options.fwhm, grid.wavelength, where), AS_GIVEN), (layout.fwhm, own))
+    widths = (
+        (given_fwhm(options.fwhm, grid.wavelength, where), AS_GIVEN),
+        (layout.fwhm, own),
+        stated_by_header(flux.header, file.primary),
+    )
     spatial_shape, wcs, lost = _image(flux, axis)
     questions.warn(scale.warning, read_as.warning, lost)
     questions.decide("flux unit", f"{options.flux_unit or scale.text or 'none'}, read as {scale.unit or 'relative'}")

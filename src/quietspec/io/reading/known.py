@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,11 +12,15 @@ import numpy.typing as npt
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError, UnitError
 from quietspec.io.reading.content import Questions
+from quietspec.io.reading.conventions import header_resolution
 from quietspec.resolution import instrumental_fwhm
 
-__all__ = ["AS_GIVEN", "StatedResolution", "given_fwhm", "settle_fwhm", "settle_redshift"]
+__all__ = [
+    "AS_GIVEN", "StatedResolution", "given_fwhm", "settle_fwhm", "settle_redshift", "stated_by_header",
+]  # fmt: skip
 
 AS_GIVEN = "as given"  #: who states what the user gives, which is not doubted
+_SAME_REDSHIFT = 1e-3  # statements that differ by more contradict each other
 _REDSHIFTS = (-0.1, 30.0)  # that a file may state
 
 
@@ -75,6 +79,12 @@ class StatedResolution:
         if values.ndim == 2 and len(values) != n_spectra:
             raise UnitError(f"a resolution of shape {values.shape} does not fit {n_spectra} spectra")
         return instrumental_fwhm(values, wavelength, what=self.what, unit=self.unit)
+
+
+def stated_by_header(*headers: Mapping[str, Any]) -> tuple[StatedResolution | None, str]:
+    """Resolution that a header states, and by which keyword."""
+    power, who = header_resolution(*headers)
+    return None if power is None else StatedResolution(values=power, what="resolving power"), who
 
 
 def settle_fwhm(
@@ -155,21 +165,32 @@ def settle_redshift(stated: Iterable[tuple[Any, str]], n_spectra: int, questions
     (n_spectra,)
         NaN where unknown.
     """
+    settled: FloatArray | None = None
+    by, against = "unknown", []
     for value, who in stated:
-        if value is None:
-            continue
-        redshift = np.squeeze(np.asarray(value, dtype=np.float64))
-        if redshift.size not in (1, n_spectra):
-            questions.warn(f"{who}: {redshift.size} redshifts for {n_spectra} spectra; not used. Give one: redshift=Z")
-            continue
-        redshift = np.broadcast_to(redshift.ravel(), (n_spectra,))
-        possible = ((redshift > _REDSHIFTS[0]) & (redshift < _REDSHIFTS[1])) | (who == AS_GIVEN)
-        wrong = ~possible & ~np.isnan(redshift)
-        if wrong.any():
-            some = f"{int(wrong.sum())} of {n_spectra} redshifts cannot be one, such as {redshift[wrong][0]:g}"
-            questions.warn(f"{who}: {some}; unknown. Give one: redshift=Z")
-        if possible.any() or np.size(value) > 1:
-            questions.decide("redshift", who)
-            return np.where(possible, redshift, np.nan)
-    questions.decide("redshift", "unknown")
-    return np.full(n_spectra, np.nan)
+        redshift = None if value is None else _possible_redshift(value, who, n_spectra, questions)
+        if redshift is not None and settled is None:
+            settled, by = redshift, who
+        elif redshift is not None and settled is not None:
+            apart = np.abs(redshift - settled)
+            if np.any(apart > _SAME_REDSHIFT):
+                against.append(f"{redshift[np.nanargmax(apart)]:.5g} by {who}")
+    questions.decide("redshift", by + (f", but {' and '.join(against)}" if against else ""))
+    if against and by != AS_GIVEN:
+        questions.warn(f"the redshift is contradictory: by {by}, but {' and '.join(against)}; the former is used")
+    return np.full(n_spectra, np.nan) if settled is None else settled
+
+
+def _possible_redshift(value: Any, who: str, n_spectra: int, questions: Questions) -> FloatArray | None:
+    """One statement as (n_spectra,), NaN where it cannot be a redshift; None where it states nothing usable."""
+    redshift = np.squeeze(np.asarray(value, dtype=np.float64))
+    if redshift.size not in (1, n_spectra):
+        questions.warn(f"{who}: {redshift.size} redshifts for {n_spectra} spectra; not used. Give one: redshift=Z")
+        return None
+    redshift = np.broadcast_to(redshift.ravel(), (n_spectra,))
+    possible = ((redshift > _REDSHIFTS[0]) & (redshift < _REDSHIFTS[1])) | (who == AS_GIVEN)
+    wrong = ~possible & ~np.isnan(redshift)
+    if wrong.any():
+        some = f"{int(wrong.sum())} of {n_spectra} redshifts cannot be one, such as {redshift[wrong][0]:g}"
+        questions.warn(f"{who}: {some}; unknown. Give one: redshift=Z")
+    return np.where(possible, redshift, np.nan) if possible.any() or np.size(value) > 1 else None

@@ -103,12 +103,14 @@ def choose_mask(
     mask : str or None
         The best.
     passed_over : tuple of str
-        The other masks of this flux; an ``or`` mask beside an ``and`` mask is not counted, since it only informs.
+        The other masks, without those of another flux; an ``or`` mask beside an ``and`` mask only informs.
     """
-    masks = {name: what for name in candidates if (what := named(name)) is not None and what.role == "mask"}
+    known = {name: what for name in candidates if (what := named(name)) is not None}
+    masks = [name for name, what in known.items() if what.role == "mask"]
     chosen = find_role([name for name in masks if name in set(fits)], "mask", affix)
-    others = (name for name, what in masks.items() if name != chosen and what.affix in (affix, frozenset()))
-    return chosen, tuple(others)
+    foreign = [what.affix for what in known.values() if what.role == "flux" and what.affix != affix]
+    foreign.append(frozenset(["or"]))
+    return chosen, tuple(name for name in masks if name != chosen and known[name].affix not in foreign)
 
 
 def doubt(rule: MaskRule, mask: Bulk, flux: Bulk, noise: Bulk | None, options: ReadOptions, where: str) -> str | None:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError, SpectraError
 from quietspec.io.formats import fits_content
-from quietspec.io.reading.arms import Joint, overlaps
+from quietspec.io.reading.arms import Joint, alike, overlaps
 from quietspec.io.reading.bulk import Rows
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
@@ -39,7 +38,7 @@ __all__ = ["TILE", "SpectraSource", "open_spectra", "read"]
 
 TILE = 512  #: spectra read and computed at once where the caller does not say; some tens of MB
 _SAME_REDSHIFT = 1e-3
-_ARMS_SHARE = 0.5  # of the shorter arm at most; what overlaps more are repeats
+_LOOKED_AT = 25  # spectra by which arms are compared
 
 
 class SpectraSource:
@@ -87,14 +86,10 @@ class SpectraSource:
     """
 
     def __init__(self, parts: Sequence[Content], resources: ExitStack, files: Sequence[OpenedFile] = ()) -> None:
-        self._parts = sorted(parts, key=lambda part: part.wavelength.min())
+        self._parts = alike(parts)
         self._files = {file.path: file for file in files}
         self._resources = resources
         first = self._parts[0]
-        for other in self._parts[1:]:
-            _require_same_object(first, other)
-        for blue, red in pairwise(self._parts):
-            _require_arms(blue, red)
         arms = [part.wavelength[part.order] for part in self._parts]
         self._overlaps = overlaps(arms)
         self._joints: list[Joint] = []
@@ -140,6 +135,7 @@ class SpectraSource:
             warnings.append(f"no redshift{missing}; give it: redshift=Z")
         if self.fwhm is None and not any("fwhm=" in note for note in warnings):
             warnings.append("the instrumental resolution is unknown; give it: fwhm=")
+        warnings += self._mismatches()
         for low, high in self._overlaps:
             warnings.append(
                 f"arms overlap at {low:.1f}–{high:.1f} Å and are joined there by inverse variance; "
@@ -155,6 +151,23 @@ class SpectraSource:
             "warnings": warnings,
             "decisions": list(dict.fromkeys(decision for part in self._parts for decision in part.decisions)),
         }
+
+    def _mismatches(self) -> list[str]:
+        """Arms whose fluxes differ where they overlap, by some spectra."""
+        if not self._overlaps:
+            return []
+        index = np.unique(np.linspace(0, self.n_spectra - 1, min(self.n_spectra, _LOOKED_AT)).round().astype(np.intp))
+        (flux, ivar, _), *others = (part.rows(index) for part in self._parts)
+        notes = []
+        for join, part, (red, red_ivar, _) in zip(self._joints, self._parts[1:], others, strict=True):
+            ratio = join.ratio(flux, ivar, red, red_ivar)
+            if ratio is not None:
+                low = part.wavelength.min()
+                notes.append(
+                    f"the arm from {low:.0f} Å on is {100 * (ratio - 1):+.0f} % off the bluer one in the overlap"
+                )
+            flux, ivar = join.join(flux, ivar, red, red_ivar)
+        return notes
 
     def __len__(self) -> int:
         return self.n_spectra
@@ -298,30 +311,6 @@ class SpectraSource:
         return ReadError(
             f"{', '.join(map(str, self.paths))}: no spectrum has a usable pixel ({why}). "
             "Is this the right HDU? flux_hdu=, noise_hdu=, noise_kind= and mask_hdu= name others; no_mask=True."
-        )
-
-
-def _require_same_object(first: Content, other: Content) -> None:
-    both = f"{first.path} and {other.path}"
-    names = first.meta.get("object"), other.meta.get("object")
-    if all(names) and names[0] != names[1]:
-        raise ReadError(f"{both}: are of different objects, {names[0]} and {names[1]}. Read them one at a time.")
-    for what in ("survey", "n_spectra", "spatial_shape", "medium"):
-        here, there = getattr(first, what), getattr(other, what)
-        if here != there:
-            raise ReadError(f"{both}: differ in {what} ({here}, {there}), so are not arms of one object.")
-    if first.unit != other.unit:
-        raise ReadError(f"{both}: have different flux units ({first.unit}, {other.unit}), so cannot be joined.")
-
-
-def _require_arms(blue: Content, red: Content) -> None:
-    """Raise `ReadError` where two files overlap by more than arms do."""
-    low, high = red.wavelength.min(), min(blue.wavelength.max(), red.wavelength.max())
-    shorter = min(np.ptp(blue.wavelength), np.ptp(red.wavelength))
-    if high - low > _ARMS_SHARE * shorter:
-        raise ReadError(
-            f"{blue.path} and {red.path}: wavelengths overlap by {high - low:.0f} Å ({low:.1f} to {high:.1f} Å), more "
-            "than arms of one object do. If they are repeats, read them one at a time."
         )
 
 

@@ -28,8 +28,15 @@ from quietspec.io.reading.conventions import (
     without_unit,
 )
 from quietspec.io.reading.fitsfile import FitsFile
-from quietspec.io.reading.grids import Grid, grid_of, hdu_grid
-from quietspec.io.reading.known import AS_GIVEN, StatedResolution, given_fwhm, settle_fwhm, settle_redshift
+from quietspec.io.reading.grids import Grid, grid_of, hdu_grid, known_grid
+from quietspec.io.reading.known import (
+    AS_GIVEN,
+    StatedResolution,
+    given_fwhm,
+    settle_fwhm,
+    settle_redshift,
+    stated_by_header,
+)
 from quietspec.io.reading.masks import MaskRule, choose_mask, doubt
 from quietspec.io.reading.noise_units import NoiseScale, StatedNoise, noise_scale
 from quietspec.io.reading.options import ReadOptions
@@ -141,8 +148,8 @@ class TableLayout:
         Bits of the mask that mean bad; any by default.
     mask_good : bool, optional
         Whether the survey's mask marks good pixels; None where no survey says what its values mean.
-    wavelength : (n_pixels,) or Grid, optional
-        In Å; from a column otherwise.
+    wavelength : (n_pixels,), Grid or callable, optional
+        In Å, or a function that settles them; from a column otherwise.
     redshift : float or (n_spectra,), optional
         From the header or a column otherwise.
     fwhm : callable, optional
@@ -163,7 +170,7 @@ class TableLayout:
     wavelength_unit: str | None = None
     bad_bits: int | None = None
     mask_good: bool | None = None
-    wavelength: FloatArray | Grid | None = None
+    wavelength: FloatArray | Grid | Callable[[], Grid] | None = None
     redshift: float | FloatArray | None = None
     fwhm: Callable[[Columns, FloatArray], FloatArray | None] | None = None
     warnings: tuple[str, ...] = ()
@@ -333,8 +340,7 @@ def _grid(columns: Columns, options: ReadOptions, layout: TableLayout, affix: fr
     if given is not None and column is None and columns.file is not None:
         return hdu_grid(columns.file, given, options)
     if given is None and layout.wavelength is not None:
-        known = layout.wavelength
-        return known if isinstance(known, Grid) else Grid(wavelength=known, how=f"as {layout.survey} has them")
+        return known_grid(layout.wavelength, f"as {layout.survey} has them")
     name = columns.find(given, "wavelength", affix)
     if name is None:
         raise ReadError(
@@ -447,4 +453,4 @@ def _resolutions(
         if name is not None:
             values = StatedResolution(values=columns.values[name], what=what, unit=columns.units.get(name))
             stated.append((values, f"column {name}"))
-    return stated
+    return [*stated, stated_by_header(columns.header)]

@@ -53,7 +53,7 @@ def read_text_table(path: Path) -> Columns:
     text = _text(path)
     if text.startswith("# %ECSV"):
         return _by_astropy(path, text, "ascii.ecsv")
-    if re.match(r"(\\[^\n]*\n)*\s*\|", text):
+    if re.match(r"(\\[^\n]*\n)*\s*\|", text) and not text.rstrip().rpartition("\n")[2].startswith("|"):
         return _by_astropy(path, text, "ascii.ipac")
     comments, lines = _lines(text)
     delimiter = _delimiter(lines)
@@ -185,15 +185,20 @@ def _named_rows(
         raise ReadError(f"{path}: is text, but neither FITS nor a table of numbers in columns.")
     above = [row if len(row) == width else _split(line, width) for row, line in zip(rows[:start], lines, strict=False)]
     commented = [_split(comment, width) for comment in comments]
-    for header in (*reversed(above), *reversed(commented)):
-        told = _told(header)
-        if len(told) == width and any(named(name) for name, _ in told):
-            below = above[above.index(header) + 1 :] if header in above else []
-            units = below[0] if below and len(below[0]) == width else [""] * width
-            return [(name, own or unit or None) for (name, own), unit in zip(told, units, strict=True)], body
+    headers = [header for header in (*commented, *above) if len(header) == width]
+    best = max(headers, key=_n_named, default=[])  # a line of units may stand between the names and the numbers
+    if _n_named(best):
+        below = headers[headers.index(best) + 1 :][:1]
+        units = below[0] if best in above and below else [""] * width
+        return [(name, own or unit or None) for (name, own), unit in zip(_told(best), units, strict=True)], body
     if above and len(above[-1]) == width:
         return _told(above[-1]), body
     return [(f"col{number}", None) for number in range(1, width + 1)], body
+
+
+def _n_named(fields: list[str]) -> int:
+    """How many names of a line say what a column holds."""
+    return sum(named(name) is not None for name, _ in _told(fields))
 
 
 def _told(fields: list[str]) -> list[tuple[str, str | None]]:
