@@ -1,4 +1,4 @@
-"""Medians and scatters of rows that masked pixels never touch and outliers hardly do."""
+"""Medians and scatters of rows, which masked pixels never affect and outliers hardly do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAD_TO_SIGMA = 1.4826  #: σ of a Gaussian over its median absolute deviation
 
 def masked_median(values: FloatArray, good: BoolArray) -> FloatArray:
     """Median of the good values of each row, (n_rows,); NaN where there are none."""
-    # One sort with the bad ones at the end: numpy.nanmedian takes ten times as long on thousands of long rows.
+    # One sort with the bad values at the end: numpy.nanmedian takes ten times as long for thousands of long rows.
     ordered = np.where(good, values, np.asarray(np.inf, dtype=values.dtype))
     ordered.sort(axis=1)
     count = good.sum(axis=1)

@@ -95,7 +95,7 @@ def initial_flags(spectra: Spectra, *, rest_frame: bool = False) -> npt.NDArray[
     Raises
     ------
     SpectraError
-        If no spectrum has the redshift that is needed; a tile of a larger whole may be without.
+        If no spectrum has the redshift that is needed; a tile of a larger set may have none.
     """
     unknown = ~np.isfinite(spectra.redshift)
     if rest_frame and len(spectra) and unknown.all() and "rows" not in spectra.meta:

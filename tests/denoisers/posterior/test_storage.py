@@ -57,9 +57,9 @@ def refused(tmp_path):
     ("changes", "says"),
     [
         ({"extra": np.ones(3)}, r"unknown or repeated arrays \(extra\)"),
-        ({"weights": None}, "not a whole model, weights missing"),
-        ({"part_weights": None}, "not a whole model, part_weights missing"),
-        ({"header": None}, "not a whole model, header missing"),
+        ({"weights": None}, "not a complete model, weights missing"),
+        ({"part_weights": None}, "not a complete model, part_weights missing"),
+        ({"header": None}, "not a complete model, header missing"),
         ({"weights": np.full(4, 0.25)}, r"weights has shape \(4,\)|means has shape \(3, 4\), not \(4, 4\)"),
         ({"mean": np.ones(7)}, r"mean has shape \(7,\), not \(925,\)"),
         ({"mean": np.ones((925, 1))}, r"mean has shape \(925, 1\)"),

@@ -1,8 +1,8 @@
 r"""The posterior of the noise-free spectrum: its prior, its algebra, and the denoisers made of them.
 
 The model of one spectrum is y = s (m + c · P) + noise, with a flux scale s, the prior's mean shape m, its components P
-and their coefficients c, which follow a mixture of k Gaussians; the noise is independent from pixel to pixel. Modules
-follow the way of the data:
+and their coefficients c, which follow a mixture of k Gaussians; the noise is independent from pixel to pixel. The
+modules, in the order in which data pass through them:
 
 - `prior`: the mixture over c and over the labels (age, metallicity, …) that go with it;
 - `grid`: the pixels of one redshift and resolution, and batches of spectra on them;

@@ -172,7 +172,7 @@ class BasisDenoiser(ABC):
         estimates = result.estimates
         ignored, fit, residual = find_contamination(batch, self.emission)
         weight = np.where(ignored, 0, batch.weight)
-        # Noise: as measured where asked for, and with what the basis leaves out.
+        # Noise: rescaled if it is to be measured, and with what the basis leaves out.
         if self.noise == "measured":
             estimates.noise_scale[rows] = noise_scale(residual, weight, fit.dof)
             weight /= _column(estimates.noise_scale[rows]) ** 2

@@ -107,7 +107,7 @@ def compress(
     Parameters
     ----------
     projections : Projections
-        Of the spectra, with the full matrix over all coordinates.
+        Projections of the spectra, with the full matrix over all coordinates.
     scale : (n_spectra,)
         Flux scale s of each.
     tolerance : (n_spectra,)

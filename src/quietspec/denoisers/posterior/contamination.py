@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage, optimize
+from scipy import ndimage
 
 from quietspec.arrays import BoolArray, FloatArray
 from quietspec.statistics import MAD_TO_SIGMA, robust_scatter
@@ -116,6 +116,8 @@ def _broad_lines_add(
     broad: float,
 ) -> bool:
     """Whether broad Balmer lines explain more of one spectrum than its narrow lines alone, all fitted together."""
+    from scipy.optimize import nnls  # takes a tenth of a second to import
+
     # Line by line, a broad filter takes Hα and [NII] for one line, and counts that blend three times.
     used = weight > 0
     root = np.sqrt(weight[used].astype(np.float64))
@@ -124,7 +126,7 @@ def _broad_lines_add(
     centre, width = np.concatenate([narrow, wide], axis=1)
     design = root[:, None] * np.exp(-0.5 * ((rest[used, None] - centre) / width) ** 2)
     data = root * residual[used]
-    left_by_narrow, left = (optimize.nnls(design[:, :n], data, maxiter=1000)[1] ** 2 for n in (len(TRACERS), None))
+    left_by_narrow, left = (nnls(design[:, :n], data, maxiter=1000)[1] ** 2 for n in (len(TRACERS), None))
     least, share = _BROAD_ADDS
     return bool(left_by_narrow - left > max(least, share * (data @ data - left)))
 

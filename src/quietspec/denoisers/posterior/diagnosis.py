@@ -81,7 +81,7 @@ class Diagnosis:
     p_value : (n_spectra,)
         Probability that a galaxy at its redshift shows a symptom as strong as the strongest; NaN without an estimate.
     flags : (n_spectra,) of int
-        The most likely `Flag` where `p_value` is below the level asked for, else `Flag.OK`.
+        The most likely `Flag` where `p_value` is below the given level, else `Flag.OK`.
     velocity : (n_spectra,)
         Best other redshift, as a velocity relative to the given one, km/s.
     """
@@ -191,7 +191,8 @@ class SymptomLaws:
         -------
         SymptomLaws
             At each knot, worlds with fewer than 40 spectra about it are left out. The two symptoms of noise have one
-            law for all knots, since features do not tell how wrong errors are; their added quantile lies 0.1 beyond.
+            law for all knots, since how wrong errors are does not depend on features; their added quantile lies 0.1
+            beyond.
         """
         places = [np.log10(1 + world.information) for world in worlds]
         knots = np.nanquantile(places[0], (np.arange(n_knots) + 0.5) / n_knots)

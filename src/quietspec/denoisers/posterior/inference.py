@@ -47,7 +47,7 @@ class CoefficientPosterior(BySpectrum):
         Posterior of the labels.
     breadth : (n_spectra,)
         Mean variance, under the components in use, of the coordinates that were counted to first order; it is 1 under
-        the whole prior. Where it is large, less may be counted so.
+        the whole prior. Where it is large, less may be counted to first order.
     """
 
     mean: FloatArray
@@ -80,9 +80,9 @@ def infer(
     Parameters
     ----------
     projections : Projections
-        Of the spectra, with the full matrix over all coordinates.
+        Projections of the spectra, with the full matrix over all coordinates.
     coordinates : Coordinates
-        Of the pixels.
+        Coordinates of the pixels.
     scale : (n_spectra,)
         Flux scale s > 0 of each spectrum.
     breadth : (n_spectra,) or float

@@ -104,7 +104,7 @@ def project(
     start : (n_spectra, d)
         x₁.
     coordinates : Coordinates
-        Of the pixels.
+        Coordinates of the pixels.
     information : (n_spectra, d)
         `Coordinates.information` of the weights.
     rank : int
@@ -133,9 +133,9 @@ def fit_linear(projections: Projections, coordinates: Coordinates, scale: FloatA
     Parameters
     ----------
     projections : Projections
-        Of the spectra.
+        Projections of the spectra.
     coordinates : Coordinates
-        Of the pixels.
+        Coordinates of the pixels.
     scale, error : (n_spectra,)
         First guess of the flux scale, and its 1σ.
 
@@ -182,7 +182,7 @@ def first_fit(batch: Batch, weight: FloatArray) -> LinearFit:
     Returns
     -------
     LinearFit
-        Of one degree of freedom.
+        A fit of one degree of freedom.
     """
     coordinates = batch.grid.coordinates
     information = (weight @ coordinates.mean_shape**2).astype(np.float64)
@@ -201,7 +201,7 @@ def project_groups(
     Parameters
     ----------
     coordinates : Coordinates
-        Of the pixels.
+        Coordinates of the pixels.
     residual, weight : (n_spectra, n_pixels)
         Flux less the fit, and inverse variances (0 where the residual does not matter).
     fit : LinearFit

@@ -179,7 +179,7 @@ class SpectralPrior:
         return PixelBasis(np.where(resample.covered[:, None], vectors, 0.0), truncation, np.asarray(resample.covered))
 
     def _arrays(self) -> dict[str, FloatArray]:
-        """Arrays as stored: float32 but for the wavelength, covariances as lower triangles."""
+        """Arrays as stored: float32 except for the wavelength, covariances as lower triangles."""
         arrays = {name: np.asarray(getattr(self, name)) for name in REQUIRED}
         arrays |= {name: getattr(self, name) for name in OPTIONAL if getattr(self, name) is not None}
         arrays |= {name: pack_symmetric(arrays[name]) for name in ("covariances", "label_covariances")}

@@ -1,4 +1,4 @@
-"""From coordinates of spectra to a `Denoised`: estimates, errors and, when asked for, covariances."""
+"""From coordinates of spectra to a `Denoised`: estimates, errors and, on request, covariances."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ class Accumulator:
 
 @dataclass(frozen=True, eq=False)
 class _Covariances:
-    """What the pixel covariances of a batch follow from; a factor is computed only when asked for."""
+    """What determines the pixel covariances of a batch; a factor is computed only on request."""
 
     grid: Grid
     n_pixels: int

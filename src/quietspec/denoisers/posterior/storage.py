@@ -1,4 +1,4 @@
-"""Model files of priors: arrays and JSON in an ``.npz``, no code, checked as a whole when read."""
+"""Model files of priors: arrays and JSON in an ``.npz``, no code, checked completely when read."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def write_model(path: Path, arrays: Mapping[str, npt.NDArray[Any]], header: Mapp
 
 
 def read_model(path: Path) -> dict[str, Any]:
-    """Read a model file and check that it is a whole and possible model.
+    """Read a model file and check that it holds a complete and possible model.
 
     Parameters
     ----------
@@ -102,15 +102,15 @@ def read_model(path: Path) -> dict[str, Any]:
 
 
 def _arrays(archive: zipfile.ZipFile) -> dict[str, npt.NDArray[Any]]:
-    """All arrays, none of which is read before their names and sizes are known to be possible."""
+    """All arrays; their names and sizes are checked before any is read."""
     entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
     known = {_HEADER, *REQUIRED, *OPTIONAL}
     if len(entries) < len(archive.infolist()) or not entries.keys() <= known:
         raise ModelError(f"not a model: unknown or repeated arrays ({_listed(entries.keys() - known)}).")
     if missing := {_HEADER, *REQUIRED} - entries.keys():
-        raise ModelError(f"not a whole model, {_listed(missing)} missing.")
+        raise ModelError(f"not a complete model, {_listed(missing)} missing.")
     if 0 < len(OPTIONAL.keys() & entries.keys()) < len(OPTIONAL):
-        raise ModelError(f"not a whole model, {_listed(OPTIONAL.keys() - entries.keys())} missing.")
+        raise ModelError(f"not a complete model, {_listed(OPTIONAL.keys() - entries.keys())} missing.")
     sizes = {name: _stored_size(archive, entry) for name, entry in entries.items()}
     if (total := sum(sizes.values())) > _LARGEST:
         raise ModelError(f"its arrays take {total / 2**20:.0f} MB; models have up to {_LARGEST >> 20} MB.")
