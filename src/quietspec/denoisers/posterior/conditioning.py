@@ -3,8 +3,8 @@ r"""The prior's Gaussians conditioned on compressed data, in closed form.
 Component k says ξ ~ N(μₖ − x₁/s, Sₖ + μₖμₖᵀ): its shape covariance Sₖ, and μₖ times the relative change of the scale,
 about which the prior says next to nothing (spread 1). Three steps:
 
-1. `expand_residual`: the data that compression left out, of gradient r and precision E, are counted to first order. They
-   shift the component's mean by Σₖ (r − E(μₖ − x₁/s)), weakened so that it stays finite.
+1. `expand_residual`: the data that compression left out, of gradient r and precision E, are counted to first order.
+   They shift the component's mean by Σₖ (r − E(μₖ − x₁/s)), weakened so that it stays finite.
 2. `predict`: the compressed data under each component are z ~ N(Uᵀ E[ξ], M + aaᵀ), with M = UᵀSₖU + 1 and a = Uᵀμₖ.
    The relative scale then has the posterior mean δ = aᵀM⁻¹v / (1 + aᵀM⁻¹a) for the innovation v, and the evidence
    follows by the matrix determinant lemma.
