@@ -226,8 +226,8 @@ def jwst_x1d(*, sources: int = 1, padded: bool = False) -> fits.HDUList:
     quality = np.where(np.arange(N_PIXELS) % 3 == 0, 4, 0).astype(np.uint32)
     quality[0] = 1
     values = {"WAVELENGTH": wave, "FLUX": rows(1)[0], "FLUX_ERROR": np.full(N_PIXELS, SIGMA), "DQ": quality}
-    units = {"WAVELENGTH": "um", "FLUX": "Jy", "FLUX_ERROR": "Jy", "FLUX_VAR_POISSON": "Jy^2"}
-    values["FLUX_VAR_POISSON"] = values["FLUX_ERROR"] ** 2
+    units = {"WAVELENGTH": "um", "FLUX": "Jy", "FLUX_ERROR": "Jy", "SURF_BRIGHT": "MJy/sr", "SB_ERROR": "MJy/sr"}
+    values["SURF_BRIGHT"], values["SB_ERROR"] = 7 * values["FLUX"], 7 * values["FLUX_ERROR"]
     if padded:
         pad = {
             name: np.concatenate([array, np.full(5, 0 if name == "DQ" else np.nan)]) for name, array in values.items()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from quietspec.errors import ReadError
 from quietspec.io import open_spectra, read
-from quietspec.io.reading.arms import Joint
+from quietspec.io.reading.joint import Joint
 from quietspec.wavelengths import air_to_vacuum
 
 from . import layouts

@@ -30,7 +30,9 @@ def bad_line():
     return mask
 
 
-@pytest.mark.parametrize("name", ["MASK", "DQ", "BADPIX", "BPM", "FLUX_MASK", "bad_pixels", "QUALITY", "DATA_FLAG"])
+@pytest.mark.parametrize(
+    "name", ["MASK", "DQ", "BADPIX", "BPM", "FLUX_MASK", "bad_pixels", "QUALITY", "DATA_FLAG", "SPECMASK", "MASK3D"]
+)
 def test_any_usual_name(save, name):
     good = read(save(cube(bad_line(), name)), redshift=0.1).good
     assert not good[:, 5].any()
@@ -42,8 +44,9 @@ def test_any_number_type(save, dtype):
     assert not read(save(cube(bad_line().astype(dtype)))).good[:, 5].any()
 
 
-def test_mask_of_the_pixels_of_every_spectrum(save):
-    line = np.zeros(N_PIXELS, dtype=np.uint8)
+@pytest.mark.parametrize("shape", [(N_PIXELS,), (N_PIXELS, 1, 1)])
+def test_mask_of_the_pixels_of_every_spectrum(save, shape):
+    line = np.zeros(shape, dtype=np.uint8)
     line[7] = 1
     good = read(save(cube(line))).good
     np.testing.assert_array_equal(np.flatnonzero(~good.all(axis=0)), [7])

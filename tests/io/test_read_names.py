@@ -79,6 +79,8 @@ def test_what_belongs_together_shares_its_words():
         ("lambda[A]", ("lambda", "A")),
         ("flux", ("flux", None)),
         ("err ()", ("err", None)),
+        ("log10(lambda/A)", ("log10_lambda", "A")),
+        ("ln(wave)", ("ln_wave", None)),
     ],
 )
 def test_units_in_names(text, expected):

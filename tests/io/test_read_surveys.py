@@ -243,6 +243,12 @@ def test_jwst_extracted_spectra(save, padded):
     np.testing.assert_allclose(colour, (wavelength[1] / wavelength[-1]) ** 2, rtol=1e-5)
 
 
+def test_jwst_surface_brightness_has_errors_of_its_own(save):
+    spectra = read(save(layouts.jwst_x1d()), flux_hdu="SURF_BRIGHT")
+    np.testing.assert_allclose((spectra.flux / spectra.sigma)[0, 1:], layouts.rows(1)[0, 1:] / SIGMA, rtol=1e-5)
+    assert spectra.unit.is_equivalent(u.erg / (u.s * u.cm**2 * u.AA * u.sr))
+
+
 def test_jwst_sources_are_asked_about(save):
     path = save(layouts.jwst_x1d(sources=3))
     with pytest.raises(ReadError, match=r"holds 3 spectra, in HDUs 1, 2, 3. Name one: flux_hdu=1"):

@@ -113,6 +113,14 @@ def test_a_table_never_beats_the_axis_of_the_flux(save):
     np.testing.assert_allclose(read(save(hdus)).wavelength, 4750 + 1.25 * np.arange(N_PIXELS))
 
 
+def test_wavelengths_of_another_number_are_said(save):
+    hdus = layouts.muse(instrument=None)
+    hdus.append(fits.ImageHDU(np.linspace(3000, 9000, 7), name="WAVE"))
+    spectra = read(save(hdus))
+    np.testing.assert_allclose(spectra.wavelength, 4750 + 1.25 * np.arange(N_PIXELS))
+    assert "HDU 4 WAVE has 7 wavelengths for 40 pixels and is passed over" in spectra.meta["warnings"]
+
+
 def test_an_hdu_that_contradicts_the_header_is_said(save):
     hdus = layouts.generic()
     hdus.append(fits.ImageHDU(WAVE, name="WAVE"))

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from quietspec.errors import ReadError
 from quietspec.io.formats.finding import table_asked_for
+from quietspec.io.reading.columns import fits_columns
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.options import ReadOptions
-from quietspec.io.reading.tables import TableLayout, fits_columns, table_content
+from quietspec.io.reading.tables import TableLayout, table_content
 
 __all__ = ["content", "matches"]
 

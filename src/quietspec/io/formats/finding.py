@@ -31,8 +31,8 @@ from quietspec.io.reading.squeeze import squeezed
 from quietspec.kinds import NoiseKind
 
 __all__ = [
-    "DIMENSIONS", "SKY", "flux_image", "flux_tables", "has_noise", "has_wavelengths", "image_layout", "label",
-    "table_asked_for", "the_one", "wavelengths_elsewhere",
+    "DIMENSIONS", "SKY", "flux_image", "flux_images", "flux_tables", "has_noise", "has_wavelengths", "image_layout",
+    "label", "table_asked_for", "the_one", "wavelengths_elsewhere",
 ]  # fmt: skip
 
 DIMENSIONS = (1, 2, 3, 4)  #: of images that may hold spectra
@@ -62,6 +62,13 @@ def the_one(file: FitsFile, hdus: list[Any]) -> Any:
 # Images
 
 
+def flux_images(file: FitsFile, options: ReadOptions) -> list[Any]:
+    """Find the images that are named as flux and have wavelengths."""
+    told = (hdu for hdu in file.images(*DIMENSIONS) if 0 not in hdu.shape)
+    flux = (hdu for hdu in told if (what := named(hdu.name)) is not None and what.role == "flux")
+    return [hdu for hdu in flux if has_wavelengths(file, hdu, options)]
+
+
 def flux_image(file: FitsFile, options: ReadOptions) -> Any:
     """Find the image that holds the flux.
 
@@ -85,7 +92,8 @@ def flux_image(file: FitsFile, options: ReadOptions) -> Any:
     """
     images = [hdu for hdu in file.images(*DIMENSIONS) if 0 not in hdu.shape]
     known = [(hdu, what) for hdu in images if (what := named(hdu.name)) is not None and what.role == "flux"]
-    spectral = [(hdu, what) for hdu, what in known if has_wavelengths(file, hdu, options)] or known
+    with_wavelengths = flux_images(file, options)
+    spectral = [(hdu, what) for hdu, what in known if any(hdu is other for other in with_wavelengths)] or known
     if spectral:
         deepest = max(len(hdu.shape) for hdu, _ in spectral)
         deep = [(hdu, len(what.affix), what.preference) for hdu, what in spectral if len(hdu.shape) == deepest]
@@ -171,7 +179,7 @@ def image_layout(file: FitsFile, flux: Any, options: ReadOptions) -> Layout:
         fwhm=_fwhm(file),
         redshift=redshift,
         redshift_by=redshift_by,
-        warnings=tuple(passed_over),
+        warnings=(*passed_over, *_other_wavelengths(file, flux)),
         meta={"object": str(file.primary.get("OBJECT", file.primary.get("TARGNAME", ""))).strip()},
     )
 
@@ -205,7 +213,8 @@ def _mask(file: FitsFile, flux: Any, noise: int | None, options: ReadOptions) ->
     images = {name: hdu for name, hdu in _beside(file, flux).items() if file.number(hdu) not in taken}
     axis, n_pixels = _axis(flux)
     across = tuple(size for place, size in enumerate(flux.shape) if place != len(flux.shape) - axis)
-    fits = [name for name, hdu in images.items() if hdu.shape in (flux.shape, (n_pixels,), across)]
+    shapes = [_without_ones(shape) for shape in (flux.shape, (n_pixels,), across)]
+    fits = [name for name, hdu in images.items() if _without_ones(hdu.shape) in shapes]
     chosen, others = choose_mask(images, _affix(flux), fits)
     stated = find_name(fits, [str(flux.header.get("QUALDATA", "")).lower()])
     chosen = stated or chosen
@@ -218,6 +227,22 @@ def _mask(file: FitsFile, flux: Any, noise: int | None, options: ReadOptions) ->
         if name != chosen:
             notes.append(f"HDU {label(file, hdu)} looks like a mask and is passed over; {why}")
     return None if chosen is None else file.number(images[chosen]), notes
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size > 1)
+
+
+def _other_wavelengths(file: FitsFile, flux: Any) -> list[str]:
+    """Images of wavelengths that do not fit the flux."""
+    _, n_pixels = _axis(flux)
+    return [
+        f"HDU {label(file, hdu)} has {hdu.shape[-1]} wavelengths for {n_pixels} pixels and is passed over"
+        for name, hdu in _beside(file, flux).items()
+        if (what := named(name)) is not None
+        and (what.role, what.affix) == ("wavelength", _affix(flux))
+        and n_pixels not in hdu.shape
+    ]
 
 
 def _grid(file: FitsFile, flux: Any, options: ReadOptions) -> Callable[[], Grid] | None:

@@ -10,6 +10,7 @@ from quietspec.io.formats.finding import (
     DIMENSIONS,
     SKY,
     flux_image,
+    flux_images,
     flux_tables,
     has_noise,
     has_wavelengths,
@@ -19,11 +20,12 @@ from quietspec.io.formats.finding import (
     the_one,
     wavelengths_elsewhere,
 )
+from quietspec.io.reading.columns import fits_columns, listed
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.images import image_content
 from quietspec.io.reading.options import ReadOptions
-from quietspec.io.reading.tables import TableLayout, fits_columns, listed, table_content
+from quietspec.io.reading.tables import TableLayout, table_content
 
 __all__ = ["content", "matches"]
 
@@ -59,7 +61,8 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
     image, tables = flux_image(file, options), flux_tables(file)
     whole = image is not None and has_wavelengths(file, image, options)
     if whole and (len(image.shape) >= 3 or not tables or has_noise(file, image)):
-        return _with_note(_of_image(file, image, options), file, tables)
+        others = [hdu for hdu in flux_images(file, options) if hdu is not image]
+        return _with_note(_of_image(file, image, options), file, [*others, *tables])
     if tables:
         table = the_one(file, tables)
         return _with_note(_of_table(file, table, options), file, [image] if whole else [])

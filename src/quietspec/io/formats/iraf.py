@@ -17,13 +17,14 @@ from quietspec.errors import ReadError
 from quietspec.instruments import SDSS_BAD_BITS
 from quietspec.io.formats.finding import image_layout
 from quietspec.io.reading.axes import spectral_axis
+from quietspec.io.reading.columns import Columns
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.conventions import find_role
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.grids import Grid, grid_of, image_grid
 from quietspec.io.reading.images import image_content
 from quietspec.io.reading.options import ReadOptions
-from quietspec.io.reading.tables import Columns, TableLayout, table_content
+from quietspec.io.reading.tables import TableLayout, table_content
 
 __all__ = ["content", "matches", "planes_of"]
 

@@ -8,15 +8,17 @@ from typing import Any
 from quietspec.errors import ReadError
 from quietspec.instruments import JWST_BAD_BITS
 from quietspec.io.formats.finding import flux_image, image_layout, table_asked_for
+from quietspec.io.reading.columns import fits_columns
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.images import image_content
 from quietspec.io.reading.options import ReadOptions
-from quietspec.io.reading.tables import TableLayout, fits_columns, table_content
+from quietspec.io.reading.tables import TableLayout, table_content
 
 __all__ = ["content", "matches"]
 
 _EXTRACTED = ("EXTRACT1D", "COMBINE1D")
+_BRIGHTNESS, _BRIGHTNESS_ERROR = "SURF_BRIGHT", "SB_ERROR"  # columns
 
 
 def _spectra(file: FitsFile) -> list[Any]:
@@ -46,8 +48,10 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
         raise ReadError(
             f"{file.path}: holds {len(tables)} spectra, in HDUs {numbers}. Name one: flux_hdu={file.number(tables[0])}."
         )
+    bright = str(options.flux_hdu).upper() == _BRIGHTNESS and _BRIGHTNESS_ERROR in hdu.columns.names
     layout = TableLayout(
         survey="JWST",
+        noise=_BRIGHTNESS_ERROR if bright else None,
         medium="vacuum",
         bad_bits=JWST_BAD_BITS,
         mask_good=False,

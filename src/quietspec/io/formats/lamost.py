@@ -9,10 +9,11 @@ import numpy as np
 from quietspec.instruments import LAMOST_RESOLUTION
 from quietspec.io.formats.finding import table_asked_for
 from quietspec.io.formats.iraf import planes_of
+from quietspec.io.reading.columns import fits_columns
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.options import ReadOptions
-from quietspec.io.reading.tables import TableLayout, fits_columns, table_content
+from quietspec.io.reading.tables import TableLayout, table_content
 
 __all__ = ["content", "matches"]
 

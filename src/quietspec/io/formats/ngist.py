@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from quietspec.io.reading.columns import fits_columns
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.grids import hdu_grid
 from quietspec.io.reading.options import ReadOptions
-from quietspec.io.reading.tables import TableLayout, fits_columns, table_content
+from quietspec.io.reading.tables import TableLayout, table_content
 
 __all__ = ["content", "matches"]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from quietspec.arrays import FloatArray
+from quietspec.io.reading.columns import Columns, fits_columns
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.options import ReadOptions
-from quietspec.io.reading.tables import Columns, TableLayout, fits_columns, table_content
+from quietspec.io.reading.tables import TableLayout, table_content
 
 __all__ = ["content", "matches"]
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from quietspec.errors import ReadError
 from quietspec.io.formats.finding import table_asked_for
+from quietspec.io.reading.columns import fits_columns
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.conventions import find_name
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.options import ReadOptions
-from quietspec.io.reading.tables import TableLayout, fits_columns, table_content
+from quietspec.io.reading.tables import TableLayout, table_content
 
 __all__ = ["content", "matches"]
 

@@ -10,11 +10,12 @@ from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError
 from quietspec.instruments import SDSS_BAD_BITS
 from quietspec.io.reading.bulk import StackBulk
+from quietspec.io.reading.columns import Columns, fits_columns
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.conventions import find_name
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.options import ReadOptions
-from quietspec.io.reading.tables import Columns, TableLayout, fits_columns, table_content
+from quietspec.io.reading.tables import TableLayout, table_content
 from quietspec.wavelengths import FWHM_PER_SIGMA
 
 __all__ = ["content", "matches"]

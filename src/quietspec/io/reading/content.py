@@ -64,13 +64,21 @@ class Questions:
         """Note what the user should know; None is nothing."""
         self.warnings += [note for note in notes if note]
 
+    def joined(self, error: ReadError) -> ReadError:
+        """All that is open, and an error that nothing can be settled without, as one error."""
+        self.ask(self._plain(error))
+        return ReadError(f"{self.where}: " + "\n".join(self._open))
+
+    def _plain(self, error: ReadError) -> str:
+        return re.sub(rf"^{re.escape(self.where)}(, HDU [^:]*)?: ", "", str(error))
+
     @contextmanager
     def asking(self) -> Iterator[None]:
         """Turn a `ReadError` raised inside into one more open question."""
         try:
             yield
         except ReadError as error:
-            self.ask(re.sub(rf"^{re.escape(self.where)}(, HDU [^:]*)?: ", "", str(error)))
+            self.ask(self._plain(error))
 
     def settle(self) -> None:
         """Raise `ReadError` if anything is open."""

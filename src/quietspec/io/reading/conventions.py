@@ -70,6 +70,7 @@ _UNITS = {
     "a": "Angstrom", "aa": "Angstrom", "ang": "Angstrom", "angstrom": "Angstrom", "angstroms": "Angstrom", "nm": "nm",
     "um": "um", "micron": "um", "microns": "um", "hz": "Hz", "ghz": "GHz",
 }  # fmt: skip
+_TELLING = ("wavelength", "lambda", "wave", "flux", "mask", "ivar", "error")  # within longer words, too
 _SILENT = {"obs", "observed", "calibrated", "cal", "arr", "array", "val", "value", "values", "and", "of", "the", "bit"}
 _STRANGERS = {  # what else a file may hold by a name that has a word of flux, noise or wavelength in it
     "sky", "nosky", "model", "models", "mod", "bestfit", "best", "fit", "fitted", "syn", "synthetic", "continuum",
@@ -215,7 +216,7 @@ def _words(name: str) -> list[str]:
     """Lower-case words of a name: ``FLUX_LAM_ERR``, ``fluxErr``, ``fluxerr``; usual phrases as one word."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip().removeprefix("\ufeff"))
     rough = re.findall(r"log10|[a-zα-ω]+|\d+", spaced.lower().replace("λ", " lambda "))
-    words = [part for word in rough for part in (_split(word) or [word])]
+    words = [part for word in rough for part in (_split(word) or _ending(word))]
     for phrase, word in _PHRASES.items():
         for start in range(len(words) - len(phrase), -1, -1):
             if tuple(words[start : start + len(phrase)]) == phrase:
@@ -241,6 +242,16 @@ def _split(word: str) -> list[str] | None:
             if rest is not None:
                 return [head, *rest]
     return None
+
+
+def _ending(word: str) -> list[str]:
+    """An unknown word that ends or begins with a known one, in two: ``nanmask``, ``fluxcorr``."""
+    for known in _TELLING:
+        if word.endswith(known):
+            return [word.removesuffix(known), known]
+        if word.startswith(known):
+            return [known, word.removeprefix(known)]
+    return [word]
 
 
 def find_role(names: Iterable[str], role: Role, affix: frozenset[str] | None = None) -> str | None:
@@ -304,8 +315,12 @@ def noise_kind_of(name: str) -> NoiseKind | None:
 
 
 def without_unit(name: str) -> tuple[str, str | None]:
-    """Split ``flux(erg/s/cm2/A)`` or ``lambda [A]`` into name and unit, None where there is none."""
+    """Split ``flux(erg/s/cm2/A)``, ``lambda [A]``, ``log10(lambda/A)`` into name and unit, None where there is none."""
     found = re.fullmatch(r"\s*(?P<name>[^()\[\]]+?)\s*[(\[](?P<unit>.*)[)\]]\s*", name)
+    if found is not None and found["name"].lower() in (*_LOG10, *_LN, *_LOG):
+        what, _, unit = found["unit"].partition("/")
+        if named(what) is not None:
+            return f"{found['name']}_{what.strip()}", unit.strip() or None
     return (name.strip(), None) if found is None else (found["name"], found["unit"].strip() or None)
 
 

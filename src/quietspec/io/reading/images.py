@@ -25,11 +25,10 @@ from quietspec.io.reading.known import (
     stated_by_header,
 )
 from quietspec.io.reading.masks import MaskRule, doubt
-from quietspec.io.reading.noise_units import NoiseScale, StatedNoise, noise_scale
+from quietspec.io.reading.noise_units import StatedNoise, settled_units
 from quietspec.io.reading.options import ReadOptions
 from quietspec.io.reading.sky import sky_wcs
 from quietspec.io.reading.squeeze import n_axes, squeezed
-from quietspec.io.reading.units import flux_scale
 from quietspec.kinds import Medium, NoiseKind
 from quietspec.medium import stated_media
 
@@ -138,21 +137,12 @@ def image_content(file: FitsFile, options: ReadOptions, layout: Layout) -> Conte
     questions.decide("wavelengths", grid.how)
     bulk, noise, mask = _with_wavelength(bulk, grid), _with_wavelength(noise, grid), _with_wavelength(mask, grid)
     text = flux.header.get("BUNIT") or file.primary.get("BUNIT") or layout.unit
-    scale = flux_scale(text, grid.wavelength, where, options.flux_unit)
     stated = _stated_noise(file, options, layout, noise, kind)
-    read_as = NoiseScale(kind=kind) if stated is None else noise_scale(stated, bulk, scale, grid.wavelength)
-    questions.ask(read_as.question)
+    scale, read_as = settled_units(text, stated, bulk, grid.wavelength, options, questions)
     questions.settle()
-    own, header = f"as {layout.survey} has it", header_redshift(flux.header, file.primary)
-    redshifts = ((options.redshift, AS_GIVEN), (layout.redshift, layout.redshift_by or own), (header, "the header"))
-    widths = (
-        (given_fwhm(options.fwhm, grid.wavelength, where), AS_GIVEN),
-        (layout.fwhm, own),
-        stated_by_header(flux.header, file.primary),
-    )
+    redshifts, widths = _known(file, flux, options, layout, grid.wavelength)
     spatial_shape, wcs, lost = _image(flux, axis)
-    questions.warn(scale.warning, read_as.warning, lost)
-    questions.decide("flux unit", f"{options.flux_unit or scale.text or 'none'}, read as {scale.unit or 'relative'}")
+    questions.warn(lost)
     return Content(
         survey=layout.survey,
         path=file.path,
@@ -175,6 +165,24 @@ def image_content(file: FitsFile, options: ReadOptions, layout: Layout) -> Conte
         decisions=tuple(questions.decisions),
         meta=layout.meta,
     )
+
+
+def _known(
+    file: FitsFile, flux: Any, options: ReadOptions, layout: Layout, wavelength: FloatArray
+) -> tuple[list[tuple[Any, str]], list[tuple[Any, str]]]:
+    """Redshifts and resolutions by all who state them, the best first."""
+    own, where = f"as {layout.survey} has it", str(file.path)
+    redshifts: list[tuple[Any, str]] = [
+        (options.redshift, AS_GIVEN),
+        (layout.redshift, layout.redshift_by or own),
+        (header_redshift(flux.header, file.primary), "the header"),
+    ]
+    widths: list[tuple[Any, str]] = [
+        (given_fwhm(options.fwhm, wavelength, where), AS_GIVEN),
+        (layout.fwhm, own),
+        stated_by_header(flux.header, file.primary),
+    ]
+    return redshifts, widths
 
 
 def values_beside(file: FitsFile, key: str | int, flux: str | int, like: Bulk) -> Bulk:
@@ -226,8 +234,8 @@ def _image(flux: Any, axis: int) -> tuple[tuple[int, int] | None, WCS | None, st
 def _bulk(hdu: Any, axis: int, where: str, target: Bulk | None = None) -> Bulk:
     """Spectra of an image HDU; values along the wavelength alone are repeated for every spectrum of `target`."""
     n_axes = len(hdu.shape)
-    if target is not None and hdu.shape == target.shape[1:]:
-        return StackBulk(hdu, where, target.shape)
+    if target is not None and tuple(size for size in hdu.shape if size > 1) == target.shape[1:]:
+        return StackBulk(hdu if n_axes == 1 else np.ravel(hdu.data), where, target.shape)
     if target is not None and n_axes < 3 and np.prod(hdu.shape) == target.shape[0] and hdu.shape != target.shape:
         return ConstantBulk(np.asarray(hdu.data).ravel(), target.shape[1])
     if n_axes == 3 and axis == 3:

@@ -10,14 +10,16 @@ import astropy.units as u
 import numpy as np
 
 from quietspec.arrays import FloatArray
-from quietspec.errors import UnitError
+from quietspec.errors import ReadError, UnitError
 from quietspec.io.reading.bulk import Bulk
+from quietspec.io.reading.content import Questions
 from quietspec.io.reading.noise import residual_sigma
-from quietspec.io.reading.units import FluxScale
+from quietspec.io.reading.options import ReadOptions
+from quietspec.io.reading.units import FluxScale, flux_scale
 from quietspec.kinds import NoiseKind
 from quietspec.units import NOISE_POWERS, FluxUnit, flux_unit, parse_unit
 
-__all__ = ["NoiseScale", "StatedNoise", "noise_scale"]
+__all__ = ["NoiseScale", "StatedNoise", "noise_scale", "settled_units"]
 
 _WORDS: dict[NoiseKind, str] = {"sigma": "errors", "variance": "variances", "ivar": "inverse variances"}
 _SAME = 1e-6  # relative difference of factors that are one
@@ -71,6 +73,54 @@ class NoiseScale:
     question: str | None = None
 
 
+def settled_units(
+    text: Any,
+    noise: StatedNoise | None,
+    flux: Bulk,
+    wavelength: FloatArray,
+    options: ReadOptions,
+    questions: Questions,
+) -> tuple[FluxScale, NoiseScale]:
+    """Settle the units of flux and noise.
+
+    Parameters
+    ----------
+    text : str or None
+        Unit of the flux, as the file writes it.
+    noise : StatedNoise or None
+        What is said of the noise; None where it is estimated from the flux.
+    flux : Bulk
+        The flux.
+    wavelength : (n_pixels,)
+        Å, in the file's order.
+    options : ReadOptions
+        What the user says: `flux_unit`.
+    questions : Questions
+        Takes down what was decided, what the user should know, and what is left open.
+
+    Returns
+    -------
+    flux : FluxScale
+        What turns the flux into one per Å.
+    noise : NoiseScale
+        How to read the noise.
+
+    Raises
+    ------
+    ReadError
+        If the unit of the flux is not understood, or is not that of a flux density.
+    """
+    try:
+        scale = flux_scale(text, wavelength, questions.where, options.flux_unit)
+    except ReadError as error:
+        raise questions.joined(error) from error
+    read_as = NoiseScale(kind="sigma") if noise is None else noise_scale(noise, flux, scale, wavelength)
+    questions.warn(scale.warning, read_as.warning)
+    questions.ask(read_as.question)
+    questions.decide("flux unit", f"{options.flux_unit or scale.text or 'none'}, read as {scale.unit or 'relative'}")
+    return scale, read_as
+
+
 def noise_scale(noise: StatedNoise, flux: Bulk, scale: FluxScale, wavelength: FloatArray) -> NoiseScale:
     """Settle what the noise is and in which unit.
 
@@ -106,7 +156,8 @@ def noise_scale(noise: StatedNoise, flux: Bulk, scale: FluxScale, wavelength: Fl
     if noise.kind in readings and (like[0] or not like.any()):
         return NoiseScale(kind=noise.kind, factor=readings[noise.kind])
     best = int(np.argmin(away))
-    rivals = (away - away[best] < np.log(_BETTER)) & ~(np.abs(away - away[best]) < np.log(_ALIKE))
+    farther = np.nan_to_num(away, posinf=1e3) - np.nan_to_num(away[best], posinf=1e3)
+    rivals = (farther < np.log(_BETTER)) & ~(np.abs(farther) < np.log(_ALIKE))
     says = f"the noise has the unit {noise.unit!r}, {_against(noise, readings, scale)}"
     if not like[best] or rivals.any():
         return _undecided(noise, readings, says)

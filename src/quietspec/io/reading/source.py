@@ -16,7 +16,7 @@ import numpy.typing as npt
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError, SpectraError
 from quietspec.io.formats import fits_content
-from quietspec.io.reading.arms import Joint, alike, joint_redshift, overlaps
+from quietspec.io.reading.arms import Arms
 from quietspec.io.reading.bulk import Rows
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["TILE", "SpectraSource", "open_spectra", "read"]
 
 TILE = 512  #: spectra read and computed at once where the caller does not say; some tens of MB
-_LOOKED_AT = 25  # spectra by which arms are compared
 _COPIES = 6  # arrays of one tile, as float64, that are held at once
 
 
@@ -87,88 +86,45 @@ class SpectraSource:
     """
 
     def __init__(self, parts: Sequence[Content], resources: ExitStack, files: Sequence[OpenedFile] = ()) -> None:
-        self._parts = alike(parts)
+        self._arms = Arms(parts)
         self._files = {file.path: file for file in files}
         self._resources = resources
-        first = self._parts[0]
-        arms = [part.wavelength[part.order] for part in self._parts]
-        self._overlaps = overlaps(arms)
-        self._joints: list[Joint] = []
-        self.wavelength: FloatArray = arms[0]
-        for arm in arms[1:]:
-            self._joints.append(Joint(self.wavelength, arm))
-            self.wavelength = self._joints[-1].wavelength
+        first = self._arms.parts[0]
         self.survey = first.survey
-        self.paths = tuple(dict.fromkeys(part.path for part in self._parts))
+        self.paths = tuple(dict.fromkeys(part.path for part in self._arms.parts))
+        self.wavelength: FloatArray = self._arms.wavelength
         self.medium: Medium = first.medium
         self.n_spectra = first.n_spectra
-        self.redshift = joint_redshift(self._parts)
-        self.fwhm = self._joint_fwhm()
+        self.redshift = self._arms.redshift
+        self.fwhm = self._arms.fwhm
         self.unit: u.UnitBase = first.unit
         self.spatial_shape = first.spatial_shape
         self.wcs: WCS | None = first.wcs
         self.meta = self._joint_meta()
         self._medium_checked = False
 
-    def _joint_fwhm(self) -> FloatArray | None:
-        known = [None if part.fwhm is None else part.fwhm[..., part.order] for part in self._parts]
-        allowed = [((part.wavelength.size,), part.flux.shape) for part in self._parts]
-        for fwhm, shapes, part in zip(known, allowed, self._parts, strict=True):
-            if fwhm is not None and fwhm.shape not in shapes:
-                raise ReadError(f"{part.path}: a resolution of shape {fwhm.shape} for {shapes[1]} fluxes. Give fwhm=.")
-        arms = [fwhm for fwhm in known if fwhm is not None]
-        if len(arms) < len(known):
-            return None
-        if len({fwhm.ndim for fwhm in arms}) > 1:
-            arms = [np.broadcast_to(fwhm, (self.n_spectra, fwhm.shape[-1])) for fwhm in arms]
-        joint = arms[0]
-        for arm, join in zip(arms[1:], self._joints, strict=True):
-            joint = join.resolution(joint, arm)
-        return joint
-
     def _joint_meta(self) -> dict[str, Any]:
+        parts = self._arms.parts
         meta: dict[str, Any] = {}
-        for part in reversed(self._parts):
+        for part in reversed(parts):
             meta |= part.meta
-        warnings = list(dict.fromkeys(note for part in self._parts for note in part.warnings))
+        warnings = list(dict.fromkeys(note for part in parts for note in part.warnings))
         if not np.isfinite(self.redshift).all():
             missing = "" if self.n_spectra == 1 else f" for {np.isnan(self.redshift).sum()} spectra"
             warnings.append(f"no redshift{missing}; give it: redshift=Z")
         if self.fwhm is None and not any("fwhm=" in note for note in warnings):
             warnings.append("the instrumental resolution is unknown; give it: fwhm=")
-        warnings += self._mismatches()
-        for low, high in self._overlaps:
-            warnings.append(
-                f"arms overlap at {low:.1f}–{high:.1f} Å and are joined there by inverse variance; "
-                "errors of neighbouring pixels are correlated there"
-            )
-        if any(part.noise is None for part in self._parts):
+        warnings += self._arms.warnings
+        if any(part.noise is None for part in parts):
             warnings.append("the noise is estimated from the residuals of each spectrum")
         paths = [str(path) for path in self.paths]
         return meta | {
             "survey": self.survey,
             "path": paths[0] if len(paths) == 1 else paths,
-            "units": self._parts[0].units,
+            "units": parts[0].units,
             "warnings": warnings,
-            "decisions": list(dict.fromkeys(decision for part in self._parts for decision in part.decisions)),
+            "decisions": list(dict.fromkeys(decision for part in parts for decision in part.decisions)),
         }
-
-    def _mismatches(self) -> list[str]:
-        """Arms whose fluxes differ where they overlap, by some spectra."""
-        if not self._overlaps:
-            return []
-        index = np.unique(np.linspace(0, self.n_spectra - 1, min(self.n_spectra, _LOOKED_AT)).round().astype(np.intp))
-        (flux, ivar, _), *others = (part.rows(index) for part in self._parts)
-        notes = []
-        for join, part, (red, red_ivar, _) in zip(self._joints, self._parts[1:], others, strict=True):
-            ratio = join.ratio(flux, ivar, red, red_ivar)
-            if ratio is not None:
-                low = part.wavelength.min()
-                notes.append(
-                    f"the arm from {low:.0f} Å on is {100 * (ratio - 1):+.0f} % off the bluer one in the overlap"
-                )
-            flux, ivar = join.join(flux, ivar, red, red_ivar)
-        return notes
 
     def __len__(self) -> int:
         return self.n_spectra
@@ -267,16 +223,12 @@ class SpectraSource:
 
     def _rows(self, index: Rows) -> tuple[FloatArray, FloatArray, Counter[str]]:
         with faults_named(", ".join(map(str, self.paths))):
-            (flux, ivar, counts), *others = [part.rows(index) for part in self._parts]
-        for join, (red, red_ivar, more) in zip(self._joints, others, strict=True):
-            flux, ivar = join.join(flux, ivar, red, red_ivar)
-            counts += more
-        return flux, ivar, counts
+            return self._arms.rows(index)
 
     def masked(self, index: Rows) -> int:
         """Count the pixels of some spectra that the masks of the files mark as bad."""
         with faults_named(", ".join(map(str, self.paths))):
-            return sum(part.masked(index) for part in self._parts)
+            return self._arms.masked(index)
 
     def _spectra(self, index: Rows, flux: FloatArray, ivar: FloatArray, counts: Counter[str], **extra: Any) -> Spectra:
         self._check_medium(ivar)

@@ -16,15 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.errors import ReadError
+from quietspec.io.reading.columns import Columns
 from quietspec.io.reading.conventions import named, without_unit
 from quietspec.io.reading.mistakes import mistaken_for
-from quietspec.io.reading.tables import Columns
 
 __all__ = ["read_text_table"]
 
 _LIMIT = 2**29  # bytes of text; a million pixels take some 50 MB
 _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
-_COMMENT = re.compile(r"^\s*[#%!]+")
+_COMMENT = re.compile(r"^\s*(?:[#%!]+|//|;(?=\s))")
+_RULER = re.compile(r"[\s=+|:-]+")  # drawn below the names
 _FACT = re.compile(r"^\W*(?P<key>[A-Za-z_][\w -]*?)\s*[:=]\s*(?P<value>[^:=]+?)\s*$")
 _MISSING = {"", "nan", "-nan", "null", "none", "n/a", "na", "indef", "--", "-", "masked", "..."}
 _TOKEN = re.compile(r"[^\s,;|(\[]+(?:\s*(?:\([^)]*\)|\[[^\]]*\]))?")  # a name, with its unit in brackets
@@ -134,7 +135,7 @@ def _lines(text: str) -> tuple[list[str], list[str]]:
     for line in text.splitlines():
         if _COMMENT.match(line):
             comments.append(_COMMENT.sub("", line))
-        elif line.strip() and not line.lower().startswith("sep="):  # Excel's own
+        elif not _RULER.fullmatch(line) and line and not line.lower().startswith("sep="):  # the last is Excel's own
             lines.append(line)
     return comments, lines
 
