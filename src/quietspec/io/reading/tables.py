@@ -254,6 +254,8 @@ def table_content(columns: Columns, options: ReadOptions, layout: TableLayout) -
     questions.ask(read_as.question)
     questions.settle()
     questions.warn(scale.warning, read_as.warning)
+    how = "estimated from the residuals" if noise is None else f"column {chosen.noise}, as {read_as.kind}"
+    questions.decide("noise", how)
     questions.decide("flux unit", f"{options.flux_unit or scale.text or 'none'}, read as {scale.unit or 'relative'}")
     return Content(
         survey=layout.survey,
@@ -364,7 +366,6 @@ def _noise(
                 "found no column of variance, error or ivar beside the flux.\nGive the noise: "
                 "noise_hdu=COLUMN, or noise_from_residuals=True to estimate it from the spectrum itself."
             )
-        questions.decide("noise", "estimated from the residuals")
         return None, "sigma"
     kind = options.noise_kind or (layout.noise_kind if own else None) or noise_kind_of(name)
     if kind is None:
@@ -372,7 +373,6 @@ def _noise(
             f"the column {name} could hold errors, variances or inverse variances.\nGive it: "
             'noise_kind="sigma", noise_kind="variance" or noise_kind="ivar".'
         )
-    questions.decide("noise", f"column {name}, as {kind}")
     return name, kind or "sigma"
 
 
