@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from quietspec.denoised import Flag
 from quietspec.denoisers import DENOISERS, load_denoiser, load_prior, registry
 from quietspec.denoisers.shipped import NETWORKS
-from quietspec.errors import ModelError
+from quietspec.errors import ModelError, SpectraError
 from quietspec.spectra import Spectra
 
 from .conftest import draw, small_prior
@@ -47,6 +48,26 @@ def test_every_network_has_its_name_and_denoises(name):
     assert np.sqrt(np.mean(residual**2)) < 0.5 * 0.1
     assert 0.3 < np.sqrt(np.mean((residual / found.sigma) ** 2)) < 3
     assert str(found.model) == f"{name} {tool.hash[:16]}"
+
+
+@pytest.mark.parametrize("name", ["posterior", "gaussian", *list(NETWORKS)[:1]])
+def test_what_are_no_spectra_is_refused_with_the_cure(name, model):
+    tool = load_denoiser(name, *([] if name in NETWORKS else [model]))
+    with pytest.raises(SpectraError, match=r"expected Spectra, got ndarray. Make them first: Spectra.from_arrays"):
+        tool.denoise(np.ones((3, 100)))
+
+
+def test_no_redshift_at_all_is_an_error_but_a_flag_among_others(model):
+    tool = load_denoiser("posterior", model)
+    spectra, *_ = draw(small_prior(), 3, 20, np.random.default_rng(0))
+    unknown = spectra.with_redshift(np.nan)
+    with pytest.raises(SpectraError, match="no spectrum has a redshift.*with_redshift"):
+        tool.denoise(unknown)
+    some = tool.denoise(spectra.with_redshift(np.array([np.nan, 0.0, np.nan])))
+    assert [bool(flag & Flag.NO_REDSHIFT) for flag in some.flags] == [True, False, True]
+    tile = replace(unknown, meta={"rows": slice(0, 3)})  # others of the same file may have one
+    assert all(tool.denoise(tile).flags & Flag.NO_REDSHIFT)
+    assert np.isfinite(load_denoiser("gaussian", model).denoise(unknown).flux).any()
 
 
 def test_unknown_names_list_the_known(model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,6 +107,15 @@ def test_squeezed_images_are_squeezed_arrays(shape):
     np.testing.assert_array_equal(image.data, data.reshape(image.shape))
     np.testing.assert_array_equal(image.data.squeeze(), data.squeeze())
     assert [image.header[f"NAXIS{3 - i}"] for i in range(3)] == list(image.shape)
+
+
+@pytest.mark.parametrize(("name", "used"), [("WAVE", True), ("WAVELENGTH", True), ("SENSITIVITY", False)])
+def test_a_table_beats_the_axis_only_where_it_is_there_for_its_wavelengths(save, name, used):
+    exact = WAVELENGTH + 1e-3 * np.sin(np.arange(N))
+    hdus = cube()
+    hdus.append(fits.BinTableHDU(Table({"wavelength": exact}), name=name))
+    hdus[-1].header["TUNIT1"] = "Angstrom"
+    np.testing.assert_array_equal(read(save(hdus)).wavelength, exact if used else WAVELENGTH)
 
 
 LOG = 4000.0 * np.exp(5e-4 * np.arange(N))

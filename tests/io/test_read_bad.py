@@ -108,7 +108,9 @@ def test_no_image_and_no_table(save):
 
 def test_no_noise(save):
     path = save(fits.HDUList(layouts.generic()[:2]))
-    refused(path, r"found flux \(HDU 1\) but no variance, error or ivar beside it.\nGive the noise: noise_hdu=NAME")
+    refused(
+        path, r"found flux \(HDU 1 FLUX\) but no variance, error or ivar beside it.\nGive the noise: noise_hdu=NAME"
+    )
     spectra = read(path, noise_from_residuals=True)
     assert spectra.good.all()
     assert any("estimated from the residuals" in warning for warning in spectra.meta["warnings"])

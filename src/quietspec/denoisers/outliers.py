@@ -9,7 +9,7 @@ import numpy as np
 
 from quietspec.arrays import BoolArray, FloatArray, IntArray
 from quietspec.denoised import Denoised
-from quietspec.spectra import Spectra
+from quietspec.spectra import Spectra, require_spectra
 from quietspec.statistics import masked_median
 
 __all__ = ["gross_outliers", "without_gross_outliers"]
@@ -34,8 +34,13 @@ def without_gross_outliers(spectra: Spectra, denoise: Callable[[Spectra], Denois
     -------
     Denoised
         Result for `spectra`.
+
+    Raises
+    ------
+    SpectraError
+        If `spectra` are no `Spectra`; the message says how to make them.
     """
-    outliers = gross_outliers(spectra)
+    outliers = gross_outliers(require_spectra(spectra))
     if not outliers.any():
         return denoise(spectra)
     denoised = denoise(replace(spectra, ivar=np.where(outliers, 0, spectra.ivar)))

@@ -252,8 +252,8 @@ def _grid(file: FitsFile, flux: Any, options: ReadOptions) -> Callable[[], Grid]
     tabulated = str(header.get(f"CTYPE{axis}", "")).upper().endswith("-TAB")
     if options.wave_hdu is not None or beside is None or (tabulated and f"PS{axis}_0" in header):
         return None
-    if ":" in beside and _own_axis(flux) and not tabulated:  # a table may be about something else; WAVE is not
-        return None
+    if ":" in beside and _own_axis(flux) and not tabulated and not _of_wavelengths(file, beside):
+        return None  # the table may be about something else
 
     def settle() -> Grid:
         grid = hdu_grid(file, beside, options, len(flux.shape) - axis)
@@ -261,6 +261,12 @@ def _grid(file: FitsFile, flux: Any, options: ReadOptions) -> Callable[[], Grid]
         return replace(grid, warnings=(*grid.warnings, *against))
 
     return settle
+
+
+def _of_wavelengths(file: FitsFile, beside: str) -> bool:
+    """Whether a table is there for its wavelengths, by its name."""
+    what = named(file[int(beside.partition(":")[0])].name)
+    return what is not None and what.role == "wavelength"
 
 
 def _contradiction(flux: Any, grid: Grid) -> list[str]:
