@@ -1,25 +1,28 @@
-"""Parameters, operations and GPU-hours of the runs that come with the package, by arithmetic."""
+"""Parameters, operations and GPU-hours of the training runs that come with the package, by arithmetic.
 
-from __future__ import annotations
+    python benchmarks/network_cost.py [RUN …]
 
-from quietspec.lab.networks import make_network
-from quietspec.lab.training.networks import RUNS, Run, inference_flops, training_flops
+Needs the extra `train`.
+"""
+
+from script import console, parser
+
+from quietspec.lab.bench.network import GPUS, network_costs
+from quietspec.lab.training.networks import RUNS
 
 N_PIXELS = 4111  # recipe `paper`
-GPUS = {"A100": 312e12, "H100": 989e12}  # dense bfloat16 operations per second, as NVIDIA states them
-EFFICIENCY = 0.4  # of those; an assumption, and a good one for a network of this size
 
 
 def main() -> None:
-    print(f"{'run':14}{'parameters':>12}{'GFLOP/spectrum':>16}{'spectra':>12}{'training FLOP':>15}", *GPUS)
-    for name in RUNS:
-        run = Run.load(name)
-        network = make_network(run.network)
-        size = sum(parameter.numel() for parameter in network.parameters())
-        total = training_flops(run, N_PIXELS, run.steps)
-        hours = " ".join(f"{total / (EFFICIENCY * speed) / 3600:.2g} h" for speed in GPUS.values())
-        forward = inference_flops(network, N_PIXELS) / 1e9
-        print(f"{name:14}{size:>12,}{forward:>16.3f}{run.batch * run.steps:>12,}{total:>15.2e} {hours}")
+    made = parser(__doc__)
+    made.add_argument("runs", nargs="*", default=list(RUNS), help="names of the runs; all by default")
+    options = made.parse_args()
+    head = f"{'run':14}{'parameters':>12}{'GFLOP/spectrum':>16}{'spectra':>12}{'training FLOP':>15}"
+    console.print(head, *GPUS, highlight=False)
+    for name, cost in network_costs(N_PIXELS, options.runs).items():
+        hours = " ".join(f"{cost.hours(gpu):.2g} h" for gpu in GPUS)
+        numbers = f"{cost.parameters:>12,}{cost.inference_flops / 1e9:>16.3f}{cost.spectra:>12,}"
+        console.print(f"{name:14}{numbers}{cost.training_flops:>15.2e}", hours, highlight=False)
 
 
 if __name__ == "__main__":

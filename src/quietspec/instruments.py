@@ -1,4 +1,4 @@
-"""Instruments as their papers describe them: line spread, medium, and the mask bits that make a pixel unusable."""
+"""Instruments and the sky above them as papers describe them: line spread, mask bits, and lines of the night sky."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from quietspec.arrays import FloatArray
 
 __all__ = [
-    "DESI_BAD_BITS", "JWST_BAD_BITS", "LAMOST_RESOLUTION", "MANGA_BAD_BITS", "MANGA_DAP_BAD_BITS", "SAMI_FWHM",
-    "SDSS_BAD_BITS", "califa_fwhm", "manga_fwhm", "muse_fwhm", "sdss_fwhm",
+    "BRIGHT_SKY_LINES", "DESI_BAD_BITS", "JWST_BAD_BITS", "LAMOST_RESOLUTION", "MANGA_BAD_BITS", "MANGA_DAP_BAD_BITS",
+    "NIGHT_SKY_LINES", "SAMI_FWHM", "SDSS_BAD_BITS", "califa_fwhm", "manga_fwhm", "muse_fwhm", "sdss_fwhm",
 ]  # fmt: skip
 
 #: FWHM in Å of SAMI's gratings (van de Sande et al. 2017, MNRAS 472, 1272, Table 1).
@@ -18,6 +18,19 @@ SAMI_FWHM: dict[str, float] = {"580V": 2.66, "1000R": 1.59}
 
 #: λ/FWHM of LAMOST's low- and medium-resolution spectra (pages of its data releases).
 LAMOST_RESOLUTION: dict[str, float] = {"low": 1800.0, "medium": 7500.0}
+
+#: The bright lines of the night sky, air Å: [OI], Na D and the strongest OH lines to 8500 Å (Osterbrock et al. 1996,
+#: PASP 108, 277).
+BRIGHT_SKY_LINES: tuple[float, ...] = (
+    5577.34, 5889.95, 5895.92, 6300.30, 6363.78, 6863.96, 6923.22, 7276.41, 7316.28, 7340.89, 7571.75, 7750.64,
+    7794.11, 7821.50, 7913.71, 7964.65, 7993.33, 8344.60, 8399.17, 8430.17, 8465.36, 8493.39,
+)  # fmt: skip
+_FAINTER_SKY_LINES = (
+    4358.34, 5197.93, 5460.73, 5932.86, 5953.42, 6257.96, 6287.43, 6498.73, 6533.04, 6553.62, 6577.28, 6948.94, 7242.0,
+)  # fmt: skip
+#: Emission lines of the night sky, air Å, increasing: the bright ones, and below 7400 Å fainter OH lines and those of
+#: mercury street lamps and [NI] (Osterbrock et al. 1996; Hanuschik 2003, A&A 407, 1157).
+NIGHT_SKY_LINES: tuple[float, ...] = tuple(sorted((*BRIGHT_SKY_LINES, *_FAINTER_SKY_LINES)))
 
 _COARSE_STEP = 1.5  # Å per pixel; CALIFA's V500 and COMB have 2 Å, V1200 has 0.7 Å
 _CALIFA_V500, _CALIFA_V1200 = 6.0, 2.3  # FWHM, Å (Sánchez et al. 2016, A&A 594, A36, Table 1)

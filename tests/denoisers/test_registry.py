@@ -61,7 +61,7 @@ def test_no_redshift_at_all_is_an_error_but_a_flag_among_others(model):
     tool = load_denoiser("posterior", model)
     spectra, *_ = draw(small_prior(), 3, 20, np.random.default_rng(0))
     unknown = spectra.with_redshift(np.nan)
-    with pytest.raises(SpectraError, match="no spectrum has a redshift.*with_redshift"):
+    with pytest.raises(SpectraError, match=r"no spectrum has a redshift.*with_redshift"):
         tool.denoise(unknown)
     some = tool.denoise(spectra.with_redshift(np.array([np.nan, 0.0, np.nan])))
     assert [bool(flag & Flag.NO_REDSHIFT) for flag in some.flags] == [True, False, True]

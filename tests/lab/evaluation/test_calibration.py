@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from quietspec.lab.evaluation import Calibration, evaluate, measure_calibration
+from quietspec.lab.evaluation import Calibration, EvaluationOptions, evaluate, measure_calibration
 from quietspec.lab.evaluation.calibration import BINS, LEVELS
-from quietspec.lab.simulate import Simulated
 from quietspec.wavelengths import LINE_WINDOWS, in_window
 
 from .known_errors import FACTOR, WAVELENGTH, Knows, World, run
@@ -91,22 +90,15 @@ def test_pixels_are_counted_in_their_bins() -> None:
 
 def test_parts_join_to_the_whole_and_json_is_plain() -> None:
     simulated, denoised, rng = run(12)
-    parts = []
-    for rows in (slice(0, 5), slice(5, 12)):
-        part = Simulated(
-            observed=simulated.observed[rows],
-            truth=simulated.truth[rows],
-            parameters={name: values[rows] for name, values in simulated.parameters.items()},
-        )
-        parts.append(measure_calibration(part, denoised[rows], rng))
-    joined, whole = Calibration.join(parts), measure_calibration(simulated, denoised, rng)
+    parts = [measure_calibration(simulated[rows], denoised[rows], rng) for rows in (slice(0, 5), slice(5, 12))]
+    joined, whole = Calibration.stack(parts), measure_calibration(simulated, denoised, rng)
     assert len(joined) == 12
     for name in ("pixels", "inside", "chi2", "directions"):
         assert_allclose(getattr(joined, name), getattr(whole, name))
     json.dumps(joined.to_json(), allow_nan=False)
 
 
-def test_without_covariance_or_estimate_only_what_can_be_told_is() -> None:
+def test_without_covariance_or_estimate_only_what_is_known_is_reported() -> None:
     simulated, _, rng = run(20)
     found = measure_calibration(simulated, Knows(covariance=False).denoise(simulated.observed), rng).to_json()
     assert found["lines"] is found["latent"] is found["chi2"] is None
@@ -120,11 +112,13 @@ def test_without_covariance_or_estimate_only_what_can_be_told_is() -> None:
 
 def test_evaluate_reports_coverage_where_asked() -> None:
     models = {"knows": Knows(), "sigma": Knows(covariance=False)}
-    parsed = json.loads(json.dumps(evaluate(World(), models, (5, 10), 30, coverage=True).to_json(), allow_nan=False))
+    asked = EvaluationOptions(coverage=True)
+    found = evaluate(World(), models, (5, 10), 30, options=asked).to_json()
+    parsed = json.loads(json.dumps(found, allow_nan=False))
     for name in ("noisy", *models):
         scores = parsed["models"][name]["10"]
         assert list(scores["coverage"]) == ["levels", "errors", "bins", "lines", "latent", "chi2"]
         assert scores["coverage"]["levels"]["68"] == pytest.approx(scores["coverage68"], abs=1e-3)
-    alone = evaluate(World(), {"knows": Knows()}, (10,), 30, coverage=True).to_json()
+    alone = evaluate(World(), {"knows": Knows()}, (10,), 30, options=asked).to_json()
     assert alone["models"]["knows"]["10"]["coverage"] == parsed["models"]["knows"]["10"]["coverage"]
     assert "coverage" not in evaluate(World(), models, (5,), 10).to_json()["models"]["knows"]["5"]

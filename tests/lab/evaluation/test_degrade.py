@@ -1,4 +1,4 @@
-"""Degraded real spectra: the S/N asked for, right variances, and the scores of denoisers that are known exactly."""
+"""Degraded real spectra: the S/N wanted, right variances, and scores of denoisers whose errors are known exactly."""
 
 import numpy as np
 import pytest

@@ -156,13 +156,13 @@ def test_sampling_errors_drop_out_of_the_rms():
     np.testing.assert_array_equal(opposite.rms(truth, counted), 0)
 
 
-def test_the_same_seed_gives_the_same_limit_and_progress_is_told():
-    simulated, told = observed(n=2), []
+def test_the_same_seed_gives_the_same_limit_and_progress_is_reported():
+    simulated, calls = observed(n=2), []
     quick = replace(SETTINGS, steps=20, kept=5)
-    one = limit.bayes_limit(Toy(), simulated, np.random.default_rng(8), quick, progress=told.append)
+    one = limit.bayes_limit(Toy(), simulated, np.random.default_rng(8), quick, progress=lambda *now: calls.append(now))
     two = limit.bayes_limit(Toy(), simulated, np.random.default_rng(8), quick)
     np.testing.assert_array_equal(one.halves, two.halves)
-    assert told == [0.5, 1.0]
+    assert calls == [(1, 2), (2, 2)]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Outsiders are what they are said to be: lines where they belong, noise and errors of the right size."""
+"""Outsiders are what they claim to be: lines where they belong, noise and errors of the right size."""
 
 import numpy as np
 import pytest

@@ -9,7 +9,7 @@ import pytest
 from quietspec.denoisers import Posterior
 from quietspec.errors import QuietspecError
 from quietspec.lab.evaluation.drawn import DrawnGalaxies
-from quietspec.lab.evaluation.recovery import Arm, ArmResult, Recovery, recipe_options, recover
+from quietspec.lab.evaluation.recovery import Arm, ArmResult, Recovery, RecoverySettings, recipe_options, recover
 from quietspec.lab.simulate import PaperRecipe, SurveyRecipe
 from quietspec.lab.training import MixtureSettings, PriorSettings, fit_prior
 
@@ -38,7 +38,7 @@ def result(values, truth, inside=None, trusted=None):
         truth={"age": truth, "mh": truth},
         inside={"age": inside, "mh": inside},
         trusted=trusted,
-        seconds_per_spectrum=0.1,
+        seconds=np.full(len(values), 0.1),
     )
 
 
@@ -114,10 +114,8 @@ def test_experiment_of_all_arms_resumes_from_its_store(recipe, posterior, tmp_pa
     def run(**changes):
         arms = [Arm(name, 4) for name in names]
         options = replace(recipe_options(recipe), velocity_scale=400.0)
-        return recover(
-            recipe, {"posterior": posterior}, arms, [5.0], options=options, n_ladder=0, n_galaxies=2000, store=tmp_path,
-            progress=lines.append, **changes,
-        )  # fmt: skip
+        settings = RecoverySettings(options=options, n_ladder=0, n_galaxies=2000, store=tmp_path, **changes)
+        return recover(recipe, {"posterior": posterior}, arms, [5.0], settings, log=lines.append)
 
     first = run()
     assert len(lines) == len(names)

@@ -1,4 +1,4 @@
-"""The figure of detection: a panel a kind, the S/N named, nothing hidden."""
+"""The figure of detection: one panel per kind, the S/N named, nothing hidden."""
 
 import numpy as np
 

@@ -37,7 +37,7 @@ CARDS = {"gaussian": {"training_flops": 2e12, "curve": CURVE}, "other": {"curve"
 FLUX = r"/ $\overline{F}$(4485–4573 Å)"
 LABELS = {
     "figure1_architecture": ["channels"],
-    "figure2_learning": ["Training step", "Loss", "least validation"],
+    "figure2_learning": ["Training step", "Loss", "lowest validation loss"],
     "figure3_example": ["Rest-frame wavelength in air [Å]", "Flux " + FLUX],
     "figure4_scores": ["RMS residual " + FLUX, "Recovery rate [%]"],
     "figure5_lines": ["Rest-frame wavelength in air [Å]", "Flux / panel's mean", "Residual", "Hβ"],
@@ -97,7 +97,7 @@ def test_boxes_show_the_quartiles(figures, evaluation) -> None:
         assert_allclose([(edge.min(), edge.max()) for edge in edges], expected)
 
 
-def test_means_and_deviations_are_told(figures, evaluation) -> None:
+def test_means_and_deviations_are_shown(figures, evaluation) -> None:
     said = texts(figures["figure4_scores"])
     said_of_lines = texts(figures["figure6_line_scores"])
     for by_snr in evaluation.scores.values():
@@ -110,17 +110,17 @@ def test_means_and_deviations_are_told(figures, evaluation) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "text"),
     [
         ([1, 3], "2.0 ± 1.0"), ([0.01, 0.0102], "0.01010 ± 0.00010"), ([90, 50], "70 ± 20"), ([5], "5"), ([], "–"),
         ([1e-18, 3e-18], "2e-18"),
     ],
 )  # fmt: skip
-def test_mean_and_deviation_have_digits_that_mean_something(values, told) -> None:
-    assert _plus_minus(np.array(values, dtype=float)) == told
+def test_mean_and_deviation_have_digits_that_mean_something(values, text) -> None:
+    assert _plus_minus(np.array(values, dtype=float)) == text
 
 
-def test_recovery_axis_tells_percent_and_ends_with_the_best(figures) -> None:
+def test_recovery_axis_is_in_percent_and_ends_with_the_best(figures) -> None:
     axes = figures["figure4_scores"].axes[4]
     assert axes.yaxis.get_inverted()
     for place, text in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True):
@@ -156,7 +156,7 @@ def test_models_whose_cost_is_unknown_are_named(evaluation) -> None:
     assert len(drawn(cost_figure(evaluation, {"savgol": {}})).axes) == 1
 
 
-def test_residuals_are_drawn_on_the_scale_that_is_told(evaluation) -> None:
+def test_residuals_are_drawn_on_the_scale_that_is_stated(evaluation) -> None:
     figure = drawn(example_figure(evaluation, models=["gaussian"]))
     example, strip = evaluation.examples[0], figure.axes[1]
     scale = float(strip.get_yticklabels()[0].get_text().split("±")[1])
@@ -167,7 +167,7 @@ def test_residuals_are_drawn_on_the_scale_that_is_told(evaluation) -> None:
 
 
 class Perfect(Gaussian):
-    """Tells the truth, which it is told."""
+    """Returns the truth, which it knows."""
 
     def __init__(self, truth) -> None:
         super().__init__()
@@ -185,7 +185,7 @@ class One(PaperRecipe):
         return super().rest(1, np.random.default_rng(0))[[0] * n]
 
 
-def test_much_worse_models_are_left_out_of_the_spectra_unless_asked_for(tiny_library) -> None:
+def test_much_worse_models_are_left_out_of_the_spectra_by_default(tiny_library) -> None:
     recipe = One(tiny_library)
     truth = recipe.rest(1, np.random.default_rng(0)).flux
     evaluation = evaluate(recipe, {"good": Perfect(truth + 0.001), "gaussian": Gaussian(4)}, (5, 20), 5)
@@ -210,7 +210,7 @@ def test_lines_take_the_two_lowest_snr_and_shade_the_windows(figures) -> None:
     assert all(len(axes.patches) == 3 for axes in figures["figure5_lines"].axes)
 
 
-def test_learning_curves_skip_what_was_not_taken() -> None:
+def test_learning_curves_skip_losses_that_were_not_measured() -> None:
     figure = drawn(learning_figure({"one": CURVE, "two": CURVE}))
     assert len(figure.axes) == 2
     training, validation, best = figure.axes[0].get_lines()

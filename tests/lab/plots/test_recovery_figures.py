@@ -18,7 +18,7 @@ def result(scatter, n=60, trusted=1.0):
     values = {name: true + scatter * rng.standard_normal(n) for name, true in truth.items()}
     inside = {name: np.abs(values[name] - true) < scatter for name, true in truth.items()}
     return ArmResult(
-        values=values, truth=truth, inside=inside, trusted=np.arange(n) < trusted * n, seconds_per_spectrum=0.01
+        values=values, truth=truth, inside=inside, trusted=np.arange(n) < trusted * n, seconds=np.full(n, 0.01)
     )
 
 
@@ -36,7 +36,7 @@ def test_every_arm_has_its_figures(recovery):
         drawn(figure)
 
 
-def test_panels_tell_their_arm_and_scores(recovery):
+def test_panels_show_their_arm_and_scores(recovery):
     shown = texts(drawn(recovered_figure(recovery, "populations", "age")))
     assert "noisy, S/N 5" in shown
     assert "populations, S/N 20" in shown

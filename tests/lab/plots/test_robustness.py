@@ -33,7 +33,7 @@ def stress_test(snr: float, stresses=STRESSES) -> StressTest:
 
 
 @pytest.mark.parametrize("stresses", [STRESSES, STRESSES[:3]])
-def test_a_panel_a_stress_and_an_entry_a_model_and_snr(stresses) -> None:
+def test_one_panel_per_stress_and_one_entry_per_model_and_snr(stresses) -> None:
     figure = drawn(robustness_figure([stress_test(10.0, stresses), stress_test(20.0, stresses)]))
     said = texts(figure)
     assert len(figure.axes) == len(stresses)

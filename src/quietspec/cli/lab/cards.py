@@ -50,5 +50,5 @@ def test_scores(world: Recipe, prior: SpectralPrior) -> dict[str, Any]:
     if prior.n_mixture > 1:
         tools["posterior"] = Posterior("posterior", prior, discrepancy=False)
     with progress_bar("testing") as progress:
-        result = score(world, tools, TRAINED_SNR, TRAINED_TESTS, seed=0, progress=lambda f: progress(f, 1.0))
+        result = score(world, tools, TRAINED_SNR, TRAINED_TESTS, seed=0, progress=progress)
     return result.to_json()

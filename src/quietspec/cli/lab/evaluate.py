@@ -49,6 +49,7 @@ def evaluate(
     """Score denoisers against the truth on simulated test spectra, all on the same noise."""
     from quietspec.denoisers import load_denoiser
     from quietspec.io.writing.atomic import os_errors_named
+    from quietspec.lab.evaluation import EvaluationOptions
     from quietspec.lab.evaluation import evaluate as score
 
     levels = numbers(snr)
@@ -68,9 +69,8 @@ def evaluate(
             levels,
             n,
             seed=seed,
-            coverage=coverage,
-            limit=min(limit_n, n) if limit else 0,
-            progress=lambda fraction: progress(fraction, 1.0),
+            options=EvaluationOptions(coverage=coverage, limit=min(limit_n, n) if limit else 0),
+            progress=progress,
         )
     if not stdout_is_json(json):
         _print_scores(result)

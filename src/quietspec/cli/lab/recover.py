@@ -60,7 +60,7 @@ def recover(
     """Recover ages and metallicities of simulated spectra, noisy and denoised, and score them against the truth."""
     from quietspec.denoisers import load_denoiser
     from quietspec.io.writing.atomic import os_errors_named
-    from quietspec.lab.evaluation.recovery import Arm, recipe_options
+    from quietspec.lab.evaluation.recovery import Arm, RecoverySettings, recipe_options
     from quietspec.lab.evaluation.recovery import recover as run
 
     levels = numbers(snr)
@@ -72,19 +72,15 @@ def recover(
             folder.mkdir(parents=True, exist_ok=True)
     world = recipe_named(recipe, library)
     tools = {name: load_denoiser(name, model or recipe, discrepancy=False) for name in sorted(_denoisers(chosen))}
-    result = run(
-        world,
-        tools,
-        chosen,
-        levels,
+    settings = RecoverySettings(
         seed=seed,
         library=None if templates is None else library_named(templates),
         options=changed(recipe_options(world), ppxf or (), "--ppxf"),
         n_ladder=min(n_ladder, n),
         jobs=jobs,
         store=store,
-        progress=log,
     )
+    result = run(world, tools, chosen, levels, settings, log=log)
     if not stdout_is_json(json):
         _print(result)
     write_json(json, result.to_json())

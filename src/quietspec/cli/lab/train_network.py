@@ -65,9 +65,7 @@ def _publish(corpus: Corpus, settings: Run, folder: Path, seconds: float, tests:
     difference = networks.export_onnx(network, table, wavelength, file, overwrite=True)
     denoiser = NetworkDenoiser(name, file)
     with progress_bar("testing") as progress:
-        scores = evaluate(
-            corpus.recipe, {name: denoiser}, _TEST_SNR, tests, progress=lambda fraction: progress(fraction, 1.0)
-        )
+        scores = evaluate(corpus.recipe, {name: denoiser}, _TEST_SNR, tests, progress=progress)
     curve = networks.read_curve(folder / networks.CURVE)
     card: dict[str, Any] = {
         "summary": f"recipe 'paper': {settings.network.kind}, {sum(map(_size, network.parameters())):,} parameters",

@@ -115,13 +115,13 @@ def image_content(file: FitsFile, options: ReadOptions, layout: Layout) -> Conte
         If an HDU is missing or misshapen, or something cannot be settled.
     """
     hdu = file[options.flux_hdu if options.flux_hdu is not None else layout.flux]
-    where = f"{file.path}, HDU {file.number(hdu)} {hdu.name}".rstrip()
+    where = f"{file.path}, {_named(file, hdu)}"
     if not hdu.is_image or n_axes(hdu.shape) not in (1, 2, 3) or 0 in hdu.shape:
         raise ReadError(f"{where}: holds no spectra (1-D, 2-D or 3-D image). Name the flux: flux_hdu=NAME.")
     flux = squeezed(hdu)
     questions = Questions(str(file.path))
     questions.warn(*layout.warnings, options.columns and "columns= is about tables; it is not used for an image")
-    questions.decide("flux", f"HDU {file.number(hdu)} {hdu.name}".rstrip())
+    questions.decide("flux", _named(file, hdu))
     axis = spectral_axis(flux.header, flux.shape)
     bulk = _bulk(flux, axis, where)
     grid: Grid | None = None
@@ -249,7 +249,7 @@ def _bulk(hdu: Any, axis: int, where: str, target: Bulk | None = None) -> Bulk:
 def _beside(file: FitsFile, key: str | int, bulk: Bulk, axis: int) -> Bulk:
     """HDU with one value for each flux value."""
     hdu = file[key]
-    where = f"{file.path}, HDU {file.number(hdu)} {hdu.name}".rstrip()
+    where = f"{file.path}, {_named(file, hdu)}"
     if not hdu.is_image or not hdu.shape:
         raise ReadError(f"{where}: is not an image.")
     found = _bulk(squeezed(hdu), axis, where, bulk)
@@ -267,10 +267,10 @@ def _noise(
     key = options.noise_hdu if options.noise_hdu is not None else layout.noise
     if key is None:
         if not options.noise_from_residuals:
-            number = file.number(file[options.flux_hdu if options.flux_hdu is not None else layout.flux])
+            name = _named(file, file[options.flux_hdu if options.flux_hdu is not None else layout.flux])
             rows = ".\nIf rows of that image hold them, say which: rows=flux,err" if 1 < flux.shape[0] <= _FEW else ""
             questions.ask(
-                f"found flux (HDU {number}) but no variance, error or ivar beside it.\nGive the noise: noise_hdu=NAME, "
+                f"found flux ({name}) but no variance, error or ivar beside it.\nGive the noise: noise_hdu=NAME, "
                 f"or noise_from_residuals=True to estimate it from the spectrum itself{rows}."
             )
         questions.decide("noise", "estimated from the residuals")
@@ -282,7 +282,7 @@ def _noise(
             f"HDU {key} could hold errors, variances or inverse variances.\nGive it: "
             'noise_kind="sigma", noise_kind="variance" or noise_kind="ivar".'
         )
-    questions.decide("noise", f"HDU {file.number(hdu)} {hdu.name}".rstrip() + f", as {kind or 'sigma'}")
+    questions.decide("noise", f"{_named(file, hdu)}, as {kind or 'sigma'}")
     return _beside(file, key, flux, axis), kind or "sigma"
 
 
@@ -302,8 +302,13 @@ def _mask(
     hdu, (flux, noise) = file[key], spectra
     mask = _beside(file, key, flux, axis)
     rule = MaskRule.settled(options, hdu.name, layout.bad_bits, good=layout.mask_good)
-    name = f"HDU {file.number(hdu)} {hdu.name}".rstrip()
+    name = _named(file, hdu)
     if layout.mask_good is None or options.mask_hdu is not None:
         questions.ask(doubt(rule, mask, flux, noise, options, name))
     questions.decide("mask", f"{name}: {rule}")
     return mask, rule
+
+
+def _named(file: FitsFile, hdu: Any) -> str:
+    """Number and name of an HDU, for messages."""
+    return f"HDU {file.number(hdu)} {hdu.name}".rstrip()

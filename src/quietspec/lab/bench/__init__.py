@@ -1,4 +1,4 @@
-"""How fast denoising is, beside other ways of it, and how far from what the machine allows."""
+"""How fast denoising is, beside other methods, and how far from what the machine allows."""
 
 from quietspec.lab.bench.machine import machine, measured_rates
 from quietspec.lab.bench.run import BenchOptions, run_bench

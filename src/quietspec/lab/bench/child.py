@@ -1,4 +1,4 @@
-"""Run a function in a process of its own, for its time and memory are its alone."""
+"""Run a function in a process of its own, to measure its time and memory apart from all others."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["Measured", "in_child"]
 
 @dataclass(frozen=True)
 class Measured:
-    """What became of a function.
+    """Result and cost of a function.
 
     Parameters
     ----------
     value : object
-        What it returned.
+        What the function returned.
     seconds : float
-        Its wall time, without that of starting the process.
+        Its wall time, without the start of the process.
     peak_rss_bytes : int
-        Most memory the process held, libraries included.
+        Most memory that the process held, libraries included.
     """
 
     value: Any
@@ -41,14 +41,14 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> Measured:
     Parameters
     ----------
     function : callable
-        Of a module; it and its arguments can be pickled.
+        A function at the top level of a module; it and its arguments can be pickled.
     *arguments
         Its arguments.
 
     Returns
     -------
     Measured
-        What it returned, and cost.
+        What it returned, and its cost.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> Measured:
         result = receiver.recv()
     except EOFError as error:
         process.join()
-        raise QuietspecError(f"{function.__name__}: its process ended with status {process.exitcode}.") from error
+        raise QuietspecError(f"{function.__name__}: its process exited with status {process.exitcode}.") from error
     finally:
         process.join()
         receiver.close()
@@ -77,7 +77,7 @@ def _serve(sender: Connection, function: Callable[..., Any], arguments: tuple[An
     start = time.perf_counter()
     try:
         value = function(*arguments)
-    except Exception as error:  # noqa: BLE001  (told to the parent, which raises)
+    except Exception as error:  # noqa: BLE001  (sent to the parent, which raises)
         sender.send(f"{type(error).__name__}: {error}")
         return
     seconds = time.perf_counter() - start

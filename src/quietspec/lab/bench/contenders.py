@@ -1,7 +1,7 @@
-"""Those that are timed: each a function that handles the same spectra, run in a process of its own.
+"""The contenders that are timed: functions that each handle the same spectra, run in a process of their own.
 
-All take a cube's path, its redshift and the number of spectra, and return a `Speed`. Loading of models and a first call
-are not counted.
+All take the path of a cube, its redshift and a number of spectra, and return a `Speed`. Loading of models and a first
+call are not counted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from quietspec.spectra import Spectra
 
 __all__ = ["CONTENDERS", "Speed", "absent", "sample"]
 
-_AT_LEAST = 4.0  # s a measurement lasts
+_AT_LEAST = 4.0  # s that a measurement lasts
 _FIRST = 2  # spectra of the first call
 
 
@@ -35,10 +35,10 @@ class Speed:
     Parameters
     ----------
     per_second : float
-        Spectra a second of wall time, on the cores it takes by itself.
+        Spectra per second of wall time, on as many cores as the contender takes by itself.
     cpu_ms : float
-        Milliseconds a spectrum of processor time, over all its threads; those of other processes are not counted. It
-        says more than wall time where other work runs beside.
+        Milliseconds of processor time per spectrum, over all its threads but not over other processes. It says more
+        than wall time if other work runs on the machine.
     """
 
     per_second: float
@@ -71,7 +71,7 @@ def absent(name: str) -> str | None:
 
 
 def _speed(action: Callable[[Spectra], Any], spectra: Spectra) -> Speed:
-    """Time an action on ever more of the spectra, until it takes long enough to tell."""
+    """Time an action on more and more of the spectra, until it takes long enough to measure."""
     action(spectra[:_FIRST])
     n = min(_FIRST, len(spectra))
     while True:
@@ -92,7 +92,7 @@ def _named(name: str, path: Path, redshift: float, n: int) -> Speed:
 
 
 def _paper_onnx(path: Path, redshift: float, n: int) -> Speed:
-    """The paper's network by ONNX Runtime; its weights are random, which costs the same time."""
+    """The paper's network by ONNX Runtime, with random weights, which take the same time."""
     from quietspec.lab.training.networks import export_onnx
 
     network, wavelength, table = _paper_network()
@@ -103,7 +103,7 @@ def _paper_onnx(path: Path, redshift: float, n: int) -> Speed:
 
 
 def _paper_torch(path: Path, redshift: float, n: int) -> Speed:
-    """The same by torch, without the resampling to its grid."""
+    """The same network by torch, without the resampling to its grid."""
     import torch
 
     network, wavelength, _ = _paper_network()
@@ -118,7 +118,7 @@ def _paper_torch(path: Path, redshift: float, n: int) -> Speed:
 
 
 def _paper_network() -> tuple[Any, Any, Any]:
-    """The paper's network of random weights, its grid, and a table of errors."""
+    """The paper's network with random weights, its grid, and a table of errors."""
     import torch
 
     from quietspec.denoisers import load_prior
@@ -132,7 +132,7 @@ def _paper_network() -> tuple[Any, Any, Any]:
 
 
 def _ppxf(jobs: int, path: Path, redshift: float, n: int) -> Speed:
-    """Kinematics and weights of the 150 MILES models, gas masked, no errors beyond the formal."""
+    """Kinematics and weights of the 150 MILES models, with gas masked and formal errors only."""
     from joblib.externals.loky import get_reusable_executor
 
     from quietspec.io.fetching import fetch
@@ -143,7 +143,7 @@ def _ppxf(jobs: int, path: Path, redshift: float, n: int) -> Speed:
     try:
         return _speed(partial(fit_populations, library=library, options=options, jobs=jobs), sample(path, redshift, n))
     finally:
-        get_reusable_executor().shutdown()  # else this process would end only when its workers have idled long enough
+        get_reusable_executor().shutdown()  # otherwise this process would wait until its workers time out
 
 
 CONTENDERS: dict[str, Callable[[Path, float, int], Speed]] = {
@@ -155,4 +155,4 @@ CONTENDERS: dict[str, Callable[[Path, float, int], Speed]] = {
     "eut-paper-torch": _paper_torch,
     "ppxf": partial(_ppxf, 1),
     "ppxf-parallel": partial(_ppxf, -1),
-}  #: by name; those of one name are timed with all the cores they take by themselves
+}  #: contenders by name

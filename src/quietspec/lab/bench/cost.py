@@ -1,4 +1,4 @@
-"""What the posterior must do for a spectrum at least, and how long the machine would need for that alone."""
+"""The least that the posterior must do for a spectrum, and how long the machine would need for that alone."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from quietspec.wavelengths import rest_air
 
 __all__ = ["Cost", "cost_of"]
 
-_FITS = 3  # two to find gas and spikes, one of the rest
-_KEPT = 0.4  # of the mixture's components have weight, typically, at S/N 3
-_NUMBERS = 0.5  # of the directions taken, typically, are left as numbers of unit noise
-_KNOT_PRODUCTS = 4  # with the basis, a pixel, to carry errors through the discrepancy
-_BYTES_A_PIXEL = 2 * (4 + 4) + 2 * (4 + 4 + 1)  # flux and variance read and turned, three images turned and written
+_FITS = 3  # two to find gas and spikes, one after that
+_KEPT = 0.4  # typical share of the mixture's components that have weight, at S/N 3
+_NUMBERS = 0.5  # typical number of values that the data are compressed to, per direction used
+_KNOT_PRODUCTS = 4  # products with the basis per pixel that carry errors through the discrepancy
+_BYTES_PER_PIXEL = 2 * (4 + 4) + 2 * (4 + 4 + 1)  # flux and variance read and turned, three images turned and written
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one spectrum.
+    """The work for one spectrum.
 
     Parameters
     ----------
     bytes_moved : float
-        From the input to the output, each once read and once written in memory.
+        Bytes moved from input to output, each read once and written once in memory.
     operations : dict of str to float
         Floating-point operations by step, in single precision.
     rank : float
@@ -52,20 +52,20 @@ class Cost:
 
 
 def cost_of(denoiser: Posterior, spectra: Spectra) -> Cost:
-    """Count what a posterior must do.
+    """Count the least work of a posterior.
 
     Parameters
     ----------
     denoiser : Posterior
         The denoiser.
     spectra : Spectra
-        A sample, of one redshift and resolution.
+        A sample of one redshift and resolution.
 
     Returns
     -------
     Cost
-        By arithmetic, from the sample's numbers of pixels and directions; passes over the pixels are not counted but
-        for reading and writing.
+        Work by arithmetic, from the numbers of pixels and directions of the sample; of passes over the pixels only
+        reading and writing are counted.
     """
     pixels, ranks, size = _ranks(denoiser, spectra)
     n_mixture, n_labels = denoiser.prior.n_mixture, len(denoiser.prior.label_names)
@@ -80,14 +80,14 @@ def cost_of(denoiser: Posterior, spectra: Spectra) -> Cost:
         * (2 * numbers**3 + 2 * numbers * (size - numbers) * size + 2 * n_labels * numbers * (size + numbers)),
     }
     return Cost(
-        bytes_moved=float(_BYTES_A_PIXEL * spectra.n_pixels),
+        bytes_moved=float(_BYTES_PER_PIXEL * spectra.n_pixels),
         operations={name: float(np.mean(value)) for name, value in operations.items()},
         rank=float(np.mean(ranks)),
     )
 
 
 def _ranks(denoiser: Posterior, spectra: Spectra) -> tuple[int, FloatArray, int]:
-    """Pixels the model covers, directions each spectrum needs, and all there are."""
+    """Pixels that the model covers, directions that each spectrum needs, and the number of all directions."""
     redshift = float(spectra.redshift[0])
     rest = rest_air(spectra.wavelength, redshift, spectra.medium)
     fwhm = None if spectra.fwhm is None else np.atleast_2d(spectra.fwhm)[0] / (1 + redshift)

@@ -1,4 +1,4 @@
-"""What a benchmark ran on: its description, and its measured copying and multiplying."""
+"""The machine that a benchmark runs on: its description, and how fast it copies and multiplies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 __all__ = ["Rates", "machine", "measured_rates"]
 
-_COPIED = 2**27  # bytes, more than caches hold
+_COPIED = 2**27  # bytes, more than a cache holds
 _REPEATS = 5
 
 
@@ -36,14 +36,14 @@ def machine() -> dict[str, str | int]:
 
 @dataclass(frozen=True)
 class Rates:
-    """What one core does at best.
+    """The best rates of one core.
 
     Parameters
     ----------
     copied : float
-        Bytes a second, read and written, of a large copy.
+        Bytes read and written per second by a large copy.
     single : float
-        Floating-point operations a second in large matrix products of single precision.
+        Floating-point operations per second in large matrix products of single precision.
     """
 
     copied: float
@@ -51,7 +51,7 @@ class Rates:
 
 
 def measured_rates() -> Rates:
-    """Measure the rates, one thread each; the best of five."""
+    """Measure the rates in one thread; the best of five repeats counts."""
     source = np.ones(_COPIED // 8)
     target = np.empty_like(source)
     with threadpool_limits(limits=1):

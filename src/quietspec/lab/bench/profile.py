@@ -1,35 +1,41 @@
-"""Where a posterior's time goes, step by step."""
+"""Where the time of a posterior goes, step by step."""
 
 from __future__ import annotations
 
 import cProfile
 import pstats
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from quietspec.denoisers import load_denoiser
+from quietspec.denoisers import Posterior, load_denoiser
+from quietspec.denoisers.posterior.basis import BasisDenoiser
+from quietspec.denoisers.posterior.compression import compress
+from quietspec.denoisers.posterior.conditioning import expand_residual, predict
+from quietspec.denoisers.posterior.diagnosis import diagnose, measure
+from quietspec.denoisers.posterior.inference import infer
+from quietspec.denoisers.posterior.masking import find_contamination
+from quietspec.denoisers.posterior.results import Accumulator
 from quietspec.io.writing.writer import WritableTile
 from quietspec.lab.bench.contenders import sample
 
 __all__ = ["profile_of"]
 
-_WEIGHTS = (("inference.py", "_compressed"), ("inference.py", "expand"), ("inference.py", "compare"))
-
-#: Steps, and the functions whose time they take: (file, function), less those of the second list.
-_STEPS: dict[str, tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]] = {
-    "gas and spikes: fits": ((("posterior.py", "_fit"), ("posterior.py", "_first_fit")), ()),
-    "gas and spikes: search": (
-        (("posterior.py", "_contamination"),),
-        (("posterior.py", "_fit"), ("posterior.py", "_first_fit")),
-    ),
-    "last fit": ((("posterior.py", "_solve"),), (("inference.py", "infer"),)),
+_Function = Callable[..., Any]
+_MADE_READY = WritableTile.of.__func__  # type: ignore[attr-defined]
+_WEIGHTS = (compress, expand_residual, predict)
+# Steps: functions whose time they take, and functions called by these whose time they do not.
+_STEPS: dict[str, tuple[tuple[_Function, ...], tuple[_Function, ...]]] = {
+    "gas and spikes": ((find_contamination,), ()),
+    "last fit": ((Posterior._solve,), (infer,)),
     "weights of the mixture": (_WEIGHTS, ()),
-    "moments of the mixture": ((("inference.py", "infer"),), _WEIGHTS),
-    "discrepancy and errors of pixels": ((("posterior.py", "_followed"), ("results.py", "store")), ()),
-    "diagnosis": ((("diagnosis.py", "measure"), ("diagnosis.py", "diagnose")), ()),
-    "made ready to write": ((("writer.py", "of"),), ()),
+    "moments of the mixture": ((infer,), _WEIGHTS),
+    "discrepancy and errors of pixels": ((BasisDenoiser._fit_discrepancy, Accumulator.store), ()),
+    "diagnosis": ((measure, diagnose), ()),
+    "made ready to write": ((_MADE_READY,), ()),
 }
 
 
@@ -38,17 +44,17 @@ def profile_of(path: Path, redshift: float, n: int) -> dict[str, float]:
 
     Parameters
     ----------
-    path : path
+    path : Path
         The cube.
     redshift : float
-        Of its galaxy.
+        Redshift of its galaxy.
     n : int
         Number of spectra.
 
     Returns
     -------
     dict of str to float
-        Milliseconds of processor time a spectrum by step; ``rest`` is what no step has.
+        Milliseconds of processor time per spectrum by step; ``rest`` is what belongs to no step.
     """
     denoiser, spectra = load_denoiser("posterior"), sample(path, redshift, n)
     with threadpool_limits(limits=1):
@@ -57,14 +63,13 @@ def profile_of(path: Path, redshift: float, n: int) -> dict[str, float]:
         profiler.enable()
         WritableTile.of(denoiser.denoise(spectra))
         profiler.disable()
-    stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
-    cumulative: dict[tuple[str, str], float] = {}
-    for (file, _, function), (_, _, _, seconds, _) in stats.items():
-        key = (Path(file).name, function)
-        cumulative[key] = cumulative.get(key, 0.0) + seconds
-    steps = {
-        name: 1e3 / n * (sum(cumulative.get(key, 0) for key in own) - sum(cumulative.get(key, 0) for key in less))
-        for name, (own, less) in _STEPS.items()
-    }
-    whole = 1e3 / n * (cumulative["posterior.py", "denoise"] + cumulative["writer.py", "of"])
-    return steps | {"rest": whole - sum(steps.values())}
+    stats: dict[tuple[str, int, str], tuple[Any, ...]] = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
+
+    def milliseconds(functions: tuple[_Function, ...]) -> float:
+        """Cumulative time per spectrum; 0 for a function that was not called."""
+        codes = [function.__code__ for function in functions]
+        keys = [(code.co_filename, code.co_firstlineno, code.co_name) for code in codes]
+        return 1e3 / len(spectra) * sum(float(stats[key][3]) for key in keys if key in stats)
+
+    steps = {name: milliseconds(own) - milliseconds(others) for name, (own, others) in _STEPS.items()}
+    return steps | {"rest": milliseconds((BasisDenoiser.denoise, _MADE_READY)) - sum(steps.values())}

@@ -1,4 +1,4 @@
-"""The benchmark: one cube, and everything timed on it in one run."""
+"""The benchmark: one cube, on which everything is timed in one run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quietspec.errors import QuietspecError
 from quietspec.files import denoise_file
 from quietspec.lab.bench.child import Measured, in_child
 from quietspec.lab.bench.contenders import CONTENDERS, Speed, absent, sample
-from quietspec.lab.bench.cost import cost_of
+from quietspec.lab.bench.cost import Cost, cost_of
 from quietspec.lab.bench.machine import machine, measured_rates
 from quietspec.lab.bench.profile import profile_of
 from quietspec.lab.simulate.cubes import SimulatedCube
@@ -25,10 +25,10 @@ from quietspec.templates import SspLibrary
 
 __all__ = ["BenchOptions", "run_bench"]
 
-_SHARES = (1 / 3, 2 / 3)  # of the field's side, in the cubes that show how time grows
-_COMPONENTS = (16, 32)  # of the prior's basis, beside all
-_PARALLEL = ("ppxf-parallel",)  # whose other processes' time is not known
-_PIXELS = (1 / 3, 2 / 3)  # of a spectrum's pixels, beside all
+_SHARES = (1 / 3, 2 / 3)  # of the full side, in the smaller cubes that show how time grows
+_COMPONENTS = (16, 32)  # numbers of basis components that are timed beside all
+_PARALLEL = ("ppxf-parallel",)  # contenders whose processor time in other processes is not known
+_PIXELS = (1 / 3, 2 / 3)  # shares of a spectrum's pixels that are timed beside all
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class BenchOptions:
     side : int
         Spaxels along each side of the cube.
     spectra : int
-        Most spectra that those beside the posterior are timed on.
+        Most spectra on which the contenders are timed.
     workers : int
         Threads of the posterior; all cores if 0.
     redshift : float
-        Of the simulated galaxy.
+        Redshift of the simulated galaxy.
     seed : int
-        Of the cube.
+        Seed of the cube.
     contenders : tuple of str
-        Who is timed, of `CONTENDERS`.
+        Names in `CONTENDERS` of those that are timed.
     """
 
     side: int = 120
@@ -58,98 +58,115 @@ class BenchOptions:
     seed: int = 0
     contenders: tuple[str, ...] = tuple(CONTENDERS)
 
+    @property
+    def n_workers(self) -> int:
+        """Threads of the posterior."""
+        return self.workers or os.cpu_count() or 1
+
 
 def run_bench(
-    library: SspLibrary, options: BenchOptions | None = None, say: Callable[[str], None] = lambda _: None
+    library: SspLibrary, options: BenchOptions | None = None, log: Callable[[str], None] = lambda _: None
 ) -> dict[str, Any]:
-    """Time the posterior from file to file and in memory, and others on the same spectra.
+    """Time the posterior from file to file and in memory, and other methods on the same spectra.
 
     Parameters
     ----------
     library : SspLibrary
-        Of which the cube is made.
+        Templates of the simulated cube.
     options : BenchOptions, optional
         How much is measured.
-    say : callable, optional
-        Told what is going on.
+    log : callable, optional
+        Called with a line of text at each step.
 
     Returns
     -------
     dict
-        JSON types; `docs/formats.md` lists the keys.
+        JSON types; ``docs/formats.md`` lists the keys.
 
     Raises
     ------
     QuietspecError
-        If a measurement fails; what is not installed is reported as absent.
+        If a contender is unknown, or a measurement fails; what is not installed is reported as absent.
     """
     options = options or BenchOptions()
-    workers = options.workers or os.cpu_count() or 1
     if unknown := set(options.contenders) - set(CONTENDERS):
         raise QuietspecError(f"no contender {', '.join(sorted(unknown))}; there are {', '.join(CONTENDERS)}.")
     with tempfile.TemporaryDirectory() as folder:
-        cubes = [Path(folder) / f"cube{number}.fits" for number in range(len(_SHARES) + 1)]
-        sides = [max(2, round(share * options.side)) for share in (*_SHARES, 1)]
-        for path, side in zip(cubes, sides, strict=True):
-            say(f"writing a cube of {side} × {side} spaxels")
-            in_child(_write, library, path, side, options)
-        growth = []
-        for path, side in zip(cubes, sides, strict=True):
-            say(f"denoising that of {side} × {side}, {workers} workers")
-            growth.append(in_child(_denoise, path, options.redshift, workers))
-        say("the same with one worker")
-        alone = in_child(_denoise, cubes[0], options.redshift, 1)
-        speeds, missing = _contenders(cubes[-1], options, say)
-        say("scaling and profile")
+        cubes = _cubes(library, options, Path(folder), log)
+        files = _files(cubes, options, log)
+        whole = files["growth"][-1]
+        speeds, missing = _contenders(cubes[-1], options, log)
+        log("scaling and profile")
         scaling = in_child(_scaling, cubes[-1], options).value
         steps = in_child(profile_of, cubes[-1], options.redshift, options.spectra).value
         cost = cost_of(_posterior(), sample(cubes[-1], options.redshift, options.spectra))
-    whole = growth[-1]
-    speed = whole.value["n_spectra"] / whole.value["seconds"]
-    busy = whole.value["cpu_seconds"] / whole.value["n_spectra"]
-    best = measured_rates()
-    floor = cost.floor(best)
     return {
         "machine": machine(),
-        "options": asdict(options) | {"workers": workers},
-        "spectra_per_second": {"posterior-file": speed} | {name: one.per_second for name, one in speeds.items()},
-        "cpu_ms": {"posterior-file": 1e3 * busy} | {name: one.cpu_ms for name, one in speeds.items()},
+        "options": asdict(options) | {"workers": options.n_workers},
+        **_rates(whole, speeds),
         "absent": missing,
-        "ratios": {name: speed / one.per_second for name, one in speeds.items()},
-        "cpu_ratios": {name: one.cpu_ms / (1e3 * busy) for name, one in speeds.items() if name not in _PARALLEL},
-        "cube": {
-            "shape": [whole.value["n_pixels"], options.side, options.side],
-            "seconds": whole.value["seconds"],
-            "cpu_seconds": whole.value["cpu_seconds"],
-            "peak_rss_bytes": whole.peak_rss_bytes,
-        },
+        "cube": {"shape": [whole.value["n_pixels"], options.side, options.side], **_resources(whole)},
         "scaling": {
-            "spectra": [_point(one) for one in growth],
-            "workers": {"1": _point(alone), str(workers): _point(growth[0])},
+            "spectra": [_point(one) for one in files["growth"]],
+            "workers": {"1": _point(files["alone"][0]), str(options.n_workers): _point(files["growth"][0])},
             **scaling,
         },
         "profile_ms": steps,
-        "cost": cost.to_dict(),
-        "rates": asdict(best),
-        "floor_seconds": floor,
-        "floor_ratio": busy / floor,
+        **_floor(whole, cost),
     }
 
 
+def _cubes(library: SspLibrary, options: BenchOptions, folder: Path, log: Callable[[str], None]) -> list[Path]:
+    """Write cubes of growing size; the last is the one that is timed."""
+    cubes = []
+    for number, share in enumerate((*_SHARES, 1)):
+        side = max(2, round(share * options.side))
+        log(f"writing a cube of {side} × {side} spaxels")
+        cubes.append(folder / f"cube{number}.fits")
+        in_child(_write, library, cubes[-1], side, options)
+    return cubes
+
+
+def _files(cubes: list[Path], options: BenchOptions, log: Callable[[str], None]) -> dict[str, list[Measured]]:
+    """Denoise every cube from file to file, and the smallest with one worker."""
+    growth = []
+    for number, path in enumerate(cubes, start=1):
+        log(f"denoising cube {number} of {len(cubes)} with {options.n_workers} workers")
+        growth.append(in_child(_denoise, path, options.redshift, options.n_workers))
+    log("denoising the smallest with one worker")
+    return {"growth": growth, "alone": [in_child(_denoise, cubes[0], options.redshift, 1)]}
+
+
 def _contenders(
-    path: Path, options: BenchOptions, say: Callable[[str], None]
+    path: Path, options: BenchOptions, log: Callable[[str], None]
 ) -> tuple[dict[str, Speed], dict[str, str]]:
     """Speeds by name, and why others have none."""
+    reasons = {name: absent(name) for name in options.contenders}
     speeds: dict[str, Speed] = {}
-    missing: dict[str, str] = {}
-    for name in options.contenders:
-        why = absent(name)
-        if why is not None:
-            missing[name] = why
-            continue
-        say(f"timing {name}")
+    for name in (name for name, why in reasons.items() if why is None):
+        log(f"timing {name}")
         speeds[name] = in_child(CONTENDERS[name], path, options.redshift, options.spectra).value
-    return speeds, missing
+    return speeds, {name: why for name, why in reasons.items() if why is not None}
+
+
+def _rates(whole: Measured, speeds: dict[str, Speed]) -> dict[str, dict[str, float]]:
+    """Spectra per second and processor time of all, and their ratios to those of the posterior from file to file."""
+    speed = whole.value["n_spectra"] / whole.value["seconds"]
+    busy = 1e3 * whole.value["cpu_seconds"] / whole.value["n_spectra"]
+    return {
+        "spectra_per_second": {"posterior-file": speed} | {name: one.per_second for name, one in speeds.items()},
+        "cpu_ms": {"posterior-file": busy} | {name: one.cpu_ms for name, one in speeds.items()},
+        "ratios": {name: speed / one.per_second for name, one in speeds.items()},
+        "cpu_ratios": {name: one.cpu_ms / busy for name, one in speeds.items() if name not in _PARALLEL},
+    }
+
+
+def _floor(whole: Measured, cost: Cost) -> dict[str, Any]:
+    """What the posterior must do, how fast the machine is at best, and how far from that the posterior is."""
+    rates = measured_rates()
+    floor = cost.floor(rates)
+    busy = whole.value["cpu_seconds"] / whole.value["n_spectra"]
+    return {"cost": cost.to_dict(), "rates": asdict(rates), "floor_seconds": floor, "floor_ratio": busy / floor}
 
 
 def _write(library: SspLibrary, path: Path, side: int, options: BenchOptions) -> None:
@@ -168,13 +185,16 @@ def _denoise(path: Path, redshift: float, workers: int) -> dict[str, Any]:
     return {"n_spectra": report.n_spectra, "n_pixels": n_pixels, "seconds": report.seconds, "cpu_seconds": busy}
 
 
-def _point(measured: Measured) -> dict[str, Any]:
+def _resources(measured: Measured) -> dict[str, Any]:
     return {
-        "n_spectra": measured.value["n_spectra"],
         "seconds": measured.value["seconds"],
         "cpu_seconds": measured.value["cpu_seconds"],
         "peak_rss_bytes": measured.peak_rss_bytes,
     }
+
+
+def _point(measured: Measured) -> dict[str, Any]:
+    return {"n_spectra": measured.value["n_spectra"], **_resources(measured)}
 
 
 def _posterior() -> Posterior:
@@ -182,7 +202,7 @@ def _posterior() -> Posterior:
 
 
 def _scaling(path: Path, options: BenchOptions) -> dict[str, Any]:
-    """Milliseconds a spectrum in memory, by number of pixels and of components of the basis, in one thread."""
+    """Milliseconds per spectrum in memory, by number of pixels and of basis components, in one thread."""
     spectra = sample(path, options.redshift, options.spectra // 2)
 
     def cost(denoiser: Denoiser, low: float = 0.0, high: float = 1e9) -> float:

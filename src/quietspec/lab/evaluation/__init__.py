@@ -1,11 +1,14 @@
-"""How well denoisers do: scores against the truth, the paper's protocol, degraded and repeated real spectra."""
+"""How well denoisers do: scores against the truth, the paper's protocol, degraded and repeated real spectra.
+
+`studies` holds the studies that the documentation reports, `tables` its tables.
+"""
 
 from quietspec.lab.evaluation.calibration import Calibration, measure_calibration
 from quietspec.lab.evaluation.degrade import DegradedScores, degrade, score_degraded
 from quietspec.lab.evaluation.discrepancy import DiscrepancySettings, measure_discrepancy
 from quietspec.lab.evaluation.limit import Limit, LimitSettings, bayes_limit
 from quietspec.lab.evaluation.outsiders import detection_rate
-from quietspec.lab.evaluation.protocol import evaluate
+from quietspec.lab.evaluation.protocol import EvaluationOptions, evaluate
 from quietspec.lab.evaluation.ranks import Summaries, summarise, tarp_coverage
 from quietspec.lab.evaluation.repeats import (
     PooledRepeats,
@@ -39,6 +42,7 @@ __all__ = [
     "DegradedScores",
     "DiscrepancySettings",
     "Evaluation",
+    "EvaluationOptions",
     "Example",
     "Limit",
     "LimitSettings",

@@ -1,19 +1,20 @@
 """Whether a denoiser's errors are right: coverage of pixels and lines, principal directions, χ².
 
-Every test asks one thing of spectra whose truth is known: is the truth distributed as the stated Gaussian says?
+Every test compares spectra whose truth is known with one statement: the truth follows the stated Gaussian.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quietspec.lab.evaluation.ranks import Summaries, covariance_of, known_pixels, rest_wavelengths, summarise
-from quietspec.wavelengths import LINE_WINDOWS
+from quietspec.arrays import BySpectrum
+from quietspec.lab.evaluation.ranks import Summaries, covariance_of, known_pixels, summarise
+from quietspec.wavelengths import LINE_WINDOWS, rest_air
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,30 +41,30 @@ BINS: dict[str, tuple[float, ...]] = {
     "mask_fraction": (0, 0.02, 0.1, 0.2, 0.4, 0.6, 0.8),
 }
 
-_DIRECTIONS = 32  # principal directions kept of each spectrum, …
-_LEADING = 8  # … and told one by one
-_RANK = 1e-12  # of the largest variance, below which a direction is rounding
+_DIRECTIONS = 32  # principal directions kept per spectrum …
+_LEADING = 8  # … and reported one by one
+_RANK = 1e-12  # of the largest variance: directions with less are rounding errors
 _QUANTILES = (5, 25, 50, 75, 95)
 _HISTOGRAM = 20  # bins of a histogram that should be flat
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Calibration:
+class Calibration(BySpectrum):
     """What calibration is computed from, spectrum by spectrum.
 
     Parameters
     ----------
     values : mapping of str to (n_spectra,)
-        Of ``age`` and ``mask_fraction``, which `BINS` divides.
-    pixels : (n_spectra, 1 + n_bins)
-        Pixels counted in each bin of wavelength, and last in none.
-    inside : (n_spectra, 1 + n_bins, n_levels)
-        Those of them whose truth lies within the intervals of `LEVELS`.
+        ``age`` and ``mask_fraction``, which `BINS` divides.
+    pixels : (n_spectra, n_bins + 1)
+        Pixels counted in each bin of wavelength; in the last column those outside all bins.
+    inside : (n_spectra, n_bins + 1, n_levels)
+        How many of them have their truth within the intervals of `LEVELS`.
     probabilities : mapping of str to (n_spectra,)
         `Summaries.probabilities`; empty without a covariance.
     directions : (n_spectra, 32)
-        Error along the principal directions of the stated covariance, in units of its stated error, the most uncertain
-        first; NaN where there are fewer.
+        Error along the principal directions of the stated covariance, in units of the stated error, the most uncertain
+        direction first; NaN where there are fewer.
     chi2, dof : (n_spectra,)
         eᵀC⁻¹e of the error e over all pixels with the full covariance C, and their number; NaN where C is singular.
     """
@@ -79,11 +80,6 @@ class Calibration:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    @classmethod
-    def join(cls, parts: Sequence[Self]) -> Self:
-        """Join the calibrations of several batches of one denoiser."""
-        return cls(**{field.name: _joined([getattr(part, field.name) for part in parts]) for field in fields(cls)})
-
     def to_json(self) -> dict[str, Any]:
         """Summarise as plain numbers.
 
@@ -92,8 +88,8 @@ class Calibration:
         dict
             Coverage by level: over all pixels (``"levels"``), by bin, line and direction; the law of χ². None for what
             is undefined. Each ``"errors"`` holds the standard errors of the fractions beside it. They count spectra,
-            not pixels: of a ratio of sums over ``"n"`` independent spectra (Cochran 1977, Sampling Techniques,
-            Section 6.3), to which the bootstrap over spectra tends.
+            not pixels: a fraction is a ratio of sums over ``"n"`` independent spectra (Cochran 1977, Sampling
+            Techniques, Section 6.3). A bootstrap over spectra tends to the same errors.
         """
         edges, covariance = BINS["wavelength"], bool(self.probabilities)
         overall = _fractions(self.inside.sum(axis=1), self.pixels.sum(axis=1)) or {"errors": None}
@@ -131,24 +127,24 @@ class Calibration:
 def measure_calibration(
     simulated: Simulated, denoised: Denoised, rng: np.random.Generator, summaries: Summaries | None = None
 ) -> Calibration:
-    """Compare the errors of an estimate with what they should be.
+    """Compare the stated errors of an estimate with its true errors.
 
     Parameters
     ----------
     simulated : Simulated
         Spectra with their truth.
     denoised : Denoised
-        What a denoiser made of them. Without a covariance only pixels are compared.
+        Their estimates. Without a covariance only pixels are compared.
     rng : numpy.random.Generator
         Source of draws from the posterior.
     summaries : Summaries, optional
-        Of the same spectra, where they have been computed.
+        Summaries of the same spectra, where they have been computed already.
 
     Returns
     -------
     Calibration
-        Pixels that count in coverage are good, with truth and estimate, as in `evaluate`; summaries, directions and χ²
-        take in masked pixels that have an estimate.
+        Coverage counts good pixels that have a truth and an estimate, as `evaluate` does; summaries, directions and χ²
+        include masked pixels that have an estimate.
     """
     known, good = denoised.valid & np.isfinite(simulated.truth), simulated.observed.good
     pixels, inside = _pixel_counts(simulated, denoised, known & good)
@@ -177,8 +173,9 @@ def _pixel_counts(simulated: Simulated, denoised: Denoised, counted: BoolArray) 
     n_bins = len(BINS["wavelength"]) - 1
     pixels, inside = np.zeros((len(denoised), n_bins + 1)), np.zeros((len(denoised), n_bins + 1, len(LEVELS)))
     error = np.abs(np.where(counted, denoised.flux - simulated.truth, np.inf))
-    for redshift, rest in rest_wavelengths(simulated).items():
-        rows = simulated.observed.redshift == redshift
+    observed = simulated.observed
+    for redshift, rows in observed.by_redshift():
+        rest = rest_air(observed.wavelength, redshift, observed.medium)
         place = np.searchsorted(BINS["wavelength"], rest, side="right") - 1
         place[(place < 0) | (place >= n_bins)] = n_bins
         member = np.equal.outer(place, np.arange(n_bins + 1)).astype(np.float64)
@@ -203,7 +200,7 @@ def _along_covariance(simulated: Simulated, denoised: Denoised) -> tuple[FloatAr
 
 
 def _principal_errors(factor: FloatArray, remainder: FloatArray, error: FloatArray) -> FloatArray:
-    """Error over stated error along the principal directions of the covariance within the span of its factor."""
+    """Error over stated error along the principal directions of the covariance, within the span of its factor."""
     power, right = np.linalg.eigh(factor.T @ factor)  # much faster than the SVD of the long factor
     kept = power > _RANK * power[-1]
     left = factor @ right[:, kept] / np.sqrt(power[kept])
@@ -227,7 +224,7 @@ def _half_widths() -> FloatArray:
 
 
 def _fractions(hits: Array, counts: Array) -> dict[str, Any] | None:
-    """Fractions Σ hits / Σ counts by level and their standard errors, of (n, n_levels) and (n,); None for n < 2."""
+    """Σ hits / Σ counts by level with standard errors, from (n, n_levels) hits and (n,) counts; None for n < 2."""
     n, total = np.count_nonzero(counts), np.sum(counts)
     if n < 2:
         return None
@@ -239,16 +236,9 @@ def _fractions(hits: Array, counts: Array) -> dict[str, Any] | None:
 
 
 def _bins(edges: Sequence[float], fractions: Sequence[dict[str, Any] | None]) -> list[dict[str, Any]]:
-    """Those bins that hold at least two spectra, with their edges."""
+    """The bins that hold at least two spectra, with their edges."""
     each = zip(pairwise(edges), fractions, strict=True)
     return [{"low": low, "high": high, **found} for (low, high), found in each if found is not None]
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    """Arrays end to end, within mappings too."""
-    if isinstance(parts[0], Mapping):
-        return {name: _joined([part[name] for part in parts]) for name in parts[0]}
-    return np.concatenate(parts)
 
 
 def _central(probabilities: FloatArray) -> dict[str, Any] | None:
@@ -263,7 +253,7 @@ def _deviation(fractions: Mapping[str, Any]) -> float:
 
 
 def _law(chi2: FloatArray, dof: FloatArray) -> dict[str, Any] | None:
-    """How a χ² follows its law: mean over degrees of freedom, KS test and quantiles of its probability transform."""
+    """How well χ² follows its law: its mean per degree of freedom, and how uniform its probability transform is."""
     from scipy.stats import chi2 as chi2_distribution
     from scipy.stats import kstest
 

@@ -1,4 +1,4 @@
-"""The benchmark on real spectra: bring spectra of high S/N down by added noise, denoise, compare with the original."""
+"""The benchmark on real spectra: add noise to spectra of high S/N, denoise them, and compare with the originals."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quietspec.arrays import BySpectrum
 from quietspec.errors import SpectraError
 from quietspec.lab.evaluation.scores import reduced_chi2, rms
 
@@ -24,7 +25,7 @@ def degrade(spectra: Spectra, snr: float, rng: np.random.Generator) -> Spectra:
     Parameters
     ----------
     spectra : Spectra
-        Each of higher median S/N than `snr`.
+        Spectra of higher median S/N than `snr`.
     snr : float
         Median S/N wanted.
     rng : numpy.random.Generator
@@ -33,7 +34,7 @@ def degrade(spectra: Spectra, snr: float, rng: np.random.Generator) -> Spectra:
     Returns
     -------
     Spectra
-        The same with noise of one variance a spectrum added to the flux and to the variances.
+        The same spectra with noise of one variance per spectrum added to their fluxes and variances.
 
     Raises
     ------
@@ -60,7 +61,7 @@ def degrade(spectra: Spectra, snr: float, rng: np.random.Generator) -> Spectra:
 
 
 def _added_variance(flux: FloatArray, variance: FloatArray, snr: float) -> float:
-    """Variance that brings the median of flux/σ to `snr`."""
+    """Variance to add so that the median of flux/σ is `snr`."""
     from scipy.optimize import brentq
 
     good = np.isfinite(variance)
@@ -69,30 +70,30 @@ def _added_variance(flux: FloatArray, variance: FloatArray, snr: float) -> float
     def excess(log_added: float) -> float:
         return float(np.median(signal / np.sqrt(noise + np.exp(log_added)))) - snr
 
-    middle = 2 * np.log(np.median(signal) / snr)  # the answer for errors of zero
+    middle = 2 * np.log(np.median(signal) / snr)  # the answer if the original errors were zero
     return float(np.exp(brentq(excess, middle - 40, middle + 10, xtol=1e-6)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DegradedScores:
+class DegradedScores(BySpectrum):
     """How denoised spectra compare with the undegraded ones, which have noise too.
 
-    With truth t, undegraded y₀ = t + e₀ (variance v₀) and degraded y₁ = y₀ + e₁ (variance v₁ of one value), even the
-    estimate t leaves the residual e₀. So the reduction 1 − rms(d − y₀)/rms(y₁ − y₀) of a perfect denoiser is
-    1 − √(mean v₀ / v₁) on average. Taking the variance of y₀ away gives an estimate of the residual against the truth,
-    √max(0, rms(d − y₀)² − mean v₀), unbiased as far as d does not depend on e₀: it does through y₁, by the small weight
-    a denoiser gives to a pixel itself, which makes it a little too small.
+    With truth t, undegraded spectrum y₀ = t + e₀ (variance v₀) and degraded spectrum y₁ = y₀ + e₁ (one variance v₁),
+    even the estimate t leaves the residual e₀. The reduction 1 − rms(d − y₀)/rms(y₁ − y₀) of a perfect denoiser is
+    therefore 1 − √(mean v₀ / v₁) on average. Subtracting the variance of y₀ gives an estimate of the residual against
+    the truth, √max(0, rms(d − y₀)² − mean v₀). It would be unbiased if d did not depend on e₀; but d depends on it
+    through y₁, by the small weight that a denoiser gives to each pixel itself, which makes the estimate a little small.
 
     Parameters
     ----------
     reduction : (n_spectra,)
-        Measured: 1 − rms(d − y₀) / rms(y₁ − y₀).
+        As measured: 1 − rms(d − y₀) / rms(y₁ − y₀).
     allowed : (n_spectra,)
-        What the noise of the undegraded spectra allows: 1 − √(mean v₀) / rms(y₁ − y₀).
+        The most that the noise of the undegraded spectra allows: 1 − √(mean v₀) / rms(y₁ − y₀).
     against_truth : (n_spectra,)
         Estimate of the reduction against the truth: 1 − √max(0, rms(d − y₀)² − mean v₀) / √(rms(y₁ − y₀)² + mean v₀).
     scatter : (n_spectra,)
-        √ of χ² of d − y₀ over the number of pixels, with variances v₀ + σ_d²; 1 where errors and estimate are right.
+        √(χ² / number of pixels) of d − y₀ with variances v₀ + σ_d²; 1 if estimate and errors are right.
     """
 
     reduction: FloatArray
@@ -107,18 +108,18 @@ def score_degraded(original: Spectra, degraded: Spectra, denoised: Denoised) -> 
     Parameters
     ----------
     original : Spectra
-        Before `degrade`.
+        The spectra before `degrade`.
     degraded : Spectra
-        After it.
+        The spectra after it.
     denoised : Denoised
-        Of `degraded`.
+        Estimates made from `degraded`.
 
     Returns
     -------
     DegradedScores
-        Over the good pixels that have an estimate and are not ignored.
+        Scores over the good pixels that have an estimate and are not ignored.
     """
-    counted = original.good & denoised.valid & ~denoised.ignored
+    counted = original.good & denoised.counted
     with np.errstate(divide="ignore"):
         own = np.where(original.good, 1 / original.ivar.astype(np.float64), np.nan)
     floor = rms(np.sqrt(own), counted)

@@ -1,4 +1,4 @@
-"""Measure on bright real spectra how far the model is from them (`quietspec.denoisers.posterior.discrepancy`)."""
+"""Measure how far the model is from bright real spectra (`quietspec.denoisers.posterior.discrepancy`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from quietspec.wavelengths import rest_air
 __all__ = ["DiscrepancySettings", "measure_discrepancy"]
 
 _FEWEST_PIXELS = 8
-_OUTLIER = 4.0  # σ at which a block's difference is cut: lines, artefacts
+_OUTLIER = 4.0  # σ at which the difference of a block is clipped: lines, artefacts
+_NEAREST = 50  # blocks that measure the size at each node, at least
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,15 @@ class DiscrepancySettings:
     Parameters
     ----------
     length : float
-        Distance of the knots and length of the blocks compared, rest-frame Å.
+        Spacing of the knots and length of the blocks compared, rest-frame Å.
     nodes : float
-        Distance of the wavelengths at which its size is measured, rest-frame Å.
+        Spacing of the wavelengths at which the size is measured, rest-frame Å.
     snr : float
-        S/N to which the spectra are brought.
+        S/N to which the spectra are degraded.
     realisations : int
         Draws of the added noise.
     most : float
-        Largest size looked for.
+        Largest size considered.
     """
 
     length: float = 30.0
@@ -53,24 +54,23 @@ def measure_discrepancy(
     rng: np.random.Generator,
     settings: DiscrepancySettings | None = None,
 ) -> Discrepancy:
-    """Measure the size of the discrepancy from spectra brought to low S/N, denoised, and compared with themselves.
+    """Measure the size of the discrepancy: degrade spectra to low S/N, denoise them, and compare with the originals.
 
     Parameters
     ----------
     prior : SpectralPrior
-        Whose discrepancy it is.
+        The prior whose discrepancy is measured.
     spectra : sequence of Spectra
         Bright real spectra, each above the S/N of `settings`.
     rng : numpy.random.Generator
-        Of the added noise.
+        Source of the added noise.
     settings : DiscrepancySettings, optional
         Scales and sizes.
 
     Returns
     -------
     Discrepancy
-        At each node the size of largest likelihood, given the errors that the denoised block and the original one have
-        by themselves.
+        At each node the size of largest likelihood, given the errors of the denoised and of the original block.
     """
     settings = settings or DiscrepancySettings()
     posterior = Posterior("posterior", prior, discrepancy=False)
@@ -89,19 +89,19 @@ def measure_discrepancy(
 
 
 def _near(centre: FloatArray, nodes: FloatArray, settings: DiscrepancySettings) -> Iterator[FloatArray]:
-    """Blocks about each node; the nearest fifty at least."""
+    """Which blocks are near each node; at least the fifty nearest."""
     for node in nodes:
         distance = np.abs(centre - node)
-        reach = max(settings.nodes, float(np.sort(distance)[min(50, len(distance) - 1)]))
+        reach = max(settings.nodes, float(np.sort(distance)[min(_NEAREST, len(distance) - 1)]))
         yield distance <= reach
 
 
 def _blocks(
     original: Spectra, fitted: Denoised, denoised: Denoised, row: int, settings: DiscrepancySettings
 ) -> Iterator[tuple[float, float, float]]:
-    """Rest wavelength, mean relative difference and its variance, block by block."""
+    """Rest wavelength, mean relative difference and its variance of each block of one spectrum."""
     rest = rest_air(original.wavelength, float(original.redshift[row]), original.medium)
-    used = original.good[row] & denoised.valid[row] & ~denoised.ignored[row] & ~fitted.ignored[row]
+    used = original.good[row] & denoised.counted[row] & ~fitted.ignored[row]
     model = np.where(used, denoised.flux[row], 1.0)
     factor = denoised.covariance_factor(row)
     noise = fitted.noise_scale[row] ** 2 / np.where(used, original.ivar[row], 1.0)
@@ -118,7 +118,7 @@ def _blocks(
 
 
 def _likeliest(difference: FloatArray, variance: FloatArray, most: float) -> float:
-    """σ of N(0, variance + σ²) that makes the differences likeliest; far outliers count as if they were nearer."""
+    """σ for which differences drawn from N(0, variance + σ²) are likeliest; outliers count as no more than 4σ."""
 
     def loss(size: float) -> float:
         total = variance + size**2

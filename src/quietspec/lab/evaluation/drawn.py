@@ -1,4 +1,4 @@
-"""The limit for populations: exact posterior means under a recipe, by weighing a million simulated galaxies."""
+"""The limit for populations: exact posterior means under a recipe, by weighting a million simulated galaxies."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quietspec.arrays import BySpectrum
 from quietspec.errors import QuietspecError
 from quietspec.lab.simulate import PaperRecipe
 
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["DrawnGalaxies", "DrawnMeans"]
 
 _DRAW = 10_000  # galaxies simulated at a time
-_BLOCK = 50_000  # galaxies weighed at a time …
-_SPECTRA = 128  # … against so many spectra
+_BLOCK = 50_000  # galaxies weighted at a time …
+_SPECTRA = 128  # … for this many spectra
 
 
-@dataclass(frozen=True)
-class DrawnMeans:
-    """Posterior means of parameters, and how well they are known.
+@dataclass(frozen=True, eq=False)
+class DrawnMeans(BySpectrum):
+    """Posterior means of parameters, and how well they are sampled.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ class DrawnMeans:
     below : mapping of str to (n_spectra,)
         Posterior probability below the truth.
     effective : (n_spectra,)
-        Effective number of galaxies behind each: (Σw)²/Σw².
+        Effective number of galaxies behind each mean: (Σw)²/Σw².
     """
 
     means: dict[str, FloatArray]
@@ -42,21 +43,21 @@ class DrawnMeans:
 
 
 class DrawnGalaxies:
-    """Galaxies drawn from a recipe, as coefficients on a prior's basis with their parameters.
+    """Galaxies drawn from a recipe: their coefficients on a prior's basis, and their parameters.
 
-    A spectrum's posterior under the recipe weighs each galaxy by its likelihood, with the flux scale integrated out.
-    The basis stands for the pixels: what it leaves out is far below the noise up to S/N 20.
+    The posterior of a spectrum under the recipe weights each galaxy by its likelihood, with the flux scale integrated
+    out. Coefficients replace pixels: what the basis leaves out is far below the noise up to S/N 20.
 
     Parameters
     ----------
     recipe : PaperRecipe
-        The simulated world; all spectra stand on its wavelengths.
+        The simulated world; all spectra are on its wavelengths.
     prior : SpectralPrior
-        Whose basis is used; its mixture plays no part.
+        The prior whose basis is used; its mixture plays no part.
     n : int
-        Galaxies.
+        Number of galaxies.
     rng : numpy.random.Generator
-        Source of all draws; not that of any test.
+        Source of all draws; it must not be that of any test.
 
     Raises
     ------
@@ -84,7 +85,7 @@ class DrawnGalaxies:
         self._pairs = np.tril_indices(self._vectors.shape[1])
 
     def __call__(self, simulated: Simulated) -> DrawnMeans:
-        """Weigh the galaxies for each simulated spectrum.
+        """Weight the galaxies by their likelihood for each simulated spectrum.
 
         Parameters
         ----------
@@ -94,19 +95,12 @@ class DrawnGalaxies:
         Returns
         -------
         DrawnMeans
-            Of each.
+            Posterior means of all spectra.
         """
         rows = range(0, len(simulated), _SPECTRA)
-        parts = [self._weighed(simulated[start : start + _SPECTRA]) for start in rows]
-        means, below, effective = (np.concatenate(values) for values in zip(*parts, strict=True))
-        return DrawnMeans(
-            means={name: means[:, column] for column, name in enumerate(self.names)},
-            below={name: below[:, column] for column, name in enumerate(self.names)},
-            effective=effective,
-        )
+        return DrawnMeans.stack([self._weighted(simulated[start : start + _SPECTRA]) for start in rows])
 
-    def _weighed(self, simulated: Simulated) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Means and probabilities below the truth, (n, n_names), and effective numbers, (n,)."""
+    def _weighted(self, simulated: Simulated) -> DrawnMeans:
         observed = simulated.observed
         weight = observed.ivar / (1 + observed.ivar * self._truncation**2)
         low, high = self._pairs
@@ -127,8 +121,8 @@ class DrawnGalaxies:
             sums += self._sums(weights, self._parameters[start : start + _BLOCK], truth)
             top = highest
         total, squares, moments = sums[0], sums[1], sums[2:].reshape(2, len(self.names), -1)
-        means, below = (moments / total).transpose(0, 2, 1)
-        return means, below, total**2 / squares
+        means, below = (dict(zip(self.names, each, strict=True)) for each in moments / total)
+        return DrawnMeans(means, below, total**2 / squares)
 
     def _sums(self, weights: FloatArray, parameters: FloatArray, truth: FloatArray) -> FloatArray:
         """Σw, Σw², Σw θ and Σw [θ < truth] over galaxies, stacked, (2 + 2 n_names, n_spectra)."""

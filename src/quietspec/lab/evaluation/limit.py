@@ -2,9 +2,9 @@
 
 No estimate has a smaller mean square residual on a recipe's spectra than the mean of their posterior under the recipe
 itself. It is found here by ensemble sampling of the recipe's own random draws: histories, motions, dust and calibration
-error as the recipe makes them, not a model of them. The sampler knows more than any denoiser: the noise's variance and
-correlation, and which pixels gas and spikes touch (it leaves them out), so that what it finds is a lower bound. The
-flux scale is free, with a flat prior, as it is for a denoiser whose result scales with its input.
+error as the recipe makes them, not a model of them. The sampler knows more than any denoiser does: the variance and
+correlation of the noise, and which pixels gas and spikes touch (it leaves them out). Its residual is therefore a lower
+bound. The flux scale is free, with a flat prior, as it is for a denoiser whose result scales with its input.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from quietspec.errors import QuietspecError
 from quietspec.lab.evaluation.scores import rms
 from quietspec.lab.simulate.given import GivenDraws
 from quietspec.lab.simulate.noise import lag_correlations
+from quietspec.progress import Progress
 
 if TYPE_CHECKING:
     from emcee import EnsembleSampler
@@ -33,13 +34,13 @@ __all__ = ["Limit", "LimitSettings", "bayes_limit", "sample_mean"]
 
 Forward = Callable[[int, np.random.Generator], "FloatArray"]
 
-_MOST_DRAWS = 100  # columns offered to a recipe to learn how many it takes
+_MOST_DRAWS = 100  # columns offered to a recipe to find out how many it uses
 _BLOCK = 200  # spectra made at a time
-_STEP_LENGTHS = ((1.0, 0.35), (0.5, 0.3), (0.25, 0.25))  # in units of the usual one, and how often
+_STEP_LENGTHS = ((1.0, 0.35), (0.5, 0.3), (0.25, 0.25))  # in units of the usual length, and the share of such steps
 _CLIMB = 15  # steps towards a maximum
-_STEP = 1e-3  # of the derivatives, in standard deviations of the prior
-_FAIRNESS = 10.0  # maxima that much less probable, in ln, are started from e times less often
-_REMOTE = 1e6  # σ given to unused pixels, in units of the others' median
+_STEP = 1e-3  # step of the derivatives, in standard deviations of the prior
+_FAIRNESS = 10.0  # walkers start e times less often from a maximum that is less probable by this much, in ln
+_REMOTE = 1e6  # σ given to unused pixels, in units of the median of the others
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,13 @@ class LimitSettings:
     Parameters
     ----------
     walkers : int
-        Of each of two independent ensembles; at least twice the recipe's number of draws.
+        Walkers in each of two independent ensembles; at least twice the recipe's number of draws.
     steps : int
-        Of each walker; the first half is burnt.
+        Steps of each walker; the first half is discarded.
     pool, maxima : int
-        Draws from the prior, and how many of them are led to a maximum of the posterior to start about it.
+        Draws from the prior, and how many of them climb to a maximum of the posterior, about which walkers start.
     kept : int
-        Steps of the second half whose spectra make the mean.
+        Steps of the second half whose spectra are averaged.
     """
 
     walkers: int = 64
@@ -76,8 +77,8 @@ class Limit:
     effective : (n_spectra,)
         Effective sample size of the posterior density in the kept halves of both chains.
     drift : (n_spectra,)
-        Mean ln posterior of the chains' last quarter less that of the quarter before, in units of its own standard
-        deviation: above some 0.5 the chains had not arrived.
+        Mean ln posterior of the chains' last quarter minus that of the quarter before, in units of its own standard
+        deviation: above about 0.5 the chains had not converged.
     """
 
     halves: FloatArray
@@ -90,11 +91,11 @@ class Limit:
         return np.asarray(self.halves.mean(axis=0))
 
     def error(self, counted: BoolArray) -> FloatArray:
-        """Sampling error of `flux`, rms over the pixels counted, (n_spectra,): half the ensembles' difference."""
+        """Sampling error of `flux`, (n_spectra,): half the difference of the ensembles, rms over the pixels counted."""
         return rms(0.5 * (self.halves[0] - self.halves[1]), counted)
 
     def rms(self, truth: FloatArray, counted: BoolArray) -> FloatArray:
-        """Residual of the exact mean, (n_spectra,): sampling errors of the ensembles are independent and drop out.
+        """Residual of the exact mean: the sampling errors of the ensembles are independent, so they drop out.
 
         Parameters
         ----------
@@ -106,7 +107,7 @@ class Limit:
         Returns
         -------
         (n_spectra,)
-            √ of the mean product of the two ensembles' residuals, 0 where that is negative.
+            Square root of the mean product of the two ensembles' residuals; 0 where that is negative.
         """
         product = np.where(counted, (self.halves[0] - truth) * (self.halves[1] - truth), 0.0).sum(axis=1)
         return np.asarray(np.sqrt(np.maximum(product / counted.sum(axis=1), 0.0)))
@@ -118,22 +119,22 @@ def bayes_limit(
     rng: np.random.Generator,
     settings: LimitSettings | None = None,
     *,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Limit:
     """Sample the posterior of simulated spectra under their own recipe.
 
     Parameters
     ----------
     recipe : Recipe
-        That made the spectra.
+        The recipe that made the spectra.
     simulated : Simulated
-        From one call of `Recipe.observe`.
+        Spectra from one call of `Recipe.observe`.
     rng : numpy.random.Generator
         Source of all draws.
     settings : LimitSettings, optional
         How long to sample.
     progress : callable, optional
-        Called with the fraction done.
+        Called with the number of spectra done and their total.
 
     Returns
     -------
@@ -143,7 +144,7 @@ def bayes_limit(
     Raises
     ------
     QuietspecError
-        Without emcee.
+        If emcee is missing.
     """
     settings = settings or LimitSettings()
     forward = recipe.noise_free(simulated.observed)
@@ -155,7 +156,7 @@ def bayes_limit(
         start = target.log_likelihood(spectra)
         results.append(sample_mean(target, pool, start, rng, settings))
         if progress is not None:
-            progress((row + 1) / len(simulated))
+            progress(row + 1, len(simulated))
     halves, effective, drift = (np.array(values) for values in zip(*results, strict=True))
     return Limit(np.swapaxes(halves, 0, 1), effective, drift)
 
@@ -168,12 +169,12 @@ def sample_mean(
     Parameters
     ----------
     target : callable
-        (n, d) standard normal draws -> (n,) log posterior; its method ``estimate`` gives their spectra, (n, n_pixels),
-        its ``residuals`` and ``jacobian`` the same posterior of one draw (d,) as a sum of squares.
+        Maps (n, d) standard normal draws to their log posterior, (n,). Its method ``estimate`` gives their spectra,
+        (n, n_pixels); ``residuals`` and ``jacobian`` give the same posterior of one draw (d,) as a sum of squares.
     pool : (n_pool, d)
         Draws from the prior.
     log_likelihood : (n_pool,)
-        Of the pool.
+        Log likelihood of each draw of the pool.
     rng : numpy.random.Generator
         Source of all draws.
     settings : LimitSettings
@@ -203,7 +204,7 @@ def sample_mean(
 def _sampled(
     target: Any, pool: FloatArray, log_likelihood: FloatArray, rng: np.random.Generator, settings: LimitSettings
 ) -> EnsembleSampler:
-    """Run one ensemble from Gaussian approximations about several maxima; its first half is forgotten."""
+    """Run one ensemble from Gaussian approximations about several maxima; discard its first half."""
     members = _starting_points(log_likelihood, settings.maxima, rng)
     points = _approximate_draws(target, pool[members], settings.walkers, rng)
     sampler = _sampler(target, points.shape, rng)
@@ -236,7 +237,7 @@ def _sampler(target: Any, shape: tuple[int, ...], rng: np.random.Generator) -> E
         import emcee
     except ImportError as error:
         raise QuietspecError("emcee is not installed: pip install 'quietspec[validation]'.") from error
-    # Steps of several lengths: histories make the posterior curved and knobbly, where the usual length is too long.
+    # Steps of several lengths: histories make the posterior curved and uneven, where the usual length is too long.
     usual = 2.38 / np.sqrt(2 * shape[1])
     moves = [(emcee.moves.DEMove(gamma0=usual * factor), weight) for factor, weight in _STEP_LENGTHS]
     sampler = emcee.EnsembleSampler(*shape, target, vectorize=True, moves=[*moves, (emcee.moves.DESnookerMove(), 0.1)])
@@ -245,7 +246,7 @@ def _sampler(target: Any, shape: tuple[int, ...], rng: np.random.Generator) -> E
 
 
 def _starting_points(log_likelihood: FloatArray, n: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Choose n different draws by likelihood, tempered so that no few of them take all the weight."""
+    """Choose n different draws by likelihood, tempered so that the weight does not fall on a few of them."""
     relative = log_likelihood - log_likelihood.max()
     for temperature in 2.0 ** np.arange(40):
         weight = np.exp(relative / temperature)
@@ -305,7 +306,7 @@ class _Target:
         return np.asarray(self.log_likelihood(spectra) - 0.5 * np.einsum("ij,ij->i", draws, draws))
 
     def log_likelihood(self, spectra: FloatArray) -> FloatArray:
-        """Log likelihood of spectra up to their scale, (n,), but for a constant; of many, a block at a time."""
+        """Log likelihood of spectra of unknown scale, (n,), up to a constant; computed in blocks."""
         blocks = [self._moments(spectra[first : first + _BLOCK]) for first in range(0, len(spectra), _BLOCK)]
         power, product = (np.concatenate(values) for values in zip(*blocks, strict=True))
         return np.asarray(0.5 * product * np.abs(product) / power - 0.5 * np.log(power))
@@ -317,7 +318,7 @@ class _Target:
         return np.asarray(spectra * (product / power)[:, None])
 
     def residuals(self, draw: FloatArray) -> FloatArray:
-        """Whitened data less model at its best scale, and the draw itself: their squares sum to −2 ln posterior."""
+        """Whitened model at its best scale minus data, and the draw itself: their squares sum to −2 ln posterior."""
         return np.asarray(self._residuals(draw[None])[0])
 
     def jacobian(self, draw: FloatArray) -> FloatArray:

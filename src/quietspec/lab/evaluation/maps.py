@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from quietspec.errors import SpectraError
+from quietspec.progress import Progress
 from quietspec.statistics import robust_scatter
 from quietspec.wavelengths import FWHM_PER_SIGMA
 
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["MAPPED", "MapComparison", "MapScores", "RecoveredMaps", "compare_maps", "galaxy_regions", "score_map"]
 
 MAPPED = ("log_age_mw", "mh_mw", "log_age_lw", "mh_lw")  #: parameters that are scored
-_DETAIL = 6.0  # spaxels: FWHM of the Gaussian that a map's details are left over from
+_DETAIL = 6.0  # spaxels: FWHM of the Gaussian blur; what a map has beyond it is detail
 _WIDEST = 24.0  # spaxels: largest FWHM tried for the effective resolution
-_SAME = 1e-9  # correlations that differ by less are the same
-_REGION = 1.5  # σ of clump and ring that count as theirs
+_SAME = 1e-9  # correlations that differ by less are equal
+_REGION = 1.5  # σ from the centre of clump and ring within which spaxels belong to them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,22 +38,22 @@ class MapScores:
     count : int
         Spaxels with a value.
     rms, rms_light : float
-        Root mean square of recovered minus true: all spaxels alike, and weighted by their light.
+        Root mean square of recovered minus true, with equal weights and weighted by light.
     bias : float
         Mean of recovered minus true.
     region_bias : mapping of str to float
-        The same in parts of the galaxy.
+        The bias in parts of the galaxy.
     slope : float
-        Of recovered against true over the map: 1 where contrasts are kept, less where they are shrunk.
+        Slope of recovered against true values: 1 if contrasts are kept, less if they are shrunk.
     detail : float
-        The same after taking a Gaussian of 6 spaxels' FWHM away from both maps: the share of fine structure kept.
+        The slope after both maps were reduced by their blur of 6 spaxels FWHM: the share of fine structure kept.
     detail_correlation : float
-        Pearson's correlation of these details.
+        Pearson correlation of these details.
     fwhm : float
-        FWHM in spaxels of the Gaussian that the truth must be blurred by, and scaled, to come closest to the map: what
-        the method adds to the seeing; at most 24.
+        FWHM in spaxels of the Gaussian blur of the truth that correlates best with the map: what the method adds to
+        the seeing; at most 24.
     pulls : float
-        Robust scatter of recovered minus true over the stated error; 1 where errors are right. NaN without errors.
+        Robust scatter of recovered minus true over the stated error; 1 if errors are right, NaN without errors.
     """
 
     count: int
@@ -69,16 +70,16 @@ class MapScores:
 
 @dataclass(frozen=True, eq=False)
 class RecoveredMaps:
-    """What one method made of a cube.
+    """Populations of one cube by one method, and their scores.
 
     Parameters
     ----------
     populations : Populations
-        Of the spaxels.
+        One row per spaxel.
     seconds : float
-        Wall time, binning and denoising included.
+        Wall time, including binning and denoising.
     scores : mapping of str to MapScores
-        By parameter.
+        Scores by parameter.
     """
 
     populations: Populations
@@ -95,9 +96,9 @@ class MapComparison:
     simulated : Simulated
         The galaxy, with its spatial shape and true parameters.
     regions : mapping of str to (n_spaxels,) of bool
-        Its parts.
+        Parts of the galaxy.
     methods : mapping of str to RecoveredMaps
-        By name of the method.
+        Results by name of the method.
     """
 
     simulated: Simulated
@@ -110,7 +111,7 @@ def compare_maps(
     methods: Mapping[str, PopulationMethod],
     regions: Mapping[str, BoolArray] | None = None,
     *,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
     known: Mapping[str, tuple[Populations, float]] | None = None,
 ) -> MapComparison:
     """Run methods on one simulated cube and score their maps.
@@ -118,20 +119,25 @@ def compare_maps(
     Parameters
     ----------
     simulated : Simulated
-        With a spatial shape.
+        Spectra with a spatial shape.
     methods : mapping of str to PopulationMethod
-        By name; each is given the whole cube.
+        Methods by name; each gets the whole cube.
     regions : mapping of str to (n_spaxels,) of bool, optional
-        Parts of the galaxy in which biases are told.
+        Parts of the galaxy whose biases are reported.
     progress : callable, optional
-        Called with the method's name, the number of spectra done and their total.
+        Called by each method with the number of spectra done and their total.
     known : mapping of str to (Populations, float), optional
-        Populations and seconds of methods that ran before, on the same cube; they are scored only.
+        Populations and seconds of methods that ran before on the same cube; these are only scored.
 
     Returns
     -------
     MapComparison
-        In the order of `methods`.
+        Scores in the order of `methods`.
+
+    Raises
+    ------
+    SpectraError
+        If the spectra form no image.
     """
     if simulated.observed.spatial_shape is None:
         raise SpectraError("compare_maps: these simulated spectra form no image.")
@@ -139,7 +145,7 @@ def compare_maps(
     light = np.mean(simulated.truth, axis=1, where=np.isfinite(simulated.truth))
     recovered = {}
     for name, method in methods.items():
-        populations, seconds = known.get(name) or _timed(name, method, simulated, progress)
+        populations, seconds = known.get(name) or _timed(method, simulated, progress)
         scores = {
             parameter: score_map(
                 simulated.observed.image(populations.values[parameter]),
@@ -155,12 +161,9 @@ def compare_maps(
     return MapComparison(simulated, regions, recovered)
 
 
-def _timed(
-    name: str, method: PopulationMethod, simulated: Simulated, progress: Callable[[str, int, int], None] | None
-) -> tuple[Populations, float]:
+def _timed(method: PopulationMethod, simulated: Simulated, progress: Progress | None) -> tuple[Populations, float]:
     start = time.perf_counter()
-    report = None if progress is None else lambda done, total: progress(name, done, total)
-    populations = method(simulated.observed, report)
+    populations = method(simulated.observed, progress)
     return populations, time.perf_counter() - start
 
 
@@ -177,20 +180,20 @@ def score_map(
     Parameters
     ----------
     recovered : (ny, nx)
-        NaN where there is no value.
+        Recovered values; NaN where there is none.
     truth : (ny, nx)
-        The same of the truth, as blurred by the seeing.
+        True values, as blurred by the seeing.
     light : (ny, nx), optional
-        Weights of `MapScores.rms_light`; the same for all if not given.
+        Weights of `MapScores.rms_light`; equal if not given.
     error : (ny, nx), optional
-        1σ errors stated.
+        Stated 1σ errors.
     regions : mapping of str to (ny, nx) of bool, optional
-        Parts in which biases are told.
+        Parts whose biases are reported.
 
     Returns
     -------
     MapScores
-        NaN where fewer than two spaxels have a value.
+        Scores of the map; NaN if fewer than two spaxels have a value.
     """
     good = np.isfinite(recovered) & np.isfinite(truth)
     light = np.ones(truth.shape) if light is None else light
@@ -222,7 +225,7 @@ def _pulls(difference: FloatArray, error: FloatArray, good: BoolArray) -> float:
 
 
 def _line(values: FloatArray, truth: FloatArray) -> tuple[float, float]:
-    """Slope of values against truth, and their correlation; NaN where the truth or the values are constant."""
+    """Slope of values against truth and their correlation; NaN if the truth or the values are constant."""
     if len(values) < 2:
         return float("nan"), float("nan")
     offset, true_offset = values - values.mean(), truth - truth.mean()
@@ -271,14 +274,14 @@ def galaxy_regions(galaxy: Galaxy, shape: tuple[int, int]) -> dict[str, BoolArra
     Parameters
     ----------
     galaxy : Galaxy
-        As given to `quietspec.lab.simulate.simulate_galaxy`.
+        The galaxy as given to `quietspec.lab.simulate.simulate_galaxy`.
     shape : (ny, nx)
-        Of its field.
+        Shape of its field.
 
     Returns
     -------
     dict of str to (n_spaxels,) of bool
-        ``clump``, ``ring`` (within 1.5 σ of their sharp light distribution), ``elsewhere``.
+        ``clump`` and ``ring`` (within 1.5σ of their light distribution before seeing), ``elsewhere``.
     """
     geometry = galaxy.geometry
     radius, _ = geometry.plane(shape)

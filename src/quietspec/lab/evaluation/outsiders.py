@@ -1,4 +1,4 @@
-"""Spectra that are no galaxies at their redshift, to see whether a denoiser knows: quasars, sky, wrong redshifts.
+"""Spectra that are not galaxies at their redshift, to test whether a denoiser notices: quasars, sky, wrong redshifts.
 
 All are observed by the instruments and with the noise of a `SurveyRecipe`. A recipe made with ``emission=False`` keeps
 the gas of galaxies out of stars and quasars.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quietspec.errors import SpectraError
+from quietspec.instruments import NIGHT_SKY_LINES
 from quietspec.lab.simulate import INSTRUMENTS, RestSpectra
 from quietspec.statistics import masked_median
 from quietspec.wavelengths import SNR_WINDOW, SPEED_OF_LIGHT, in_window, rest_air, vacuum_to_air
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
     from quietspec.spectra import Spectra
 
 __all__ = [
-    "QUASAR_LINES", "SKY_LINES", "detection_rate", "moved", "observed_at_rest", "quasar_spectra",
-    "rescaled_errors", "sky_residuals", "without_signal",
+    "QUASAR_LINES", "detection_rate", "moved", "observed_at_rest", "quasar_spectra", "rescaled_errors", "sky_residuals",
+    "without_signal",
 ]  # fmt: skip
 
-#: Emission lines of the composite quasar: vacuum Å, and rounded equivalent width and σ in Å, all in the rest frame.
-#: Vanden Berk et al. 2001, AJ 122, 549, Table 2; the stronger ones.
+#: The stronger emission lines of the composite quasar: vacuum Å, and rounded equivalent width and σ in Å, all in the
+#: rest frame (Vanden Berk et al. 2001, AJ 122, 549, Table 2).
 QUASAR_LINES: dict[str, tuple[float, float, float]] = {
     "Lyalpha": (1215.67, 93, 19.5), "SiIV+OIV]": (1396.76, 8.1, 14.3), "CIV": (1549.06, 24, 14.3),
     "CIII]": (1908.73, 21, 23.6), "FeIII": (2076.62, 2.5, 19), "MgII": (2798.75, 32, 35), "[OII]": (3728.48, 1.6, 3.3),
@@ -35,19 +36,14 @@ QUASAR_LINES: dict[str, tuple[float, float, float]] = {
     "Hbeta": (4862.68, 46, 40), "[OIII]4959": (4960.30, 3.5, 3.9), "[OIII]5007": (5008.24, 13, 6.0),
     "HeI": (5877.29, 4.9, 23.5), "Halpha": (6564.61, 195, 47),
 }  # fmt: skip
-_SLOPES, _BREAK = (-1.56, 0.45), 4861.0  # of f_λ: α_ν = −0.44 and −2.45 (same paper, Section 4)
-
-#: Emission lines of the night sky, air Å (Osterbrock et al. 1996, PASP 108, 277; Hanuschik 2003, A&A 407, 1157).
-SKY_LINES: tuple[float, ...] = (
-    4358.34, 5197.93, 5460.73, 5577.34, 5889.95, 5895.92, 5932.86, 5953.42, 6257.96, 6287.43, 6300.30, 6363.78,
-    6498.73, 6533.04, 6553.62, 6577.28, 6863.96, 6923.22, 6948.94, 7242.0, 7276.41, 7316.28, 7340.89,
-)  # fmt: skip
+_SLOPES, _BREAK = (-1.56, 0.45), 4861.0  # slopes of f_λ: α_ν = −0.44 and −2.45 (same paper, Section 4)
+_SKY_LINES = np.array([line for line in NIGHT_SKY_LINES if line < 7400])  # Å; where the simulated spectra end
 
 
 def quasar_spectra(
     wavelength: FloatArray, redshift: FloatArray, rng: np.random.Generator, scatter: float = 0.4
 ) -> FloatArray:
-    """Composite quasars: a broken power law with broad and narrow lines.
+    """Make composite quasars: a broken power law with broad and narrow lines.
 
     Parameters
     ----------
@@ -63,7 +59,7 @@ def quasar_spectra(
     Returns
     -------
     (n_spectra, n_pixels)
-        Flux density per Å, of mean 1. No Lyα forest, iron or host galaxy.
+        Flux density per Å, of mean 1, without Lyα forest, iron or host galaxy.
     """
     flux = np.empty((len(redshift), len(wavelength)))
     lines = {name: (vacuum_to_air(np.array([line[0]]))[0], *line[1:]) for name, line in QUASAR_LINES.items()}
@@ -83,25 +79,30 @@ def quasar_spectra(
 def observed_at_rest(
     recipe: SurveyRecipe, flux: FloatArray, rng: np.random.Generator, snr: float, instrument: str | None = None
 ) -> Spectra:
-    """Observe objects of any kind, and call them galaxies: with a redshift out of the instrument's range.
+    """Observe objects of any kind, and give them the redshift of a galaxy in the range of the instrument.
 
     Parameters
     ----------
     recipe : SurveyRecipe
-        Whose instruments and noise are used; made with ``emission=False``.
+        The recipe, made with ``emission=False``, whose instruments and noise are used.
     flux : (n_spectra, n_pixels)
-        In the observed frame, on ``recipe.wavelength``.
+        Flux in the observed frame, on ``recipe.wavelength``.
     rng : numpy.random.Generator
         Source of all draws.
     snr : float
-        S/N.
+        S/N of the observation.
     instrument : str, optional
         Name in `INSTRUMENTS`; drawn if not given.
 
     Returns
     -------
     Spectra
-        All of one false redshift.
+        Observations that all have one false redshift.
+
+    Raises
+    ------
+    SpectraError
+        If the recipe adds gas emission.
     """
     if recipe.switches.emission:
         raise SpectraError("observed_at_rest: stars and quasars get no gas; make the recipe with emission=False.")
@@ -124,7 +125,7 @@ def rescaled_errors(spectra: Spectra, factor: float) -> Spectra:
 
 
 def without_signal(simulated: Simulated) -> Spectra:
-    """Noise alone: what was observed less the truth."""
+    """Noise alone: the observation minus the truth."""
     observed = simulated.observed
     known = observed.good & np.isfinite(simulated.truth)
     flux = np.where(known, observed.flux - simulated.truth, 0).astype(observed.flux.dtype)
@@ -132,12 +133,12 @@ def without_signal(simulated: Simulated) -> Spectra:
 
 
 def sky_residuals(simulated: Simulated, rng: np.random.Generator, peak: float) -> Spectra:
-    """Leave what bad sky subtraction leaves: lines of the night sky of either sign, and noise.
+    """Make residuals of bad sky subtraction: lines of the night sky of either sign, and noise.
 
     Parameters
     ----------
     simulated : Simulated
-        Whose pixels, resolution and noise are used.
+        Spectra whose pixels, resolution and noise are used.
     rng : numpy.random.Generator
         Source of the lines' strengths.
     peak : float
@@ -146,31 +147,31 @@ def sky_residuals(simulated: Simulated, rng: np.random.Generator, peak: float) -
     Returns
     -------
     Spectra
-        At the redshift of `simulated`.
+        Spectra with the redshifts of `simulated`.
     """
     noise = without_signal(simulated)
     air = rest_air(noise.wavelength, 0.0, noise.medium)
     fwhm = np.full(len(air), 3.0) if noise.fwhm is None else np.broadcast_to(noise.fwhm, noise.flux.shape)[0]
-    profiles = np.exp(-4 * np.log(2) * ((air - np.array(SKY_LINES)[:, None]) / fwhm) ** 2)
+    profiles = np.exp(-4 * np.log(2) * ((air - _SKY_LINES[:, None]) / fwhm) ** 2)
     error = masked_median(noise.sigma, noise.good)
-    strength = peak * error[:, None] * rng.standard_normal((len(noise), len(SKY_LINES)))
+    strength = peak * error[:, None] * rng.standard_normal((len(noise), len(_SKY_LINES)))
     return replace(noise, flux=(noise.flux + strength @ profiles).astype(noise.flux.dtype))
 
 
 def detection_rate(galaxies: FloatArray, outsiders: FloatArray, false_alarm: FloatArray | float = 0.01) -> FloatArray:
-    """Fraction of outsiders caught where a given fraction of galaxies is: the receiver operating characteristic.
+    """Fraction of outsiders detected at a given rate of false alarms: the receiver operating characteristic.
 
     Parameters
     ----------
     galaxies, outsiders : (n,), (m,)
-        Their p-values. NaN, a spectrum that cannot be denoised, counts as caught.
+        Their p-values. A spectrum that cannot be denoised (NaN) counts as detected.
     false_alarm : float or array
         Fractions of galaxies flagged.
 
     Returns
     -------
     array of the shape of `false_alarm`
-        Fractions of outsiders whose p-value is below that quantile of the galaxies'.
+        Fractions of outsiders whose p-value lies below this quantile of the p-values of galaxies.
     """
     threshold = np.quantile(np.nan_to_num(galaxies, nan=0.0), false_alarm)
     ordered = np.sort(np.nan_to_num(outsiders, nan=0.0))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quietspec.arrays import join_rows
 from quietspec.denoised import Flag, ModelId
 from quietspec.denoisers.base import finish
 from quietspec.lab.evaluation.calibration import Calibration, measure_calibration
@@ -16,6 +17,7 @@ from quietspec.lab.evaluation.limit import Limit, LimitSettings, bayes_limit
 from quietspec.lab.evaluation.result import NOISY, Evaluation, Example, LimitRatio, LimitScores, Scores
 from quietspec.lab.evaluation.scores import LineScores, coverage, line_scores, recovery_rate, rms, rms_reduction
 from quietspec.lab.simulate import PaperRecipe, paper_spectra
+from quietspec.progress import Progress
 from quietspec.wavelengths import LINE_WINDOWS, rest_air
 
 if TYPE_CHECKING:
@@ -25,15 +27,15 @@ if TYPE_CHECKING:
     from quietspec.lab.simulate import Recipe, RestSpectra, Simulated
     from quietspec.spectra import Spectra
 
-__all__ = ["BATCH", "Unchanged", "evaluate", "noise_rng", "test_spectra"]
+__all__ = ["BATCH", "EvaluationOptions", "Unchanged", "evaluate", "noise_rng", "test_spectra"]
 
-BATCH = 100  #: spectra simulated at a time; a recipe that draws one instrument a call draws a new one for each
+BATCH = 100  #: spectra simulated at a time; a recipe that draws one instrument per call draws a new one for each batch
 _DRAWS, _SAMPLER = 1, 2  # children of the seed of the noise
-_LINE_SCORES = tuple(field.name for field in fields(LineScores))
+_LINE_SCORES = tuple(score.name for score in fields(LineScores))
 
 
 class Unchanged:
-    """The denoiser that does nothing: what every other has to beat."""
+    """The denoiser that does nothing, which every other has to beat."""
 
     name = NOISY
     model = ModelId(NOISY)
@@ -43,6 +45,25 @@ class Unchanged:
         return finish(spectra, np.where(spectra.good, spectra.flux, np.nan), spectra.sigma, model=self.model)
 
 
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What an evaluation measures besides the scores.
+
+    Parameters
+    ----------
+    coverage : bool
+        Whether to test the calibration of the errors (`Scores.calibration`).
+    limit : int
+        Number of spectra, spread over the batches, whose Bayes limit is sampled at each S/N; it takes seconds each.
+    limit_settings : LimitSettings
+        How long the limit is sampled.
+    """
+
+    coverage: bool = False
+    limit: int = 0
+    limit_settings: LimitSettings = field(default_factory=LimitSettings)
+
+
 def evaluate(
     recipe: Recipe,
     denoisers: Mapping[str, Denoiser],
@@ -50,10 +71,8 @@ def evaluate(
     n: int,
     *,
     seed: int = 0,
-    coverage: bool = False,
-    limit: int = 0,
-    limit_settings: LimitSettings | None = None,
-    progress: Callable[[float], None] | None = None,
+    options: EvaluationOptions | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Score denoisers on simulated spectra, all on the same spectra with the same noise.
 
@@ -62,22 +81,18 @@ def evaluate(
     recipe : Recipe
         The simulated world. Of the recipe `paper`, the first `n` spectra of the test part are used.
     denoisers : mapping of str to Denoiser
-        What to score, by the name it shall have.
+        Denoisers to score, by the names they have in the result.
     snrs : sequence of float
         S/N at which the same noise-free spectra are observed.
     n : int
         Number of spectra.
     seed : int, optional
         Seed of the noise (and of the spectra, except of the recipe `paper`). The result at one S/N does not depend on
-        which others are asked for.
-    coverage : bool, optional
-        Whether to test the calibration of the errors as well (`Scores.calibration`).
-    limit : int, optional
-        Number of spectra, spread over the batches, whose Bayes limit is sampled at each S/N; seconds each.
-    limit_settings : LimitSettings, optional
-        How long it is sampled.
+        which others are evaluated.
+    options : EvaluationOptions, optional
+        What else to measure: calibration of the errors, the Bayes limit.
     progress : callable, optional
-        Called with the fraction done.
+        Called with the number of spectra done and their total over all S/N.
 
     Returns
     -------
@@ -89,44 +104,26 @@ def evaluate(
     ValueError
         If `n` is not positive, no S/N is given, one is not positive, or a model is called ``'noisy'``.
     """
-    levels = tuple(float(snr) for snr in snrs)
+    options, levels = options or EvaluationOptions(), tuple(float(snr) for snr in snrs)
     if n < 1 or not levels or min(levels) <= 0 or NOISY in denoisers:
         raise ValueError(f"evaluate: n={n}, snr={levels}: give at least one spectrum and S/N > 0, no model {NOISY!r}.")
     models: dict[str, Denoiser] = {NOISY: Unchanged(), **denoisers}
-    tallies = {name: {snr: _Tally() for snr in levels} for name in models}
-    limits: dict[float, list[LimitScores]] = {snr: [] for snr in levels}
-    examples: list[Example] = []
+    tallies = {snr: _Tally(recipe, models, snr, seed, options) for snr in levels}
     done = 0
     for number, rest in enumerate(test_spectra(recipe, n, seed)):
-        for snr in levels:
-            simulated = recipe.observe(rest, noise_rng(seed, number, snr), snr)
-            denoised = {name: tallies[name][snr].add(model, simulated) for name, model in models.items()}
-            if coverage:
-                for name, result in denoised.items():
-                    draws = np.random.default_rng((seed, number, round(1e6 * snr), _DRAWS))
-                    tallies[name][snr].calibrations.append(measure_calibration(simulated, result, draws))
-            sampled = slice(0, _share(limit, n, number, len(rest)))
-            if sampled.stop:
-                sampler = np.random.default_rng((seed, number, round(1e6 * snr), _SAMPLER))
-                some = simulated[sampled]
-                limits[snr].append(_limit_scores(some, bayes_limit(recipe, some, sampler, limit_settings)))
-                for by_snr in tallies.values():
-                    by_snr[snr].sample(sampled)
-            if number == 0:
-                examples.append(_example(snr, simulated, denoised))
+        for tally in tallies.values():
+            tally.add(number, rest, _share(options.limit, n, number, len(rest)))
             done += len(rest)
             if progress is not None:
-                progress(done / (n * len(levels)))
+                progress(done, n * len(levels))
     return Evaluation(
         recipe=recipe.name,
         n=n,
         seed=seed,
         snrs=levels,
-        scores={
-            name: {snr: tally.scores(limits[snr]) for snr, tally in by_snr.items()} for name, by_snr in tallies.items()
-        },
-        examples=examples,
-        limits={snr: LimitScores.join(parts) for snr, parts in limits.items() if parts},
+        scores={name: {snr: tally.scores(name) for snr, tally in tallies.items()} for name in models},
+        examples=[tally.example for tally in tallies.values() if tally.example is not None],
+        limits={snr: LimitScores.stack(tally.limits) for snr, tally in tallies.items() if tally.limits},
     )
 
 
@@ -143,7 +140,7 @@ def test_spectra(recipe: Recipe, n: int, seed: int) -> Iterator[RestSpectra]:
     recipe : Recipe
         The simulated world.
     n : int
-        Number of spectra; of the recipe `paper` the first of its test part.
+        Number of spectra; the recipe `paper` gives the first `n` of its test part.
     seed : int
         Seed of the spectra (not used by the recipe `paper`).
 
@@ -161,7 +158,7 @@ def test_spectra(recipe: Recipe, n: int, seed: int) -> Iterator[RestSpectra]:
 
 
 def _share(total: int, n: int, number: int, size: int) -> int:
-    """Spectra of batch `number` in an even share of `total` over batches of `BATCH` among `n` spectra."""
+    """How many of `total` spectra fall to batch `number` of `size`, if they are spread evenly over `n` spectra."""
     n_batches = -(-n // BATCH)
     return min(size, total * (number + 1) // n_batches - total * number // n_batches)
 
@@ -182,40 +179,65 @@ def _counted(simulated: Simulated) -> BoolArray:
 
 
 class _Tally:
-    """Scores of one model at one S/N as the batches come in."""
+    """Scores of all models at one S/N as the batches come in."""
 
-    def __init__(self) -> None:
-        self._parts: list[dict[str, FloatArray]] = []
-        self._seconds = 0.0
-        self.calibrations: list[Calibration] = []
-        self._beside_limit: list[FloatArray] = []
+    def __init__(
+        self, recipe: Recipe, models: Mapping[str, Denoiser], snr: float, seed: int, options: EvaluationOptions
+    ) -> None:
+        self._recipe, self._models, self._snr, self._seed, self._options = recipe, models, snr, seed, options
+        self._scores: dict[str, list[dict[str, FloatArray]]] = {name: [] for name in models}
+        self._seconds = dict.fromkeys(models, 0.0)
+        self._calibrations: dict[str, list[Calibration]] = {name: [] for name in models}
+        self._beside_limit: dict[str, list[FloatArray]] = {name: [] for name in models}
+        self.limits: list[LimitScores] = []
+        self.example: Example | None = None
 
-    def add(self, model: Denoiser, simulated: Simulated) -> Denoised:
+    def add(self, number: int, rest: RestSpectra, n_limit: int) -> None:
+        """Observe, denoise and score batch `number`; sample the limit of its first `n_limit` spectra."""
+        simulated = self._recipe.observe(rest, noise_rng(self._seed, number, self._snr), self._snr)
+        denoised = {name: self._denoise(name, simulated) for name in self._models}
+        if self._options.coverage:
+            for name, result in denoised.items():
+                self._calibrations[name].append(measure_calibration(simulated, result, self._rng(number, _DRAWS)))
+        if n_limit:
+            self._sample_limit(simulated[:n_limit], self._rng(number, _SAMPLER))
+        if number == 0:
+            self.example = _example(self._snr, simulated, denoised)
+
+    def _rng(self, number: int, purpose: int) -> np.random.Generator:
+        return np.random.default_rng((self._seed, number, round(1e6 * self._snr), purpose))
+
+    def _denoise(self, name: str, simulated: Simulated) -> Denoised:
         start = time.perf_counter()
-        denoised = model.denoise(simulated.observed)
-        self._seconds += time.perf_counter() - start
-        self._parts.append(_score(simulated, denoised))
+        denoised = self._models[name].denoise(simulated.observed)
+        self._seconds[name] += time.perf_counter() - start
+        self._scores[name].append(_score(simulated, denoised))
         return denoised
 
-    def sample(self, rows: slice) -> None:
-        """Keep the residuals of some spectra of the last batch, over the noise's, to stand beside the limit's."""
-        self._beside_limit.append(1 - self._parts[-1]["reduction"][rows])
+    def _sample_limit(self, simulated: Simulated, rng: np.random.Generator) -> None:
+        """Sample the limit of the first spectra of the batch, and keep the residuals of the models beside it."""
+        limit = bayes_limit(self._recipe, simulated, rng, self._options.limit_settings)
+        self.limits.append(_limit_scores(simulated, limit))
+        for name, batches in self._scores.items():
+            self._beside_limit[name].append(1 - batches[-1]["reduction"][: len(simulated)])
 
-    def scores(self, limits: Sequence[LimitScores]) -> Scores:
-        joined = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
+    def scores(self, name: str) -> Scores:
+        """Scores of one model over all batches."""
+        joined: dict[str, FloatArray] = join_rows(self._scores[name])
+        calibrations, beside = self._calibrations[name], self._beside_limit[name]
         return Scores(
-            **{name: joined[name] for name in ("rms", "reduction", "recovery")},
+            **{score: joined[score] for score in ("rms", "reduction", "recovery")},
             lines={
-                line: LineScores(**{name: joined[f"line_{name}"][:, column] for name in _LINE_SCORES})
+                line: LineScores(**{score: joined[f"line_{score}"][:, column] for score in _LINE_SCORES})
                 for column, line in enumerate(LINE_WINDOWS)
             },
             coverage68=_weighted(joined["coverage68"], joined["pixels"]),
             coverage95=_weighted(joined["coverage95"], joined["pixels"]),
-            seconds_per_spectrum=self._seconds / len(joined["rms"]),
+            seconds_per_spectrum=self._seconds[name] / len(joined["rms"]),
             failed=float(np.mean(joined["failed"])),
             flagged=float(np.mean(joined["flagged"])),
-            calibration=Calibration.join(self.calibrations) if self.calibrations else None,
-            limit_ratio=LimitRatio.of(np.concatenate(self._beside_limit), LimitScores.join(limits)) if limits else None,
+            calibration=Calibration.stack(calibrations) if calibrations else None,
+            limit_ratio=LimitRatio.of(np.concatenate(beside), LimitScores.stack(self.limits)) if beside else None,
         )
 
 
@@ -241,14 +263,14 @@ def _score(simulated: Simulated, denoised: Denoised) -> dict[str, FloatArray]:
 
 
 def _line_scores(simulated: Simulated, flux: FloatArray) -> dict[str, FloatArray]:
-    """`line_scores` in the rest frame of each spectrum: arrays (n_spectra, n_lines), named with ``line_`` in front."""
+    """`line_scores` in the rest frame of each spectrum: arrays (n_spectra, n_lines), their names prefixed ``line_``."""
     observed, truth = simulated.observed, simulated.truth
     scores = {name: np.full((len(observed), len(LINE_WINDOWS)), np.nan) for name in _LINE_SCORES}
-    for redshift in np.unique(observed.redshift[np.isfinite(observed.redshift)]):
-        rows = observed.redshift == redshift
-        wavelength = rest_air(observed.wavelength, float(redshift), observed.medium)
-        arrays = (values[rows] for values in (truth, observed.flux, flux, observed.good))
-        for column, line in enumerate(line_scores(wavelength, *arrays).values()):
+    for redshift, rows in observed.by_redshift():
+        wavelength = rest_air(observed.wavelength, redshift, observed.medium)
+        clean, noisy, denoised = (values[rows] for values in (truth, observed.flux, flux))
+        by_line = line_scores(wavelength, clean, noisy, denoised, observed.good[rows])
+        for column, line in enumerate(by_line.values()):
             for name, values in scores.items():
                 values[rows, column] = getattr(line, name)
     return {f"line_{name}": values for name, values in scores.items()}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quietspec.arrays import SHARED, BySpectrum
 from quietspec.errors import QuietspecError
 from quietspec.lab.evaluation.scores import equivalent_width
 from quietspec.wavelengths import LINE_WINDOWS, in_window, rest_air
@@ -22,19 +22,18 @@ __all__ = [
     "Summaries",
     "covariance_of",
     "known_pixels",
-    "rest_wavelengths",
     "summarise",
     "tarp_coverage",
 ]
 
-#: Rest-frame Å whose mean fluxes are summaries.
+#: Windows (rest-frame Å) whose mean fluxes are summaries.
 FLUX_WINDOWS: dict[str, tuple[float, float]] = {"blue": (3900, 4300), "middle": (5000, 5400), "red": (6200, 6600)}
 
 _N_DRAWS = 99
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Summaries:
+class Summaries(BySpectrum):
     """Scalar summaries of spectra: of the truth, of draws from the posterior, and of the noisy data.
 
     Parameters
@@ -42,14 +41,14 @@ class Summaries:
     names : (n_summaries,)
         Equivalent widths by line, mean fluxes by window, then labels such as ``log_age_lw``.
     truth : (n_spectra, n_summaries)
-        NaN where not defined.
+        Summaries of the truth; NaN where undefined.
     draws : (n_spectra, n_draws, n_summaries)
-        Of independent draws from the posterior: Gaussian for the flux, the whole mixture for labels.
+        Summaries of independent draws from the posterior: Gaussian for the flux, the whole mixture for labels.
     reference : (n_spectra, n_summaries)
-        Of the noisy data, with the estimate in masked pixels; NaN for labels.
+        Summaries of the noisy data, with the estimate in masked pixels; NaN for labels.
     """
 
-    names: tuple[str, ...]
+    names: tuple[str, ...] = field(metadata=SHARED)
     truth: FloatArray
     draws: FloatArray
     reference: FloatArray
@@ -61,7 +60,7 @@ class Summaries:
 
     @property
     def ranks(self) -> FloatArray:
-        """Number of draws below the truth, (n_spectra, n_summaries); NaN where a summary is not defined.
+        """Number of draws below the truth, (n_spectra, n_summaries); NaN where a summary is undefined.
 
         Uniform on 0 … n_draws where the posterior is right (Talts et al. 2018, arXiv:1804.06788, Theorem 1).
         """
@@ -73,27 +72,20 @@ class Summaries:
         values = (ranks + rng.random(ranks.shape)) / (self.draws.shape[1] + 1)
         return {name: values[:, column] for column, name in enumerate(self.names)}
 
-    @classmethod
-    def join(cls, parts: Sequence[Self]) -> Self:
-        """Join summaries of several batches."""
-        names = ("truth", "draws", "reference")
-        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-        return cls(names=parts[0].names, **arrays)
-
 
 def summarise(simulated: Simulated, denoised: Denoised, rng: np.random.Generator, n_draws: int = _N_DRAWS) -> Summaries:
-    """Draw spectra from the stated posterior, and summarise them as the truth.
+    """Draw spectra from the stated posterior, and summarise them in the same way as the truth.
 
     Parameters
     ----------
     simulated : Simulated
         Spectra with their truth.
     denoised : Denoised
-        What a denoiser with a covariance made of them.
+        Their estimates, by a denoiser that gives a covariance.
     rng : numpy.random.Generator
         Source of the draws.
     n_draws : int, optional
-        Draws of each spectrum.
+        Draws per spectrum.
 
     Returns
     -------
@@ -147,42 +139,24 @@ def known_pixels(simulated: Simulated, denoised: Denoised) -> list[tuple[int, Bo
     simulated : Simulated
         Spectra with their truth.
     denoised : Denoised
-        What a denoiser made of them.
+        Their estimates.
 
     Returns
     -------
     list of (int, (n_pixels,) of bool, (n_pixels,))
-        Row, those pixels, and rest-frame air Å of all pixels, of each spectrum that has any.
+        For each spectrum that has such pixels and a redshift: its row, these pixels, and the rest-frame air Å of all.
     """
-    known = denoised.valid & np.isfinite(simulated.truth)
-    rest = rest_wavelengths(simulated)
+    known, observed = denoised.valid & np.isfinite(simulated.truth), simulated.observed
+    rest = {z: rest_air(observed.wavelength, z, observed.medium) for z, _ in observed.by_redshift()}
     return [
         (row, known[row], rest[float(z)])
-        for row, z in enumerate(simulated.observed.redshift)
+        for row, z in enumerate(observed.redshift)
         if known[row].any() and float(z) in rest
     ]
 
 
-def rest_wavelengths(simulated: Simulated) -> dict[float, FloatArray]:
-    """Compute the rest-frame wavelengths of the pixels.
-
-    Parameters
-    ----------
-    simulated : Simulated
-        Observed spectra; those of unknown redshift are left out.
-
-    Returns
-    -------
-    dict of float to (n_pixels,)
-        Air Å, by redshift.
-    """
-    observed = simulated.observed
-    redshifts = np.unique(observed.redshift[np.isfinite(observed.redshift)])
-    return {float(z): rest_air(observed.wavelength, float(z), observed.medium) for z in redshifts}
-
-
 def covariance_of(denoised: Denoised, row: int, pixels: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Take the covariance F Fᵀ + diag(remainder²) of one spectrum on some pixels, in double precision.
+    """Covariance F Fᵀ + diag(remainder²) of one spectrum on some of its pixels, in double precision.
 
     Parameters
     ----------
@@ -191,14 +165,14 @@ def covariance_of(denoised: Denoised, row: int, pixels: BoolArray) -> tuple[Floa
     row : int
         The spectrum.
     pixels : (n_pixels,) of bool
-        Which pixels, m in number.
+        The m pixels wanted.
 
     Returns
     -------
     factor : (m, n_directions)
-        F.
+        The factor F.
     remainder : (m,)
-        Zero where the denoiser states none.
+        Error that is independent from pixel to pixel; zero if the denoiser states none.
 
     Raises
     ------
@@ -217,18 +191,18 @@ def tarp_coverage(summaries: Summaries, references: FloatArray, levels: FloatArr
     Parameters
     ----------
     summaries : Summaries
-        Of truth and posterior draws. Each summary is divided by its typical posterior standard deviation.
+        Truth and posterior draws. Each summary is divided by its typical posterior standard deviation.
     references : (n_spectra, n_summaries)
-        Reference points. They must not depend on the truth; where they depend on the data, such as
-        ``summaries.reference``, the test sees posteriors that are wide where they should follow the data.
+        Reference points. They must not depend on the truth; if they depend on the data, as ``summaries.reference``
+        does, the test also detects posteriors that are wide where they should follow the data.
     levels : (n_levels,)
         Credibilities between 0 and 1.
 
     Returns
     -------
     (n_levels,)
-        Fraction of spectra whose truth lies in the credible region of each level. Equal to it where the posterior is
-        right, with the scatter of a binomial. Summaries that one spectrum lacks do not count for it.
+        Fraction of spectra whose truth lies in the credible region of each level: the level itself, with binomial
+        scatter, if the posterior is right. Summaries that a spectrum lacks do not count for it.
 
     Raises
     ------
@@ -251,7 +225,7 @@ def tarp_coverage(summaries: Summaries, references: FloatArray, levels: FloatArr
     samples, truth, points = (
         np.where(known, each / unit, 0) for each in (draws, summaries.truth[used], references[used])
     )
-    before = np.random.get_state()  # noqa: NPY002 - the library seeds numpy's global stream though it draws nothing
+    before = np.random.get_state()  # noqa: NPY002 - the library seeds numpy's global stream although it draws nothing
     try:
         coverage, alpha = get_tarp_coverage(samples, truth, references=points, norm=False, num_alpha_bins=100)
     finally:

@@ -1,8 +1,8 @@
 """Scores against independent repeats: one half of the data is denoised and must predict the other, noisy half.
 
 No truth is needed. With truth t, halves n = t + e_n and y = t + e_y of independent noise, and an estimate d made from n
-alone, the mean square of n − y is ⟨e_n²⟩ + ⟨e_y²⟩ and that of d − y is ⟨(d − t)²⟩ + ⟨e_y²⟩: what is known of the
-noise of the target half y can be taken away from both.
+alone, the mean square of n − y is ⟨e_n²⟩ + ⟨e_y²⟩ and that of d − y is ⟨(d − t)²⟩ + ⟨e_y²⟩. The known noise of the
+target half y can be subtracted from both.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quietspec.arrays import BySpectrum
 from quietspec.lab.evaluation.scores import rms
 from quietspec.statistics import masked_median, robust_scatter
 from quietspec.wavelengths import stretches
@@ -27,7 +28,7 @@ __all__ = [
 ]  # fmt: skip
 
 _CLIP = 5.0  # robust standard deviations at which a difference of the halves is clipped
-_FEWEST = 0.2  # fraction of a window that must count for its scatter to be used
+_FEWEST = 0.2  # least fraction of a window that must count for its scatter to be used
 
 
 def calibrated(noisy: Spectra, target: Spectra, counted: BoolArray, terms: int = 1) -> Spectra:
@@ -40,17 +41,17 @@ def calibrated(noisy: Spectra, target: Spectra, counted: BoolArray, terms: int =
     counted : (n_spectra, n_pixels) of bool
         Pixels that are good in both.
     terms : int
-        Legendre polynomials per stretch of the spectrum; 1 is one factor.
+        Number of Legendre polynomials per stretch of the spectrum; 1 is a constant factor.
 
     Returns
     -------
     Spectra
-        The target times the ratio, its inverse variances over the square of it.
+        The target times the ratio, with its inverse variances divided by the square of the ratio.
 
     Notes
     -----
-    The ratio Σ a_k L_k solves Σ w L_j (n − Σ a_k L_k y) = 0 over the pixels. Unlike least squares this is linear in
-    both halves, so that noise in y does not make the ratio too small.
+    The ratio Σ a_k L_k solves Σ w L_j (n − Σ a_k L_k y) = 0, summed over the pixels. Unlike least squares this is
+    linear in both halves, so that noise in y does not make the ratio too small.
     """
     functions = _legendre(target.wavelength, terms)
     weight = np.where(counted, 1 / (_variance(noisy, counted) + _variance(target, counted)), 0.0)
@@ -74,17 +75,17 @@ def noise_factor(first: Spectra, second: Spectra, counted: BoolArray, window: in
     Parameters
     ----------
     first, second : Spectra
-        On the same pixels and flux calibration.
+        The halves, on the same pixels and flux calibration.
     counted : (n_spectra, n_pixels) of bool
         Pixels that are good in both.
     window : int
-        Pixels over which the scatter is measured. Differences broader than that do not count as noise.
+        Number of pixels over which the scatter is measured. Broader differences do not count as noise.
 
     Returns
     -------
     (n_spectra, n_pixels)
-        RMS of the differences, clipped at 5 robust standard deviations, over their quoted error. It is the factor of
-        either spectrum as far as both are wrong by the same.
+        RMS of the differences, clipped at 5 robust standard deviations, over their quoted error. It applies to each
+        half if the errors of both are wrong by the same factor.
     """
     from scipy.ndimage import uniform_filter1d
 
@@ -108,11 +109,11 @@ def noise_factor(first: Spectra, second: Spectra, counted: BoolArray, window: in
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RepeatScores:
+class RepeatScores(BySpectrum):
     """How well estimates predict the target half, each (n_spectra,).
 
-    Mean squares over the pixels that count are weighted by the inverse variance of the halves' difference, and in units
-    of its mean.
+    Mean squares over the pixels that count are weighted by the inverse variance of the difference of the halves, and
+    are in units of its mean.
 
     Parameters
     ----------
@@ -121,8 +122,8 @@ class RepeatScores:
     noise : (n_spectra,)
         Mean variance of the target.
     spent : (n_spectra,)
-        What fitting the target's calibration to the noisy half took from `after` at most, `before` times the fraction
-        of numbers fitted: the ratio follows the broad noise of both halves.
+        The most that fitting the calibration of the target to the noisy half can have removed from `after`, since the
+        ratio follows the broad noise of both halves: `before` times the number of fitted terms per pixel.
     """
 
     before: FloatArray
@@ -137,7 +138,7 @@ class RepeatScores:
 
     @property
     def reduction(self) -> FloatArray:
-        """RMS residual removed, noise of the target taken away, (n_spectra,); 1 where nothing is left above it."""
+        """RMS residual removed, after subtracting the noise of the target, (n_spectra,); 1 where nothing is left."""
         left = np.maximum(self.after - self.noise + self.spent, 0)
         return np.asarray(1 - np.sqrt(left / (self.before - self.noise)))
 
@@ -148,13 +149,13 @@ def score_repeat(denoised: Denoised, target: Spectra, counted: BoolArray, fitted
     Parameters
     ----------
     denoised : Denoised
-        Of the noisy half, `Denoised.spectra`.
+        Estimates made from the noisy half, which is `Denoised.spectra`.
     target : Spectra
-        The other half on the same pixels and calibration, with the variances its noise really has.
+        The other half, on the same pixels and calibration, with the true variances of its noise.
     counted : (n_spectra, n_pixels) of bool
-        Pixels that count, if good in both and denoised.
+        Pixels that count if they are good in both halves and denoised.
     fitted : int
-        How many numbers were fitted to bring the target to the noisy half.
+        Number of terms fitted to bring the target to the calibration of the noisy half.
 
     Returns
     -------
@@ -180,16 +181,16 @@ def score_repeat(denoised: Denoised, target: Spectra, counted: BoolArray, fitted
 
 @dataclass(frozen=True, kw_only=True)
 class PooledRepeats:
-    """Scores of a set of spectra together, with 1σ errors from bootstrapping the spectra.
+    """Scores of a set of spectra together, with 1σ errors by a bootstrap over the spectra.
 
     Parameters
     ----------
     count : int
         Number of spectra.
     ratio, ratio_error : float
-        As `RepeatScores.ratio`, of the summed mean squares.
+        `RepeatScores.ratio` of the averaged mean squares.
     reduction, reduction_error : float
-        As `RepeatScores.reduction`, of the same.
+        `RepeatScores.reduction` of the same.
     """
 
     count: int
@@ -200,21 +201,21 @@ class PooledRepeats:
 
 
 def pool_repeats(scores: RepeatScores, rng: np.random.Generator, draws: int = 200) -> PooledRepeats:
-    """Average scores over spectra, mean squares first: single spectra leave too little to see above the noise.
+    """Average the mean squares of spectra, then score: what a single spectrum leaves is lost in the noise.
 
     Parameters
     ----------
     scores : RepeatScores
-        Of spectra that belong together; those without score are left out.
+        Scores of spectra that belong together; those without a score are left out.
     rng : numpy.random.Generator
-        For the bootstrap.
+        Source of the bootstrap samples.
     draws : int
         Bootstrap samples.
 
     Returns
     -------
     PooledRepeats
-        NaN where there are no spectra; errors are NaN for a single one.
+        Pooled scores; NaN without spectra, errors NaN for a single one.
     """
     table = np.stack([scores.before, scores.after, scores.noise, scores.spent], axis=1)
     table = table[np.isfinite(table).all(axis=1)]
@@ -239,7 +240,7 @@ def repeat_pulls(denoised: Denoised, target: Spectra, counted: BoolArray) -> Flo
     Parameters
     ----------
     denoised : Denoised
-        Of the noisy half.
+        Estimates made from the noisy half.
     target : Spectra
         The other half, as for `score_repeat`.
     counted : (n_spectra, n_pixels) of bool
@@ -258,28 +259,28 @@ def repeat_pulls(denoised: Denoised, target: Spectra, counted: BoolArray) -> Flo
 def block_pulls(
     denoised: Denoised, target: Spectra, counted: BoolArray, size: int = 30, correlation: float | FloatArray = 1.0
 ) -> tuple[FloatArray, FloatArray]:
-    """Pulls of means over blocks of pixels, which see the broad errors that the target's pixel noise hides.
+    """Pulls of means over blocks of pixels, which show the broad errors that the pixel noise of the target hides.
 
     Parameters
     ----------
     denoised : Denoised
-        Of the noisy half. Without a covariance its errors are taken to be independent.
+        Estimates made from the noisy half. Without a covariance their errors are taken to be independent.
     target : Spectra
         The other half, as for `score_repeat`.
     counted : (n_spectra, n_pixels) of bool
         Pixels that count.
     size : int
-        Pixels in a block; blocks of which less than half count are left out.
+        Pixels per block; blocks with fewer than half of their pixels counted are left out.
     correlation : float or (n_spectra,)
-        Factor on the target's error in a block for the correlation between its pixels, such as the `pull_scatter` of
-        the block pulls of the noisy half against the target.
+        Factor on the error of the target in a block for the correlation between its pixels, such as the `pull_scatter`
+        of the block pulls of the noisy half against the target.
 
     Returns
     -------
     wavelength : (n_blocks,)
         Mean observed wavelengths, Å.
     pulls : (n_spectra, n_blocks)
-        With the estimate's full covariance; NaN where a block does not count.
+        Pulls, with the full covariance of the estimate; NaN where a block does not count.
     """
     member = _blocks(target.wavelength, size)
     counted = counted & target.good & denoised.valid
@@ -298,12 +299,12 @@ def block_pulls(
 
 
 def pull_scatter(pulls: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Scatter of pulls about zero, per spectrum: 1 where estimate and errors are right.
+    """Scatter of pulls about zero, per spectrum: 1 if estimate and errors are right.
 
     Parameters
     ----------
     pulls : (n_spectra, n)
-        NaN where there is none.
+        Pulls; NaN where there is none.
 
     Returns
     -------
@@ -315,7 +316,7 @@ def pull_scatter(pulls: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _blocks(wavelength: FloatArray, size: int) -> FloatArray:
-    """Which pixels form which block, (n_blocks, n_pixels) of 0 and 1; what is left over at the end of an arm is not."""
+    """Membership of pixels in blocks, (n_blocks, n_pixels) of 0 and 1; a remainder at the end of an arm has none."""
     starts = [start for arm in stretches(wavelength) for start in range(arm.start, arm.stop - size + 1, size)]
     member = np.zeros((len(starts), len(wavelength)))
     for block, start in enumerate(starts):
@@ -350,5 +351,5 @@ def _filled(spectra: Spectra, counted: BoolArray) -> FloatArray:
 
 
 def _variance(spectra: Spectra, counted: BoolArray) -> FloatArray:
-    """Quoted variances, 1 where a pixel does not count."""
+    """Quoted variances; 1 where a pixel does not count."""
     return np.asarray(1 / np.where(counted, spectra.ivar, 1.0).astype(np.float64))

@@ -1,13 +1,14 @@
-"""What an evaluation found: scores of each spectrum by model and S/N, their summaries, and examples for figures."""
+"""Results of an evaluation: scores of each spectrum by model and S/N, their summaries, and examples for figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from quietspec.arrays import BySpectrum
 from quietspec.lab.evaluation.calibration import Calibration
 from quietspec.lab.evaluation.scores import LineScores, width_bias
 
@@ -22,7 +23,7 @@ NOISY = "noisy"  #: name under which the input itself is scored
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LimitScores:
+class LimitScores(BySpectrum):
     """The Bayes limit of some spectra at one S/N.
 
     Parameters
@@ -30,7 +31,7 @@ class LimitScores:
     residual : (n,)
         RMS residual of the exact posterior mean over that of the noisy input.
     sampling_error : (n,)
-        Error of the sampled mean, in the same unit; it has been taken out of `residual`.
+        Error of the sampled mean, in the same unit; it has been removed from `residual`.
     effective, drift : (n,)
         As in `quietspec.lab.evaluation.Limit`.
     """
@@ -39,12 +40,6 @@ class LimitScores:
     sampling_error: FloatArray
     effective: FloatArray
     drift: FloatArray
-
-    @classmethod
-    def join(cls, parts: Sequence[LimitScores]) -> Self:
-        """Join the scores of several batches."""
-        names = [field.name for field in fields(cls)]
-        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
     def to_json(self) -> dict[str, Any]:
         """Summarise as plain numbers."""
@@ -66,7 +61,7 @@ class LimitRatio:
 
     @classmethod
     def of(cls, residual: FloatArray, limit: LimitScores) -> Self:
-        """Compare residuals of (n,) spectra, in units of the noisy input's, with the limit's; spectra vary together."""
+        """Compare residuals (n,), in units of those of the noisy input, with the limit of the same spectra."""
         defined = np.isfinite(residual)
         model, best = residual[defined], limit.residual[defined]
         if not defined.any():
@@ -82,20 +77,19 @@ class Scores:
     Parameters
     ----------
     rms, reduction, recovery : (n,)
-        Of each spectrum: RMS residual in the flux's unit, `rms_reduction`, `recovery_rate`.
+        RMS residual in the unit of the flux, `rms_reduction` and `recovery_rate` of each spectrum.
     lines : mapping of str to LineScores
-        The same and equivalent widths in each of `LINE_WINDOWS`.
+        The same scores and equivalent widths in each of `LINE_WINDOWS`.
     coverage68, coverage95 : float or None
-        Fraction of all pixels whose truth lies within ±1σ and ±1.96σ; nominal are 0.6827 and 0.95. None where there is
-        no pixel.
+        Fraction of all pixels whose truth lies within ±1σ and ±1.96σ (nominal: 0.6827 and 0.95); None without pixels.
     seconds_per_spectrum : float
         Wall time of `denoise`.
     failed, flagged : float
         Fraction of spectra without a result, and with any flag.
     calibration : Calibration, optional
-        How right the errors are, where this was asked for.
+        Calibration of the errors, if it was measured.
     limit_ratio : LimitRatio, optional
-        Residual over the Bayes limit's, where this was asked for.
+        Residual over that of the Bayes limit, if it was sampled.
     """
 
     rms: FloatArray
@@ -111,7 +105,7 @@ class Scores:
     limit_ratio: LimitRatio | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Summarise as plain numbers, fractions not percent; None for what is not defined."""
+        """Summarise as plain numbers: fractions, not percent; None where undefined."""
         return {
             **_summary("rms", self.rms),
             **_summary("rms_reduction", self.reduction),
@@ -140,7 +134,7 @@ class Scores:
         return {key: {line: summary[key] for line, summary in summaries.items()} for key in keys}
 
     def _widths(self) -> dict[str, dict[str, float | None]]:
-        """Equivalent widths, Å: mean of the true ones, then what `width_bias` says of the measured ones."""
+        """Equivalent widths, Å: mean of the true ones, and `width_bias` of the measured ones."""
         names = ("lines_ew_true", "lines_ew_bias", "lines_ew_scatter", "lines_ew_outliers")
         numbers = {
             line: (_mean(scores.true_width), *map(_number, width_bias(scores.width, scores.true_width)))
@@ -150,7 +144,7 @@ class Scores:
 
 
 def _summary(name: str, values: FloatArray) -> dict[str, Any]:
-    """Mean, standard deviation and quartiles of the finite values, under `name` and its derivatives."""
+    """Mean, standard deviation and quartiles of the finite values, under `name` with suffixes."""
     finite = _defined(values)
     return {
         name: _mean(values),
@@ -174,18 +168,18 @@ def _number(value: float) -> float | None:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Example:
-    """One spectrum at one S/N with what each model made of it, for figures.
+    """One spectrum at one S/N with the estimates of all models, for figures.
 
     Parameters
     ----------
     snr : float
-        The S/N asked for.
+        S/N of the observation.
     wavelength : (n_pixels,)
         Rest-frame air Å.
     unit : astropy unit
-        Of the fluxes.
+        Unit of the fluxes.
     truth, noisy : (n_pixels,)
-        Without and with noise.
+        Flux without and with noise.
     estimates : mapping of str to ((n_pixels,), (n_pixels,))
         Flux and 1σ error by model.
     """
@@ -200,7 +194,7 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """What `evaluate` found.
+    """Result of `evaluate`.
 
     Parameters
     ----------
@@ -209,13 +203,13 @@ class Evaluation:
     n, seed : int
         Number of spectra, and seed of their noise.
     snrs : (n_snr,)
-        The S/N asked for.
+        S/N of the observations.
     scores : mapping of str to mapping of float to Scores
-        By model, then S/N; the model ``'noisy'`` is the input itself.
+        Scores by model, then S/N; the model ``'noisy'`` is the input itself.
     examples : sequence of Example
         One spectrum at each S/N.
     limits : mapping of float to LimitScores
-        The Bayes limit by S/N, where it was asked for.
+        The Bayes limit by S/N, if it was sampled.
     """
 
     recipe: str
@@ -228,22 +222,11 @@ class Evaluation:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Names of the models, without the input itself."""
+        """Names of the models, apart from the input itself."""
         return tuple(name for name in self.scores if name != NOISY)
 
-    def ratio_to(self, reference: str) -> dict[str, dict[float, float]]:
-        """Mean residual (1 − reduction) of each model over that of a reference model, by model and S/N."""
-        residual = {
-            name: {snr: 1 - float(np.mean(_defined(scores.reduction))) for snr, scores in by_snr.items()}
-            for name, by_snr in self.scores.items()
-        }
-        return {
-            name: {snr: value / residual[reference][snr] for snr, value in by_snr.items()}
-            for name, by_snr in residual.items()
-        }
-
     def to_json(self) -> dict[str, Any]:
-        """Summarise as a dictionary that `json.dumps` takes; S/N are keys such as ``"5"``."""
+        """Summarise as JSON types; S/N are keys such as ``"5"``."""
         return {
             "recipe": self.recipe,
             "n": self.n,

@@ -1,4 +1,4 @@
-"""What spoilt spectra cost each denoiser: loss against amount, on the same galaxies and noise.
+"""How much denoisers lose on spoilt spectra: loss against amount, on the same galaxies and noise.
 
 `stress_test` scores denoisers at each amount of a `Stress` against the unspoilt observation.
 """
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quietspec.arrays import BySpectrum
 from quietspec.denoised import Flag
 from quietspec.lab.evaluation.scores import coverage, rms
 from quietspec.lab.evaluation.stresses import Observation, Scene, Stress
 from quietspec.lab.simulate.emission import random_gas
 from quietspec.lab.simulate.survey import halpha_continuum
+from quietspec.progress import Progress
 from quietspec.wavelengths import in_window, rest_air
 
 if TYPE_CHECKING:
@@ -29,32 +31,32 @@ __all__ = ["StressScores", "StressTest", "stress_test"]
 
 _OVERCONFIDENT = 2.0  # rms of error over stated error, beyond which an unflagged spectrum is a silent failure
 _LINE_SNR = 10.0  # least S/N of a line whose flux is scored
-#: Rest-frame air Å; where the flux of emission lines is summed, over pixels above 1 % of the peak.
+# Windows (rest-frame air Å) in which the flux of emission lines is summed, over pixels above 1 % of the peak.
 _LINE_SUMS = {"Hbeta": (4780.0, 4920.0), "[OIII]": (4920.0, 5090.0), "Halpha+[NII]": (6400.0, 6690.0)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class StressScores:
-    """Scores of one model at one amount, each (n_spectra,); NaN where not defined.
+class StressScores(BySpectrum):
+    """Scores of one model at one amount, each (n_spectra,); NaN where undefined.
 
     The reduction is 1 − rms(estimate − truth) / rms(true 1σ noise): what spoils the input does not count as noise.
 
     Parameters
     ----------
     reduction, loss : (n_spectra,)
-        On the pixels seen, and how much better it was on the same pixels at the reference amount.
+        Reduction on the pixels seen, and how much better it was on the same pixels at the reference amount.
     hidden_reduction, hidden_loss : (n_spectra,)
         The same on the pixels that the stress masked.
     coverage68, hidden_coverage68 : (n_spectra,)
-        Fraction of pixels whose truth lies within ±1σ.
+        Fraction of pixels whose truth lies within ±1σ, on pixels seen and masked.
     pull : (n_spectra,)
         rms of (estimate − truth) / stated error on the pixels seen.
     failed, flagged : (n_spectra,)
-        1 for spectra without a result; with any flag.
+        1 for spectra without a result, and for spectra with any flag.
     silent : (n_spectra,)
         1 for unflagged spectra whose pull exceeds 2.
     line_errors : (n_spectra, 3)
-        Relative error of the flux left to emission lines of S/N > 10 (that of the noise apart), about Hβ, [OIII], Hα.
+        Relative error of the flux left to emission lines of S/N > 10, without that of the noise, at Hβ, [OIII] and Hα.
     """
 
     reduction: FloatArray
@@ -70,7 +72,7 @@ class StressScores:
     line_errors: FloatArray
 
     def to_json(self) -> dict[str, float | None]:
-        """Summarise as plain numbers, None where undefined: means over spectra, medians of pulls, line errors."""
+        """Summarise as plain numbers: means over spectra, medians of pulls and line errors; None where undefined."""
         names = [one.name for one in fields(self) if one.name not in ("pull", "line_errors")]
         summary = {name: _number(np.nanmean, getattr(self, name)) for name in names}
         summary["loss_90"] = _number(partial(np.nanquantile, q=0.9), self.loss)
@@ -88,7 +90,7 @@ def _number(summarise: Callable[[FloatArray], Any], values: FloatArray) -> float
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StressTest:
-    """What `stress_test` found.
+    """Result of `stress_test`.
 
     Parameters
     ----------
@@ -99,9 +101,9 @@ class StressTest:
     n, seed : int
         Number of spectra, and seed of all draws.
     stresses : sequence of Stress
-        In the order tried.
+        Stresses in the order tried.
     scores : mapping of str to mapping of str to sequence of StressScores
-        By stress, then model; one for each of the stress's amounts.
+        Scores by stress, then model; one for each amount of the stress.
     """
 
     recipe: str
@@ -112,12 +114,12 @@ class StressTest:
     scores: Mapping[str, Mapping[str, Sequence[StressScores]]]
 
     def columns(self, stress: str, model: str) -> dict[str, list[float | None]]:
-        """Summaries (`StressScores.to_json`) of one model under one stress: lists in the order of the amounts."""
+        """Summaries (`StressScores.to_json`) of one model under one stress, as lists in the order of the amounts."""
         rows = [scores.to_json() for scores in self.scores[stress][model]]
         return {key: [row[key] for row in rows] for key in rows[0]}
 
     def to_json(self) -> dict[str, Any]:
-        """Summarise as a dictionary that `json.dumps` takes: lists of numbers in the order of the amounts."""
+        """Summarise as JSON types: lists of numbers in the order of the amounts."""
         return {
             "recipe": self.recipe, "snr": self.snr, "n": self.n, "seed": self.seed,
             "stresses": {
@@ -140,26 +142,26 @@ def stress_test(
     n: int,
     *,
     seed: int = 0,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> StressTest:
-    """Score denoisers on spectra spoilt in many ways, by ever larger amounts.
+    """Score denoisers on spectra spoilt in many ways, by increasing amounts.
 
     Parameters
     ----------
     recipe : SurveyRecipe
         The simulated world. Each of its instruments sees an equal share of the spectra, at one redshift.
     denoisers : mapping of str to Denoiser
-        What to score, by the name it shall have.
+        Denoisers to score, by the names they have in the result.
     stresses : sequence of Stress
-        What to try, such as `STRESSES`.
+        Stresses to try, such as `STRESSES`.
     snr : float
         S/N of all spectra.
     n : int
         Number of spectra.
     seed : int, optional
-        Seed of all draws; the result of one stress does not depend on which others are asked for.
+        Seed of all draws; the result of one stress does not depend on which others are tried.
     progress : callable, optional
-        Called with the fraction done.
+        Called with how many pairs of instrument and stress are done, and their total.
 
     Returns
     -------
@@ -182,9 +184,12 @@ def stress_test(
             for name, scored in _score_scene(scene, stress, denoisers, plain).items():
                 parts[stress.name][name].append(scored)
             if progress is not None:
-                progress((number + (place + 1) / len(stresses)) / min(n, len(recipe.instruments)))
+                progress(number * len(stresses) + place + 1, min(n, len(recipe.instruments)) * len(stresses))
     scores = {
-        stress: {name: [_joined(at_amount) for at_amount in zip(*of, strict=True)] for name, of in by_model.items()}
+        stress: {
+            name: [StressScores.stack(at_amount) for at_amount in zip(*of, strict=True)]
+            for name, of in by_model.items()
+        }
         for stress, by_model in parts.items()
     }
     return StressTest(recipe=recipe.name, snr=snr, n=n, seed=seed, stresses=tuple(stresses), scores=scores)
@@ -196,8 +201,8 @@ def _scenes(recipe: SurveyRecipe, snr: float, n: int, seed: int) -> Iterator[Sce
         if share.size:
             rng = np.random.default_rng((seed, number))
             rest = recipe.rest(len(share), rng)
-            told = rest.parameters
-            gas = random_gas(halpha_continuum(rest), told["a_v"], told["velocity"], rng, recipe.prior.emission)
+            known = rest.parameters
+            gas = random_gas(halpha_continuum(rest), known["a_v"], known["velocity"], rng, recipe.prior.emission)
             yield Scene(
                 recipe=recipe, rest=rest, gas=gas, instrument=instrument, snr=snr,
                 redshift=float(rng.uniform(*instrument.redshift)), seed=(seed, number, round(1e6 * snr)),
@@ -207,7 +212,7 @@ def _scenes(recipe: SurveyRecipe, snr: float, n: int, seed: int) -> Iterator[Sce
 def _score_scene(
     scene: Scene, stress: Stress, denoisers: Mapping[str, Denoiser], plain: Mapping[str, Denoised]
 ) -> dict[str, list[StressScores]]:
-    """Scores by model, one for each amount; `plain` holds the estimates from the unspoilt observation."""
+    """Scores by model, one for each amount; `plain` holds the estimates made from the unspoilt observation."""
     reference = scene.plain if stress.plain else stress.observe(scene, stress.reference)
     spoilt = [reference if amount == stress.reference else stress.observe(scene, amount) for amount in stress.amounts]
     scores: dict[str, list[StressScores]] = {}
@@ -218,12 +223,6 @@ def _score_scene(
             denoised = unspoilt if seen is reference else denoiser.denoise(seen.simulated.observed)
             scores[name].append(_score(seen, denoised, reference, unspoilt))
     return scores
-
-
-def _joined(parts: Sequence[StressScores]) -> StressScores:
-    return StressScores(
-        **{one.name: np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(StressScores)}
-    )
 
 
 def _score(seen: Observation, denoised: Denoised, reference: Observation, unspoilt: Denoised) -> StressScores:
@@ -252,7 +251,7 @@ def _reduction(seen: Observation, denoised: Denoised, counted: BoolArray) -> Flo
 
 
 def _line_errors(seen: Observation, denoised: Denoised) -> FloatArray:
-    """(residual − lines − noise) / lines, summed over the pixels of each of `_LINE_SUMS`: (n_spectra, 3)."""
+    """(residual − lines − noise) / lines, summed over the pixels of each of `_LINE_SUMS`, (n_spectra, 3)."""
     observed = seen.simulated.observed
     errors = np.full((len(observed), len(_LINE_SUMS)), np.nan)
     if seen.lines is None:

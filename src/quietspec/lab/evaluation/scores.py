@@ -1,4 +1,4 @@
-"""Scores of denoised spectra against the truth, one number a spectrum."""
+"""Scores of denoised spectra against the truth, one number per spectrum."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def rms(residual: FloatArray, good: BoolArray | None = None) -> FloatArray:
     residual : (n_spectra, n_pixels)
         Any difference of spectra.
     good : (n_spectra, n_pixels) of bool, optional
-        Pixels that count, if finite; all finite ones by default.
+        Pixels that count where the residual is finite; all by default.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def rms_reduction(
 
 
 def recovery_rate(clean: FloatArray, compared: FloatArray, good: BoolArray | None = None) -> FloatArray:
-    """Pearson correlation between noise-free and compared spectrum, per spectrum.
+    """Pearson correlation of the noise-free spectrum with the one compared, per spectrum.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def recovery_rate(clean: FloatArray, compared: FloatArray, good: BoolArray | Non
     Returns
     -------
     (n_spectra,)
-        −1 to 1; NaN where no pixel counts or either is constant.
+        −1 to 1; NaN where no pixel counts or either spectrum is constant.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def recovery_rate(clean: FloatArray, compared: FloatArray, good: BoolArray | Non
     Kim, Lee & Rey 2026, Section 3.
     """
     counted = _counted(good, clean, compared)
-    # About the means, in double precision: rates above 0.999 are what is compared.
+    # About the means, in double precision: the rates to compare exceed 0.999.
     a, b = (np.where(counted, x - _mean(x, counted)[:, None], 0.0) for x in (_doubles(clean), _doubles(compared)))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.vecdot(a, b) / np.sqrt(np.vecdot(a, a) * np.vecdot(b, b)))
@@ -107,7 +107,7 @@ class LineScores:
     Parameters
     ----------
     rms, reduction, recovery : (n_spectra,)
-        Of the feature band: `rms` of the residual, `rms_reduction`, `recovery_rate`; NaN where no pixel counts.
+        `rms` of the residual, `rms_reduction` and `recovery_rate` in the feature band; NaN where no pixel counts.
     width, true_width : (n_spectra,)
         `equivalent_width` of the estimate and of the truth, rest-frame Å; NaN where one of the three bands is not
         covered or holds a masked pixel, infinite where the pseudo-continuum is zero.
@@ -137,7 +137,7 @@ def line_scores(
     Returns
     -------
     dict of str to LineScores
-        By name of the line.
+        Scores by name of the line.
     """
     good = np.ones(clean.shape, dtype=bool) if good is None else good
     result = {}
@@ -156,16 +156,16 @@ def line_scores(
 
 
 def width_bias(width: FloatArray, true_width: FloatArray) -> tuple[float, float, float]:
-    """Compare equivalent widths with the true ones, whatever the noisiest spectra make of theirs.
+    """Compare equivalent widths with the true ones, without the outliers of the noisiest spectra.
 
     A noisy pseudo-continuum near zero makes a width of any size, so that the mean and standard deviation of the errors
-    do not exist. Left out are errors that are not finite, and those more than 5 robust standard deviations (1.4826
-    times the median absolute deviation) from the median. They are counted.
+    do not exist. Errors that are not finite, or more than 5 robust standard deviations (1.4826 times the median
+    absolute deviation) from the median, are therefore left out, and counted.
 
     Parameters
     ----------
     width, true_width : (n_spectra,)
-        Å; spectra without a true width do not count.
+        Equivalent widths, Å; spectra without a true width do not count.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def width_bias(width: FloatArray, true_width: FloatArray) -> tuple[float, float,
     scatter : float
         Their standard deviation, Å.
     outliers : float
-        Fraction of the spectra with a true width that was left out.
+        Fraction of the spectra with a true width that were left out.
     """
     from astropy.stats import mad_std, sigma_clip
 
@@ -203,7 +203,7 @@ def coverage(
     Returns
     -------
     (n_spectra,)
-        Equal to `level` on average where the errors are right; NaN where no pixel counts.
+        Equal to `level` on average if the errors are right; NaN where no pixel counts.
 
     Raises
     ------
@@ -224,7 +224,7 @@ def reduced_chi2(flux: FloatArray, model: FloatArray, ivar: FloatArray, good: Bo
     Parameters
     ----------
     flux, model, ivar : (n_spectra, n_pixels)
-        Two spectra on one scale and the inverse variance of their difference.
+        Two sets of spectra on one scale, and the inverse variance of their difference.
     good : (n_spectra, n_pixels) of bool, optional
         Pixels that count where all three are finite and `ivar` is positive; all by default.
 
@@ -254,8 +254,8 @@ def equivalent_width(
     flux : (n_spectra, n_pixels)
         Flux density.
     window : LineWindow
-        Feature band and the two side-bands. The pseudo-continuum is the straight line through the mean fluxes of
-        these, at their mid-points.
+        Feature band and two side-bands. The pseudo-continuum is the straight line through the mean fluxes of the
+        side-bands at their mid-points.
     good : (n_spectra, n_pixels) of bool, optional
         Pixels that count where finite; all by default.
 
@@ -290,7 +290,7 @@ def equivalent_width(
 
 
 def _pixels_about(wavelength: FloatArray, window: LineWindow) -> slice | None:
-    """Pixels of the bands and some more, of the stretch of spectrum that holds the feature; None where none does."""
+    """Pixels about the bands, within the stretch of spectrum that holds the feature; None if none holds it."""
     first, last = (int(pixel) for pixel in np.searchsorted(wavelength, (window.blue[0], window.red[1])))
     first, last = max(first - 2, 0), last + 2
     low, high = window.feature
@@ -304,7 +304,7 @@ def _pixels_about(wavelength: FloatArray, window: LineWindow) -> slice | None:
 def _band_integral(
     wavelength: FloatArray, values: FloatArray, counted: BoolArray, band: tuple[float, float]
 ) -> FloatArray:
-    """∫ values dλ over a band, (n_spectra,), with the fraction of each pixel that lies in it."""
+    """∫ values dλ over a band, (n_spectra,), where each pixel counts by the fraction that lies in the band."""
     middle = (wavelength[1:] + wavelength[:-1]) / 2
     edges = np.concatenate(([2 * wavelength[0] - middle[0]], middle, [2 * wavelength[-1] - middle[-1]]))
     width = np.clip(np.minimum(edges[1:], band[1]) - np.maximum(edges[:-1], band[0]), 0, None)

@@ -1,7 +1,7 @@
 """What spoils spectra: masks, wrong inputs, defects of data, and galaxies that the prior does not know.
 
-A `Scene` is a set of simulated spectra that can be observed again with the same noise; a `Stress` observes it spoilt
-by an amount.
+A `Scene` is a set of simulated spectra that can be observed repeatedly with the same noise; a `Stress` observes it
+spoilt by a given amount.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from quietspec.instruments import BRIGHT_SKY_LINES
 from quietspec.lab.evaluation.outsiders import moved
 from quietspec.lab.simulate.defects import masked_runs, spikes
 from quietspec.lab.simulate.emission import Gas, add_lines, line_ratios
@@ -29,14 +30,10 @@ __all__ = ["STRESSES", "Observation", "Scene", "Stress", "young_stars"]
 
 _RUN = 30.0  # pixels, mean length of the masked runs
 _BROAD = 1500.0  # km/s, velocity dispersion of broad Balmer lines (FWHM 3500 km/s)
-#: Observed air Å: [OI], Na D and the bright OH lines to 8500 Å (Osterbrock et al. 1996, PASP 108, 277).
-_SKY_LINES = np.array([
-    5577.34, 5889.95, 5895.92, 6300.30, 6363.78, 6863.96, 6923.22, 7276.41, 7316.28, 7340.89, 7571.75, 7750.64,
-    7794.11, 7821.50, 7913.71, 7964.65, 7993.33, 8344.60, 8399.17, 8430.17, 8465.36, 8493.39,
-])  # fmt: skip
-#: Emulated change of depth per dex of [α/Fe] at fixed [M/H] in bands (rest-frame air Å): Mg and α-element molecules
-#: deepen, iron lines weaken. Bands of Trager et al. 1998, and of Ca H+K, CaH and red TiO; sizes are ours, so that Mg b
-#: deepens by a quarter and iron lines lose a sixth at +0.4. An emulation, not a stellar-population model.
+_SKY_LINES = np.array(BRIGHT_SKY_LINES)
+# Emulated change of depth per dex of [α/Fe] at fixed [M/H] in bands (rest-frame air Å): Mg and α-element molecules
+# deepen, iron lines weaken. The bands are those of Trager et al. 1998, and Ca H+K, CaH and red TiO. The sizes are ours,
+# chosen so that Mg b deepens by a quarter and iron lines lose a sixth at +0.4: not a stellar-population model.
 _ALPHA_BANDS = {
     (3925.0, 3980.0): 0.2, (4369.0, 4421.0): -0.4, (4514.0, 4560.0): -0.3, (5069.0, 5134.0): 0.3,
     (5154.0, 5197.0): 0.6, (5245.7, 5285.7): -0.45, (5312.1, 5352.1): -0.5, (5387.5, 5415.0): -0.45,
@@ -48,16 +45,16 @@ _ALPHA_BLUE = 0.12  # excess at 3600 Å per dex, falling to 0 at 4500 Å (Vazdek
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Observation:
-    """Simulated spectra with what a spoilt observation no longer tells.
+    """Simulated spectra with the facts that a spoilt observation hides.
 
     Parameters
     ----------
     simulated : Simulated
         Spectra and their truth.
     noise : (n_spectra, n_pixels)
-        True 1σ noise, in masked pixels too.
+        True 1σ noise, also in masked pixels.
     lines : (n_spectra, n_pixels), optional
-        Emission lines in the flux, where their flux is to be scored.
+        Emission lines in the flux, if their flux is to be scored.
     """
 
     simulated: Simulated
@@ -65,23 +62,23 @@ class Observation:
     lines: FloatArray | None = None
 
     def with_changes(self, **changes: Any) -> Observation:
-        """Return the same with other fields of the observed `Spectra`."""
+        """Return the same observation with other fields of the observed `Spectra`."""
         return replace(self, simulated=replace(self.simulated, observed=replace(self.simulated.observed, **changes)))
 
     def masked(self, bad: BoolArray) -> Observation:
-        """Return the same without the pixels `bad`, (n_spectra, n_pixels)."""
+        """Return the same observation with the pixels `bad` masked, (n_spectra, n_pixels)."""
         observed = self.simulated.observed
         return self.with_changes(flux=np.where(bad, np.nan, observed.flux), ivar=np.where(bad, 0, observed.ivar))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scene:
-    """Galaxies of one redshift before one instrument, to be observed with the same noise as often as asked.
+    """Galaxies of one redshift seen by one instrument, which can be observed repeatedly with the same noise.
 
     Parameters
     ----------
     recipe : SurveyRecipe
-        How they are observed; its masks, spikes and mis-scaled errors are left out.
+        Recipe of the observation; its masks, spikes and mis-scaled errors are left out.
     rest : RestSpectra
         The n noise-free spectra.
     gas : Gas
@@ -103,7 +100,7 @@ class Scene:
     seed: tuple[int, ...]
 
     def rng(self) -> np.random.Generator:
-        """Make a generator for a stress, the same at every call: so that larger amounts continue smaller ones."""
+        """Make the generator of a stress, the same at every call, so that larger amounts continue smaller ones."""
         return np.random.default_rng((*self.seed, 1))
 
     @cached_property
@@ -112,7 +109,7 @@ class Scene:
         return self.observe()
 
     def observe(self, **changes: Any) -> Observation:
-        """Observe, with other fields of the scene if given; the noise's random numbers stay the same."""
+        """Observe, with other fields of the scene if given, and always the same random numbers of the noise."""
         scene = replace(self, **changes)
         recipe = copy(scene.recipe)
         recipe.instruments = (scene.instrument,)
@@ -133,15 +130,15 @@ class Stress:
     Parameters
     ----------
     name, quantity : str
-        Of the stress, and of what its amounts measure, with the unit.
+        Name of the stress, and what its amounts measure, with the unit.
     amounts : tuple of float
-        How much of it is tried.
+        Amounts that are tried.
     observe : callable
         Maps a `Scene` and an amount to the spoilt `Observation`.
     reference : float
-        Amount against which losses count; 0 unless said.
+        Amount that losses are measured against.
     plain : bool
-        Whether `Scene.plain` is what is observed at the reference amount.
+        Whether the observation at the reference amount is `Scene.plain`.
     """
 
     name: str
@@ -191,7 +188,7 @@ def _cosmic_rays(scene: Scene, amount: float) -> Observation:
 
 
 def _sky_residuals(scene: Scene, amount: float) -> Observation:
-    """Lines subtracted at a slightly wrong place: a derivative of a Gaussian each, of random sign, extremes ±amount."""
+    """Sky lines subtracted slightly off their place: derivatives of Gaussians of random sign, with extremes ±amount."""
     seen = scene.plain
     observed = seen.simulated.observed
     air = rest_air(observed.wavelength, 0.0, observed.medium)
@@ -212,7 +209,7 @@ def _lines(scene: Scene, seen: Observation, gas: Gas) -> FloatArray:
 
 
 def _gas(scene: Scene, width: float, sigma: float, agn: float = 0.5, names: Sequence[str] = ()) -> Gas:
-    """Lines (those named, or all) of one equivalent width of Hα (Å) and velocity dispersion (km/s)."""
+    """Gas of a given equivalent width of Hα (Å) and velocity dispersion (km/s), with the named lines or all."""
     n, motion = len(scene.rest), scene.gas.velocity
     ratios = line_ratios(n, scene.rng(), agn)
     if names:
@@ -264,30 +261,30 @@ def _alpha_enhanced(scene: Scene, amount: float) -> Observation:
 
 
 def _young_stars(scene: Scene, amount: float, *, young: SurveyRecipe, log_age: float) -> Observation:
-    told = scene.rest.parameters
+    known = scene.rest.parameters
     library = young.library
     weights = np.zeros((len(scene.rest), library.n_ssp))
     weights[:, np.argmin(np.abs(library.log_age - log_age) + np.abs(library.metallicity))] = 1
-    stars = young.compose(weights, Losvd(*(told[name] for name in ("velocity", "sigma", "h3", "h4"))), told["a_v"])
+    stars = young.compose(weights, Losvd(*(known[name] for name in ("velocity", "sigma", "h3", "h4"))), known["a_v"])
     return scene.observe(rest=replace(scene.rest, flux=(1 - amount) * scene.rest.flux + amount * stars.flux))
 
 
 def young_stars(young: SurveyRecipe, age: float, amounts: tuple[float, ...] = (0.0, 0.1, 0.3, 0.6, 1.0)) -> Stress:
-    """Make a stress: light of young stars of solar metallicity, from a library that has them.
+    """Make a stress of the light of young stars of solar metallicity, from a library that has them.
 
     Parameters
     ----------
     young : SurveyRecipe
-        Of the library with the young stars, on the wavelengths of the recipe that is stressed.
+        Recipe with the library of young stars, on the wavelengths of the recipe under stress.
     age : float
-        Of the stars, Myr; the library's nearest is taken.
+        Age of the stars, Myr; the nearest of the library is used.
     amounts : tuple of float
-        Their shares of the light in the S/N window.
+        Shares of the light in the S/N window.
 
     Returns
     -------
     Stress
-        The rest of the light, the motions and the attenuation stay those of the scene.
+        A stress that keeps the rest of the light, the motions and the attenuation of the scene.
     """
     observe = partial(_young_stars, young=young, log_age=6 + np.log10(age))
     return Stress(f"stars of {age:g} Myr", "share of the light at 4530 Å", amounts, observe)
@@ -311,7 +308,7 @@ def _tilt(scene: Scene, amount: float) -> Observation:
     )
 
 
-#: The stresses that need nothing but the recipe.
+#: The stresses that need only the recipe.
 STRESSES: tuple[Stress, ...] = (
     Stress("masks", "fraction masked", (0.0, 0.1, 0.2, 0.4, 0.6, 0.8), _random_masks),
     Stress("arm gap", "width of the gap, Å", (0.0, 100.0, 300.0, 600.0, 1000.0), _gap),
@@ -322,7 +319,7 @@ STRESSES: tuple[Stress, ...] = (
         _wrong_redshift,
     ),
     Stress("wrong variance", "quoted / true variance", (0.25, 0.5, 1.0, 2.0, 4.0), _wrong_variance, 1.0),
-    Stress("cosmic rays", "mean number a spectrum", (0.0, 2.0, 5.0, 10.0, 20.0, 50.0), _cosmic_rays),
+    Stress("cosmic rays", "mean number per spectrum", (0.0, 2.0, 5.0, 10.0, 20.0, 50.0), _cosmic_rays),
     Stress("sky residuals", "amplitude, σ of the noise", (0.0, 1.0, 2.0, 5.0, 10.0, 20.0), _sky_residuals),
     Stress("emission lines", "EW of Hα, Å", (0.0, 3.0, 10.0, 30.0, 100.0, 300.0), _emission_strength, plain=False),
     Stress(

@@ -2,12 +2,15 @@
 
 from quietspec.lab.plots.bench import bench_figures
 from quietspec.lab.plots.calibration import calibration_figure, histograms_figure, tarp_figure
+from quietspec.lab.plots.degraded import degraded_figure
 from quietspec.lab.plots.detection import detection_figure
 from quietspec.lab.plots.evaluation import cost_figure, coverage_figure, evaluation_figures, reduction_figure
 from quietspec.lab.plots.examples import example_figure, lines_figure
 from quietspec.lab.plots.gain import gain_figure
 from quietspec.lab.plots.map_comparison import map_comparison_figure
 from quietspec.lab.plots.network import architecture_figure, learning_figure
+from quietspec.lab.plots.observed_truth import observed_pulls_figure, prediction_figure
+from quietspec.lab.plots.real_populations import sami_repeats_figure
 from quietspec.lab.plots.robustness import robustness_figure
 from quietspec.lab.plots.scores import line_scores_figure, scores_figure
 
@@ -17,6 +20,7 @@ __all__ = [
     "calibration_figure",
     "cost_figure",
     "coverage_figure",
+    "degraded_figure",
     "detection_figure",
     "evaluation_figures",
     "example_figure",
@@ -26,8 +30,11 @@ __all__ = [
     "line_scores_figure",
     "lines_figure",
     "map_comparison_figure",
+    "observed_pulls_figure",
+    "prediction_figure",
     "reduction_figure",
     "robustness_figure",
+    "sami_repeats_figure",
     "scores_figure",
     "tarp_figure",
 ]

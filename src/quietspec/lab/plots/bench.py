@@ -1,4 +1,4 @@
-"""Figures of `quietspec bench`: who is how fast, how time grows, and where it goes."""
+"""Figures of `quietspec lab bench`: how fast each method is, how time grows, and where it goes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _OURS, _OTHERS = "#0072b2", "#999999"
 
 
 def bench_figures(result: Mapping[str, Any]) -> dict[str, Figure]:
-    """Draw what `quietspec.lab.bench.run_bench` returned.
+    """Draw the result of `quietspec.lab.bench.run_bench`.
 
     Parameters
     ----------
     result : mapping
-        Its result, or the JSON made of it.
+        The result, or its JSON.
 
     Returns
     -------
@@ -66,12 +66,12 @@ def _scaling_figure(result: Mapping[str, Any]) -> Figure:
     _grow(of_spectra, counts, seconds, "Spectra", "Time, file to file [s]")
     _grow(of_memory, counts, memory / 1e9, "Spectra", "Peak memory [GB]")
     for axes, name, key, label in (
-        (of_pixels, "pixels", "n_pixels", "Pixels a spectrum"),
+        (of_pixels, "pixels", "n_pixels", "Pixels per spectrum"),
         (of_components, "components", "n_components", "Components"),
     ):
         points = scaling[name]
         cost = np.array([point["ms"] for point in points])
-        _grow(axes, np.array([point[key] for point in points]), cost, label, "Processor time a spectrum [ms]")
+        _grow(axes, np.array([point[key] for point in points]), cost, label, "Processor time per spectrum [ms]")
     return page
 
 
@@ -90,5 +90,5 @@ def _profile_figure(result: Mapping[str, Any]) -> Figure:
     axes = page.subplots()
     names = list(steps)[::-1]
     axes.barh(names, [steps[name] for name in names], color=_OURS)
-    axes.set_xlabel("Processor time a spectrum [ms]")
+    axes.set_xlabel("Processor time per spectrum [ms]")
     return page

@@ -1,6 +1,6 @@
 """Figures of calibration: coverage against nominal by level and bin, histograms that should be flat, TARP curves.
 
-They take the plain numbers that `Calibration.to_json` and a results file hold.
+They take plain numbers, as `Calibration.to_json` and results files hold them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quietspec.plots.populations_maps import PARAMETER_LABELS
 from quietspec.plots.style import BLACK, COLOURS, MARKERS, SMALL, figure, line_label, side_by_side, styled
 
 if TYPE_CHECKING:
@@ -27,24 +28,24 @@ _BIN_LABELS = {
     "wavelength": "Rest wavelength [Å]",
     "mask_fraction": "Masked fraction",
 }
-_BAND = 0.95  # of the binomial bands
+_BAND = 0.95  # probability of the binomial bands
 
 Coverage = Mapping[str, Any]
 
 
 @styled
 def calibration_figure(rows: Mapping[str, Mapping[str, Coverage]]) -> Figure:
-    """Draw coverage minus nominal: of all pixels by level, of ±1σ by bin and by line.
+    """Draw coverage minus nominal: of all pixels by level, and at ±1σ by bin and by line.
 
     Parameters
     ----------
     rows : mapping of str to mapping of str to mapping
-        By row of panels, then by curve, what `Calibration.to_json` gives.
+        Results of `Calibration.to_json` by row of panels, then by curve.
 
     Returns
     -------
     matplotlib.figure.Figure
-        With standard errors; grey are the goals of one point overall and two points in a bin.
+        Deviations with standard errors; grey bands show the goals of one point overall and two points in a bin.
     """
     page = figure(height=0.5 + 2.0 * len(rows))
     panels = page.subplots(len(rows), 5, sharey="row", squeeze=False)
@@ -116,20 +117,20 @@ def _points(
 def histograms_figure(
     histograms: Mapping[str, Mapping[str, Sequence[int]]], label: str = "Rank of the truth among draws, from 0 to 1"
 ) -> Figure:
-    """Draw histograms that are flat where a posterior is right: of ranks, or of a χ²'s probability.
+    """Draw histograms that are flat if a posterior is right: of ranks, or of the probability of χ².
 
     Parameters
     ----------
     histograms : mapping of str to mapping of str to sequence of int
-        By panel, then by curve: counts in equal bins of 0–1.
+        Counts in equal bins of 0–1, by panel, then by curve.
     label : str, optional
-        Of the horizontal axis.
+        Label of the horizontal axis.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Counts over their expectation, with the binomial 95 % band. A valley in the middle means errors stated too
-        small, a hill too large, a slope bias.
+        Counts over their expectation, with the binomial 95 % band. A valley in the middle means that the stated errors
+        are too small, a hill that they are too large, and a slope that the estimates are biased.
     """
     from scipy.stats import binom
 
@@ -147,7 +148,7 @@ def histograms_figure(
             handles[curve] = axes.stairs(
                 relative, np.linspace(0, 1, n_bins + 1), color=COLOURS[number % len(COLOURS)], lw=0.9, baseline=None
             )
-        axes.set_title(line_label(title), pad=3)
+        axes.set_title(PARAMETER_LABELS.get(title, (line_label(title), ""))[0], pad=3)
     for axes in panels.flat[len(histograms) :]:
         axes.set_axis_off()
     page.supxlabel(label, fontsize=8)
@@ -163,7 +164,7 @@ def tarp_figure(panels: Mapping[str, Mapping[str, Sequence[float]]], levels: Seq
     Parameters
     ----------
     panels : mapping of str to mapping of str to (n_levels,)
-        By panel, then by curve: expected coverage.
+        Expected coverage by panel, then by curve.
     levels : (n_levels,)
         Credibilities.
     n : int
@@ -172,7 +173,7 @@ def tarp_figure(panels: Mapping[str, Mapping[str, Sequence[float]]], levels: Seq
     Returns
     -------
     matplotlib.figure.Figure
-        Flat at 0 where the posterior is right.
+        Curves that are flat at 0 if the posterior is right.
     """
     from scipy.stats import binom
 

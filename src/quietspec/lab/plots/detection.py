@@ -1,4 +1,4 @@
-"""The figure of detection: which spectra that are no galaxies are caught, at what price in galaxies."""
+"""The figure of detection: how many spectra that are not galaxies are caught, at what price in galaxies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["detection_figure"]
 
 _COLUMNS = 3
-_LEAST, _ASKED = 0.002, 0.01  # false-alarm rates: where the axis begins, and the one results are quoted at
+_LEAST, _QUOTED = 0.002, 0.01  # false-alarm rates: where the axis begins, and the one of the summary
 _RATES = np.geomspace(_LEAST, 1, 200)
 
 
@@ -34,13 +34,13 @@ def detection_figure(
     galaxies : mapping of S/N to (n,)
         p-values of galaxies.
     outsiders : mapping of kind to mapping of S/N to (m,)
-        p-values of spectra that are none, or not at their redshift.
+        p-values of spectra that are not galaxies, or not at their redshift.
 
     Returns
     -------
     matplotlib.figure.Figure
-        A panel a kind: fraction caught against fraction of galaxies flagged, a line an S/N; the last panel has the
-        fraction caught of all kinds against S/N where 1 % of the galaxies are flagged.
+        One panel per kind, with one line per S/N: fraction caught against fraction of galaxies flagged. The last panel
+        shows the fraction caught of every kind against S/N, at 1 % of the galaxies flagged.
     """
     rows = -(-(len(outsiders) + 1) // _COLUMNS)
     page = figure(0.4 + 1.85 * rows)
@@ -67,10 +67,10 @@ def _characteristic(
     colours: Mapping[float, str],
 ) -> None:
     for snr, p_values in by_snr.items():
-        rates = _RATES[len(galaxies[snr]) * _RATES >= 1]  # below, too few galaxies to tell
+        rates = _RATES[len(galaxies[snr]) * _RATES >= 1]  # below this there are too few galaxies
         axes.plot(rates, detection_rate(galaxies[snr], p_values, rates), color=colours[snr], label=f"S/N {snr:g}")
     axes.plot(_RATES, _RATES, color=LIGHT, ls=":")
-    axes.axvline(_ASKED, color=LIGHT, lw=0.6)
+    axes.axvline(_QUOTED, color=LIGHT, lw=0.6)
     axes.set(title=kind, xscale="log", xlim=(_LEAST, 1), ylim=(-0.02, 1.04), xlabel="Galaxies flagged")
     decimal_ticks(axes.xaxis)
 
@@ -79,7 +79,7 @@ def _summary(
     axes: Axes, galaxies: Mapping[float, FloatArray], outsiders: Mapping[str, Mapping[float, FloatArray]]
 ) -> None:
     for number, (kind, by_snr) in enumerate(outsiders.items()):
-        rates = [float(detection_rate(galaxies[snr], p_values, _ASKED)) for snr, p_values in by_snr.items()]
+        rates = [float(detection_rate(galaxies[snr], p_values, _QUOTED)) for snr, p_values in by_snr.items()]
         marker, colour = MARKERS[number % len(MARKERS)], COLOURS[number % len(COLOURS)]
         axes.plot(list(by_snr), rates, marker + "-", color=colour, ms=3, label=kind)
     axes.axhline(0.95, color=LIGHT, lw=0.6)

@@ -1,4 +1,4 @@
-"""The figures of an evaluation by name, and those that sum it up: residual, coverage, quality against cost."""
+"""All figures of an evaluation, and those that sum it up: residual, coverage, quality against cost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["cost_figure", "coverage_figure", "evaluation_figures", "reduction_fi
 
 Cards = Mapping[str, Mapping[str, Any]]
 
-_LEAST = 1e-6  # residual over noise below which it is rounding
+_LEAST = 1e-6  # residual over noise; less is rounding
 _PAPER = {5.0: 0.965, 20.0: 0.94}  # RMS reduction by S/N; Kim, Lee & Rey 2026, abstract
 
 
@@ -35,13 +35,13 @@ def evaluation_figures(evaluation: Evaluation, cards: Cards | None = None) -> di
     evaluation : Evaluation
         Result of `evaluate`.
     cards : mapping of str to mapping, optional
-        Card of each model that was trained. Used are ``"curve"``, as `learning_figure` takes it, and
-        ``"training_flops"``.
+        Cards of the models that were trained, of which ``"curve"`` (as `learning_figure` takes it) and
+        ``"training_flops"`` are used.
 
     Returns
     -------
     dict of str to matplotlib.figure.Figure
-        By a name fit for a file; numbers are those of Kim, Lee & Rey 2026.
+        Figures by file name without suffix; numbered as in Kim, Lee & Rey 2026.
     """
     cards = {name: card for name, card in (cards or {}).items() if name in evaluation.models}
     curves = {name: card["curve"] for name, card in cards.items() if "curve" in card}
@@ -60,7 +60,7 @@ def evaluation_figures(evaluation: Evaluation, cards: Cards | None = None) -> di
 
 @styled
 def coverage_figure(evaluation: Evaluation) -> Figure:
-    """Draw the fraction of pixels whose truth lies within ±1σ and ±1.96σ, against what it should be."""
+    """Draw the fraction of pixels whose truth lies within ±1σ and ±1.96σ, beside its nominal value."""
     page = figure(height=2.8)
     panels = page.subplots(1, 2)
     colours = model_colours(evaluation.models)
@@ -85,7 +85,7 @@ def coverage_figure(evaluation: Evaluation) -> Figure:
 
 @styled
 def reduction_figure(evaluation: Evaluation) -> Figure:
-    """Draw the residual left of the noise, 1 − RMS reduction, against S/N: mean and scatter of the spectra."""
+    """Draw the residual, 1 − RMS reduction, against S/N: mean and scatter over the spectra."""
     page = figure(height=3.2, width=4.6)
     axes = page.subplots()
     snrs = np.array(evaluation.snrs)
@@ -109,20 +109,20 @@ def reduction_figure(evaluation: Evaluation) -> Figure:
 
 @styled
 def cost_figure(evaluation: Evaluation, cards: Cards | None = None) -> Figure:
-    """Draw the residual left of the noise against the cost of each method.
+    """Draw the residual against the cost of each method.
 
     Parameters
     ----------
     evaluation : Evaluation
         Result of `evaluate`.
     cards : mapping of str to mapping, optional
-        Card of each model that was trained, with the key ``"training_flops"`` where its cost is known. A model without
-        card needs no training.
+        Cards of the models that were trained, with the key ``"training_flops"`` if the cost is known. A model without
+        a card needs no training.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Mean residual against inference time and, where a card tells it, training cost: a line for each model from its
+        Mean residual against inference time and, if a card states it, training cost: a line for each model from its
         lowest S/N (filled) to its highest (open).
     """
     flops = {name: card.get("training_flops") for name, card in (cards or {}).items()}
@@ -161,7 +161,7 @@ def _draw_costs(axes: Axes, evaluation: Evaluation, costs: Mapping[str, float]) 
 
 
 def _draw_training(axes: Axes, evaluation: Evaluation, known: Mapping[str, float], unknown: Sequence[str]) -> None:
-    """Draw residuals over training cost, with a strip at the left for what needs no training."""
+    """Draw residuals against training cost, with a strip at the left for models that need no training."""
     untrained = [name for name in evaluation.models if name not in known and name not in unknown]
     powers = np.arange(np.floor(np.log10(min(known.values()))), np.ceil(np.log10(max(known.values()))) + 1)
     strip = 10 ** (powers[0] - 1)  # middle of the strip, which is a decade wide
@@ -178,7 +178,7 @@ def _draw_training(axes: Axes, evaluation: Evaluation, known: Mapping[str, float
 
 
 def _left(evaluation: Evaluation, name: str) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation of residual over noise, 1 − reduction, by S/N; NaN where no spectrum has one."""
+    """Mean and standard deviation of 1 − reduction by S/N; NaN where no spectrum has one."""
     found = np.full((2, len(evaluation.snrs)), np.nan)
     for column, snr in enumerate(evaluation.snrs):
         left = 1 - evaluation.scores[name][snr].reduction

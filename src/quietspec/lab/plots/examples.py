@@ -1,4 +1,4 @@
-"""The figures of one spectrum, after those of Kim, Lee & Rey 2026: whole at each S/N, and its lines at the lowest."""
+"""Figures of one spectrum, after those of Kim, Lee & Rey 2026: the whole at each S/N, its lines at the lowest."""
 
 from __future__ import annotations
 
@@ -28,27 +28,26 @@ if TYPE_CHECKING:
 
 __all__ = ["example_figure", "lines_figure"]
 
-_SHOWN = 4  # models that can be told from each other in one panel …
-_ALIKE = 8.0  # … if none has a residual so many times that of the best
+_SHOWN = 4  # models that can be distinguished in one panel, …
+_ALIKE = 8.0  # … and the largest ratio of their residuals to that of the best
 
 
 @styled
 def example_figure(evaluation: Evaluation, models: Sequence[str] | None = None) -> Figure:
-    """Draw one spectrum at each S/N: truth, noisy and denoised, and the residuals (paper's Figure 3).
+    """Draw one spectrum at each S/N: truth, noisy and denoised flux, and the residuals (Figure 3 of the paper).
 
     Parameters
     ----------
     evaluation : Evaluation
         Result of `evaluate`.
     models : sequence of str, optional
-        Which models to show; by default those, up to four, of least residual at the lowest S/N, of which none is 8
-        times as large as the least.
+        Models to show; by default up to four with the smallest residuals at the lowest S/N, none of which exceeds
+        the smallest by a factor of 8.
 
     Returns
     -------
     matplotlib.figure.Figure
-        For each S/N a panel of spectra, and one of each model's residual with its ±1σ, one above the other, each on a
-        scale of its own.
+        For each S/N a panel of spectra, and below it the residual of each model with its ±1σ, on a scale of its own.
     """
     colours = _chosen(evaluation, models)
     examples = evaluation.examples
@@ -58,7 +57,7 @@ def example_figure(evaluation: Evaluation, models: Sequence[str] | None = None) 
     for example, spectrum, residual in zip(examples, panels[::2], panels[1::2], strict=True):
         _draw_spectrum(spectrum, example, colours)
         _draw_strips(residual, example, colours)
-        spectrum.set_title(f"S/N {example.snr:g};  below: residuals with ±1σ, each on the scale beside it", loc="left")
+        spectrum.set_title(f"S/N {example.snr:g};  below: residuals with ±1σ, each on its own scale", loc="left")
         noise = float(np.nanmedian(np.abs(example.noisy - example.truth)))
         spectrum.set(ylim=robust_limits(example.truth, margin=4 * noise), xlim=example.wavelength[[0, -1]])
     page.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(colours) + 2)
@@ -87,7 +86,7 @@ def _draw_spectrum(axes: Axes, example: Example, colours: Mapping[str, str], sca
 
 
 def _draw_strips(axes: Axes, example: Example, colours: Mapping[str, str]) -> None:
-    """Draw each model's residual in a strip of height 1, whose scale stands beside it."""
+    """Draw the residual of each model in a strip of height 1, with its scale at the left."""
     labels = []
     for number, (name, colour) in enumerate(colours.items()):
         flux, sigma = example.estimates[name]
@@ -110,7 +109,7 @@ def _spread(residual: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> flo
 
 
 def _round_up(value: float) -> float:
-    """Next number above of the kind 1, 2, 5 times a power of ten; 1 for zero."""
+    """Round up to 1, 2 or 5 times a power of ten; 1 for zero."""
     if not value > 0:
         return 1.0
     power = 10.0 ** np.floor(np.log10(value))
@@ -119,20 +118,20 @@ def _round_up(value: float) -> float:
 
 @styled
 def lines_figure(evaluation: Evaluation, models: Sequence[str] | None = None) -> Figure:
-    """Draw the six lines of one spectrum at the two lowest S/N, and the residuals (paper's Figure 5).
+    """Draw the six lines of one spectrum at the two lowest S/N, and the residuals (Figure 5 of the paper).
 
     Parameters
     ----------
     evaluation : Evaluation
         Result of `evaluate`.
     models : sequence of str, optional
-        Which models to show; as in `example_figure` by default.
+        Models to show; as in `example_figure` by default.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Two rows for each S/N, spectra and residuals, over the mean true flux of each panel; feature bands dark,
-        pseudo-continua light.
+        Two rows for each S/N, spectra and residuals, divided by the mean true flux of each panel. Feature bands are
+        yellow, bands of the pseudo-continuum grey.
     """
     colours = _chosen(evaluation, models)
     examples = sorted(evaluation.examples, key=lambda example: example.snr)[:2]
@@ -155,7 +154,7 @@ def lines_figure(evaluation: Evaluation, models: Sequence[str] | None = None) ->
 def _draw_lines(
     spectra: Sequence[Axes], residuals: Sequence[Axes], example: Example, colours: Mapping[str, str]
 ) -> None:
-    """Draw one row of lines with the row of residuals below."""
+    """Draw one row of lines, and the row of residuals below it."""
     worst, depth = 0.0, []
     for spectrum, residual, window in zip(spectra, residuals, LINE_WINDOWS.values(), strict=True):
         limits = (window.blue[0] - 4, window.red[1] + 4)

@@ -1,4 +1,4 @@
-"""The figure of the demo: denoised spectra against the truth that simulated spectra have."""
+"""The figure of the demo: denoised spectra beside the truth of simulated spectra."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["gain_figure"]
 
 @styled
 def gain_figure(truth: FloatArray, denoised: Denoised, n_spectra: int = 3) -> Figure:
-    """Draw what denoising gained, against the truth.
+    """Draw how much smaller denoising makes the errors.
 
     Parameters
     ----------
     truth : (n_spectra, n_pixels)
         Noise-free flux in the unit of the spectra; NaN where unknown.
     denoised : Denoised
-        Estimate from noisy spectra of an image.
+        Estimates made from the noisy spectra of an image.
     n_spectra : int
         Number of spectra shown, from the brightest to a faint one.
 
@@ -37,7 +37,7 @@ def gain_figure(truth: FloatArray, denoised: Denoised, n_spectra: int = 3) -> Fi
     -------
     matplotlib.figure.Figure
         Maps of the RMS error before and after on one scale and of their ratio, and spectra with their truth. Pixels
-        that the denoiser ignored, emission lines and spikes, do not count.
+        that the denoiser ignored (emission lines, spikes) do not count.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def gain_figure(truth: FloatArray, denoised: Denoised, n_spectra: int = 3) -> Fi
     """
     spectra = denoised.spectra
     rows = bright_to_faint(denoised, n_spectra)
-    counted = spectra.good & denoised.valid & ~denoised.ignored
+    counted = denoised.counted
     before, after = rms(spectra.flux - truth, counted), rms(denoised.flux - truth, counted)
     if not rows:
         raise SpectraError("gain_figure: no spectrum could be denoised, there is nothing to draw.")

@@ -25,20 +25,25 @@ __all__ = ["map_comparison_figure"]
 
 @styled
 def map_comparison_figure(comparison: MapComparison, parameters: Sequence[str] = ("log_age_lw", "mh_lw")) -> Figure:
-    """Draw what several methods made of a simulated galaxy, beside the truth.
+    """Draw the maps that several methods made of a simulated galaxy, beside the truth.
 
     Parameters
     ----------
     comparison : MapComparison
-        From `quietspec.lab.evaluation.maps.compare_maps`.
+        Result of `quietspec.lab.evaluation.maps.compare_maps`.
     parameters : sequence of str
-        Which parameters.
+        Parameters to draw.
 
     Returns
     -------
     matplotlib.figure.Figure
-        For each parameter a row of maps, one of recovered minus true with its root mean square, and one of the errors
-        stated; a column a method, on one scale. The truth is outlined where clump and ring are.
+        For each parameter a row of maps, one of recovered minus true with its root mean square, and one of the stated
+        errors, with one column per method, on one scale per row. Clump and ring are outlined on the truth.
+
+    Raises
+    ------
+    SpectraError
+        If the spectra form no image.
     """
     cell = PAGE_WIDTH / (len(comparison.methods) + 1.8)
     page = figure((3 * cell + 0.95) * len(parameters))
@@ -90,7 +95,7 @@ def _outline(axes: Axes, comparison: MapComparison, shape: tuple[int, int]) -> N
 
 
 def _symmetric(values: FloatArray) -> Normalize:
-    """Colours about 0."""
+    """Colours symmetric about 0."""
     from matplotlib.colors import Normalize
 
     finite = np.abs(values[np.isfinite(values)])

@@ -1,4 +1,4 @@
-"""The figures of the network, after those of Kim, Lee & Rey 2026: its architecture and how it learned."""
+"""Figures of the network, after those of Kim, Lee & Rey 2026: its architecture and how it learned."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _BOX = (0.95, 0.4)  # inches
 def architecture_figure(
     channels: Sequence[int] = (96, 192, 384), last: int = 64, n_blocks: int = 8, n_heads: int = 12, kernel: int = 7
 ) -> Figure:
-    """Draw an Enhanced U-Net Transformer (paper's Figure 1).
+    """Draw an Enhanced U-Net Transformer (Figure 1 of the paper).
 
     Parameters
     ----------
     channels : sequence of int
-        Channels after each encoder stage; the paper's by default, as are all.
+        Channels after each encoder stage; all defaults are those of the paper.
     last : int
         Channels of the last decoder stage.
     n_blocks, n_heads : int
-        Transformer blocks, and heads of each.
+        Transformer blocks, and attention heads in each.
     kernel : int
         Pixels of each convolution.
 
     Returns
     -------
     matplotlib.figure.Figure
-        The maps as boxes of channels × pixels, one row for each resolution.
+        Feature maps as boxes of channels × pixels, one row per resolution.
     """
     page = figure(height=_STEP * (len(channels) + 1) + 0.1)
     page.set_layout_engine("none")
@@ -116,18 +116,18 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], **k
 
 @styled
 def learning_figure(curves: Mapping[str, Mapping[str, Sequence[float | None]]]) -> Figure:
-    """Draw training and validation loss against the training step (paper's Figure 2).
+    """Draw training and validation loss against the training step (Figure 2 of the paper).
 
     Parameters
     ----------
     curves : mapping of str to mapping
-        By model, sequences ``"step"``, ``"training_loss"`` and ``"validation_loss"`` of one length; None or NaN where a
-        loss was not taken.
+        By model: sequences ``"step"``, ``"training_loss"`` and ``"validation_loss"`` of one length; None or NaN where a
+        loss was not measured.
 
     Returns
     -------
     matplotlib.figure.Figure
-        A panel for each model, the least validation loss marked.
+        One panel per model, with the lowest validation loss marked.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -141,7 +141,9 @@ def learning_figure(curves: Mapping[str, Mapping[str, Sequence[float | None]]]) 
         _draw_curve(panel, step, validation, color=COLOURS[0], lw=1.2, label="validation")
         if np.isfinite(validation).any():
             best = int(np.nanargmin(validation))
-            panel.plot(step[best], validation[best], "o", ms=4.5, mfc="none", color=BLACK, label="least validation")
+            panel.plot(
+                step[best], validation[best], "o", ms=4.5, mfc="none", color=BLACK, label="lowest validation loss"
+            )
         panel.set(yscale="log", xlabel="Training step", title=name)
         panel.xaxis.set_major_locator(MaxNLocator(5))
     panels[0].set_ylabel("Loss")

@@ -1,4 +1,4 @@
-"""Figures of recovered populations: the paper's Figures 7 and 8 for every arm, and rms against S/N."""
+"""Figures of recovered populations: Figures 7 and 8 of the paper for every arm, and rms against S/N."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["recovered_figure", "recovery_figures", "rms_figure"]
 _NAMES = {"age": r"$\langle\log\,$age$\rangle_M$ [log yr]", "mh": r"$\langle$[M/H]$\rangle_M$ [dex]"}
 _NUMBERS = {"age": "figure7_age", "mh": "figure8_mh"}
 _NOISY = "noisy"
-_SEEN = 0.0005  # share of spectra outside a panel that is worth a word
-_MOSTLY = 0.9  # of the spectra have to count for an rms that compares with others
+_WORTH_A_NOTE = 0.0005  # share of spectra outside a panel
+_MOSTLY = 0.9  # share of spectra that have to count for an rms that compares with others
 
 
 def recovery_figures(result: Recovery) -> dict[str, Figure]:
@@ -30,12 +30,12 @@ def recovery_figures(result: Recovery) -> dict[str, Figure]:
     Parameters
     ----------
     result : Recovery
-        What was measured.
+        Result of `recover`.
 
     Returns
     -------
     dict of str to matplotlib.figure.Figure
-        By file name without ending; Figures 7 and 8 are numbered as in Kim, Lee & Rey 2026.
+        Figures by file name without suffix; Figures 7 and 8 are numbered as in Kim, Lee & Rey 2026.
     """
     figures = {
         f"{number}_{arm}": recovered_figure(result, arm, short)
@@ -48,21 +48,21 @@ def recovery_figures(result: Recovery) -> dict[str, Figure]:
 
 @styled
 def recovered_figure(result: Recovery, arm: str, short: str) -> Figure:
-    """Draw recovered against true values, the noisy arm above, another below, a column for each S/N.
+    """Draw recovered against true values, the noisy arm above and another arm below, with one column per S/N.
 
     Parameters
     ----------
     result : Recovery
-        What was measured.
+        Result of `recover`.
     arm : str
-        The arm below.
+        Name of the arm below.
     short : {'age', 'mh'}
-        Parameter.
+        Short name of the parameter.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Colour is the logarithm of the density; the line is one to one.
+        Colours show the logarithm of the density; on the line recovered and true values are equal.
     """
     rows = [name for name in (_NOISY, arm) if name in result.arms]
     truth = next(iter(result.arms[arm].values())).truth[short]
@@ -74,11 +74,11 @@ def recovered_figure(result: Recovery, arm: str, short: str) -> Figure:
         for axes, snr in zip(line, result.snrs, strict=True):
             drawn = _panel(axes, result.arms[name][snr], short, limits)
             axes.set_title(f"{name}, S/N {snr:g}")
-        line[0].set_ylabel(f"recovered {_NAMES[short]}")
+        line[0].set_ylabel(f"Recovered {_NAMES[short]}")
     for axes in grid[-1]:
-        axes.set_xlabel(f"true {_NAMES[short]}")
+        axes.set_xlabel(f"True {_NAMES[short]}")
     if drawn is not None:
-        page.colorbar(drawn, ax=grid, label="share of spectra in a cell", aspect=30, pad=0.01)
+        page.colorbar(drawn, ax=grid, label="Share of spectra per cell", aspect=30, pad=0.01)
     return page
 
 
@@ -95,7 +95,7 @@ def _panel(axes: Axes, result: ArmResult, short: str, limits: tuple[float, float
     lines = [f"$R_p$ = {scores[f'{short}_r']:.3f}", f"rms = {scores[f'{short}_rms']:.3f}"]
     text = "\n".join([*lines, f"bias = {scores[f'{short}_bias']:+.3f}".replace("-", "−")])
     outside = float(np.mean((found < limits[0]) | (found > limits[1])))
-    if outside > _SEEN:
+    if outside > _WORTH_A_NOTE:
         text += f"\n{100 * outside:.1f} % outside"
     axes.text(0.96, 0.04, text, transform=axes.transAxes, va="bottom", ha="right", fontsize=7)
     return cells
@@ -103,18 +103,18 @@ def _panel(axes: Axes, result: ArmResult, short: str, limits: tuple[float, float
 
 @styled
 def rms_figure(result: Recovery) -> Figure:
-    """Draw the rms of age and metallicity against S/N, every arm, on the curve of noisy spectra.
+    """Draw the rms error of age and metallicity against S/N for every arm, beside the curve of noisy spectra.
 
     Parameters
     ----------
     result : Recovery
-        What was measured.
+        Result of `recover`.
 
     Returns
     -------
     matplotlib.figure.Figure
-        The horizontal way from a mark to the grey curve is the S/N gained. The limit is drawn where nine in ten of its
-        spectra are sampled well enough.
+        The horizontal distance from a mark to the grey curve is the S/N gained. An arm is drawn where nine in ten of
+        its spectra count.
     """
     page = figure(3.6, PAGE_WIDTH)
     panels = page.subplots(1, 2)
@@ -139,7 +139,7 @@ def rms_figure(result: Recovery) -> Figure:
                 markersize=3.5,
                 label=name,
             )
-        axes.set(xscale="log", yscale="log", xlabel="S/N of the input", ylabel=f"rms of {_NAMES[short]}")
+        axes.set(xscale="log", yscale="log", xlabel="S/N of the input", ylabel=f"rms error of {_NAMES[short]}")
         decimal_ticks(axes.xaxis)
         decimal_ticks(axes.yaxis)
     handles, labels = panels[0].get_legend_handles_labels()

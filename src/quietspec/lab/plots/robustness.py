@@ -1,4 +1,4 @@
-"""The figure of the stress tests: loss against amount, one panel a stress."""
+"""The figure of the stress tests: loss against amount, one panel per stress."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["robustness_figure"]
 _COLUMNS = 4
 _LINEAR = 3.0  # points; the axis of losses is linear below and logarithmic beyond
 _LIMITS = (-3.0, 150.0)
-_MOST_LETTERS = 20  # of the amounts in one line under a panel
+_MOST_LETTERS = 20  # of the amounts that fit in one line under a panel
 
 
 @styled
@@ -32,14 +32,14 @@ def robustness_figure(tests: Sequence[StressTest]) -> Figure:
     Parameters
     ----------
     tests : sequence of StressTest
-        Of the same stresses and models at one or more S/N.
+        Tests with the same stresses and models at one or more S/N.
 
     Returns
     -------
     matplotlib.figure.Figure
-        One panel a stress, with equal steps from amount to amount; mean loss on the pixels seen (lines) and on those
+        One panel per stress, with equal steps from amount to amount: mean loss on the pixels seen (solid) and on those
         that the stress masked (dashed), in points of the noise. Each S/N has its marker, each model its colour. The
-        axis is linear to 3 points and logarithmic beyond.
+        axis is linear up to 3 points and logarithmic beyond.
     """
     from matplotlib.lines import Line2D
 

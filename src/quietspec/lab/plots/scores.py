@@ -1,4 +1,4 @@
-"""The figures of score distributions, after those of Kim, Lee & Rey 2026: of whole spectra, and of the six lines."""
+"""Figures of score distributions, after those of Kim, Lee & Rey 2026: of whole spectra, and of the six lines."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ if TYPE_CHECKING:
 __all__ = ["line_scores_figure", "scores_figure"]
 
 _COLUMNS = 6  # histograms, and names of models, in a row
-_LEAST = 1e-7  # 1 − r below this is rounding
+_LEAST = 1e-7  # 1 − r; less is rounding
 _N_BINS = 50
 _BOXES, _BARS, _ENTRY = 1.9, 0.75, 0.115  # inches: panels of boxes, bars of histograms, lines of their legends
 
-#: Scores by group (an S/N, a line), then by model, the input among them.
+# Scores by group (an S/N, a line), then by model, including the input.
 _Groups: TypeAlias = "Mapping[str, Mapping[str, Scores | LineScores]]"
 
 
 class _Quantity(NamedTuple):
-    """What is shown: taken from scores, on a logarithmic axis with tick labels of its own."""
+    """A quantity that is taken from scores and shown on a logarithmic axis with tick labels of its own."""
 
     label: str
     note: str
     inverted: bool
     take: Callable[[Scores | LineScores], FloatArray]
-    told: Callable[[FloatArray], FloatArray]  # from what is on the axis to what ticks, means and σ tell
+    shown: Callable[[FloatArray], FloatArray]  # from values on the axis to those of tick labels, means and σ
 
 
 @styled
 def scores_figure(evaluation: Evaluation) -> Figure:
-    """Draw RMS residual and recovery rate of the input and every model by S/N (paper's Figure 4).
+    """Draw RMS residual and recovery rate of the input and every model by S/N (Figure 4 of the paper).
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ def scores_figure(evaluation: Evaluation) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        (a) box plots of the RMS residual, (b) its histograms with mean ± σ, (c, d) the same of the recovery rate, on an
-        axis logarithmic in 100 % − recovery.
+        (a) box plots of the RMS residual, (b) its histograms with mean ± σ, (c, d) the same for the recovery rate, on
+        an axis logarithmic in 100 % − recovery.
     """
     groups = {
         f"S/N {snr:g}": {name: by_snr[snr] for name, by_snr in evaluation.scores.items()} for snr in evaluation.snrs
@@ -74,7 +74,7 @@ def scores_figure(evaluation: Evaluation) -> Figure:
 
 @styled
 def line_scores_figure(evaluation: Evaluation) -> Figure:
-    """Draw RMS residual and recovery rate in the six line windows at the lowest S/N (paper's Figure 6).
+    """Draw RMS residual and recovery rate in the six line windows at the lowest S/N (Figure 6 of the paper).
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def line_scores_figure(evaluation: Evaluation) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        As `scores_figure`, lines in place of S/N.
+        As `scores_figure`, with lines in place of S/N.
     """
     snr = min(evaluation.snrs)
     groups = {
@@ -118,7 +118,7 @@ def _distributions(groups: _Groups, evaluation: Evaluation, where: str) -> Figur
 
 
 def _layout(n: int, columns: int, n_rows: int) -> list[Any]:
-    """Names of the panels: boxes a and c, histograms b0, b1, … and d0, d1, …; a dot where there is none."""
+    """Names of the panels: boxes a and c, histograms b0, b1, … and d0, d1, …; a dot for an empty place."""
     numbers = np.arange(n_rows * columns).reshape(n_rows, columns)
     return [
         row
@@ -155,12 +155,12 @@ def _draw_boxes(axes: Axes, groups: _Groups, colours: Mapping[str, str], quantit
     axes.set(yscale="log", ylabel=quantity.label, xlim=(-0.55, len(groups) - 0.45))
     axes.set_xticks(places, list(groups))
     axes.tick_params(axis="x", length=0)
-    decimal_ticks(axes.yaxis, _teller(quantity))
+    decimal_ticks(axes.yaxis, _tick_label(quantity))
     axes.yaxis.set_inverted(quantity.inverted)
 
 
 def _draw_histograms(panels: Sequence[Axes], groups: _Groups, colours: Mapping[str, str], quantity: _Quantity) -> None:
-    """Histograms on one axis for all groups, with mean ± σ of each model in a legend that has the top to itself."""
+    """Histograms on one axis for all groups, with mean ± σ of each model in a legend above the bars."""
     values = {
         group: {name: _positive(quantity.take(models[name])) for name in colours} for group, models in groups.items()
     }
@@ -171,7 +171,7 @@ def _draw_histograms(panels: Sequence[Axes], groups: _Groups, colours: Mapping[s
         for name, array in arrays.items():
             fractions = np.histogram(array, bins)[0] / max(len(array), 1)
             panel.stairs(fractions, bins, color=colours[name], fill=True, alpha=0.35)
-            panel.stairs(fractions, bins, color=colours[name], lw=0.9, label=_plus_minus(quantity.told(array)))
+            panel.stairs(fractions, bins, color=colours[name], lw=0.9, label=_plus_minus(quantity.shown(array)))
             highest = max(highest, float(fractions.max()))
         panel.set(xscale="log", xlim=bins[[0, -1]], ylim=(0, 1.1 * (highest or 1) / filled), title=group, yticks=[])
         panel.legend(
@@ -182,34 +182,34 @@ def _draw_histograms(panels: Sequence[Axes], groups: _Groups, colours: Mapping[s
 
 
 def _few_ticks(panel: Axes, quantity: _Quantity, most: int) -> None:
-    """Ticks at powers of ten away from the ends, where their labels would touch those of the next panel."""
+    """Put ticks at powers of ten, but not near the ends, where labels would touch those of the next panel."""
     low, high = np.log10(sorted(panel.get_xlim()))
     margin = 0.1 * (high - low)
     powers = np.arange(np.ceil(low + margin), np.floor(high - margin) + 1)
-    tell = _teller(quantity)
+    label = _tick_label(quantity)
     if len(powers) > 1:
         ticks = 10 ** powers[:: -(-len(powers) // most)]
-        panel.set_xticks(ticks, [tell(value) for value in ticks])
+        panel.set_xticks(ticks, [label(value) for value in ticks])
         panel.minorticks_off()
     else:
-        decimal_ticks(panel.xaxis, tell, most)
+        decimal_ticks(panel.xaxis, label, most)
     panel.tick_params(axis="x", labelsize=SMALL)
 
 
 def _bins(arrays: Sequence[FloatArray]) -> FloatArray:
-    """Edges of bins, alike in the logarithm, that hold all arrays but for a thousandth at either end."""
+    """Edges of bins, equal in the logarithm, that hold all values except a thousandth at either end."""
     ends = np.array([np.quantile(array, (0.001, 0.999)) for array in arrays if array.size]).reshape(-1, 2)
     low, high = (ends[:, 0].min(), ends[:, 1].max()) if len(ends) else (0.1, 1.0)
     return np.geomspace(low / 1.1, high * 1.1, _N_BINS + 1)
 
 
-def _teller(quantity: _Quantity) -> Callable[[float], str]:
-    """Text of a tick."""
-    return lambda value: f"{quantity.told(np.array(value)):.10g}"
+def _tick_label(quantity: _Quantity) -> Callable[[float], str]:
+    """Text of a tick, as a function of its place."""
+    return lambda value: f"{quantity.shown(np.array(value)):.10g}"
 
 
 def _positive(values: FloatArray) -> FloatArray:
-    """Those that a logarithmic axis can show."""
+    """The values that a logarithmic axis can show."""
     return values[np.isfinite(values) & (values > 0)]
 
 

@@ -1,0 +1,1 @@
+"""The tables of the documentation, as Markdown, from the results files of the benchmarks."""

@@ -1,0 +1,245 @@
+"""Every script in benchmarks/ runs, at a tiny size, and writes what it says."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from quietspec.io.fetching import cached
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+if not FOLDER.exists():
+    pytest.skip("the benchmarks are not part of this distribution", allow_module_level=True)
+
+COMMON = {"machine", "command", "commit"}
+NEEDS = {  # scripts that need fetched data or the extras of others
+    "degrade_real_spectra": ("manga",),
+    "learn_discrepancy": ("manga",),
+    "observed_truth": ("muse-a478",),
+    "real_populations": ("ngc3522",),
+    "library_resolution": ("m11-elodie", "miles"),
+}
+
+
+@pytest.fixture(scope="module")
+def library_file(tiny_library, tmp_path_factory) -> Path:
+    """The small library in a file, in the form of pPXF."""
+    path = tmp_path_factory.mktemp("library") / "spectra_tiny.npz"
+    shape = (tiny_library.n_ssp // 3, 3)
+    np.savez(
+        path, templates=tiny_library.spectra.T.reshape(-1, *shape), lam=tiny_library.wavelength,
+        ages=10 ** (tiny_library.log_ages - 9), metals=tiny_library.metallicities, fwhm=tiny_library.fwhm[0],
+    )  # fmt: skip
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, library_file):
+    """Run a script in this process, and return what it printed."""
+
+    def run(name: str, *options: object, library: bool = False) -> str:
+        for data in NEEDS.get(name, ()):
+            if cached(data) is None:
+                pytest.skip(f"needs `quietspec fetch {data}`")
+        words = [*map(str, options), *(["--library", str(library_file)] if library else [])]
+        monkeypatch.setattr(sys, "argv", [str(FOLDER / f"{name}.py"), *words])
+        monkeypatch.syspath_prepend(str(FOLDER))
+        runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+def results(path: Path) -> dict:
+    """Content of a results file, which says what made it."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content.keys() >= COMMON
+    assert content["command"].startswith("python benchmarks/")
+    return content
+
+
+@pytest.fixture
+def nothing_fetched(monkeypatch, tmp_path) -> None:
+    """An empty cache: real spectra are left out."""
+    monkeypatch.setenv("QUIETSPEC_CACHE", str(tmp_path / "cache"))
+
+
+def test_every_script_has_its_test() -> None:
+    scripts = {path.stem for path in FOLDER.glob("*.py")} - {"script"}
+    source = Path(__file__).read_text(encoding="utf-8").replace("\n", "").replace(" ", "")
+    assert [name for name in sorted(scripts) if f'run("{name}"' not in source] == []
+
+
+@pytest.mark.usefixtures("nothing_fetched")
+def test_approximations(run) -> None:
+    lines = run("approximations", "-n", 2, library=True).splitlines()
+    found = {line.split()[0]: [float(number) for number in line.split()[1:6]] for line in lines if " ms per" in line}
+    assert set(found) == {"MUSE", "MaNGA", "SAMI"}
+    assert max(max(numbers) for numbers in found.values()) < 20  # per cent of the error
+
+
+def test_batch_overhead(run, tmp_path) -> None:
+    pytest.importorskip("distributed")
+    run("batch_overhead", "-n", 3, "--workers", 1, "--json", tmp_path / "found.json")
+    assert results(tmp_path / "found.json")["overhead_ms_per_cube"] > 0
+
+
+@pytest.mark.slow
+def test_batch_workers(run, tmp_path) -> None:
+    pytest.importorskip("distributed")
+    run("batch_workers", "-n", 2, "--side", 3, "--json", tmp_path / "found.json", library=True)
+    assert results(tmp_path / "found.json")["spectra"] == 18
+
+
+def test_calibration(run, tmp_path) -> None:
+    pytest.importorskip("tarp")
+    said = run("calibration", "-n", 4, "--batch", 2, "--snr", 10, "--json", tmp_path / "found.json", library=True)
+    assert "Coverage minus nominal" in said
+    found = results(tmp_path / "found.json")["results"]
+    assert set(found) == {"paper", "survey"}
+    assert found["survey"]["10"]["wiener"]["coverage"]["levels"].keys() == {"50", "68", "90", "95"}
+    pictures = {"found", "found_tarp", "found_chi2", "found_ranks_paper", "found_ranks_survey"}
+    assert {path.stem for path in tmp_path.glob("*.png")} == pictures
+
+
+@pytest.mark.fetched
+def test_degrade_real_spectra(run, tmp_path) -> None:
+    options = ("--least", 70, "--snr", 10, "--realisations", 1, "--json", tmp_path / "found.json")
+    assert "MaNGA" in run("degrade_real_spectra", *options)
+    record = results(tmp_path / "found.json")["spectra"][0]
+    assert record["snr"] > 70
+    assert record["scores"]["10"]["posterior"]["reduction"] > 0.5
+    assert (tmp_path / "found.png").exists()
+
+
+@pytest.mark.usefixtures("nothing_fetched")
+def test_detection(run, tmp_path) -> None:
+    options = ("-n", 5, "--calibration", 20, "--batch", 10, "--snr", 20, "--json", tmp_path / "found.json")
+    said = run("detection", *options, library=True)
+    assert "stars left out" in said
+    assert "manga left out: run `quietspec fetch manga` first" in said
+    kinds = {row["kind"]: row for row in results(tmp_path / "found.json")["results"]}
+    assert {"galaxies", "wrong redshift", "quasars behind", "noise"} <= set(kinds)
+    assert kinds["noise"]["reason_right"] is None or 0 <= kinds["noise"]["reason_right"] <= 1
+    assert (tmp_path / "found.png").exists()
+
+
+def test_galaxy_maps(run, tmp_path) -> None:
+    options = ("--size", 4, "--methods", "posterior", "--store", tmp_path / "store", "--json", tmp_path / "found.json")
+    run("galaxy_maps", *options, library=True)
+    found = results(tmp_path / "found.json")["methods"]["posterior"]
+    assert found["scores"]["log_age_lw"]["count"] + found["failed"] == 16
+    assert {path.name for path in tmp_path.glob("*.png")} == {"found.png", "found_by_mass.png"}
+    assert (tmp_path / "store" / "posterior.npz").exists()
+
+
+@pytest.mark.fetched
+def test_learn_discrepancy(run, tmp_path) -> None:
+    card = FOLDER.parent / "src" / "quietspec" / "models" / "survey.json"
+    (tmp_path / "survey.json").write_bytes(card.read_bytes())
+    run("learn_discrepancy", "--least", 80, "--out", tmp_path)
+    entry = json.loads((tmp_path / "survey.json").read_text(encoding="utf-8"))["discrepancy"]
+    assert entry["learned_from"] == ["MaNGA (sdss-mangadap 4.5.0)"]
+    assert 0 <= min(entry["fraction"]) <= max(entry["fraction"]) <= 0.2
+    assert (tmp_path / "survey.npz").exists()
+
+
+@pytest.mark.fetched
+def test_library_resolution(run) -> None:
+    pytest.importorskip("ppxf")
+    said = run("library_resolution", "miles")
+    assert said.count("miles") == 3
+    assert "2.51" in said
+
+
+def test_make_demo_cube(run, tmp_path) -> None:
+    run("make_demo_cube", "-o", tmp_path / "demo.fits", library=True)
+    with fits.open(tmp_path / "demo.fits") as made:
+        assert made["FLUX"].shape == made["TRUTH"].shape
+        assert made["FLUX"].shape[1:] == (20, 20)
+
+
+def test_network_cost(run) -> None:
+    pytest.importorskip("torch")
+    assert "eut-small" in run("network_cost", "eut-small")
+
+
+@pytest.mark.slow
+@pytest.mark.fetched
+def test_observed_truth(run, tmp_path) -> None:
+    run("observed_truth", "--step", 16, "--realisations", 1, "--json", tmp_path / "found.json")
+    found = results(tmp_path / "found.json")
+    ratios = {record["data"]: record["ratio"] for record in found["prediction"] if record["method"] == "posterior"}
+    assert ratios["MUSE"] > 1
+    assert {path.name for path in tmp_path.glob("*.png")} == {"found.png", "found_pulls.png"}
+
+
+def test_tables_of_the_documentation(run) -> None:
+    pages = {
+        "paper": run(
+            "paper_tables", *(FOLDER / "results" / f"paper_{name}.json" for name in ("baselines", "networks"))
+        ),
+        "populations": run("population_tables"),
+        "validation": run("validation_tables"),
+    }
+    for name, tables in pages.items():
+        rows = [line for line in tables.splitlines() if line.startswith("|")]
+        assert len(rows) > 50
+        page = FOLDER.parent / "docs" / f"{name}.md"
+        shown = page.read_text(encoding="utf-8").splitlines()
+        assert sum(row in shown for row in rows) > len(rows) / 2, name
+
+
+def test_population_calibration(run, tmp_path) -> None:
+    options = ("-n", 4, "--batch", 2, "--snr", 10, "--json", tmp_path / "found.json")
+    run("population_calibration", *options, library=True)
+    found = results(tmp_path / "found.json")["recipes"]
+    assert found["survey"]["10"]["log_age_lw"]["n"] == 4
+    assert {path.name for path in tmp_path.glob("*.png")} == {"found_paper.png", "found_survey.png"}
+
+
+@pytest.mark.slow
+@pytest.mark.fetched
+def test_real_populations(run, tmp_path) -> None:
+    pytest.importorskip("ppxf")
+    options = ("--bootstrap", 0, "--jobs", 1, "--maps", tmp_path / "maps.png", "--json", tmp_path / "found.json")
+    run("real_populations", *options)
+    found = results(tmp_path / "found.json")
+    assert found["sami"] is None
+    assert 9 < found["ngc3522"]["methods"]["posterior"]["log_age_lw"][0] < 10.3
+
+
+def test_robustness(run, tmp_path) -> None:
+    options = ("-n", 3, "--snr", 20, "--only", "masks", "arm gap", "--json", tmp_path / "found.json")
+    assert "masks: fraction masked" in run("robustness", *options, library=True)
+    (test,) = results(tmp_path / "found.json")["tests"]
+    assert set(test["stresses"]) == {"masks", "arm gap"}
+    assert (tmp_path / "found.png").exists()
+
+
+def test_simulate_speed(run) -> None:
+    said = run("simulate_speed", "-n", 20, "--chunk", 10, "--threads", 1, library=True)
+    assert "survey, MUSE" in said
+
+
+def test_tune_smoothers(run) -> None:
+    assert run("tune_smoothers", "-n", 5, library=True).count("<- best") == 4
+
+
+def test_where_gain_comes_from(run, tmp_path) -> None:
+    pytest.importorskip("ppxf")
+    options = ("-n", 2, "--jobs", 1, "--regularisations", 10, "--json", tmp_path / "found.json")
+    run("where_gain_comes_from", *options, library=True)
+    rows = results(tmp_path / "found.json")["rows"]
+    assert {row["histories"] for row in rows} == {"smooth", "mixtures"}
+    assert all(np.isfinite(row["age_rms"]) for row in rows)
+
+
+def test_result_hashes(run, tmp_path) -> None:
+    run("result_hashes", "demo", "-n", 3, "--json", tmp_path / "found.json")
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["demo.fits"]
+    assert {"flux", "sigma", "covariance 0", "labels means"} <= set(found)
