@@ -7,90 +7,54 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quietspec.cli.assignments import changed
 from quietspec.cli.console import console, log
-from quietspec.cli.lab.worlds import RecipeName, numbers, recipe_named, require_spectra
-from quietspec.cli.options import Library, Seed, library_named
+from quietspec.cli.lab.worlds import Changes, recipe_named
+from quietspec.cli.options import Library, library_named
 from quietspec.cli.outputs import Json, require_new, stdout_is_json, write_json
 
 if TYPE_CHECKING:
-    from quietspec.lab.evaluation.recovery import Arm, Recovery
+    from quietspec.lab.evaluation.recovery import Recovery
 
 __all__ = ["recover"]
 
-ARMS = "noisy,eut-position,eut-small,wiener,posterior,posterior-sigma,posterior-covariance,populations,limit"
-_PAPER_ARMS = ("noisy", "eut-position")  # of which all spectra are fitted, as in the paper
-
 
 def recover(
-    recipe: RecipeName = "paper",
-    arms: Annotated[
-        str,
-        typer.Option(
-            help="Ways from spectrum to populations, comma-separated: noisy, DENOISER, DENOISER-flat, -sigma or "
-            "-covariance (errors given to pPXF; those of the input by default), populations, limit."
-        ),
-    ] = ARMS,
-    snr: Annotated[str, typer.Option(help="S/N, comma-separated.")] = "5,10,20",
-    n: Annotated[int, typer.Option("-n", min=3, help="Test spectra of the arms noisy and eut-position.")] = 10_000,
-    n_others: Annotated[int, typer.Option("--n-others", min=3, help="Test spectra of the other arms.")] = 2000,
-    n_ladder: Annotated[
-        int,
-        typer.Option("--n-ladder", min=0, help="Noisy spectra fitted at each of ten S/N, for equivalent S/N."),
-    ] = 1000,
-    seed: Seed = 0,
-    templates: Annotated[
-        str | None, typer.Option(help="SSP library that pPXF fits with; the simulated one by default.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Prior of the denoisers; the recipe's shipped one by default.")
-    ] = None,
-    ppxf: Annotated[
-        list[str] | None,
-        typer.Option(help="Option of the pPXF fits as name=value, such as multiplicative=8; repeatable."),
-    ] = None,
+    experiment: Annotated[
+        str, typer.Argument(help="paper, the paper's experiment, or a YAML file of settings.")
+    ] = "paper",
+    changes: Changes = None,
+    library: Library = None,
     store: Annotated[
         Path | None, typer.Option(help="Folder that keeps finished arms; the same command goes on from it.")
     ] = None,
     figures: Annotated[Path | None, typer.Option(help="Folder for figures, as PNG and PDF; made if missing.")] = None,
     json: Json = None,
-    library: Library = None,
     jobs: Annotated[int, typer.Option(min=1, help="pPXF fits side by side.")] = 1,
 ) -> None:
     """Recover ages and metallicities of simulated spectra, noisy and denoised, and score them against the truth."""
     from quietspec.denoisers import load_denoiser
     from quietspec.io.writing.atomic import os_errors_named
-    from quietspec.lab.evaluation.recovery import Arm, RecoverySettings, recipe_options
+    from quietspec.lab.evaluation.recovery import RecoverySettings
     from quietspec.lab.evaluation.recovery import recover as run
+    from quietspec.lab.evaluation.recovery.run import RecoveryRun
 
-    levels = numbers(snr)
-    chosen = [Arm(name, n if name in _PAPER_ARMS else min(n, n_others)) for name in map(str.strip, arms.split(","))]
-    require_spectra(recipe, max(arm.n for arm in chosen), "test")
+    asked = RecoveryRun.load(experiment).changed(changes or ())
     require_new(json, overwrite=True)
     for folder in filter(None, (figures, store)):
         with os_errors_named(folder):
             folder.mkdir(parents=True, exist_ok=True)
-    world = recipe_named(recipe, library)
-    tools = {name: load_denoiser(name, model or recipe, discrepancy=False) for name in sorted(_denoisers(chosen))}
+    world = recipe_named(asked.recipe, library)
+    tools = {name: load_denoiser(name, asked.model or asked.recipe, discrepancy=False) for name in asked.denoisers()}
     settings = RecoverySettings(
-        seed=seed,
-        library=None if templates is None else library_named(templates),
-        options=changed(recipe_options(world), ppxf or (), "--ppxf"),
-        n_ladder=min(n_ladder, n),
-        jobs=jobs,
-        store=store,
-    )
-    result = run(world, tools, chosen, levels, settings, log=log)
+        seed=asked.seed, library=None if asked.templates is None else library_named(asked.templates),
+        options=asked.options(world), n_ladder=min(asked.n_ladder, asked.n), jobs=jobs, store=store,
+    )  # fmt: skip
+    result = run(world, tools, asked.chosen(), asked.snr, settings, log=log)
     if not stdout_is_json(json):
         _print(result)
     write_json(json, result.to_json())
     if figures is not None:
         _draw(result, figures)
-
-
-def _denoisers(arms: list[Arm]) -> set[str]:
-    """Names of the denoisers that arms need; the limit stands on the posterior's basis."""
-    return {arm.denoiser or "posterior" for arm in arms if arm.denoiser or arm.name == "limit"}
 
 
 def _print(result: Recovery) -> None:

@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from quietspec.lab.networks import EUTSettings, PatchNetworkSettings
+from quietspec.lab.settings import SettingsFile
 from quietspec.lab.simulate import PAPER_SIZES
-from quietspec.lab.training.settings import SettingsFile
 
 __all__ = ["RUNS", "Run"]
 
