@@ -87,7 +87,7 @@ def test_a_denoiser_gives_what_the_network_gives(exported):
             network_input(simulated, network.channels), torch.from_numpy(simulated.observed.sigma.astype(np.float32))
         )
     result = load_denoiser(str(path)).denoise(simulated.observed)
-    assert result.model.startswith("small ")
+    assert result.model.name == "small"
     np.testing.assert_allclose(result.flux, flux, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(result.sigma, error, rtol=1e-4, atol=1e-5)
 
