@@ -212,7 +212,7 @@ def test_no_wavelengths(save):
 def test_wavelengths_of_another_number(save):
     wave = fits.ImageHDU(np.linspace(4000, 5000, 7), name="WAVE")
     path = save(fits.HDUList([*layouts.generic(), wave]))
-    refused(path, "40 pixels a spectrum but 7 wavelengths", wave_hdu="WAVE")
+    refused(path, "40 pixels per spectrum but 7 wavelengths", wave_hdu="WAVE")
     assert read(path).n_pixels == layouts.N_PIXELS  # the header's own are used
 
 

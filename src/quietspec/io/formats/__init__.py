@@ -1,4 +1,4 @@
-"""Formats of surveys and instruments, told apart by HDU names and keywords, never by file names.
+"""Formats of surveys and instruments, recognised by HDU names and keywords, never by file names.
 
 A format of your own is an object with `matches` and `content`; `register_format` adds it.
 """

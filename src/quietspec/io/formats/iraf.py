@@ -1,6 +1,6 @@
 """Spectra in the rows of an image: IRAF's bands and multispec, and rows that are flux, error and sky (GAMA, SDSS DR7).
 
-What the rows hold is told by BANDIDn or ROWn of the header, or by the user.
+What the rows hold is said by BANDIDn or ROWn of the header, or by the user.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def _labels(hdu: Any) -> dict[int, str]:
 def content(file: FitsFile, options: ReadOptions) -> Content:
     """Settle the content of an image whose rows hold different things, or spectra of different wavelengths."""
     hdu = _image(file) if options.flux_hdu is None else file[options.flux_hdu]
+    if hdu is None:
+        raise ReadError(f"{file.path}: has no image of several rows; it has {file.summary}. Leave out rows=.")
     roles = options.plane_roles or (_labels(hdu) if hdu.is_image and len(hdu.shape) > 1 else {})
     if roles:
         return _of_planes(file, hdu, options, roles)

@@ -60,6 +60,11 @@ class Columns:
             raise ReadError(f"{self.where}: has no column {given!r}; it has {listed(self.values)}.")
         return name
 
+    @property
+    def numeric(self) -> list[str]:
+        """Names of the columns that hold numbers."""
+        return [name for name, values in self.values.items() if values.dtype.kind in "fiu"]
+
     def rows(self, name: str) -> npt.NDArray[Any]:
         """One column as (n_spectra, n_pixels)."""
         return np.atleast_2d(self.values[name])
@@ -67,6 +72,8 @@ class Columns:
     def bulk(self, name: str, shape: tuple[int, int]) -> Bulk:
         """One column as values for spectra of this shape: for every pixel, for every spectrum, or the same for all."""
         values = self.values[name]
+        if values.dtype.kind not in "biuf":
+            raise ReadError(f"{self.where}: the column {name} does not hold numbers. Name another column.")
         if values.shape == shape[:1] and values.shape != shape[1:]:
             return ConstantBulk(values, shape[1])
         if values.shape not in (shape, shape[1:], (1, shape[1])):
@@ -102,20 +109,27 @@ class Columns:
 
 def fits_columns(file: FitsFile, hdu: Any) -> Columns:
     """Columns of a FITS table HDU; its header is completed by the primary one."""
+    where = f"{file.path}, HDU {file.number(hdu)} {hdu.name}".rstrip()
     names = {name: without_unit(name) for name in hdu.columns.names}
+    if len({name for name, _ in names.values()}) < len(names):  # flux(a) and flux(b)
+        names = {name: (name, None) for name in names}
     return Columns(
         path=file.path,
-        where=f"{file.path}, HDU {file.number(hdu)} {hdu.name}".rstrip(),
-        values={names[column.name][0]: _values(hdu.data[column.name], column.null) for column in hdu.columns},
+        where=where,
+        values={names[column.name][0]: _values(hdu, column, where) for column in hdu.columns},
         units={names[column.name][0]: column.unit or names[column.name][1] for column in hdu.columns},
         header={**dict(file.primary), **dict(hdu.header)},
         file=file,
     )
 
 
-def _values(values: Any, null: Any) -> npt.NDArray[Any]:
+def _values(hdu: Any, column: Any, where: str) -> npt.NDArray[Any]:
     """Values of a column: variable-length arrays side by side, padded with NaN; missing integers NaN."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(hdu.data[column.name])
+    except Exception as error:  # of astropy, of many types
+        raise ReadError(f"{where}: the column {column.name} cannot be read ({error}). Copy the file again.") from error
+    null = column.null
     if array.dtype == object:
         rows = [np.asarray(row, dtype=np.float64).ravel() for row in array]
         padded = np.full((len(rows), max((len(row) for row in rows), default=0)), np.nan)

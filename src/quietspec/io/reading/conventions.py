@@ -130,7 +130,7 @@ class Named:
 
 @lru_cache(maxsize=4096)
 def named(name: str) -> Named | None:
-    """Tell what a column or HDU holds by its name; None where no convention says, or where it is something else's.
+    """What a column or HDU holds, by its name; None where no convention says, or where it is something else's.
 
     Parameters
     ----------
@@ -309,7 +309,7 @@ def find_name(names: Iterable[str], wanted: Iterable[str]) -> str | None:
 
 
 def noise_kind_of(name: str) -> NoiseKind | None:
-    """Tell what an HDU or column of this name holds (``RED_IVAR`` as ``IVAR``); None where no convention says."""
+    """What an HDU or column of this name holds (``RED_IVAR`` as ``IVAR``); None where no convention says."""
     what = named(name)
     return what.kind if what is not None and what.role == "noise" else None
 

@@ -80,10 +80,15 @@ def grid_of(values: Any, name: str, unit: str | None, options: ReadOptions, wher
         If the spectra have different wavelengths, or their unit is unknown or impossible.
     """
     what = named(name) or Named("wavelength")
-    array = np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan)
+    raw = np.ma.asarray(values)
+    if raw.dtype.kind not in "fiu":
+        raise ReadError(f"{where}: {name} does not hold numbers. Name others: wave_hdu=NAME.")
+    array = np.ma.filled(raw.astype(np.float64), np.nan)
     unit = options.wavelength_unit or unit or what.unit
     logarithmic = what.log is not None or _LOG_UNIT.match(unit or "") is not None
-    missing = array == 0 if logarithmic else array <= 0
+    if not array.size:
+        raise ReadError(f"{where}: {name} is empty. Name others: wave_hdu=NAME.")
+    missing = ~np.isfinite(array) | (array == 0 if logarithmic else array <= 0)
     shared = _shared(_chosen(np.where(missing, np.nan, array), options), where)
     pixels = np.isfinite(shared)
     if not pixels.any():
@@ -184,7 +189,7 @@ def image_grid(
     n_pixels, n_known = flux.shape[len(flux.shape) - axis], len(grid.wavelength if grid.pixels is None else grid.pixels)
     if n_pixels != n_known:
         raise ReadError(
-            f"{where}: {n_pixels} pixels a spectrum but {n_known} wavelengths ({grid.how}). "
+            f"{where}: {n_pixels} pixels per spectrum but {n_known} wavelengths ({grid.how}). "
             "Name what holds the wavelengths of the pixels: wave_hdu=NAME."
         )
     return grid
@@ -242,5 +247,5 @@ def table_grid(hdu: Any, column: str, options: ReadOptions, where: str) -> Grid:
     if name is None:
         wanted = f"no column {column!r}" if column else "no column of wavelengths"
         raise ReadError(f"{where}: has {wanted}; it has {', '.join(names)}. Name one: wave_hdu=HDU:COLUMN.")
-    values = np.asarray(hdu.data[name], dtype=np.float64)
+    values = np.asarray(hdu.data[name])
     return grid_of(values.reshape(1, -1) if len(values) == 1 else values, name, hdu.columns[name].unit, options, where)

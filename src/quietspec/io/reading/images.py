@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
@@ -25,10 +25,11 @@ from quietspec.io.reading.known import (
     stated_by_header,
 )
 from quietspec.io.reading.masks import MaskRule, doubt
-from quietspec.io.reading.noise_units import StatedNoise, settled_units
+from quietspec.io.reading.noise_units import NoiseScale, StatedNoise, settled_units
 from quietspec.io.reading.options import ReadOptions
 from quietspec.io.reading.sky import sky_wcs
 from quietspec.io.reading.squeeze import n_axes, squeezed
+from quietspec.io.reading.units import FluxScale
 from quietspec.kinds import Medium, NoiseKind
 from quietspec.medium import stated_media
 
@@ -112,77 +113,9 @@ def image_content(file: FitsFile, options: ReadOptions, layout: Layout) -> Conte
     Raises
     ------
     ReadError
-        If an HDU is missing or misshapen, or something cannot be settled.
+        If an HDU is missing or misshapen, or something cannot be settled; all that is open is asked at once.
     """
-    hdu = file[options.flux_hdu if options.flux_hdu is not None else layout.flux]
-    where = f"{file.path}, {_named(file, hdu)}"
-    if not hdu.is_image or n_axes(hdu.shape) not in (1, 2, 3) or 0 in hdu.shape:
-        raise ReadError(f"{where}: holds no spectra (1-D, 2-D or 3-D image). Name the flux: flux_hdu=NAME.")
-    flux = squeezed(hdu)
-    questions = Questions(str(file.path))
-    questions.warn(*layout.warnings, options.columns and "columns= is about tables; it is not used for an image")
-    questions.decide("flux", _named(file, hdu))
-    axis = spectral_axis(flux.header, flux.shape)
-    bulk = _bulk(flux, axis, where)
-    grid: Grid | None = None
-    with questions.asking():
-        grid = image_grid(file, flux, axis, options, layout.wavelength, where)
-    noise, kind = _noise(file, options, layout, bulk, axis, questions)
-    mask, rule = _mask(file, options, layout, (bulk, noise), axis, questions)
-    medium = questions.medium(options, _media(file, flux, axis, layout, grid))
-    if grid is None:
-        questions.settle()
-        raise ReadError(f"{where}: has no wavelengths. Name what holds them: wave_hdu=NAME.")
-    questions.warn(*grid.warnings)
-    questions.decide("wavelengths", grid.how)
-    bulk, noise, mask = _with_wavelength(bulk, grid), _with_wavelength(noise, grid), _with_wavelength(mask, grid)
-    text = flux.header.get("BUNIT") or file.primary.get("BUNIT") or layout.unit
-    stated = _stated_noise(file, options, layout, noise, kind)
-    scale, read_as = settled_units(text, stated, bulk, grid.wavelength, options, questions)
-    questions.settle()
-    redshifts, widths = _known(file, flux, options, layout, grid.wavelength)
-    spatial_shape, wcs, lost = _image(flux, axis)
-    questions.warn(lost)
-    return Content(
-        survey=layout.survey,
-        path=file.path,
-        wavelength=grid.wavelength,
-        medium=medium,
-        flux=bulk,
-        noise=noise,
-        noise_kind=read_as.kind,
-        noise_factor=read_as.factor,
-        mask=mask,
-        mask_rule=rule,
-        redshift=settle_redshift(redshifts, bulk.shape[0], questions),
-        fwhm=settle_fwhm(widths, grid.wavelength, bulk.shape[0], questions, grid.pixels),
-        unit=scale.unit,
-        units=options.flux_unit or scale.text or "",
-        factor=scale.factor,
-        spatial_shape=spatial_shape,
-        wcs=wcs,
-        warnings=tuple(questions.warnings),
-        decisions=tuple(questions.decisions),
-        meta=layout.meta,
-    )
-
-
-def _known(
-    file: FitsFile, flux: Any, options: ReadOptions, layout: Layout, wavelength: FloatArray
-) -> tuple[list[tuple[Any, str]], list[tuple[Any, str]]]:
-    """Redshifts and resolutions by all who state them, the best first."""
-    own, where = f"as {layout.survey} has it", str(file.path)
-    redshifts: list[tuple[Any, str]] = [
-        (options.redshift, AS_GIVEN),
-        (layout.redshift, layout.redshift_by or own),
-        (header_redshift(flux.header, file.primary), "the header"),
-    ]
-    widths: list[tuple[Any, str]] = [
-        (given_fwhm(options.fwhm, wavelength, where), AS_GIVEN),
-        (layout.fwhm, own),
-        stated_by_header(flux.header, file.primary),
-    ]
-    return redshifts, widths
+    return _Images.of(file, options, layout).content()
 
 
 def values_beside(file: FitsFile, key: str | int, flux: str | int, like: Bulk) -> Bulk:
@@ -191,44 +124,190 @@ def values_beside(file: FitsFile, key: str | int, flux: str | int, like: Bulk) -
     return _beside(file, key, like, spectral_axis(hdu.header, hdu.shape))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Images:
+    """The flux image of a file, the options and the layout by which it is read, and what is open about it."""
+
+    file: FitsFile
+    options: ReadOptions
+    layout: Layout
+    questions: Questions
+    flux: Any  # the HDU, without axes of one pixel beyond three
+    name: str
+    where: str
+    axis: int  # FITS number of the axis of wavelength
+
+    @classmethod
+    def of(cls, file: FitsFile, options: ReadOptions, layout: Layout) -> Self:
+        """Find the flux."""
+        hdu = file[options.flux_hdu if options.flux_hdu is not None else layout.flux]
+        name = _name(file, hdu)
+        where = f"{file.path}, {name}"
+        if not hdu.is_image or n_axes(hdu.shape) not in (1, 2, 3) or 0 in hdu.shape:
+            raise ReadError(f"{where}: holds no spectra (1-D, 2-D or 3-D image). Name the flux: flux_hdu=NAME.")
+        flux = squeezed(hdu)
+        return cls(
+            file=file,
+            options=options,
+            layout=layout,
+            questions=Questions(str(file.path)),
+            flux=flux,
+            name=name,
+            where=where,
+            axis=spectral_axis(flux.header, flux.shape),
+        )
+
+    def content(self) -> Content:
+        """Settle everything about the flux and what lies beside it."""
+        questions, layout = self.questions, self.layout
+        questions.warn(
+            *layout.warnings, self.options.columns and "columns= is about tables; it is not used for an image"
+        )
+        questions.decide("flux", self.name)
+        whole = _bulk(self.flux, self.axis, self.where)
+        grid: Grid | None = None
+        with questions.asking():
+            grid = image_grid(self.file, self.flux, self.axis, self.options, layout.wavelength, self.where)
+        noise, kind = self._noise(whole)
+        mask, rule = self._mask(whole, noise)
+        medium = questions.medium(self.options, self._media(grid))
+        if grid is None:
+            questions.settle()
+            raise ReadError(f"{self.where}: has no wavelengths. Name what holds them: wave_hdu=NAME.")
+        questions.warn(*grid.warnings)
+        questions.decide("wavelengths", grid.how)
+        flux, noise, mask = _kept(whole, grid), _kept(noise, grid), _kept(mask, grid)
+        scale, read_as = self._units(flux, noise, kind, grid)
+        spatial_shape, wcs = self._image()
+        return Content(
+            survey=layout.survey,
+            path=self.file.path,
+            wavelength=grid.wavelength,
+            medium=medium,
+            flux=flux,
+            noise=noise,
+            noise_kind=read_as.kind,
+            noise_factor=read_as.factor,
+            mask=mask,
+            mask_rule=rule,
+            redshift=self._redshift(flux.shape[0]),
+            fwhm=self._fwhm(grid, flux.shape[0]),
+            unit=scale.unit,
+            units=self.options.flux_unit or scale.text or "",
+            factor=scale.factor,
+            spatial_shape=spatial_shape,
+            wcs=wcs,
+            warnings=tuple(questions.warnings),
+            decisions=tuple(questions.decisions),
+            meta=layout.meta,
+        )
+
+    @property
+    def _noise_key(self) -> str | int | None:
+        return self.options.noise_hdu if self.options.noise_hdu is not None else self.layout.noise
+
+    @property
+    def _survey_noise(self) -> NoiseKind | None:
+        """What the survey says the noise is."""
+        return self.layout.noise_kind if self.options.noise_hdu is None else None
+
+    def _noise(self, flux: Bulk) -> tuple[Bulk | None, NoiseKind]:
+        key = self._noise_key
+        if key is None:
+            if not self.options.noise_from_residuals:
+                rows = (
+                    ".\nIf rows of that image hold them, say which: rows=flux,err" if 1 < flux.shape[0] <= _FEW else ""
+                )
+                self.questions.ask(
+                    f"found flux ({self.name}) but no variance, error or ivar beside it.\nGive the noise: "
+                    f"noise_hdu=NAME, or noise_from_residuals=True to estimate it from the spectrum itself{rows}."
+                )
+            return None, "sigma"
+        kind = self.options.noise_kind or self._survey_noise or noise_kind_of(self.file[key].name)
+        if kind is None:
+            self.questions.ask(
+                f"HDU {key} could hold errors, variances or inverse variances.\nGive it: "
+                'noise_kind="sigma", noise_kind="variance" or noise_kind="ivar".'
+            )
+        return _beside(self.file, key, flux, self.axis), kind or "sigma"
+
+    def _mask(self, flux: Bulk, noise: Bulk | None) -> tuple[Bulk | None, MaskRule]:
+        """Mask of the spectra, and how to read it."""
+        options, layout, questions = self.options, self.layout, self.questions
+        key = options.mask_hdu if options.mask_hdu is not None else layout.mask
+        if key is None or options.no_mask:
+            questions.decide("mask", "none" if key is None else f"none; HDU {key} is passed over")
+            return None, MaskRule()
+        hdu = self.file[key]
+        mask, name = _beside(self.file, key, flux, self.axis), _name(self.file, hdu)
+        rule = MaskRule.settled(options, hdu.name, layout.bad_bits, good=layout.mask_good)
+        if layout.mask_good is None or options.mask_hdu is not None:
+            questions.ask(doubt(rule, mask, flux, noise, options, name))
+        questions.decide("mask", f"{name}: {rule}")
+        return mask, rule
+
+    def _media(self, grid: Grid | None) -> dict[str, Medium | None]:
+        """Air or vacuum by all who say."""
+        primary = stated_media(self.file.primary)
+        return {
+            "the name of the wavelengths": None if grid is None else grid.medium,
+            self.layout.survey: self.layout.medium,
+            **stated_media(self.flux.header, self.axis),
+            **{f"{who} of the primary header": medium for who, medium in primary.items()},
+        }
+
+    def _units(self, flux: Bulk, noise: Bulk | None, kind: NoiseKind, grid: Grid) -> tuple[FluxScale, NoiseScale]:
+        """Units of flux and noise; the last that may be asked for."""
+        text = self.flux.header.get("BUNIT") or self.file.primary.get("BUNIT") or self.layout.unit
+        stated, key = None, self._noise_key
+        if key is not None and noise is not None:
+            hdu = self.file[key]
+            certain = self.options.noise_kind is not None or self._survey_noise is not None
+            unit, who = hdu.header.get("BUNIT"), _name(self.file, hdu)
+            stated = StatedNoise(values=noise, unit=unit, kind=kind, certain=certain, who=who)
+        settled = settled_units(text, stated, flux, grid.wavelength, self.options, self.questions)
+        self.questions.settle()
+        return settled
+
+    def _redshift(self, n_spectra: int) -> FloatArray:
+        layout = self.layout
+        stated = (
+            (self.options.redshift, AS_GIVEN),
+            (layout.redshift, layout.redshift_by or f"as {layout.survey} has it"),
+            (header_redshift(self.flux.header, self.file.primary), "the header"),
+        )
+        return settle_redshift(stated, n_spectra, self.questions)
+
+    def _fwhm(self, grid: Grid, n_spectra: int) -> FloatArray | None:
+        stated = (
+            (given_fwhm(self.options.fwhm, grid.wavelength, self.where), AS_GIVEN),
+            (self.layout.fwhm, f"as {self.layout.survey} has it"),
+            stated_by_header(self.flux.header, self.file.primary),
+        )
+        return settle_fwhm(stated, grid.wavelength, n_spectra, self.questions, grid.pixels)
+
+    def _image(self) -> tuple[tuple[int, int] | None, WCS | None]:
+        """Image that the spectra of a cube form, and its celestial WCS."""
+        shape = self.flux.shape
+        if len(shape) < 3:
+            return None, None
+        x, y = (number for number in (1, 2, 3) if number != self.axis)
+        wcs, lost = sky_wcs(self.flux.header, (x, y))
+        self.questions.warn(lost)
+        return (int(shape[3 - y]), int(shape[3 - x])), wcs
+
+
+def _name(file: FitsFile, hdu: Any) -> str:
+    return f"HDU {file.number(hdu)} {hdu.name}".rstrip()
+
+
 @overload
-def _with_wavelength(bulk: Bulk, grid: Grid) -> Bulk: ...
+def _kept(bulk: Bulk, grid: Grid) -> Bulk: ...
 @overload
-def _with_wavelength(bulk: Bulk | None, grid: Grid) -> Bulk | None: ...
-def _with_wavelength(bulk: Bulk | None, grid: Grid) -> Bulk | None:
+def _kept(bulk: Bulk | None, grid: Grid) -> Bulk | None: ...
+def _kept(bulk: Bulk | None, grid: Grid) -> Bulk | None:
     """The pixels that have a wavelength."""
     return bulk if bulk is None or grid.pixels is None else PartBulk(bulk, pixels=grid.pixels)
-
-
-def _media(file: FitsFile, flux: Any, axis: int, layout: Layout, grid: Grid | None) -> dict[str, Medium | None]:
-    """Air or vacuum by all who say."""
-    return {
-        "the name of the wavelengths": None if grid is None else grid.medium,
-        layout.survey: layout.medium,
-        **stated_media(flux.header, axis),
-        **{f"{who} of the primary header": medium for who, medium in stated_media(file.primary).items()},
-    }
-
-
-def _stated_noise(
-    file: FitsFile, options: ReadOptions, layout: Layout, noise: Bulk | None, kind: NoiseKind
-) -> StatedNoise | None:
-    """What the user, the survey and the file say of the noise."""
-    key = options.noise_hdu if options.noise_hdu is not None else layout.noise
-    if key is None or noise is None:
-        return None
-    by_survey = layout.noise_kind is not None and options.noise_hdu is None
-    certain = options.noise_kind is not None or by_survey
-    return StatedNoise(values=noise, unit=file[key].header.get("BUNIT"), kind=kind, certain=certain)
-
-
-def _image(flux: Any, axis: int) -> tuple[tuple[int, int] | None, WCS | None, str | None]:
-    """Image that the spectra of a cube form, its celestial WCS, and why there is none."""
-    if len(flux.shape) < 3:
-        return None, None, None
-    x, y = (number for number in (1, 2, 3) if number != axis)
-    wcs, lost = sky_wcs(flux.header, (x, y))
-    return (int(flux.shape[3 - y]), int(flux.shape[3 - x])), wcs, lost
 
 
 def _bulk(hdu: Any, axis: int, where: str, target: Bulk | None = None) -> Bulk:
@@ -249,7 +328,7 @@ def _bulk(hdu: Any, axis: int, where: str, target: Bulk | None = None) -> Bulk:
 def _beside(file: FitsFile, key: str | int, bulk: Bulk, axis: int) -> Bulk:
     """HDU with one value for each flux value."""
     hdu = file[key]
-    where = f"{file.path}, {_named(file, hdu)}"
+    where = f"{file.path}, {_name(file, hdu)}"
     if not hdu.is_image or not hdu.shape:
         raise ReadError(f"{where}: is not an image.")
     found = _bulk(squeezed(hdu), axis, where, bulk)
@@ -259,56 +338,3 @@ def _beside(file: FitsFile, key: str | int, bulk: Bulk, axis: int) -> Bulk:
             f"{bulk.shape[1]}."
         )
     return found
-
-
-def _noise(
-    file: FitsFile, options: ReadOptions, layout: Layout, flux: Bulk, axis: int, questions: Questions
-) -> tuple[Bulk | None, NoiseKind]:
-    key = options.noise_hdu if options.noise_hdu is not None else layout.noise
-    if key is None:
-        if not options.noise_from_residuals:
-            name = _named(file, file[options.flux_hdu if options.flux_hdu is not None else layout.flux])
-            rows = ".\nIf rows of that image hold them, say which: rows=flux,err" if 1 < flux.shape[0] <= _FEW else ""
-            questions.ask(
-                f"found flux ({name}) but no variance, error or ivar beside it.\nGive the noise: noise_hdu=NAME, "
-                f"or noise_from_residuals=True to estimate it from the spectrum itself{rows}."
-            )
-        questions.decide("noise", "estimated from the residuals")
-        return None, "sigma"
-    hdu, named = file[key], layout.noise_kind if options.noise_hdu is None else None
-    kind = options.noise_kind or named or noise_kind_of(hdu.name)
-    if kind is None:
-        questions.ask(
-            f"HDU {key} could hold errors, variances or inverse variances.\nGive it: "
-            'noise_kind="sigma", noise_kind="variance" or noise_kind="ivar".'
-        )
-    questions.decide("noise", f"{_named(file, hdu)}, as {kind or 'sigma'}")
-    return _beside(file, key, flux, axis), kind or "sigma"
-
-
-def _mask(
-    file: FitsFile,
-    options: ReadOptions,
-    layout: Layout,
-    spectra: tuple[Bulk, Bulk | None],
-    axis: int,
-    questions: Questions,
-) -> tuple[Bulk | None, MaskRule]:
-    """Mask of the spectra (flux and noise), and how to read it."""
-    key = options.mask_hdu if options.mask_hdu is not None else layout.mask
-    if key is None or options.no_mask:
-        questions.decide("mask", "none" if key is None else f"none; HDU {key} is passed over")
-        return None, MaskRule()
-    hdu, (flux, noise) = file[key], spectra
-    mask = _beside(file, key, flux, axis)
-    rule = MaskRule.settled(options, hdu.name, layout.bad_bits, good=layout.mask_good)
-    name = _named(file, hdu)
-    if layout.mask_good is None or options.mask_hdu is not None:
-        questions.ask(doubt(rule, mask, flux, noise, options, name))
-    questions.decide("mask", f"{name}: {rule}")
-    return mask, rule
-
-
-def _named(file: FitsFile, hdu: Any) -> str:
-    """Number and name of an HDU, for messages."""
-    return f"HDU {file.number(hdu)} {hdu.name}".rstrip()

@@ -62,7 +62,7 @@ class MaskRule:
         return cls(options.bad_bits if options.mask_bits is not None else bits if own else None, known)
 
     def bad(self, values: npt.NDArray[Any]) -> BoolArray:
-        """Tell bad pixels from the mask's values, of any shape and number type; NaN is bad."""
+        """Which pixels are bad, by the mask's values, of any shape and number type; NaN is bad."""
         missing = ~np.isfinite(values) if values.dtype.kind == "f" else np.zeros(values.shape, dtype=bool)
         if self.bits is None or values.dtype.kind not in "iuf":
             flagged = values != 0

@@ -1,4 +1,4 @@
-"""What people give by mistake, told by how it begins, each in one sentence with what to do instead."""
+"""What people give by mistake, known by how it begins: one sentence each, with what to do instead."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _TAR_MAGIC, _TAR_OFFSET = b"ustar", 257
 
 
 def mistaken_for(head: bytes) -> str | None:
-    """Tell a file that is no table of spectra by its first bytes.
+    """Recognise a file that is no table of spectra by its first bytes.
 
     Parameters
     ----------

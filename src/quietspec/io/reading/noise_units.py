@@ -43,12 +43,15 @@ class StatedNoise:
         What it is.
     certain : bool
         Whether the kind is known from the user or the survey, not from a name alone.
+    who : str
+        Which HDU or column holds it.
     """
 
     values: Bulk
     unit: Any
     kind: NoiseKind
     certain: bool
+    who: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +120,9 @@ def settled_units(
     read_as = NoiseScale(kind="sigma") if noise is None else noise_scale(noise, flux, scale, wavelength)
     questions.warn(scale.warning, read_as.warning)
     questions.ask(read_as.question)
-    questions.decide("flux unit", f"{options.flux_unit or scale.text or 'none'}, read as {scale.unit or 'relative'}")
+    questions.decide("noise", "estimated from the residuals" if noise is None else f"{noise.who}, as {read_as.kind}")
+    read = str(scale.unit) or "relative flux per unit wavelength"
+    questions.decide("flux unit", f"{options.flux_unit or scale.text or 'none'}, read as {read}")
     return scale, read_as
 
 

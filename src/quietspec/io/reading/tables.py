@@ -1,4 +1,4 @@
-"""Spectra in the columns of a table: FITS or text; one spectrum down the columns, or one a row."""
+"""Spectra in the columns of a table: FITS or text; one spectrum down the columns, or one per row."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def table_content(columns: Columns, options: ReadOptions, layout: TableLayout) -
     Returns
     -------
     Content
-        One spectrum, or one a row of vector columns.
+        One spectrum, or one per row of vector columns.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def table_content(columns: Columns, options: ReadOptions, layout: TableLayout) -
     columns, wavelength = columns.at(chosen.grid.pixels), chosen.grid.wavelength
     flux = columns.rows(chosen.flux)
     if flux.shape[1:] != wavelength.shape:
-        raise ReadError(f"{columns.where}: {flux.shape[1]} fluxes a spectrum but {len(wavelength)} wavelengths.")
+        raise ReadError(f"{columns.where}: {flux.shape[1]} fluxes per spectrum but {len(wavelength)} wavelengths.")
     noise = None if chosen.noise is None else columns.bulk(chosen.noise, flux.shape)
     bulk = StackBulk(flux, columns.where)
     mask, rule = _mask(columns, options, layout, chosen, bulk, noise, questions)
@@ -126,7 +126,9 @@ def table_content(columns: Columns, options: ReadOptions, layout: TableLayout) -
     if noise is not None and chosen.noise is not None:
         certain = options.noise_kind is not None or layout.noise_kind is not None
         unit = columns.units.get(chosen.noise)
-        stated = StatedNoise(values=noise, unit=unit, kind=chosen.noise_kind, certain=certain)
+        stated = StatedNoise(
+            values=noise, unit=unit, kind=chosen.noise_kind, certain=certain, who=f"column {chosen.noise}"
+        )
     text = columns.units.get(chosen.flux) or layout.unit
     scale, read_as = settled_units(text, stated, bulk, wavelength, options, questions)
     questions.settle()
@@ -176,9 +178,10 @@ def _choose(columns: Columns, options: ReadOptions, layout: TableLayout, questio
             grid = _grid(columns, options, layout, affix)
     if flux is not None:
         noise, kind = _noise(columns, options, layout, affix, questions)
-    if flux is None or grid is None:
+    if flux not in columns.numeric or grid is None:
         questions.medium(options, _media(columns, layout, grid))
         questions.settle()
+    if flux is None or grid is None:
         raise ReadError(f"{columns.where}: holds no spectrum.")
     if grid.rest and options.redshift is None and layout.redshift is None:
         questions.ask("has wavelengths at rest, as their name says.\nGive the redshift left in them: redshift=0.")
@@ -203,7 +206,7 @@ def _flux(columns: Columns, options: ReadOptions, layout: TableLayout, questions
         )
     elif len(equal) > 1:
         questions.ask(f"the flux could be any of the columns {listed(equal)}.\nName it: flux_hdu=COLUMN.")
-    elif columns.values[flux].dtype.kind not in "fiu":
+    elif flux not in columns.numeric:
         questions.ask(f"the column {flux} does not hold numbers.\nName another: flux_hdu=COLUMN.")
     questions.decide("flux", f"column {flux}")
     return flux
@@ -239,7 +242,9 @@ def _noise(
                 "found no column of variance, error or ivar beside the flux.\nGive the noise: "
                 "noise_hdu=COLUMN, or noise_from_residuals=True to estimate it from the spectrum itself."
             )
-        questions.decide("noise", "estimated from the residuals")
+        return None, "sigma"
+    if name not in columns.numeric:
+        questions.ask(f"the column {name} does not hold numbers.\nName another: noise_hdu=COLUMN.")
         return None, "sigma"
     kind = options.noise_kind or (layout.noise_kind if own else None) or noise_kind_of(name)
     if kind is None:
@@ -247,7 +252,6 @@ def _noise(
             f"the column {name} could hold errors, variances or inverse variances.\nGive it: "
             'noise_kind="sigma", noise_kind="variance" or noise_kind="ivar".'
         )
-    questions.decide("noise", f"column {name}, as {kind}")
     return name, kind or "sigma"
 
 
@@ -266,16 +270,18 @@ def _mask(
     name, passed_over = choose_mask(others, chosen.affix, fits)
     if options.mask_hdu is not None or layout.mask is not None:
         name = columns.find(options.mask_hdu if options.mask_hdu is not None else layout.mask, "mask")
+    notes = [
+        f"the column {other} looks like a mask and is passed over; use it by mask_hdu={other}" for other in passed_over
+    ]
+    if layout.mask_good is None and not options.no_mask and options.mask_hdu is None:
+        questions.warn(*notes)
     if options.no_mask or name is None:
-        left = [each for each in (name, *passed_over) if each]
-        questions.decide("mask", f"none; passed over: {', '.join(left)}" if left else "none")
+        questions.decide("mask", "none" if name is None else f"none; the column {name} is passed over")
         return None, MaskRule()
     rule = MaskRule.settled(options, name, layout.bad_bits, good=layout.mask_good)
     mask = columns.bulk(name, flux.shape)
     if layout.mask_good is None:
         questions.ask(doubt(rule, mask, flux, noise, options, f"the column {name}"))
-        for other in passed_over:
-            questions.warn(f"the column {other} looks like a mask and is passed over; use it by mask_hdu={other}")
     questions.decide("mask", f"column {name}: {rule}")
     return mask, rule
 
@@ -303,7 +309,7 @@ def _ucd_medium(header: Mapping[str, Any]) -> Medium | None:
 
 def _redshifts(columns: Columns, options: ReadOptions, layout: TableLayout) -> list[tuple[Any, str]]:
     """Redshifts by all who state them."""
-    name = find_name(columns.values, REDSHIFT_NAMES)
+    name = find_name(columns.numeric, REDSHIFT_NAMES)
     return [
         (options.redshift, AS_GIVEN),
         (layout.redshift, f"as {layout.survey} has it"),
@@ -324,7 +330,7 @@ def _resolutions(
         (FWHM_NAMES, "fwhm"), (RESOLUTION_NAMES, "resolving power"),
     )  # fmt: skip
     for names, what in kinds:
-        name = find_name(columns.values, names)
+        name = find_name(columns.numeric, names)
         if name is not None:
             values = StatedResolution(values=columns.values[name], what=what, unit=columns.units.get(name))
             stated.append((values, f"column {name}"))
