@@ -49,7 +49,7 @@ def content(file: FitsFile, options: ReadOptions) -> tuple[Content, ...]:
 
 
 def _arm(file: FitsFile, arm: str, options: ReadOptions, redshift: FloatArray | None, how: tuple[str, ...]) -> Content:
-    wavelength = np.asarray(file[f"{arm}_WAVELENGTH"].data, dtype=np.float64)
+    wavelength = file[f"{arm}_WAVELENGTH"].numbers().ravel()
     layout = Layout(
         survey="DESI",
         flux=f"{arm}_FLUX",

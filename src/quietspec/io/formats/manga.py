@@ -30,7 +30,7 @@ def matches(file: FitsFile) -> bool:
 
 def content(file: FitsFile, options: ReadOptions) -> Content:
     """Settle the content of a cube or a stack of spectra."""
-    wavelength = np.asarray(file["WAVE"].data, dtype=np.float64)
+    wavelength = file["WAVE"].numbers().ravel()
     fwhm, warning = _fwhm(file, wavelength)
     layout = Layout(
         survey="MaNGA",
@@ -43,7 +43,7 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
         unit="1e-17 erg/s/cm^2/Angstrom",
         wavelength=wavelength,
         fwhm=fwhm,
-        redshift=np.asarray(file["Z"].data, dtype=np.float64) if "Z" in file else None,
+        redshift=file["Z"].numbers() if "Z" in file else None,
         warnings=() if warning is None else (warning,),
         meta={"object": str(file.primary.get("PLATEIFU", file.primary.get("MANGAID", ""))).strip()},
     )

@@ -14,6 +14,7 @@ from quietspec.errors import ReadError
 from quietspec.io.reading.bulk import Bulk, ConstantBulk, StackBulk
 from quietspec.io.reading.conventions import Role, find_name, find_role, without_unit
 from quietspec.io.reading.fitsfile import FitsFile
+from quietspec.io.reading.hdu import readable, require_memory
 from quietspec.io.reading.options import ReadOptions
 
 __all__ = ["Columns", "fits_columns", "listed"]
@@ -103,22 +104,29 @@ class Columns:
 def fits_columns(file: FitsFile, hdu: Any) -> Columns:
     """Columns of a FITS table HDU; its header is completed by the primary one."""
     names = {name: without_unit(name) for name in hdu.columns.names}
+    data, values = hdu.data, {}
+    for column in hdu.columns:
+        where = f"{hdu.where}, column {column.name}"
+        with readable(where):
+            values[names[column.name][0]] = _values(data[column.name], column.null, file.max_memory, where)
     return Columns(
         path=file.path,
-        where=f"{file.path}, HDU {file.number(hdu)} {hdu.name}".rstrip(),
-        values={names[column.name][0]: _values(hdu.data[column.name], column.null) for column in hdu.columns},
+        where=hdu.where,
+        values=values,
         units={names[column.name][0]: column.unit or names[column.name][1] for column in hdu.columns},
         header={**dict(file.primary), **dict(hdu.header)},
         file=file,
     )
 
 
-def _values(values: Any, null: Any) -> npt.NDArray[Any]:
+def _values(values: Any, null: Any, max_memory: float, where: str) -> npt.NDArray[Any]:
     """Values of a column: variable-length arrays side by side, padded with NaN; missing integers NaN."""
     array = np.asarray(values)
     if array.dtype == object:
         rows = [np.asarray(row, dtype=np.float64).ravel() for row in array]
-        padded = np.full((len(rows), max((len(row) for row in rows), default=0)), np.nan)
+        longest = max((len(row) for row in rows), default=0)
+        require_memory(8.0 * len(rows) * longest, max_memory, where)
+        padded = np.full((len(rows), longest), np.nan)
         for number, row in enumerate(rows):
             padded[number, : len(row)] = row
         return padded
