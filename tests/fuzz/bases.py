@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from functools import cache
+from importlib.resources import files
 
 import numpy as np
 from astropy.io import fits
@@ -66,6 +67,9 @@ def fits_files() -> dict[str, bytes]:
         "sdss": layouts.sdss(), "sdss lite": layouts.sdss(exposures=False), "legac": layouts.legac(),
         "kcwi": layouts.kcwi(), "jwst": layouts.jwst(), "jwst table": layouts.jwst(table=True),
         "generic": layouts.generic(), "generic variance": layouts.generic("VAR", "variance"), "beside": _beside(),
+        "jwst x1d": layouts.jwst_x1d(padded=True), "dap": layouts.manga_dap(), "maps": layouts.manga_dap(maps=True),
+        "pypeit": layouts.pypeit(), "lamost": layouts.lamost(), "desi": layouts.desi(), "weave": layouts.weave(),
+        "deep2": layouts.deep2(), "ngist": layouts.ngist(), "multispec": layouts.multispec(),
         "ascii table": _ascii_table(), "variable length": _variable_length(),
         "rice": _compressed(layouts.muse(), "RICE_1"), "gzip": _compressed(layouts.muse(), "GZIP_2"),
     }  # fmt: skip
@@ -115,7 +119,9 @@ def model_files() -> dict[str, dict[str, np.ndarray]]:
     """Arrays of priors by name, as `quietspec lab train` writes them, but few."""
     rng = np.random.default_rng(2)
     pixels, components, mixture, labels = 60, 3, 2, 2
-    header = {"format": 1, "label_names": ["log_age_mw", "mh_mw"], "card": {"emission": "none", "window": [5000, 5500]}}
+    shipped = json.loads(np.load(str(files("quietspec.models") / "survey.npz"))["header"].tobytes())["card"]
+    card = {key: shipped[key] for key in ("emission", "noise", "pca_components", "discrepancy", "symptom_laws")}
+    header = {"format": 1, "label_names": ["log_age_mw", "mh_mw"], "card": card | {"pca_components": 2}}
     triangle = components * (components + 1) // 2
     arrays = {
         "header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
@@ -138,8 +144,6 @@ def model_files() -> dict[str, dict[str, np.ndarray]]:
 @cache
 def network_file() -> bytes:
     """A network that ships."""
-    from importlib.resources import files
-
     return (files("quietspec.models") / "eut-small.onnx").read_bytes()
 
 

@@ -53,7 +53,7 @@ def _tried(seed: int, number: int, folder: Path) -> dict[str, object]:
             _, ending = targets.run(seed, number, folder)
     except MemoryError:
         ending = "memory"
-    except Exception as error:  # any is a finding
+    except Exception as error:  # noqa: BLE001  (any is a finding)
         ending, said = _ending(error), {"signature": _signature(error), "message": str(error)[:300]}
     memory = _status("VmHWM") - before
     seconds = time.process_time() - used

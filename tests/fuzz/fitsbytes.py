@@ -23,7 +23,10 @@ class RawHdu:
     def integer(self, key: str, default: int = 0) -> int:
         for card in self.cards:
             if card[:8].decode("latin1").rstrip() == key:
-                return int(card[10:].partition(b"/")[0])
+                try:
+                    return int(card[10:].partition(b"/")[0])
+                except ValueError:
+                    return default
         return default
 
     def array(self) -> np.ndarray | None:
@@ -31,7 +34,8 @@ class RawHdu:
         kinds = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
         if not self.data or b"XTENSION= 'BINTABLE'" in self.cards[0] or b"'TABLE" in self.cards[0]:
             return None
-        return np.frombuffer(self.data, dtype=kinds[self.integer("BITPIX")]).copy()
+        kind = np.dtype(kinds.get(self.integer("BITPIX"), "u1"))
+        return np.frombuffer(self.data, dtype=kind, count=len(self.data) // kind.itemsize).copy()
 
 
 def take_apart(content: bytes) -> list[RawHdu]:
@@ -39,7 +43,7 @@ def take_apart(content: bytes) -> list[RawHdu]:
     hdus, place = [], 0
     while place < len(content):
         hdu = RawHdu()
-        while not content[place : place + 8] == b"END     ":
+        while content[place : place + 8] != b"END     ":
             hdu.cards.append(content[place : place + CARD])
             place += CARD
         place = -(-(place + CARD) // BLOCK) * BLOCK

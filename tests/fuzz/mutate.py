@@ -44,9 +44,9 @@ STRUCTURE = (
     "ZNAME1", "ZQUANTIZ", "THEAP", "BSCALE", "BZERO", "BLANK", "EXTNAME", "EXTVER",
 )  # fmt: skip
 MEANING = (
-    "CTYPE1", "CTYPE3", "CUNIT1", "CUNIT3", "CRVAL1", "CRVAL3", "CRPIX1", "CRPIX3", "CDELT1", "CDELT3", "CD1_1", "CD3_3",
-    "CD1_2", "PC1_1", "PC3_3", "PV2_1", "BUNIT", "DC-FLAG", "WCSAXES", "DISPAXIS", "REDSHIFT", "Z", "Z_SPEC", "MED_VEL",
-    "VACUUM", "AIRORVAC", "OBJECT", "INSTRUME", "TELESCOP", "SPEC_RES", "GRATID", "ERRDATA", "QUALDATA", "HDUCLAS3",
+    "CTYPE1", "CTYPE3", "CUNIT1", "CUNIT3", "CRVAL1", "CRVAL3", "CRPIX1", "CRPIX3", "CDELT1", "CDELT3", "CD1_1",
+    "CD3_3", "CD1_2", "PC1_1", "PC3_3", "PV2_1", "BUNIT", "DC-FLAG", "WCSAXES", "DISPAXIS", "REDSHIFT", "Z", "Z_SPEC",
+    "MED_VEL", "VACUUM", "AIRORVAC", "OBJECT", "INSTRUME", "TELESCOP", "SPEC_RES", "GRATID", "ERRDATA", "QUALDATA", "HDUCLAS3",
     "VOCLASS", "TUCD1", "PROG_ID", "LONPOLE", "RADESYS", "EQUINOX", "QSVERS", "WAT1_001", "CHECKSUM", "DATASUM",
     "CRDER1", "RESTFRQ", "SPECSYS", "PS3_0", "PS3_1", "CROTA2", "LATPOLE", "MJD-OBS", "DATE-OBS",
 )  # fmt: skip
@@ -74,7 +74,8 @@ def value(rng: Random) -> str:
 
 def _header_value(rng: Random, hdus: list[RawHdu]) -> None:
     hdu = choose(rng, hdus)
-    present = [key for key in hdu.keys() if key and key not in ("COMMENT", "HISTORY", "CONTINUE")]
+    keys = hdu.keys()
+    present = [key for key in keys if key and key not in ("COMMENT", "HISTORY", "CONTINUE")]
     column = f"{choose(rng, COLUMNS)}{rng.integers(1, 5)}"
     key = choose(rng, (choose(rng, STRUCTURE), choose(rng, MEANING), column, choose(rng, present)))
     places = [i for i, known in enumerate(hdu.keys()) if known == key]
@@ -87,7 +88,7 @@ def _header_value(rng: Random, hdus: list[RawHdu]) -> None:
 def _header_size(rng: Random, hdus: list[RawHdu]) -> None:
     """Change a size a little, so that it may still fit the file."""
     hdu = choose(rng, hdus)
-    keys = [key for key in hdu.keys() if key.startswith(("NAXIS", "ZNAXIS", "ZTILE", "TFIELDS", "PCOUNT"))]
+    keys = [key for key in list(hdu.keys()) if key.startswith(("NAXIS", "ZNAXIS", "ZTILE", "TFIELDS", "PCOUNT"))]
     if keys:
         key = choose(rng, keys)
         place = hdu.keys().index(key)
@@ -148,10 +149,10 @@ def _values(rng: Random, hdus: list[RawHdu]) -> None:
 def _reshape(rng: Random, hdus: list[RawHdu]) -> None:
     """Give an image other axes with as many values."""
     hdu = choose(rng, hdus)
-    axes = [hdu.integer(f"NAXIS{axis}") for axis in range(1, hdu.integer("NAXIS") + 1)]
     keys = hdu.keys()
-    if not axes or "TFIELDS" in keys:
+    if "TFIELDS" in keys or not 0 < hdu.integer("NAXIS") < 9:
         return
+    axes = [hdu.integer(f"NAXIS{axis}") for axis in range(1, hdu.integer("NAXIS") + 1)]
     new = choose(rng, (axes[::-1], [int(np.prod(axes))], [1, *axes], [*axes, 1], [*axes, 1, 1, 1], [1] * 40 + axes, []))
     start = keys.index("NAXIS")
     hdu.cards[start : start + len(axes) + 1] = [
@@ -177,7 +178,7 @@ def _raw_bytes(rng: Random, content: bytes) -> bytes:
 
 
 def _cut(rng: Random, content: bytes) -> bytes:
-    return content[: int(rng.integers(1, len(content)))]
+    return content[: int(rng.integers(1, max(2, len(content))))]
 
 
 def _insert(rng: Random, content: bytes) -> bytes:
@@ -285,7 +286,7 @@ def model_file(rng: Random) -> bytes:
 def _header_of(arrays: dict[str, np.ndarray]) -> Any:
     try:
         return json.loads(arrays["header"].tobytes())
-    except (KeyError, ValueError):
+    except (KeyError, RecursionError, ValueError):
         return {}
 
 
@@ -367,9 +368,10 @@ _CELLS = (
 # Command line
 
 _WORDS = (
-    "-1", "0", "1", "nan", "inf", "1e400", "", "nothing", "FLUX", "STAT", "DATA", "DQ", "²", "³", "1,2", "0:3", "::", "-",
-    "air", "vacuum", "sigma", "ivar", "variance", "Angstrom", "Jy", "log10(nm)", "log(log(m))", "10**(99999999)", "m" * 400,
-    "wave=LAM", "flux,-,err", "[", "\x1b[31m", "é", "True", "1:2:3", "99999999999999999999", "0x10", "_", "1_0",
+    "-1", "0", "1", "nan", "inf", "1e400", "", "nothing", "FLUX", "STAT", "DATA", "DQ", "²", "³", "1,2", "0:3", "::",
+    "-", "air", "vacuum", "sigma", "ivar", "variance", "Angstrom", "Jy", "log10(nm)", "log(log(m))", "10**(99999999)",
+    "m" * 400, "wave=LAM", "flux,-,err", "[", "\x1b[31m", "é", "True", "1:2:3", "99999999999999999999", "0x10", "_",
+    "1_0",
 )  # fmt: skip
 
 

@@ -114,7 +114,7 @@ def model(rng: Random, folder: Path) -> str:
     path.write_bytes(mutate.model_file(rng))
 
     def act() -> None:
-        denoiser = load_denoiser("posterior", path)
+        denoiser = load_denoiser(mutate.choose(rng, ("posterior", "posterior", "wiener", "pca")), path)
         wavelength = 4300 + 20.0 * np.arange(80)
         flux = np.ones((2, 80)) + 0.1 * np.sin(np.arange(160)).reshape(2, 80)
         denoiser.denoise(Spectra(wavelength=wavelength, flux=flux, ivar=np.full((2, 80), 100.0), redshift=np.zeros(2)))

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from . import mutate
 from .bases import fits_files
 from .fitsbytes import put_together, take_apart
 from .run import GOOD, fuzz

@@ -63,11 +63,17 @@ class Columns:
 
     def rows(self, name: str) -> npt.NDArray[Any]:
         """One column as (n_spectra, n_pixels)."""
-        return np.atleast_2d(self.values[name])
+        return np.atleast_2d(self._numbers(name))
+
+    def _numbers(self, name: str) -> npt.NDArray[Any]:
+        values = self.values[name]
+        if values.dtype.kind not in "fiub":
+            raise ReadError(f"{self.where}: the column {name} does not hold numbers. Name another.")
+        return values
 
     def bulk(self, name: str, shape: tuple[int, int]) -> Bulk:
         """One column as values for spectra of this shape: for every pixel, for every spectrum, or the same for all."""
-        values = self.values[name]
+        values = self._numbers(name)
         if values.shape == shape[:1] and values.shape != shape[1:]:
             return ConstantBulk(values, shape[1])
         if values.shape not in (shape, shape[1:], (1, shape[1])):

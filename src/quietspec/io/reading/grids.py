@@ -85,7 +85,7 @@ def grid_of(values: Any, name: str, unit: str | None, options: ReadOptions, wher
         array = np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan)
     except (ValueError, TypeError) as error:
         raise ReadError(f"{where}: {name} does not hold numbers. Name the wavelengths: wave_hdu=NAME.") from error
-    unit = options.wavelength_unit or unit or what.unit
+    unit = options.wavelength_unit or (None if unit is None else str(unit)) or what.unit
     logarithmic = what.log is not None or _LOG_UNIT.match(unit or "") is not None
     missing = array == 0 if logarithmic else array <= 0
     shared = _shared(_chosen(np.where(missing, np.nan, array), options), where)

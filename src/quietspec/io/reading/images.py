@@ -252,8 +252,8 @@ def _beside(file: FitsFile, key: str | int, bulk: Bulk, axis: int) -> Bulk:
     """HDU with one value for each flux value."""
     hdu = file[key]
     where = f"{file.path}, HDU {file.number(hdu)} {hdu.name}".rstrip()
-    if not hdu.is_image or not hdu.shape:
-        raise ReadError(f"{where}: is not an image.")
+    if not hdu.is_image or not hdu.shape or 0 in hdu.shape:
+        raise ReadError(f"{where}: is no image, or an empty one.")
     found = _bulk(squeezed(hdu), axis, where, bulk)
     if found.shape != bulk.shape:
         raise ReadError(
