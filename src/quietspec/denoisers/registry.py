@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.resources import as_file
 from pathlib import Path
@@ -96,9 +97,21 @@ def load_denoiser(
     if text not in _BASIS:
         raise ModelError(f"no denoiser {text!r}; there are {', '.join(DENOISERS)}, and files that end in .onnx.")
     prior = load_prior(model)
-    if text == "pca":
-        return PrincipalComponents(text, prior, emission=emission)
-    return Posterior(text, prior if text == "posterior" else prior.collapsed(), emission, discrepancy=discrepancy)
+    with _card_blamed(model):
+        if text == "pca":
+            return PrincipalComponents(text, prior, emission=emission)
+        return Posterior(text, prior if text == "posterior" else prior.collapsed(), emission, discrepancy=discrepancy)
+
+
+@contextmanager
+def _card_blamed(model: str | Path) -> Iterator[None]:
+    """Turn whatever a model's card gives rise to into a `ModelError` that names the model."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{model}: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelError(f"{model}: its card is damaged ({type(error).__name__}: {error}). Train it again.") from error
 
 
 def load_prior(model: ShippedModel | str | Path) -> SpectralPrior:

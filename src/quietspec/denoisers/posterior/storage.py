@@ -42,6 +42,7 @@ _PACKED = ("covariances", "label_covariances")
 _FORMAT = 1
 _HEADER = "header"
 _LARGEST = 2**28  # bytes of all arrays; the shipped priors have 3 MB
+_LARGEST_VALUE = 1e12  # of spectra whose level is 1, wavelengths in Å, labels
 _SUM_TOLERANCE = 1e-3  # of weights that sum to 1
 
 
@@ -181,6 +182,8 @@ def _require_values(arrays: Mapping[str, FloatArray]) -> None:
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ModelError(f"{name} holds values that are not finite.")
+        if np.abs(array).max(initial=0.0) > _LARGEST_VALUE:
+            raise ModelError(f"{name} holds values beyond {_LARGEST_VALUE:g}, whose products overflow.")
     wavelength = arrays["wavelength"]
     if len(wavelength) < 2 or wavelength[0] <= 0 or not (np.diff(wavelength) > 0).all():
         raise ModelError("wavelength must be at least 2 increasing positive numbers.")

@@ -30,7 +30,7 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
             f"{file.path}: holds maps that the MaNGA DAP measured ({header.get('DAPTYPE', 'MAPS')}), no spectra. "
             "Give the LOGCUBE of the same galaxy."
         )
-    wavelength = np.asarray(file["WAVE"].data, dtype=np.float64)
+    wavelength = file["WAVE"].numbers().ravel()
     bins, warnings = _bins(file)
     velocity = header.get("SCINPVEL")
     layout = Layout(
@@ -64,7 +64,7 @@ def _bins(file: FitsFile) -> tuple[int | None, tuple[str, ...]]:
     """Number of distinct spectra, where some spaxels share one."""
     if "BINID" not in file:
         return None, ()
-    numbers = np.asarray(file["BINID"].data)
+    numbers = file["BINID"].numbers()
     first = numbers[0] if numbers.ndim == 3 else numbers  # the first channel is that of the binned spectra
     counted = first[first >= 0]
     distinct = len(np.unique(counted))

@@ -49,7 +49,7 @@ def content(file: FitsFile, options: ReadOptions) -> tuple[Content, ...]:
 
 
 def _arm(file: FitsFile, arm: str, options: ReadOptions, redshift: FloatArray | None, how: tuple[str, ...]) -> Content:
-    wavelength = np.asarray(file[f"{arm}_WAVELENGTH"].data, dtype=np.float64)
+    wavelength = file[f"{arm}_WAVELENGTH"].numbers().ravel()
     layout = Layout(
         survey="DESI",
         flux=f"{arm}_FLUX",
@@ -70,7 +70,8 @@ def _arm(file: FitsFile, arm: str, options: ReadOptions, redshift: FloatArray | 
 
 def _fwhm(file: FitsFile, arm: str, wavelength: FloatArray) -> FloatArray | None:
     """Typical FWHM (Å): second moment of the resolution matrix's bands, the median of some fibres with data."""
-    if f"{arm}_RESOLUTION" not in file:
+    shape = file[f"{arm}_RESOLUTION"].shape if f"{arm}_RESOLUTION" in file else ()
+    if len(shape) != 3 or shape[2] != len(wavelength):
         return None
     hdu = file[f"{arm}_RESOLUTION"]
     n_fibres, n_bands, _ = hdu.shape

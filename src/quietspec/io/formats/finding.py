@@ -300,7 +300,7 @@ def _redshift(file: FitsFile) -> tuple[FloatArray | None, str | None]:
     name = find_name(images, REDSHIFT_NAMES)
     if name is None:
         return None, None
-    return np.asarray(images[name].data, dtype=np.float64), f"HDU {label(file, images[name])}"
+    return images[name].numbers(), f"HDU {label(file, images[name])}"
 
 
 def _of_dimensions(file: FitsFile, *dimensions: int) -> dict[str, Any]:

@@ -35,6 +35,8 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
     tables = _spectra(file)
     if not tables:
         flux = file[options.flux_hdu] if options.flux_hdu is not None else flux_image(file, options)
+        if flux is None:
+            raise ReadError(f"{file.path}: holds no image of spectra; it has {file.summary}.")
         known = image_layout(file, flux, options)
         known = replace(known, survey="JWST", bad_bits=JWST_BAD_BITS, mask_good=False, medium="vacuum")
         return image_content(file, replace(options, flux_hdu=None), known)

@@ -30,7 +30,7 @@ def matches(file: FitsFile) -> bool:
 
 def content(file: FitsFile, options: ReadOptions) -> Content:
     """Settle the content of a cube or a stack of spectra."""
-    wavelength = np.asarray(file["WAVE"].data, dtype=np.float64)
+    wavelength = file["WAVE"].numbers().ravel()
     fwhm, warning = _fwhm(file, wavelength)
     layout = Layout(
         survey="MaNGA",
@@ -43,7 +43,7 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
         unit="1e-17 erg/s/cm^2/Angstrom",
         wavelength=wavelength,
         fwhm=fwhm,
-        redshift=np.asarray(file["Z"].data, dtype=np.float64) if "Z" in file else None,
+        redshift=file["Z"].numbers() if "Z" in file else None,
         warnings=() if warning is None else (warning,),
         meta={"object": str(file.primary.get("PLATEIFU", file.primary.get("MANGAID", ""))).strip()},
     )
@@ -54,19 +54,21 @@ def _fwhm(file: FitsFile, wavelength: FloatArray) -> tuple[FloatArray | None, st
     """FWHM in Å: from SRES (each spectrum), SPECRES (the field's median), or the line-spread function at its centre."""
     for name in ("SRES", "SPECRES"):
         if name in file:
-            return _from_resolution(np.asarray(file[name].data, dtype=np.float64), wavelength, name)
+            return _from_resolution(file[name].numbers(), wavelength, name)
     for name in ("LSFPOST", "DISP"):  # 1σ in Å, pixel-integrated as templates sampled at pixel centres need
-        if name in file and len(file[name].shape) == 3:
-            _, ny, nx = file[name].shape
-            centre = file[name].section[:, ny // 2 - 1 : ny // 2 + 2, nx // 2 - 1 : nx // 2 + 2]
+        if name in file and len(file[name].shape) == 3 and 0 not in file[name].shape:
+            n_pixels, ny, nx = file[name].shape
+            if n_pixels != len(wavelength):
+                raise ReadError(f"HDU {name}: {n_pixels} widths for {len(wavelength)} wavelengths.")
+            centre = file[name].section[:, max(0, ny // 2 - 1) : ny // 2 + 2, max(0, nx // 2 - 1) : nx // 2 + 2]
             sigma = np.median(centre.reshape(len(wavelength), -1), axis=1)
             return FWHM_PER_SIGMA * sigma.astype(np.float64), None
     return None, "the file says nothing of its resolution; give it: fwhm="
 
 
 def _from_resolution(resolution: FloatArray, wavelength: FloatArray, name: str) -> tuple[FloatArray | None, str | None]:
-    if resolution.shape[-1] != len(wavelength):
-        raise ReadError(f"HDU {name}: {resolution.shape[-1]} resolutions for {len(wavelength)} wavelengths.")
+    if resolution.shape[-1] != len(wavelength) or resolution.ndim > 2:
+        raise ReadError(f"HDU {name}: {resolution.shape} resolutions for {len(wavelength)} wavelengths.")
     bad = ~(np.isfinite(resolution) & (resolution > 0))
     if not bad.any():
         return wavelength / resolution, None

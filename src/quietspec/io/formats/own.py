@@ -49,6 +49,6 @@ def _column(file: FitsFile, hdu: str, names: tuple[str, ...]) -> FloatArray | No
         return None
     found: Any = file[hdu]
     if found.is_image:
-        return np.asarray(found.data, dtype=np.float64) if hdu.lower() in names else None
+        return found.numbers() if hdu.lower() in names else None
     name = find_name(found.columns.names, names)
     return None if name is None else np.asarray(found.data[name], dtype=np.float64).ravel()

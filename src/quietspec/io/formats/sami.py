@@ -49,5 +49,5 @@ def _bins(file: FitsFile) -> int | None:
     """Count the bins of a binned cube; the BIN_MASK of an aperture spectrum is something else."""
     if "BIN_MASK" not in file or len(file.hdus[0].shape) != 3:
         return None
-    numbers = np.unique(file["BIN_MASK"].data)
+    numbers = np.unique(file["BIN_MASK"].numbers())
     return int(np.sum(numbers > 0))

@@ -14,6 +14,7 @@ from quietspec.errors import ReadError
 from quietspec.io.reading.bulk import Bulk, ConstantBulk, StackBulk
 from quietspec.io.reading.conventions import Role, find_name, find_role, without_unit
 from quietspec.io.reading.fitsfile import FitsFile
+from quietspec.io.reading.hdu import readable, require_memory
 from quietspec.io.reading.options import ReadOptions
 
 __all__ = ["Columns", "fits_columns", "listed"]
@@ -67,13 +68,17 @@ class Columns:
 
     def rows(self, name: str) -> npt.NDArray[Any]:
         """One column as (n_spectra, n_pixels)."""
-        return np.atleast_2d(self.values[name])
+        return np.atleast_2d(self._numbers(name))
+
+    def _numbers(self, name: str) -> npt.NDArray[Any]:
+        values = self.values[name]
+        if values.dtype.kind not in "fiub":
+            raise ReadError(f"{self.where}: the column {name} does not hold numbers. Name another.")
+        return values
 
     def bulk(self, name: str, shape: tuple[int, int]) -> Bulk:
         """One column as values for spectra of this shape: for every pixel, for every spectrum, or the same for all."""
-        values = self.values[name]
-        if values.dtype.kind not in "biuf":
-            raise ReadError(f"{self.where}: the column {name} does not hold numbers. Name another column.")
+        values = self._numbers(name)
         if values.shape == shape[:1] and values.shape != shape[1:]:
             return ConstantBulk(values, shape[1])
         if values.shape not in (shape, shape[1:], (1, shape[1])):
@@ -109,30 +114,32 @@ class Columns:
 
 def fits_columns(file: FitsFile, hdu: Any) -> Columns:
     """Columns of a FITS table HDU; its header is completed by the primary one."""
-    where = f"{file.path}, HDU {file.number(hdu)} {hdu.name}".rstrip()
     names = {name: without_unit(name) for name in hdu.columns.names}
     if len({name for name, _ in names.values()}) < len(names):  # flux(a) and flux(b)
         names = {name: (name, None) for name in names}
+    values = {}
+    for column in hdu.columns:
+        where = f"{hdu.where}, column {column.name}"
+        with readable(where):
+            values[names[column.name][0]] = _values(hdu.data[column.name], column.null, file.max_memory, where)
     return Columns(
         path=file.path,
-        where=where,
-        values={names[column.name][0]: _values(hdu, column, where) for column in hdu.columns},
+        where=hdu.where,
+        values=values,
         units={names[column.name][0]: column.unit or names[column.name][1] for column in hdu.columns},
         header={**dict(file.primary), **dict(hdu.header)},
         file=file,
     )
 
 
-def _values(hdu: Any, column: Any, where: str) -> npt.NDArray[Any]:
+def _values(values: Any, null: Any, max_memory: float, where: str) -> npt.NDArray[Any]:
     """Values of a column: variable-length arrays side by side, padded with NaN; missing integers NaN."""
-    try:
-        array = np.asarray(hdu.data[column.name])
-    except Exception as error:  # of astropy, of many types
-        raise ReadError(f"{where}: the column {column.name} cannot be read ({error}). Copy the file again.") from error
-    null = column.null
+    array = np.asarray(values)
     if array.dtype == object:
         rows = [np.asarray(row, dtype=np.float64).ravel() for row in array]
-        padded = np.full((len(rows), max((len(row) for row in rows), default=0)), np.nan)
+        longest = max((len(row) for row in rows), default=0)
+        require_memory(8.0 * len(rows) * longest, max_memory, where)
+        padded = np.full((len(rows), longest), np.nan)
         for number, row in enumerate(rows):
             padded[number, : len(row)] = row
         return padded

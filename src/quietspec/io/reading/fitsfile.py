@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
+import numpy as np
 from astropy.io import fits
 
 from quietspec.errors import ReadError
@@ -39,6 +40,8 @@ class FitsFile:
     ----------
     path : Path
         Name of the file.
+    max_memory : float
+        GB that reading may take at once.
     hdus : list of Hdu
         All there are.
     notes : tuple of str
@@ -56,6 +59,7 @@ class FitsFile:
     ) -> None:
         opened = source if isinstance(source, OpenedFile) else OpenedFile(source)
         self.path = opened.path
+        self.max_memory = max_memory
         self._owned: list[IO[bytes]] = [] if opened is source else [opened.file]
         try:
             stream = self._stream(opened)
@@ -182,8 +186,11 @@ def _drop_unreadable(header: fits.Header) -> list[str]:
     bad = []
     for index, card in reversed(list(enumerate(header.cards))):
         try:
-            _ = card.keyword, card.value, card.comment
-        except fits.VerifyError:
+            _, value, _ = card.keyword, card.value, card.comment
+            readable_value = not isinstance(value, float | complex) or np.isfinite(value)
+        except (fits.VerifyError, ValueError, TypeError):
+            readable_value = False
+        if not readable_value:
             bad.append(str(card.image[:8]).strip())
             del header[index]
     return bad

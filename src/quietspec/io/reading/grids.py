@@ -14,6 +14,7 @@ from quietspec.errors import ReadError
 from quietspec.io.reading.axes import header_wavelength
 from quietspec.io.reading.conventions import Named, find_name, find_role, named
 from quietspec.io.reading.fitsfile import FitsFile
+from quietspec.io.reading.hdu import readable
 from quietspec.io.reading.options import ReadOptions
 from quietspec.io.reading.units import to_angstrom
 from quietspec.kinds import Medium
@@ -84,7 +85,7 @@ def grid_of(values: Any, name: str, unit: str | None, options: ReadOptions, wher
     if raw.dtype.kind not in "fiu":
         raise ReadError(f"{where}: {name} does not hold numbers. Name others: wave_hdu=NAME.")
     array = np.ma.filled(raw.astype(np.float64), np.nan)
-    unit = options.wavelength_unit or unit or what.unit
+    unit = options.wavelength_unit or (None if unit is None else str(unit)) or what.unit
     logarithmic = what.log is not None or _LOG_UNIT.match(unit or "") is not None
     if not array.size:
         raise ReadError(f"{where}: {name} is empty. Name others: wave_hdu=NAME.")
@@ -126,6 +127,8 @@ def _shared(rows: FloatArray, where: str) -> FloatArray:
     """The one axis of all rows, (n_pixels,); NaN where none has a wavelength."""
     if len(rows) == 1:
         return np.asarray(rows[0])
+    if not rows.size:
+        raise ReadError(f"{where}: holds no wavelengths, as it has no rows.")
     known = np.isfinite(rows)
     first = rows[np.argmax(known, axis=0), np.arange(rows.shape[1])]
     steps = np.abs(np.diff(first[np.isfinite(first)]))
@@ -233,7 +236,7 @@ def hdu_grid(file: FitsFile, key: str | int, options: ReadOptions, spectral: int
         return table_grid(hdu, column, options, where)
     if not hdu.shape or 0 in hdu.shape:
         raise ReadError(f"{where}: is empty, so holds no wavelengths. Name others: wave_hdu=NAME.")
-    values = np.asarray(hdu.data, dtype=np.float64)
+    values = hdu.numbers()
     if values.ndim > 1 and spectral is not None:
         values = np.moveaxis(values, spectral, -1)
     unit = hdu.header.get("BUNIT") or hdu.header.get("CUNIT1")
@@ -247,5 +250,6 @@ def table_grid(hdu: Any, column: str, options: ReadOptions, where: str) -> Grid:
     if name is None:
         wanted = f"no column {column!r}" if column else "no column of wavelengths"
         raise ReadError(f"{where}: has {wanted}; it has {', '.join(names)}. Name one: wave_hdu=HDU:COLUMN.")
-    values = np.asarray(hdu.data[name])
+    with readable(where):
+        values = np.asarray(hdu.data[name])
     return grid_of(values.reshape(1, -1) if len(values) == 1 else values, name, hdu.columns[name].unit, options, where)

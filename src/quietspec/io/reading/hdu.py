@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 
+from quietspec.arrays import FloatArray
 from quietspec.errors import QuietspecError, ReadError
 from quietspec.io.reading.geometry import Geometry
 
@@ -53,11 +54,13 @@ class Hdu:
         self._hdu, self._geometry, self._max_memory = hdu, geometry, max_memory
         self.where = where
         self.name: str = hdu.name.upper()
-        self.ver: int = hdu.ver
+        self.ver: int = hdu.ver if isinstance(hdu.ver, int) else 1
         self.header: fits.Header = hdu.header
         self.shape: tuple[int, ...] = tuple(hdu.shape) if hdu.is_image else geometry.shape
         self.is_image: bool = bool(hdu.is_image)
         self.is_table = isinstance(hdu, fits.BinTableHDU | fits.TableHDU) and not self.is_image
+        if self.is_table:
+            _name_columns(self.header)
         scaled = self.header.get("BSCALE", 1) != 1 or self.header.get("BZERO", 0) != 0
         self.contiguous = self.is_image and geometry.kind == "IMAGE" and self.header["BITPIX"] < 0 and not scaled
 
@@ -74,6 +77,12 @@ class Hdu:
         with readable(self.where):
             return self._hdu.data
 
+    def numbers(self) -> FloatArray:
+        """Return all values of an image in double precision; a `ReadError` where there are none."""
+        if not self.is_image or not self.shape or 0 in self.shape:
+            raise ReadError(f"{self.where}: is no image with values.")
+        return np.asarray(self.data, dtype=np.float64)
+
     @property
     def section(self) -> Self:
         """Parts of an image, to be had by index."""
@@ -87,6 +96,14 @@ class Hdu:
         """Return the open ``file`` and ``datLoc``, where the data begin in it."""
         found: dict[str, Any] = self._hdu.fileinfo()
         return found
+
+
+def _name_columns(header: fits.Header) -> None:
+    """Give columns without a name that can be read their numbers for names."""
+    for number in range(1, int(header.get("TFIELDS", 0)) + 1):
+        name = header.get(f"TTYPE{number}")
+        if not isinstance(name, str) or not name.strip():
+            header[f"TTYPE{number}"] = f"col{number}"
 
 
 @contextmanager
@@ -132,7 +149,7 @@ def require_memory(needed: float, max_memory: float, where: str) -> None:
 
 @contextmanager
 def faults_named(where: str) -> Iterator[None]:
-    """Turn an exception that no reader foresaw into a `ReadError` that names the file and asks for a report.
+    """Have every error name the file; an exception that no reader foresaw becomes a `ReadError` that asks for a report.
 
     Parameters
     ----------
@@ -141,7 +158,9 @@ def faults_named(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except QuietspecError:
+    except QuietspecError as error:
+        if not any(part in str(error) for part in where.split(", ")):
+            raise type(error)(f"{where}: {error}") from error
         raise
     except Exception as error:  # whatever it is, it must not stop the work on other files
         raise ReadError(

@@ -317,6 +317,8 @@ def _bulk(hdu: Any, axis: int, where: str, target: Bulk | None = None) -> Bulk:
         return StackBulk(hdu if n_axes == 1 else np.ravel(hdu.data), where, target.shape)
     if target is not None and n_axes < 3 and np.prod(hdu.shape) == target.shape[0] and hdu.shape != target.shape:
         return ConstantBulk(np.asarray(hdu.data).ravel(), target.shape[1])
+    if axis > n_axes:
+        raise ReadError(f"{where}: has no axis {axis}, along which the wavelengths of the flux run.")
     if n_axes == 3 and axis == 3:
         return CubeBulk(hdu, where)
     if axis == 1 and n_axes < 3:
@@ -329,8 +331,8 @@ def _beside(file: FitsFile, key: str | int, bulk: Bulk, axis: int) -> Bulk:
     """HDU with one value for each flux value."""
     hdu = file[key]
     where = f"{file.path}, {_name(file, hdu)}"
-    if not hdu.is_image or not hdu.shape:
-        raise ReadError(f"{where}: is not an image.")
+    if not hdu.is_image or not hdu.shape or 0 in hdu.shape:
+        raise ReadError(f"{where}: is no image, or an empty one.")
     found = _bulk(squeezed(hdu), axis, where, bulk)
     if found.shape != bulk.shape:
         raise ReadError(

@@ -22,6 +22,8 @@ from quietspec.io.reading.mistakes import mistaken_for
 
 __all__ = ["read_text_table"]
 
+_LONGEST_LINE = 2**17  # characters, the most that Python's csv takes
+_MOST_COLUMNS = 999  # as in FITS
 _LIMIT = 2**29  # bytes of text; a million pixels take some 50 MB
 _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _COMMENT = re.compile(r"^\s*(?:[#%!]+|//|;(?=\s))")
@@ -59,6 +61,11 @@ def read_text_table(path: Path, file: IO[bytes]) -> Columns:
     if re.match(r"(\\[^\n]*\n)*\s*\|", text) and not text.rstrip().rpartition("\n")[2].startswith("|"):
         return _by_astropy(path, text, "ascii.ipac")
     comments, lines = _lines(text)
+    if any(len(line) > _LONGEST_LINE for line in lines):
+        raise ReadError(
+            f"{path}: has a line of more than {_LONGEST_LINE:,} characters. A table of spectra has one line per "
+            f"wavelength and at most {_MOST_COLUMNS} columns."
+        )
     delimiter = _delimiter(lines)
     rows = [_fields(line, delimiter) for line in lines]
     names, rows = _named_rows(path, comments, lines, rows)
@@ -184,6 +191,11 @@ def _named_rows(
     start = 1 if numbers is None else numbers
     body = rows[start:]
     width = len(body[0]) if body else 0
+    if width > _MOST_COLUMNS:
+        raise ReadError(
+            f"{path}: has {width} columns, more than {_MOST_COLUMNS}. Is it turned? A table of spectra has one line "
+            "per wavelength."
+        )
     if width < 2 or (numbers is None and not _some_numeric(rows)):
         raise ReadError(f"{path}: is text, but neither FITS nor a table of numbers in columns.")
     above = [row if len(row) == width else _split(line, width) for row, line in zip(rows[:start], lines, strict=False)]

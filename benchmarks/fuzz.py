@@ -1,0 +1,54 @@
+"""Try spoilt inputs of every kind, and count how they end.
+
+    python benchmarks/fuzz.py -n 100000 --json fuzz.json
+    python benchmarks/fuzz.py --only 12345            # one input, with its traceback
+
+Inputs are sound files of every layout (FITS, text tables, priors, networks, journals, plans, manifests, command lines)
+with cards, columns, bytes, values and sizes changed at random; the number of an input and the seed make it again. Each
+may take 10 s of processor time and 1 GB of memory. It ends as ``read`` or ``refused``; anything else is a fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.fuzz import targets
+from tests.fuzz.run import GOOD, Outcome, fuzz
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", type=int, default=10_000, help="number of inputs")
+    parser.add_argument("--first", type=int, default=0, help="number of the first")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=int, help="try this input alone, in this process, and keep its files")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    if given.only is not None:
+        folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{given.only}-"))
+        print(f"in {folder}")
+        print(*targets.run(given.seed, given.only, folder))
+        return 0
+    start = time.perf_counter()
+    outcome = fuzz(given.seed, given.first, given.first + given.n, _say)
+    summary = {"seed": given.seed, "first": given.first, "seconds": round(time.perf_counter() - start)}
+    text = json.dumps(summary | outcome.summary(), indent=1)
+    if given.json is not None:
+        given.json.write_text(text + "\n", encoding="utf-8")
+    print(text)
+    return int(outcome.total(*GOOD) < outcome.inputs)
+
+
+def _say(outcome: Outcome) -> None:
+    print(f"{outcome.inputs} inputs, {outcome.inputs - outcome.total(*GOOD)} faults", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
