@@ -116,7 +116,10 @@ def image_content(file: FitsFile, options: ReadOptions, layout: Layout) -> Conte
     """
     hdu = file[options.flux_hdu if options.flux_hdu is not None else layout.flux]
     where = f"{file.path}, {_named(file, hdu)}"
-    if not hdu.is_image or n_axes(hdu.shape) not in (1, 2, 3) or 0 in hdu.shape:
+    if hdu.is_image and n_axes(hdu.shape) > 3:
+        long = " × ".join(str(size) for size in hdu.shape if size != 1)
+        raise ReadError(f"{where}: has {n_axes(hdu.shape)} axes ({long} pixels). Cut out a cube, with 3.")
+    if not hdu.is_image or n_axes(hdu.shape) == 0 or 0 in hdu.shape:
         raise ReadError(f"{where}: holds no spectra (1-D, 2-D or 3-D image). Name the flux: flux_hdu=NAME.")
     flux = squeezed(hdu)
     questions = Questions(str(file.path))
@@ -219,7 +222,8 @@ def _stated_noise(
         return None
     by_survey = layout.noise_kind is not None and options.noise_hdu is None
     certain = options.noise_kind is not None or by_survey
-    return StatedNoise(values=noise, unit=file[key].header.get("BUNIT"), kind=kind, certain=certain)
+    unit, name = file[key].header.get("BUNIT"), _named(file, file[key])
+    return StatedNoise(values=noise, unit=unit, kind=kind, certain=certain, name=name)
 
 
 def _image(flux: Any, axis: int) -> tuple[tuple[int, int] | None, WCS | None, str | None]:
@@ -273,7 +277,6 @@ def _noise(
                 f"found flux ({name}) but no variance, error or ivar beside it.\nGive the noise: noise_hdu=NAME, "
                 f"or noise_from_residuals=True to estimate it from the spectrum itself{rows}."
             )
-        questions.decide("noise", "estimated from the residuals")
         return None, "sigma"
     hdu, named = file[key], layout.noise_kind if options.noise_hdu is None else None
     kind = options.noise_kind or named or noise_kind_of(hdu.name)
@@ -282,7 +285,6 @@ def _noise(
             f"HDU {key} could hold errors, variances or inverse variances.\nGive it: "
             'noise_kind="sigma", noise_kind="variance" or noise_kind="ivar".'
         )
-    questions.decide("noise", f"{_named(file, hdu)}, as {kind or 'sigma'}")
     return _beside(file, key, flux, axis), kind or "sigma"
 
 

@@ -22,6 +22,7 @@ from quietspec.units import NOISE_POWERS, FluxUnit, flux_unit, parse_unit
 __all__ = ["NoiseScale", "StatedNoise", "noise_scale", "settled_units"]
 
 _WORDS: dict[NoiseKind, str] = {"sigma": "errors", "variance": "variances", "ivar": "inverse variances"}
+_RELATIVE = ("%", "percent", "per cent")
 _SAME = 1e-6  # relative difference of factors that are one
 _SAMPLED = 5  # spectra
 _LIKE = 10.0  # factor by which errors may differ from the scatter of the pixels, by correlation above all
@@ -43,12 +44,15 @@ class StatedNoise:
         What it is.
     certain : bool
         Whether the kind is known from the user or the survey, not from a name alone.
+    name : str
+        Where it stands, for people.
     """
 
     values: Bulk
     unit: Any
     kind: NoiseKind
     certain: bool
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +121,8 @@ def settled_units(
     read_as = NoiseScale(kind="sigma") if noise is None else noise_scale(noise, flux, scale, wavelength)
     questions.warn(scale.warning, read_as.warning)
     questions.ask(read_as.question)
+    how = "estimated from the residuals" if noise is None else f"{noise.name}, as {read_as.kind}"
+    questions.decide("noise", how)
     questions.decide("flux unit", f"{options.flux_unit or scale.text or 'none'}, read as {scale.unit or 'relative'}")
     return scale, read_as
 
@@ -144,6 +150,9 @@ def noise_scale(noise: StatedNoise, flux: Bulk, scale: FluxScale, wavelength: Fl
     if not isinstance(noise.unit, str) or not noise.unit.strip():
         odd = None if noise.unit in (None, "") else f"the unit of the noise is {noise.unit!r}; that of the flux is used"
         return NoiseScale(kind=noise.kind, warning=odd)
+    if noise.unit.strip() in _RELATIVE:
+        share = f"the noise has the unit {noise.unit!r}: it is a share of the flux"
+        return NoiseScale(kind=noise.kind, question=f"{share}.\nConvert it to the unit of the flux: noise_hdu=NAME.")
     readings = _by_unit(noise.unit, scale, wavelength)
     if noise.kind in readings and np.all(np.abs(readings[noise.kind] - 1) < _SAME):
         return NoiseScale(kind=noise.kind)

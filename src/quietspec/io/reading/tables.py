@@ -125,8 +125,8 @@ def table_content(columns: Columns, options: ReadOptions, layout: TableLayout) -
     stated = None
     if noise is not None and chosen.noise is not None:
         certain = options.noise_kind is not None or layout.noise_kind is not None
-        unit = columns.units.get(chosen.noise)
-        stated = StatedNoise(values=noise, unit=unit, kind=chosen.noise_kind, certain=certain)
+        unit, name = columns.units.get(chosen.noise), f"column {chosen.noise}"
+        stated = StatedNoise(values=noise, unit=unit, kind=chosen.noise_kind, certain=certain, name=name)
     text = columns.units.get(chosen.flux) or layout.unit
     scale, read_as = settled_units(text, stated, bulk, wavelength, options, questions)
     questions.settle()
@@ -239,7 +239,6 @@ def _noise(
                 "found no column of variance, error or ivar beside the flux.\nGive the noise: "
                 "noise_hdu=COLUMN, or noise_from_residuals=True to estimate it from the spectrum itself."
             )
-        questions.decide("noise", "estimated from the residuals")
         return None, "sigma"
     kind = options.noise_kind or (layout.noise_kind if own else None) or noise_kind_of(name)
     if kind is None:
@@ -247,7 +246,6 @@ def _noise(
             f"the column {name} could hold errors, variances or inverse variances.\nGive it: "
             'noise_kind="sigma", noise_kind="variance" or noise_kind="ivar".'
         )
-    questions.decide("noise", f"column {name}, as {kind}")
     return name, kind or "sigma"
 
 
