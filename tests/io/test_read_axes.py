@@ -91,8 +91,16 @@ def test_axes_of_one_pixel_are_passed_over(save, place, ctype, more):
     np.testing.assert_allclose(found.wcs.wcs_pix2world([[1, 1]], 0), [[150, 2]], atol=1e-9)
 
 
+@pytest.mark.parametrize("beside", ["flux", "noise"])
+def test_noise_with_or_without_an_axis_of_one_pixel_fits(save, beside):
+    hdus = cube()
+    number = 1 if beside == "flux" else 2
+    hdus[number].data = hdus[number].data[None]
+    same(read(save(hdus)))
+
+
 def test_four_long_axes_are_refused(save):
-    with pytest.raises(ReadError, match="flux_hdu="):
+    with pytest.raises(ReadError, match=r"HDU 1 FLUX: has 4 axes \(2 × 60 × 3 × 4 pixels\). Cut out a cube"):
         read(save(cube(data=np.stack([CUBE, CUBE]))), flux_hdu="FLUX")
 
 
@@ -100,6 +108,7 @@ def test_four_long_axes_are_refused(save):
 def test_squeezed_images_are_squeezed_arrays(shape):
     data = np.arange(np.prod(shape)).reshape(shape)
     hdu = fits.ImageHDU(data)
+    hdu.contiguous = True
     if n_axes(shape) > 3:
         return
     image = SqueezedImage(hdu)

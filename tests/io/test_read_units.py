@@ -118,6 +118,11 @@ def test_noise_that_the_scatter_does_not_settle_is_asked_for(save, noise, kind):
     np.testing.assert_allclose(read(path, noise_kind=kind).sigma, 1e-5)
 
 
+def test_noise_in_percent_is_refused(save):
+    with pytest.raises(ReadError, match="the noise has the unit '%': it is a share of the flux"):
+        read(save(spectra("mJy", 10.0, "ERR", "%")))
+
+
 @pytest.mark.parametrize("suffix", ["ecsv", "fits"])
 def test_columns_are_converted_by_their_own_units(tmp_path, suffix):
     table = Table({"wave": WAVELENGTH * u.AA, "flux": FLUX[0] * u.mJy, "error": np.full(400, 1000 * SIGMA) * u.uJy})

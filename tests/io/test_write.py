@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import astropy.units as u
@@ -234,6 +235,20 @@ def test_variances_do_not_underflow(tmp_path, scale, bits):
         assert file["VAR"].header["BITPIX"] == bits
         sigma = np.sqrt(bulk(file, "VAR"))
         np.testing.assert_allclose(sigma[result.valid], result.sigma[result.valid], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("scale", "bits"), [(1e40, -64), (1e-45, -64), (1e-20, -32), (1.0, -32)])
+def test_fluxes_do_not_overflow(tmp_path, scale, bits):
+    plain = denoised()
+    observed = plain.spectra
+    spectra = replace(observed, flux=scale * observed.flux.astype(float), ivar=observed.ivar / scale**2)
+    result = replace(
+        plain, spectra=spectra, flux=scale * plain.flux.astype(float), sigma=scale * plain.sigma.astype(float)
+    )
+    write(result, tmp_path / "out.fits")
+    with fits.open(tmp_path / "out.fits") as file:
+        assert file["FLUX"].header["BITPIX"] == bits
+        np.testing.assert_allclose(bulk(file, "FLUX"), result.flux, rtol=1e-6)
 
 
 def test_resolution_that_differs_is_given_by_its_median(tmp_path):

@@ -131,7 +131,7 @@ def _wave_hdu(file: FitsFile, flux: Any) -> str | None:
     images = {
         hdu.name: hdu
         for hdu in reversed(file.images(*DIMENSIONS))
-        if hdu is not flux and (hdu.shape == (n_pixels,) or hdu.shape == flux.shape)
+        if hdu is not flux and _shape(hdu) in ((n_pixels,), _shape(flux))
     }
     name = find_role(images, "wavelength", _affix(flux))
     if name is not None:
@@ -196,9 +196,14 @@ def _beside(file: FitsFile, flux: Any) -> dict[str, Any]:
     return {hdu.name or str(file.number(hdu)): hdu for hdu in reversed(same)}
 
 
+def _shape(hdu: Any) -> tuple[int, ...]:
+    """Shape of an image without axes of one pixel beyond three."""
+    return tuple(squeezed(hdu).shape)
+
+
 def _noise(file: FitsFile, flux: Any) -> tuple[int | None, NoiseKind | None]:
     """Noise HDU of the flux's shape and what it holds: as ERRDATA says, else by name (RED_IVAR for RED_DATA)."""
-    images = {name: hdu for name, hdu in _beside(file, flux).items() if hdu.shape == flux.shape}
+    images = {name: hdu for name, hdu in _beside(file, flux).items() if _shape(hdu) == _shape(flux)}
     stated = find_name(images, [str(flux.header.get("ERRDATA", "")).lower()])
     name = stated or find_role(images, "noise", _affix(flux))
     if name is None:
@@ -212,8 +217,8 @@ def _mask(file: FitsFile, flux: Any, noise: int | None, options: ReadOptions) ->
     taken = {noise, *(file.number(file[key]) for key in given)}
     images = {name: hdu for name, hdu in _beside(file, flux).items() if file.number(hdu) not in taken}
     axis, n_pixels = _axis(flux)
-    across = tuple(size for place, size in enumerate(flux.shape) if place != len(flux.shape) - axis)
-    shapes = [_without_ones(shape) for shape in (flux.shape, (n_pixels,), across)]
+    across = tuple(size for place, size in enumerate(_shape(flux)) if place != len(_shape(flux)) - axis)
+    shapes = [_without_ones(shape) for shape in (_shape(flux), (n_pixels,), across)]
     fits = [name for name, hdu in images.items() if _without_ones(hdu.shape) in shapes]
     chosen, others = choose_mask(images, _affix(flux), fits)
     stated = find_name(fits, [str(flux.header.get("QUALDATA", "")).lower()])
@@ -256,7 +261,7 @@ def _grid(file: FitsFile, flux: Any, options: ReadOptions) -> Callable[[], Grid]
         return None  # the table may be about something else
 
     def settle() -> Grid:
-        grid = hdu_grid(file, beside, options, len(flux.shape) - axis)
+        grid = hdu_grid(file, beside, options, len(_shape(flux)) - axis)
         against = [] if tabulated or not _own_axis(flux) else _contradiction(flux, grid)
         return replace(grid, warnings=(*grid.warnings, *against))
 

@@ -18,7 +18,7 @@ Rows = npt.NDArray[np.intp]
 
 
 class Bulk(Protocol):
-    """Values of shape (n_spectra, n_pixels) of which some rows can be had."""
+    """Values of shape (n_spectra, n_pixels), some rows of which can be read."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -57,7 +57,7 @@ class CubeBulk:
         return np.asarray(block[:, np.searchsorted(lines, y), x].T)
 
     def _lines(self, run: slice) -> npt.NDArray[Any]:
-        """Read image lines; more than asked for where they are read in turn, as each read seeks in every plane."""
+        """Read image lines; the next ones too where lines are read in turn, since each read seeks in every plane."""
         if run.start not in self._held or run.stop - 1 not in self._held:
             line_bytes = self._n_pixels * self._nx * abs(int(self._hdu.header["BITPIX"])) // 8
             ahead = _READ_AHEAD // line_bytes if run.start == self._next else 0
@@ -141,7 +141,7 @@ class PartBulk:
 
 
 def _planes(cube: Any, lines: slice, where: str) -> npt.NDArray[Any]:
-    """Image lines of all planes of a cube's HDU; astropy's sections take five times as long where planes are many."""
+    """Image lines of all planes of a cube; astropy's sections take five times as long where there are many planes."""
     if not cube.contiguous:
         return _section(cube, (slice(None), lines), where)
     (n_planes, ny, nx), info = cube.shape, cube.fileinfo()

@@ -143,7 +143,10 @@ class _Images:
         hdu = file[options.flux_hdu if options.flux_hdu is not None else layout.flux]
         name = _name(file, hdu)
         where = f"{file.path}, {name}"
-        if not hdu.is_image or n_axes(hdu.shape) not in (1, 2, 3) or 0 in hdu.shape:
+        if hdu.is_image and n_axes(hdu.shape) > 3:
+            long = " × ".join(str(size) for size in hdu.shape if size != 1)
+            raise ReadError(f"{where}: has {n_axes(hdu.shape)} axes ({long} pixels). Cut out a cube, with 3.")
+        if not hdu.is_image or n_axes(hdu.shape) == 0 or 0 in hdu.shape:
             raise ReadError(f"{where}: holds no spectra (1-D, 2-D or 3-D image). Name the flux: flux_hdu=NAME.")
         flux = squeezed(hdu)
         return cls(

@@ -1,4 +1,4 @@
-"""From whatever noise a file gives to inverse variances, with bad pixels at 0."""
+"""Inverse variances, 0 in bad pixels, from whatever noise a file gives or from the scatter of its pixels."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def inverse_variance(
     Parameters
     ----------
     noise : (n_spectra, n_pixels)
-        As in the file.
+        The noise as the file has it.
     kind : {'sigma', 'variance', 'ivar'}
-        What it is.
+        What the noise is.
     good : (n_spectra, n_pixels) of bool
         Pixels not masked for another reason.
 
@@ -42,7 +42,7 @@ def inverse_variance(
         spectrum's median error (surveys mark bad pixels so), or less than a tenth of the median over 64 pixels
         (such pixels would outweigh all others).
     counts : Counter
-        Otherwise good pixels that were masked, by reason.
+        Pixels masked that were good otherwise, by reason.
     """
     noise = np.asarray(noise, dtype=np.float64)
     finite = np.isfinite(noise)
@@ -86,7 +86,7 @@ def _row_median(values: FloatArray) -> FloatArray:
 
 
 def residual_sigma(flux: npt.NDArray[Any], good: BoolArray, block: int = 200) -> FloatArray:
-    """Estimate errors from the scatter between pixels, for spectra that come without.
+    """Estimate errors from the scatter between pixels, for spectra that have none.
 
     Parameters
     ----------

@@ -30,12 +30,11 @@ class SqueezedImage:
 
     Parameters
     ----------
-    hdu : astropy.io.fits image HDU
-        The image.
+    hdu : Hdu
+        The image, as `quietspec.io.reading.hdu` has it.
     """
 
     is_image = True
-    contiguous = False
 
     def __init__(self, hdu: Any) -> None:
         self._hdu = hdu
@@ -46,6 +45,7 @@ class SqueezedImage:
         axes = [axis for axis in range(1, total + 1) if axis not in dropped]
         self._kept = [axis not in dropped for axis in range(total, 0, -1)]
         self.name = hdu.name
+        self.contiguous: bool = hdu.contiguous  # axes of one pixel change nothing about the order of the values
         self.shape = tuple(hdu.shape[total - axis] for axis in reversed(axes))
         self.header = renumbered(hdu.header, axes, others=True)
 
@@ -58,6 +58,11 @@ class SqueezedImage:
     def section(self) -> SqueezedImage:
         """Parts of the image, to be had by index."""
         return self
+
+    def fileinfo(self) -> dict[str, Any]:
+        """Return the open file, and where the data begin in it."""
+        found: dict[str, Any] = self._hdu.fileinfo()
+        return found
 
     def __getitem__(self, key: tuple[Any, ...]) -> npt.NDArray[Any]:
         rest = iter(key)

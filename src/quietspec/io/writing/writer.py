@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["DenoisedWriter", "WritableTile", "write"]
 
 _FLOAT32_VARIANCE = (1e-30, 1e30)  # beyond, float32 underflows or overflows
+_FLOAT32_FLUX = (1e-30, 1e30)  # typical fluxes that float32 holds, faint pixels included
 
 
 def write(
@@ -218,9 +219,9 @@ class DenoisedWriter:
     def _lay_out(self, partial: Path, tile: WritableTile) -> MappedImages:
         self._provenance = provenance(tile.model, self._options.command, self._axes.meta)
         history = [*_history(tile.model, self._axes.meta), *self._options.history]
-        dtypes: dict[str, npt.DTypeLike] = {"FLUX": np.float32, "VAR": _variance_dtype(tile), "MASK": np.uint8}
+        dtypes: dict[str, npt.DTypeLike] = {"FLUX": _flux_dtype(tile), "VAR": _variance_dtype(tile), "MASK": np.uint8}
         if self._options.residual:
-            dtypes["RESIDUAL"] = np.float32
+            dtypes["RESIDUAL"] = dtypes["FLUX"]
         headers = {name: hdus.bulk_header(name, dtype, self._axes) for name, dtype in dtypes.items()}
         return MappedImages(partial, hdus.primary_header(self._provenance, history, self._axes), headers, self._path)
 
@@ -294,6 +295,14 @@ def _bulk(denoised: Denoised) -> dict[str, npt.NDArray[Any]]:
     narrow = known.size and known.min() > low**0.5 and known.max() < high**0.5
     variance = np.square(sigma, dtype=sigma.dtype if narrow else np.float64)
     return {"FLUX": np.where(valid, denoised.flux, np.nan), "VAR": variance, "MASK": mask}
+
+
+def _flux_dtype(tile: WritableTile) -> type[np.floating[Any]]:
+    """Single precision where the typical flux of the first tile fits: always, unless it is a luminosity in erg/s/Å."""
+    size = np.abs(tile.bulk["FLUX"])
+    known = size[np.isfinite(size) & (size > 0)]
+    low, high = _FLOAT32_FLUX
+    return np.float32 if not known.size or low < np.median(known) < high else np.float64
 
 
 def _variance_dtype(tile: WritableTile) -> type[np.floating[Any]]:
