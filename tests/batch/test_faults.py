@@ -176,7 +176,7 @@ def test_bad_cubes_among_good_ones(batch, cubes, all_there, threads, tmp_path):
     with fits.open(save_cube(tmp_path / "whole.fits", 1.0, side=4)) as hdus:
         hdus["DATA"].data[:] = float("nan")
         hdus.writeto(empty)
-    bad = {truncated: "truncated", unreadable: "neither FITS", empty: "no spectrum has a usable pixel",
+    bad = {truncated: "truncated", unreadable: "is a picture (PNG)", empty: "no spectrum has a usable pixel",
            tmp_path / "missing.fits": "no such file"}  # fmt: skip
     lines = batch.manifest.read_text().splitlines()
     lines[2:2] = map(str, bad)
@@ -207,7 +207,7 @@ def test_disk_too_full_for_the_journal(run, batch, all_there, threads):
     limit = 2_000  # bytes a file: the plan fits, and the first notes
     process = run("--workers", 1, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     _, messages = ended(process, 1)
-    assert "the disk is full" in messages
+    assert "the limit on the size of files is reached" in messages
     assert again(batch, threads).complete
     all_there(batch)
 
