@@ -46,4 +46,4 @@ class ModelError(QuietspecError):
 
 
 class BatchError(QuietspecError):
-    """A survey's manifest is wrong, or its run cannot begin or go on."""
+    """A batch's manifest is wrong, or its run cannot begin or go on."""

@@ -92,8 +92,11 @@ async def called(address: str, security: Security | None) -> None:
     """Have a scheduler or worker answer."""
     arguments = {} if security is None else security.get_connection_args("client")
     connection = await connect(address, timeout=2, **arguments)
-    await connection.write({"op": "identity", "reply": True})
-    await connection.read()
+    try:
+        await connection.write({"op": "identity", "reply": True})
+        await connection.read()
+    finally:
+        connection.abort()
 
 
 def test_a_local_cluster_needs_cryptography(monkeypatch):

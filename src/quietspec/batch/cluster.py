@@ -29,7 +29,7 @@ _CHECK = 2.0  # seconds between two looks at the scheduler
 _ANSWER = 30.0  # seconds within which the scheduler must answer
 _FETCH = 5.0  # seconds within which a result must arrive if its worker is still alive
 _EMPTY = 60.0  # seconds after which a local cluster is given up if its workers have all ended and do not restart
-_ATTEMPT = 5.0  # seconds that one attempt to reach the scheduler may take
+_ATTEMPT = 5.0  # seconds that one attempt to reach the scheduler, or to leave it, may take
 _RETRY = 1.0  # seconds between attempts to reach a scheduler that is away
 
 # Code that local workers run first. A terminal's signals reach them too, but are meant for the run, which ends its
@@ -323,7 +323,7 @@ class Cluster:
             raise BatchError(f"scheduler {self._options.scheduler}: {error}.") from error
 
     def _close(self) -> None:
-        self._client.close(timeout=_RETRY)
+        self._client.close(timeout=_ATTEMPT)
         if self._local is not None:
             with _silent(logging.getLogger("distributed.nanny")):  # what was worth keeping of its workers has been kept
                 self._local.close()
