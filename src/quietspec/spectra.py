@@ -66,7 +66,7 @@ class Spectra(Summarised):
     redshift : float or (n_spectra,)
         Redshift, NaN where unknown.
     medium : {'air', 'vacuum'}
-        What `wavelength` is measured in.
+        What `wavelength` is measured in; the wrong one shifts a spectrum by 83 km/s.
     fwhm : (n_pixels,) or (n_spectra, n_pixels), optional
         Instrumental FWHM in Å; None where unknown.
     unit : astropy unit
@@ -101,7 +101,7 @@ class Spectra(Summarised):
     flux: FloatArray
     ivar: FloatArray
     redshift: FloatArray = field(default_factory=lambda: np.array(np.nan))
-    medium: Medium = "air"
+    medium: Medium
     fwhm: FloatArray | None = None
     unit: u.UnitBase = u.dimensionless_unscaled
     spatial_shape: tuple[int, int] | None = None
