@@ -309,14 +309,14 @@ def fields_from_specutils(spectrum: Spectrum | SpectrumCollection, **fields: Any
 
 
 def _wavelength_of(axis: Any) -> u.Quantity:
-    """Wavelengths of a spectral axis; one of velocity needs its rest wavelength."""
+    """Wavelengths of a spectral axis; a velocity needs its rest wavelength."""
     if not axis.unit.is_equivalent(u.km / u.s):
         return u.Quantity(axis)
     try:
         return u.Quantity(axis.to(u.AA, doppler_rest=axis.doppler_rest, doppler_convention=axis.doppler_convention))
     except (ValueError, AttributeError, u.UnitConversionError, TypeError) as error:
         raise SpectraError(
-            "wavelength: the spectral axis is one of velocity without a rest wavelength. Set `doppler_rest` and "
+            "wavelength: the spectral axis is a velocity without a rest wavelength. Set `doppler_rest` and "
             "`doppler_convention` of the axis, or make the spectrum on an axis of wavelength."
         ) from error
 
