@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from specutils import Spectrum, SpectrumCollection, SpectrumList
 
+from quietspec.denoisers.base import require_spectra
 from quietspec.errors import SpectraError
-from quietspec.spectra import Spectra, require_spectra
+from quietspec.spectra import Spectra
 
 WAVELENGTH = np.linspace(4000.0, 5000.0, 11)
 CGS = u.erg / (u.s * u.cm**2 * u.AA)

@@ -17,7 +17,12 @@ WAVELENGTH = np.linspace(4000.0, 5000.0, 11)
 
 def make(n=6, **fields):
     rng = np.random.default_rng(0)
-    arrays = {"wavelength": WAVELENGTH, "flux": rng.normal(5, 1, (n, 11)), "ivar": rng.uniform(0.5, 2, (n, 11))}
+    arrays = {
+        "wavelength": WAVELENGTH,
+        "flux": rng.normal(5, 1, (n, 11)),
+        "ivar": rng.uniform(0.5, 2, (n, 11)),
+        "medium": "air",
+    }
     return Spectra(**(arrays | fields))
 
 
@@ -71,7 +76,7 @@ def test_bad_field_is_named(field, value, message):
 
 def test_one_pixel_is_refused():
     with pytest.raises(SpectraError, match="at least 2"):
-        Spectra(wavelength=[5000.0], flux=[[1.0]], ivar=[[1.0]])
+        Spectra(wavelength=[5000.0], flux=[[1.0]], ivar=[[1.0]], medium="air")
 
 
 def test_big_endian_comes_out_native_and_float32_stays():

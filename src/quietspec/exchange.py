@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, Required, TypedDict, get_args
 
 import astropy.units as u
 import numpy as np
@@ -16,12 +16,31 @@ from quietspec.resolution import instrumental_fwhm
 from quietspec.units import NOISE_POWERS, FluxUnit, angstroms, flux_unit
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+    from astropy.wcs import WCS
     from specutils import Spectrum, SpectrumCollection
 
-__all__ = ["fields_from_arrays", "fields_from_specutils", "specutils_spectrum"]
+__all__ = ["SpectraFields", "SpectrumFields", "fields_from_arrays", "fields_from_specutils", "specutils_spectrum"]
 
 _NDDATA_KINDS: dict[str, NoiseKind] = {"std": "sigma", "var": "variance", "ivar": "ivar"}
 _WAVELENGTH_CODES = ("WAVE", "AWAV", "FREQ", "ENER", "WAVN")
+
+
+class SpectraFields(TypedDict, total=False):
+    """Fields of `Spectra` that arrays do not say, and which their owner may give."""
+
+    medium: Required[Medium]
+    redshift: npt.ArrayLike
+    fwhm: npt.ArrayLike | u.Quantity | None
+    spatial_shape: tuple[int, int] | None
+    wcs: WCS | None
+    meta: Mapping[str, Any]
+
+
+class SpectrumFields(SpectraFields, total=False):
+    """The same, where the spectra may say the medium themselves."""
+
+    medium: Medium  # type: ignore[misc]
 
 
 class _Values(NamedTuple):
@@ -290,14 +309,14 @@ def fields_from_specutils(spectrum: Spectrum | SpectrumCollection, **fields: Any
 
 
 def _wavelength_of(axis: Any) -> u.Quantity:
-    """Wavelengths of a spectral axis; one of velocity needs its rest wavelength."""
+    """Wavelengths of a spectral axis; a velocity needs its rest wavelength."""
     if not axis.unit.is_equivalent(u.km / u.s):
         return u.Quantity(axis)
     try:
         return u.Quantity(axis.to(u.AA, doppler_rest=axis.doppler_rest, doppler_convention=axis.doppler_convention))
     except (ValueError, AttributeError, u.UnitConversionError, TypeError) as error:
         raise SpectraError(
-            "wavelength: the spectral axis is one of velocity without a rest wavelength. Set `doppler_rest` and "
+            "wavelength: the spectral axis is a velocity without a rest wavelength. Set `doppler_rest` and "
             "`doppler_convention` of the axis, or make the spectrum on an axis of wavelength."
         ) from error
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from os import PathLike
-from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import astropy.units as u
 import numpy as np
@@ -15,13 +14,19 @@ from quietspec.arrays import (
     BoolArray,
     FloatArray,
     as_floats,
-    groups,
     require_noise,
     require_shape,
     require_wavelengths,
 )
 from quietspec.errors import SpectraError
-from quietspec.exchange import fields_from_arrays, fields_from_specutils, specutils_spectrum
+from quietspec.exchange import (
+    SpectraFields,
+    SpectrumFields,
+    fields_from_arrays,
+    fields_from_specutils,
+    specutils_spectrum,
+)
+from quietspec.grouping import Grouped
 from quietspec.keywords import shows_keywords
 from quietspec.kinds import Medium, NoiseKind
 from quietspec.statistics import median_snr
@@ -31,26 +36,11 @@ if TYPE_CHECKING:
     from astropy.wcs import WCS
     from specutils import Spectrum, SpectrumCollection
 
-__all__ = ["Spectra", "SpectraFields", "require_spectra"]
-
-
-class SpectraFields(TypedDict, total=False):
-    """Fields of `Spectra` that arrays do not say, and which their owner may give."""
-
-    medium: Required[Medium]
-    redshift: npt.ArrayLike
-    fwhm: npt.ArrayLike | u.Quantity | None
-    spatial_shape: tuple[int, int] | None
-    wcs: WCS | None
-    meta: Mapping[str, Any]
-
-
-class _SpectrumFields(SpectraFields, total=False):
-    medium: Medium  # type: ignore[misc]
+__all__ = ["Spectra"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Spectra(Summarised):
+class Spectra(Summarised, Grouped):
     """Observed spectra on one wavelength axis, with their noise.
 
     Validated and brought to native byte order on construction; never changed afterwards.
@@ -66,7 +56,7 @@ class Spectra(Summarised):
     redshift : float or (n_spectra,)
         Redshift, NaN where unknown.
     medium : {'air', 'vacuum'}
-        What `wavelength` is measured in.
+        What `wavelength` is measured in; the wrong one shifts a spectrum by 83 km/s.
     fwhm : (n_pixels,) or (n_spectra, n_pixels), optional
         Instrumental FWHM in Å; None where unknown.
     unit : astropy unit
@@ -101,7 +91,7 @@ class Spectra(Summarised):
     flux: FloatArray
     ivar: FloatArray
     redshift: FloatArray = field(default_factory=lambda: np.array(np.nan))
-    medium: Medium = "air"
+    medium: Medium
     fwhm: FloatArray | None = None
     unit: u.UnitBase = u.dimensionless_unscaled
     spatial_shape: tuple[int, int] | None = None
@@ -251,59 +241,6 @@ class Spectra(Summarised):
         """
         return replace(self, redshift=np.asarray(redshift, dtype=np.float64))
 
-    def by_redshift(self, rows: npt.ArrayLike | None = None) -> Iterator[tuple[float, npt.NDArray[np.intp]]]:
-        """Group spectra that share a redshift, by increasing redshift.
-
-        Parameters
-        ----------
-        rows : (n_rows,) of int or (n_spectra,) of bool, optional
-            Spectra to group; all by default. Those of unknown redshift belong to no group.
-
-        Yields
-        ------
-        redshift : float
-            Redshift of the group.
-        rows : (n_group,) of int
-            Its spectra.
-
-        Examples
-        --------
-        >>> import quietspec
-        >>> spectra = quietspec.read(quietspec.demo_cube())
-        >>> [(redshift, len(rows)) for redshift, rows in spectra.by_redshift()]
-        [(0.03, 400)]
-        """
-        chosen = np.arange(self.n_spectra) if rows is None else np.arange(self.n_spectra)[np.asarray(rows)]
-        for redshift, group in groups(self.redshift[chosen]):
-            yield float(redshift), chosen[group]
-
-    def by_resolution(self, rows: npt.NDArray[np.intp]) -> Iterator[npt.NDArray[np.intp]]:
-        """Split some spectra into groups of one instrumental resolution.
-
-        Parameters
-        ----------
-        rows : (n_rows,) of int
-            The spectra.
-
-        Yields
-        ------
-        (n_group,) of int
-            Spectra of one group.
-
-        Examples
-        --------
-        >>> import quietspec
-        >>> spectra = quietspec.read(quietspec.demo_cube())
-        >>> [len(rows) for rows in spectra.by_resolution(np.arange(400))]
-        [400]
-        """
-        if self.fwhm is None or self.fwhm.ndim == 1:
-            yield rows
-            return
-        _, kind = np.unique(self.fwhm[rows], axis=0, return_inverse=True)
-        for number in range(kind.max() + 1 if len(rows) else 0):
-            yield rows[kind.ravel() == number]
-
     def image(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Arrange one value (or vector) per spectrum on the sky.
 
@@ -401,8 +338,8 @@ class Spectra(Summarised):
         return cls(**settled)
 
     @classmethod
-    @shows_keywords(_SpectrumFields)
-    def from_specutils(cls, spectrum: Spectrum | SpectrumCollection, **fields: Unpack[_SpectrumFields]) -> Self:
+    @shows_keywords(SpectrumFields)
+    def from_specutils(cls, spectrum: Spectrum | SpectrumCollection, **fields: Unpack[SpectrumFields]) -> Self:
         """Make `Spectra` from a specutils `Spectrum` (1-D to 3-D) or a `SpectrumCollection` on one common axis.
 
         Parameters
@@ -459,17 +396,3 @@ class Spectra(Summarised):
             self.wavelength, self.flux, self.sigma, ~self.good, unit=self.unit, redshift=self.redshift,
             spatial_shape=self.spatial_shape, meta={**self.meta, "medium": self.medium},
         )  # fmt: skip
-
-
-def require_spectra(given: Any) -> Spectra:
-    """Raise `SpectraError`, which says how to make `Spectra`, for anything else that a denoiser is given."""
-    if isinstance(given, Spectra):
-        return given
-    name = type(given).__name__
-    if hasattr(given, "spectral_axis"):
-        cure = "Spectra.from_specutils(spectrum, medium='air', redshift=z)"
-    elif isinstance(given, str | PathLike):
-        cure = "quietspec.read(path)"
-    else:
-        cure = "Spectra.from_arrays(wavelength, flux, uncertainty, medium='air', redshift=z)"
-    raise SpectraError(f"denoise: expected Spectra, got {name}. Make them first: {cure}.")

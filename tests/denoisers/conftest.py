@@ -74,6 +74,7 @@ def draw(prior, n, snr, rng, scale=1.0):
         ivar=sigma**-2,
         redshift=0.0,
         fwhm=prior.fwhm,
+        medium="air",
     )
     return spectra, truth, coefficients, labels
 

@@ -75,7 +75,14 @@ def spectra(n: int = 5, wavelength: np.ndarray = GRID, redshift=0.0, noise: floa
     known = np.broadcast_to(np.nan_to_num(redshift), n)[:, None]
     flux = shape(wavelength / (1 + known)) + noise * np.random.default_rng(0).normal(size=(n, len(wavelength)))
     return Spectra(
-        **{"wavelength": wavelength, "flux": flux, "ivar": np.full(flux.shape, 100.0), "redshift": redshift} | fields
+        **{
+            "wavelength": wavelength,
+            "flux": flux,
+            "ivar": np.full(flux.shape, 100.0),
+            "redshift": redshift,
+            "medium": "air",
+        }
+        | fields
     )
 
 

@@ -29,12 +29,16 @@ def noisy(n: int = 5, seed: int = 0, wavelength: np.ndarray = WAVELENGTH, masked
     truth = 3 + np.sin(wavelength / 60) - np.exp(-(((wavelength - 5100) / 4) ** 2))
     sigma = rng.uniform(0.1, 0.6, (n, len(wavelength)))
     ivar = np.where(rng.random(sigma.shape) < masked, 0, 1 / sigma**2)
-    return Spectra(wavelength=wavelength, flux=truth + sigma * rng.standard_normal(sigma.shape), ivar=ivar)
+    return Spectra(
+        wavelength=wavelength, flux=truth + sigma * rng.standard_normal(sigma.shape), ivar=ivar, medium="air"
+    )
 
 
 def flat_noise(flux: np.ndarray, sigma: float = 0.1) -> Spectra:
     flux = np.atleast_2d(flux)
-    return Spectra(wavelength=5000 + np.arange(flux.shape[1]), flux=flux, ivar=np.full(flux.shape, sigma**-2))
+    return Spectra(
+        wavelength=5000 + np.arange(flux.shape[1]), flux=flux, ivar=np.full(flux.shape, sigma**-2), medium="air"
+    )
 
 
 @settings(max_examples=20, deadline=None)
@@ -147,6 +151,7 @@ def test_sigma_and_covariance_are_those_of_monte_carlo(smoother) -> None:
         wavelength=template.wavelength,
         flux=sigma * rng.standard_normal((n, template.n_pixels)),
         ivar=np.tile(template.ivar, (n, 1)),
+        medium="air",
     )
     result, covariance = smoother.denoise(draws).flux, smoother.denoise(template).covariance(0)
     assert_allclose(smoother.denoise(template).sigma[0], result.std(axis=0), rtol=6 / np.sqrt(2 * n))
@@ -240,6 +245,7 @@ def test_widths_are_in_angstrom(smoother) -> None:
                 wavelength=wavelength,
                 flux=(3 - np.exp(-(((wavelength - 5100) / 6) ** 2)))[None],
                 ivar=np.full((1, len(wavelength)), 1e8),
+                medium="air",
             )
         ).flux[0]
 
@@ -282,7 +288,7 @@ def test_any_mask_length_and_range_of_errors(smoother, data) -> None:
     rng = np.random.default_rng(seed)
     ivar = np.where(rng.random((3, n_pixels)) < data.draw(st.floats(0, 1)), 0, 10 ** rng.uniform(-dynamic, 0, n_pixels))
     flux = rng.uniform(1, 2, ivar.shape)
-    denoised = smoother.denoise(Spectra(wavelength=5000 + np.arange(n_pixels), flux=flux, ivar=ivar))
+    denoised = smoother.denoise(Spectra(wavelength=5000 + np.arange(n_pixels), flux=flux, ivar=ivar, medium="air"))
     assert_array_equal(np.isfinite(denoised.flux), np.isfinite(denoised.sigma))
     assert np.all(denoised.sigma[denoised.valid] > 0)
     if isinstance(smoother, Gaussian):

@@ -189,7 +189,7 @@ def test_linear_axes(save, cards, backwards):
         ({"CD3_3": 0.0}, "has no wavelengths"),
         ({"CUNIT3": 1.0}, "CUNIT3 is 1.0, not a unit"),
         ({"CUNIT3": "pixel"}, "'pixel' is not a unit of wavelength"),
-        ({"CTYPE3": "VOPT", "CUNIT3": "km/s"}, "one of velocity"),
+        ({"CTYPE3": "VOPT", "CUNIT3": "km/s"}, "the axis is a velocity"),
         ({"CTYPE3": "WAVE-GRI"}, "wavelengths of type WAVE-GRI are not read"),
     ],
 )

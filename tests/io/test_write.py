@@ -57,7 +57,7 @@ def denoised(axis: str = "linear", cube: bool = True, scale: float = 1, **fields
         fwhm=np.linspace(2.6, 2.8, N_PIXELS),
         unit=u.Unit("1e-20 erg s-1 cm-2 AA-1"),
         **image,
-        **({"meta": {"survey": "MUSE", "object": "A478"}} | fields),
+        **({"medium": "air", "meta": {"survey": "MUSE", "object": "A478"}} | fields),
     )
     flux = (scale * rng.normal(10, 0.1, shape)).astype(np.float32)
     flux[:, :5] = np.nan

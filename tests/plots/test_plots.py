@@ -25,7 +25,12 @@ def cube(ny: int = 5, nx: int = 6, **fields) -> tuple[Spectra, np.ndarray]:
     rng = np.random.default_rng(0)
     wavelength = 4800 + 4.0 * np.arange(300)
     truth = np.linspace(20, 2, ny * nx)[:, None] * (1 - 0.5 * np.exp(-(((wavelength - 5300) / 12) ** 2)))
-    fields = {"spatial_shape": (ny, nx), "unit": u.Unit("1e-20 erg s-1 cm-2 AA-1"), "redshift": 0.05} | fields
+    fields = {
+        "medium": "air",
+        "spatial_shape": (ny, nx),
+        "unit": u.Unit("1e-20 erg s-1 cm-2 AA-1"),
+        "redshift": 0.05,
+    } | fields
     flux = truth + rng.standard_normal(truth.shape)
     return Spectra(wavelength=wavelength, flux=flux, ivar=np.ones(truth.shape), **fields), truth
 

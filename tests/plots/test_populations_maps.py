@@ -72,7 +72,7 @@ def world(image=True):
     rng = np.random.default_rng(2)
     observed = Spectra(
         wavelength=np.arange(4000.0, 4003.0), flux=np.ones((30, 3)), ivar=np.ones((30, 3)),
-        spatial_shape=SHAPE, wcs=_sky_wcs(SHAPE),
+        spatial_shape=SHAPE, wcs=_sky_wcs(SHAPE), medium="air",
     )  # fmt: skip
     return Simulated(
         observed=observed, truth=np.ones((30, 3)), parameters={name: rng.normal(size=30) for name in NAMES}

@@ -17,14 +17,26 @@ def cube(signal, sigma=1.0, **fields):
     flux = signal.reshape(-1, 1) * np.ones(N_PIXELS)
     wavelength = 5000.0 + np.arange(N_PIXELS)
     ivar = np.full(flux.shape, sigma**-2.0)
-    return Spectra(wavelength=wavelength, flux=flux, ivar=ivar, spatial_shape=signal.shape, redshift=0.01, **fields)
+    return Spectra(
+        wavelength=wavelength,
+        flux=flux,
+        ivar=ivar,
+        spatial_shape=signal.shape,
+        redshift=0.01,
+        **({"medium": "air"} | fields),
+    )
 
 
 def masked(spectra, row, pixels):
     flux, ivar = spectra.flux.copy(), spectra.ivar.copy()
     flux[row, pixels], ivar[row, pixels] = np.nan, 0
     return Spectra(
-        wavelength=spectra.wavelength, flux=flux, ivar=ivar, spatial_shape=spectra.spatial_shape, redshift=0.01
+        wavelength=spectra.wavelength,
+        flux=flux,
+        ivar=ivar,
+        spatial_shape=spectra.spatial_shape,
+        redshift=0.01,
+        medium="air",
     )
 
 

@@ -29,7 +29,7 @@ def denoised(n_parts=3):
     failed = np.array([flag.failed for flag in FLAGS])
     posterior = posterior.with_rows(np.flatnonzero(failed), ParameterPosterior.empty(int(failed.sum()), NAMES))
     wavelength = np.arange(4000.0, 4020.0)
-    spectra = Spectra(wavelength=wavelength, flux=np.ones((5, 20)), ivar=np.ones((5, 20)))
+    spectra = Spectra(wavelength=wavelength, flux=np.ones((5, 20)), ivar=np.ones((5, 20)), medium="air")
     flux = np.where(failed[:, None], np.nan, 1.0) * np.ones((5, 20))
     return Denoised(
         spectra=spectra, flux=flux, sigma=0.1 * flux, flags=np.array([int(flag) for flag in FLAGS]),
@@ -72,7 +72,9 @@ def test_reduced_chi2_without_degrees_of_freedom_is_nan():
 
 
 def test_denoisers_without_populations_say_so():
-    spectra = Spectra(wavelength=np.arange(4000.0, 4300.0), flux=np.ones((1, 300)), ivar=np.ones((1, 300)))
+    spectra = Spectra(
+        wavelength=np.arange(4000.0, 4300.0), flux=np.ones((1, 300)), ivar=np.ones((1, 300)), medium="air"
+    )
     with pytest.raises(SpectraError, match="use 'posterior'"):
         posterior_populations(Gaussian().denoise(spectra))
 

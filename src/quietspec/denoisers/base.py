@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from importlib import import_module
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from quietspec.denoised import FAILURES, Denoised, Flag, ModelId
 from quietspec.errors import ModelError, SpectraError
+from quietspec.spectra import Spectra
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from quietspec.arrays import BoolArray, FloatArray
-    from quietspec.spectra import Spectra
 
 __all__ = [
     "FEWEST_PIXELS", "POOR_FIT_PROBABILITY", "POOR_FIT_REDUCED", "Denoiser", "Emission", "chi_square", "finish",
-    "flag_few_pixels", "import_extra", "initial_flags",
+    "flag_few_pixels", "import_extra", "initial_flags", "require_spectra",
 ]  # fmt: skip
 
 #: How gas emission lines are treated: strong lines always masked and weak ones where gas is detected; strong lines
@@ -75,6 +76,36 @@ def import_extra(module: str, purpose: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise ModelError(f"{purpose} needs {module}, which is not installed: pip install 'quietspec[lab]'.") from error
+
+
+def require_spectra(given: Any) -> Spectra:
+    """Return `Spectra` as they are; for anything else, raise a `SpectraError` that says how to make them.
+
+    Parameters
+    ----------
+    given : object
+        What a denoiser was given.
+
+    Returns
+    -------
+    Spectra
+        The same.
+
+    Raises
+    ------
+    SpectraError
+        If these are no `Spectra`.
+    """
+    if isinstance(given, Spectra):
+        return given
+    name = type(given).__name__
+    if hasattr(given, "spectral_axis"):
+        cure = "Spectra.from_specutils(spectrum, medium='air', redshift=z)"
+    elif isinstance(given, str | PathLike):
+        cure = "quietspec.read(path)"
+    else:
+        cure = "Spectra.from_arrays(wavelength, flux, uncertainty, medium='air', redshift=z)"
+    raise SpectraError(f"denoise: expected Spectra, got {name}. Make them first: {cure}.")
 
 
 def initial_flags(spectra: Spectra, *, rest_frame: bool = False) -> npt.NDArray[np.int64]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from quietspec.arrays import BoolArray, FloatArray, IntArray
 from quietspec.denoised import Denoised
-from quietspec.spectra import Spectra, require_spectra
+from quietspec.denoisers.base import require_spectra
+from quietspec.spectra import Spectra
 from quietspec.statistics import masked_median
 
 __all__ = ["gross_outliers", "without_gross_outliers"]

@@ -154,7 +154,7 @@ def test_one_spectrum_alone_is_as_in_company(noise, emission):
 def test_no_spectra_at_all():
     prior = load_prior("survey")
     flux = np.ones((1, len(prior.wavelength)))
-    spectra = Spectra(wavelength=prior.wavelength, flux=flux, ivar=flux, redshift=0.0)
+    spectra = Spectra(wavelength=prior.wavelength, flux=flux, ivar=flux, redshift=0.0, medium="air")
     found = Posterior("posterior", prior).denoise(spectra[:0])
     assert found.flux.shape == (0, spectra.n_pixels)
     assert len(found.p_value) == 0

@@ -282,7 +282,9 @@ def test_flags_say_what_is_wrong(prior):
 
 def test_pixels_outside_the_prior_are_nan(prior):
     wavelength = np.arange(3000.0, 8000.0, 5.0)
-    spectra = Spectra(wavelength=wavelength, flux=np.ones((1, 1000)), ivar=np.full((1, 1000), 100.0), redshift=0.0)
+    spectra = Spectra(
+        wavelength=wavelength, flux=np.ones((1, 1000)), ivar=np.full((1, 1000), 100.0), redshift=0.0, medium="air"
+    )
     found = Posterior("posterior", prior).denoise(spectra)
     covered = (wavelength >= prior.wavelength[0]) & (wavelength <= prior.wavelength[-1])
     np.testing.assert_array_equal(found.valid[0], covered)
@@ -299,7 +301,7 @@ def test_resolution_a_spectrum_has_is_given_to_the_basis():
     width = np.hypot(10.0, added)
     seen = 1 + 0.5 * 10 / width * np.exp(-0.5 * ((prior.wavelength - 5500) / width) ** 2)
     spectra = Spectra(wavelength=prior.wavelength, flux=seen[None], ivar=np.full((1, len(seen)), 1e8), redshift=0.0,
-                      fwhm=np.full(len(seen), fwhm))  # fmt: skip
+                      fwhm=np.full(len(seen), fwhm), medium="air")  # fmt: skip
     np.testing.assert_allclose(Posterior("posterior", prior).denoise(spectra).flux[0], seen, atol=2e-4)
 
 

@@ -22,7 +22,7 @@ from quietspec.spectra import Spectra
 def muse(n=6, snr=5.0):
     wavelength = INSTRUMENTS["MUSE"].wavelength
     flux = 1 + np.random.default_rng(0).normal(size=(n, len(wavelength))) / snr
-    return Spectra(wavelength=wavelength, flux=flux, ivar=np.full(flux.shape, snr**2), redshift=0.03)
+    return Spectra(wavelength=wavelength, flux=flux, ivar=np.full(flux.shape, snr**2), redshift=0.03, medium="air")
 
 
 def test_a_child_returns_values_and_costs():

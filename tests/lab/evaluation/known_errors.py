@@ -29,7 +29,7 @@ class World:
     def observe(self, rest, rng, snr=None):
         observed = Spectra(
             wavelength=WAVELENGTH, flux=rest.flux + rng.standard_normal(rest.flux.shape) / snr,
-            ivar=np.where(rng.random(rest.flux.shape) < 0.05, 0, snr**2), redshift=np.zeros(len(rest)),
+            ivar=np.where(rng.random(rest.flux.shape) < 0.05, 0, snr**2), redshift=np.zeros(len(rest)), medium="air",
         )  # fmt: skip
         return Simulated(observed=observed, truth=rest.flux, parameters=rest.parameters)
 

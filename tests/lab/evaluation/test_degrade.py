@@ -19,7 +19,7 @@ def original() -> Spectra:
     sigma = rng.uniform(0.02, 0.06, (6, 4000))
     ivar = np.where(rng.random(sigma.shape) < 0.05, 0, sigma**-2)
     flux = np.where(ivar > 0, TRUTH + sigma * rng.standard_normal(sigma.shape), np.nan)
-    return Spectra(wavelength=4000 + np.arange(4000), flux=flux, ivar=ivar, redshift=0.01)
+    return Spectra(wavelength=4000 + np.arange(4000), flux=flux, ivar=ivar, redshift=0.01, medium="air")
 
 
 @pytest.mark.parametrize("snr", [5, 10, 20])

@@ -36,7 +36,7 @@ def observed(n=4, snr=5.0, correlation=0.0, seed=0, scale=1.0):
     truth = scale * Toy().noise_free(None)(n, rng)
     sigma = scale * rng.uniform(0.7, 1.4, truth.shape) / snr
     flux = truth + sigma * correlated_noise(truth.shape, rng, correlation)
-    spectra = Spectra(wavelength=5000 + 100 * X, flux=flux, ivar=sigma**-2, redshift=0.0)
+    spectra = Spectra(wavelength=5000 + 100 * X, flux=flux, ivar=sigma**-2, redshift=0.0, medium="air")
     return Simulated(observed=spectra, truth=truth, parameters={"noise_correlation": np.full(n, correlation)})
 
 

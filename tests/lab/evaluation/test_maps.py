@@ -70,7 +70,11 @@ def test_spaxels_without_a_value_do_not_count(truth):
 def simulated(shape=SHAPE):
     n = int(np.prod(shape))
     observed = Spectra(
-        wavelength=np.arange(4000.0, 4003.0), flux=np.ones((n, 3)), ivar=np.ones((n, 3)), spatial_shape=shape
+        wavelength=np.arange(4000.0, 4003.0),
+        flux=np.ones((n, 3)),
+        ivar=np.ones((n, 3)),
+        spatial_shape=shape,
+        medium="air",
     )
     rng = np.random.default_rng(1)
     return Simulated(

@@ -44,7 +44,7 @@ def bright(prior, size, n=16, snr=200.0, seed=0):
     flux = truth + truth.mean() / snr * rng.normal(size=truth.shape)
     return Spectra(
         wavelength=WAVELENGTH, flux=flux, ivar=np.full(flux.shape, (snr / truth.mean()) ** 2), redshift=0.0,
-        fwhm=prior.fwhm,
+        fwhm=prior.fwhm, medium="air",
     )  # fmt: skip
 
 

@@ -56,6 +56,7 @@ class Flat:
             flux=1 + rng.standard_normal(truth.shape) / snr,
             ivar=np.full(truth.shape, snr**2),
             redshift=rng.choice([0.05, 0.051], len(truth)),
+            medium="air",
         )
         return Simulated(observed=observed, truth=truth, parameters={})
 

@@ -35,7 +35,7 @@ def a_pair(n=30, seed=0, level=0.2, misquoted=1.0, ratio=1.5):
     flux = truth + misquoted * sigma * rng.standard_normal(sigma.shape)
     ivar = np.where(rng.random(sigma.shape) < 0.05, 0, sigma**-2)
     first, second = (
-        Spectra(wavelength=WAVELENGTH, flux=np.where(i > 0, f, np.nan), ivar=i, redshift=0.0)
+        Spectra(wavelength=WAVELENGTH, flux=np.where(i > 0, f, np.nan), ivar=i, redshift=0.0, medium="air")
         for f, i in zip(flux, ivar, strict=True)
     )
     return truth, first, second, first.good & second.good

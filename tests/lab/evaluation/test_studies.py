@@ -51,7 +51,13 @@ def test_missing_spectra_are_reported_with_their_cure(nothing) -> None:
 def flat(n, snr, seed=0, n_pixels=400):
     rng = np.random.default_rng(seed)
     flux = 1 + rng.standard_normal((n, n_pixels)) / snr
-    return Spectra(wavelength=4000 + 2.0 * np.arange(n_pixels), flux=flux, ivar=np.full(flux.shape, snr**2), redshift=0)
+    return Spectra(
+        wavelength=4000 + 2.0 * np.arange(n_pixels),
+        flux=flux,
+        ivar=np.full(flux.shape, snr**2),
+        redshift=0,
+        medium="air",
+    )
 
 
 def test_equal_spectra_count_once() -> None:

@@ -106,7 +106,7 @@ def observed(rest, snr=300):
     flux = rest.flux.astype(float)
     noise = np.random.default_rng(5).normal(size=flux.shape) * 2 / snr
     ivar = np.full(flux.shape, (snr / 2) ** 2.0)
-    return Spectra(wavelength=rest.wavelength, flux=flux + noise, ivar=ivar, redshift=0.0)
+    return Spectra(wavelength=rest.wavelength, flux=flux + noise, ivar=ivar, redshift=0.0, medium="air")
 
 
 def test_heavy_tailed_labels_have_calibrated_quantiles(prior):

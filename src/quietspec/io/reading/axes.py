@@ -181,7 +181,7 @@ def _by_type(
     code, _, algorithm = ctype.partition("-")
     if code in _VELOCITY:
         raise ReadError(
-            f"{where}: its axis is one of velocity ({ctype}). Convert it to wavelengths with its rest wavelength, or "
+            f"{where}: the axis is a velocity ({ctype}). Convert it to wavelengths with its rest wavelength, or "
             'name what holds the wavelengths of the pixels: wave_hdu="NAME".'
         )
     if unit is not None and re.match(r"\s*(?:log|ln|dex)", unit, re.IGNORECASE):

@@ -71,7 +71,7 @@ def _typical(part: Content) -> float | None:
 
 def _divided(part: Content, decade: float) -> Content:
     unit = u.Unit(decade * part.unit)
-    note = f"the flux is given in {unit}, since 32-bit numbers do not hold its values, near {decade:.0e}"
+    note = f"the flux is given in {unit}: 32-bit numbers cannot hold its values, near {decade:.0e}"
     return replace(part, unit=unit, factor=_factor(part) / decade, warnings=(*part.warnings, note))
 
 

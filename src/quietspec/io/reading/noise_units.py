@@ -171,7 +171,7 @@ def noise_scale(noise: StatedNoise, flux: Bulk, scale: FluxScale, wavelength: Fl
     return NoiseScale(
         kind=kind,
         factor=None if np.all(np.abs(factor - 1) < _SAME) else factor,
-        warning=f"{says}; taken as {_WORDS[kind]} in {unit}, with which the scatter of the pixels agrees",
+        warning=f"{says}; taken as {_WORDS[kind]} in {unit}, which agrees with the scatter of the pixels",
     )
 
 
@@ -218,7 +218,7 @@ def _against(noise: StatedNoise, readings: dict[NoiseKind, FloatArray], scale: F
     if noise.kind in readings:
         return "which makes errors far from the scatter of the pixels"
     if readings:
-        return f"that of {' or '.join(_WORDS[kind] for kind in readings)}, but it is named as {_WORDS[noise.kind]}"
+        return f"that of {' or '.join(_WORDS[kind] for kind in readings)}, but its name says {_WORDS[noise.kind]}"
     return f"which cannot be compared with that of the flux, {scale.text or str(scale.stated.unit) or 'none'!r}"
 
 
