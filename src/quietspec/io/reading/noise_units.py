@@ -22,6 +22,7 @@ from quietspec.units import NOISE_POWERS, FluxUnit, flux_unit, parse_unit
 __all__ = ["NoiseScale", "StatedNoise", "noise_scale", "settled_units"]
 
 _WORDS: dict[NoiseKind, str] = {"sigma": "errors", "variance": "variances", "ivar": "inverse variances"}
+_RELATIVE = ("%", "percent", "per cent")
 _SAME = 1e-6  # relative difference of factors that are one
 _SAMPLED = 5  # spectra
 _LIKE = 10.0  # factor by which errors may differ from the scatter of the pixels, by correlation above all
@@ -149,6 +150,9 @@ def noise_scale(noise: StatedNoise, flux: Bulk, scale: FluxScale, wavelength: Fl
     if not isinstance(noise.unit, str) or not noise.unit.strip():
         odd = None if noise.unit in (None, "") else f"the unit of the noise is {noise.unit!r}; that of the flux is used"
         return NoiseScale(kind=noise.kind, warning=odd)
+    if noise.unit.strip() in _RELATIVE:
+        share = f"the noise has the unit {noise.unit!r}: it is a share of the flux"
+        return NoiseScale(kind=noise.kind, question=f"{share}.\nConvert it to the unit of the flux: noise_hdu=NAME.")
     readings = _by_unit(noise.unit, scale, wavelength)
     if noise.kind in readings and np.all(np.abs(readings[noise.kind] - 1) < _SAME):
         return NoiseScale(kind=noise.kind)
