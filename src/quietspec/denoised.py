@@ -346,6 +346,6 @@ class Denoised(Summarised):
         """
         spectra = self.spectra
         return specutils_spectrum(
-            spectra.wavelength, self.flux, self.sigma, ~self.valid, unit=spectra.unit, redshift=spectra.redshift,
-            spatial_shape=spectra.spatial_shape, meta=spectra.meta,
+            spectra.wavelength, *map(spectra._on_sky, (self.flux, self.sigma, ~self.valid)), unit=spectra.unit,
+            redshift=spectra.redshift, meta=spectra.meta,
         )  # fmt: skip

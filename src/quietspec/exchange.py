@@ -343,7 +343,6 @@ def specutils_spectrum(
     *,
     unit: u.UnitBase,
     redshift: FloatArray,
-    spatial_shape: tuple[int, int] | None = None,
     meta: Mapping[str, Any] | None = None,
 ) -> Spectrum:
     """Make a specutils `Spectrum`.
@@ -360,27 +359,24 @@ def specutils_spectrum(
         Of `flux` and `sigma`.
     redshift : (n_spectra,)
         Kept where it is the same for all.
-    spatial_shape : (ny, nx), optional
-        Image that the spectra form.
     meta : mapping, optional
         Facts about the origin.
 
     Returns
     -------
     specutils.Spectrum
-        Of shape (n_spectra, n_pixels) or (ny, nx, n_pixels).
+        Of the shape of `flux`.
     """
     from astropy.nddata import StdDevUncertainty
     from specutils import Spectrum
 
-    shape = (*(spatial_shape or flux.shape[:1]), len(wavelength))
     one_redshift = np.all(redshift == redshift[0]) if len(redshift) else False
     return Spectrum(
-        flux=u.Quantity(flux.reshape(shape), unit),
+        flux=u.Quantity(flux, unit),
         spectral_axis=u.Quantity(wavelength, u.AA),
-        uncertainty=StdDevUncertainty(np.where(np.isfinite(sigma), sigma, 0).reshape(shape), unit=unit),
-        mask=mask.reshape(shape),
+        uncertainty=StdDevUncertainty(np.where(np.isfinite(sigma), sigma, 0), unit=unit),
+        mask=mask,
         redshift=float(redshift[0]) if one_redshift else None,
-        spectral_axis_index=len(shape) - 1,
+        spectral_axis_index=flux.ndim - 1,
         meta=dict(meta or {}),
     )

@@ -10,14 +10,7 @@ import astropy.units as u
 import numpy as np
 import numpy.typing as npt
 
-from quietspec.arrays import (
-    BoolArray,
-    FloatArray,
-    as_floats,
-    require_noise,
-    require_shape,
-    require_wavelengths,
-)
+from quietspec.arrays import BoolArray, FloatArray, as_floats, require_noise, require_shape, require_wavelengths
 from quietspec.errors import SpectraError
 from quietspec.exchange import (
     SpectraFields,
@@ -241,6 +234,10 @@ class Spectra(Summarised, Grouped):
         """
         return replace(self, redshift=np.asarray(redshift, dtype=np.float64))
 
+    def _on_sky(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Arrange one value (or vector) per spectrum as `image` does, where the spectra form one; else as given."""
+        return values if self.spatial_shape is None else self.image(values)
+
     def image(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Arrange one value (or vector) per spectrum on the sky.
 
@@ -393,6 +390,6 @@ class Spectra(Summarised, Grouped):
         (2, 2, 2757)
         """
         return specutils_spectrum(
-            self.wavelength, self.flux, self.sigma, ~self.good, unit=self.unit, redshift=self.redshift,
-            spatial_shape=self.spatial_shape, meta={**self.meta, "medium": self.medium},
+            self.wavelength, *map(self._on_sky, (self.flux, self.sigma, ~self.good)), unit=self.unit,
+            redshift=self.redshift, meta={**self.meta, "medium": self.medium},
         )  # fmt: skip
