@@ -221,3 +221,15 @@ def test_linear_axes_are_linear_in_any_unit(start, step, reference, size):
     wavelength, notes = header_wavelength(header, 1, None, "file")
     np.testing.assert_allclose(wavelength, start + step * (np.arange(1, 21) - reference), rtol=1e-9)
     assert notes == ()
+
+
+@pytest.mark.parametrize("column", ["wave", "flux", "err"])
+def test_columns_of_numbers_written_as_text(save, column):
+    table = Table({"wave": WAVELENGTH, "flux": CUBE[:, 0, 0], "err": np.full(N, 0.1)})
+    table[column] = [f" {value:.4f} " for value in table[column]]
+    hdu = fits.BinTableHDU(table)
+    hdu.header["AIRORVAC"] = "air"
+    found = read(save(fits.HDUList([fits.PrimaryHDU(), hdu])))
+    np.testing.assert_allclose(found.wavelength, WAVELENGTH)
+    np.testing.assert_allclose(found.flux[0], CUBE[:, 0, 0])
+    np.testing.assert_allclose(found.sigma, 0.1)

@@ -133,7 +133,7 @@ def fits_columns(file: FitsFile, hdu: Any) -> Columns:
 
 
 def _values(values: Any, null: Any, max_memory: float, where: str) -> npt.NDArray[Any]:
-    """Values of a column: variable-length arrays side by side, padded with NaN; missing integers NaN."""
+    """Values of a column as numbers where they can be: rows of any length padded with NaN, missing values NaN."""
     array = np.asarray(values)
     if array.dtype == object:
         rows = [np.asarray(row, dtype=np.float64).ravel() for row in array]
@@ -145,7 +145,16 @@ def _values(values: Any, null: Any, max_memory: float, where: str) -> npt.NDArra
         return padded
     if null is not None and array.dtype.kind in "iu" and np.any(array == int(null)):
         return np.where(array == int(null), np.nan, array)
-    return array
+    return _from_text(array) if array.dtype.kind in "SU" else array
+
+
+def _from_text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Numbers of a column that is text, with NaN for empty cells; the text where some of it is no number."""
+    try:
+        stripped = np.char.strip(array.astype(np.str_))
+        return np.where(np.char.str_len(stripped) == 0, "nan", stripped).astype(np.float64)
+    except (TypeError, ValueError):
+        return array
 
 
 def listed(names: Iterable[str]) -> str:
