@@ -146,6 +146,7 @@ def process(
                 work.put(tile, rows)
                 if progress is not None:
                     progress(rows.stop, source.n_spectra)
+            source.require_unchanged()
             facts = work.finish(source)
         return work.report(
             inputs=tuple(str(path) for path in paths),

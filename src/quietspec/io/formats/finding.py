@@ -382,7 +382,7 @@ def table_asked_for(file: FitsFile, options: ReadOptions) -> tuple[Any, ReadOpti
     if key is None:
         return None
     for hdu in file.tables():
-        if (str(key).isdigit() and file.number(hdu) == int(key)) or hdu.name.upper() == str(key).upper():
+        if (str(key).isdecimal() and file.number(hdu) == int(key)) or hdu.name.upper() == str(key).upper():
             return hdu, replace(options, flux_hdu=None)
     for hdu in file.tables():
         if find_name(hdu.columns.names, [str(key).lower()]) is not None:

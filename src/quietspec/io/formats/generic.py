@@ -95,7 +95,7 @@ def _with_note(content: Content, file: FitsFile, passed_over: list[Any]) -> Cont
 def _asked_for(file: FitsFile, options: ReadOptions) -> tuple[Any, ReadOptions]:
     """The HDU that the user names, and what is left of the options."""
     key: Any = options.flux_hdu
-    if str(key).isdigit() or str(key).upper() in file.names:
+    if str(key).isdecimal() or str(key).upper() in file.names:
         hdu = file[key]
         return hdu, options if hdu.is_image else replace(options, flux_hdu=None)
     table = table_asked_for(file, options)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
-import numpy as np
 from astropy.io import fits
 
 from quietspec.errors import ReadError
@@ -19,6 +18,8 @@ from quietspec.io.reading.squeeze import n_axes
 from quietspec.io.reading.streams import PlainStream, Stream, UnpackingStream
 
 __all__ = ["FitsFile"]
+
+_SHOWN = 5  # of the keywords that cannot be read
 
 
 class FitsFile:
@@ -65,11 +66,14 @@ class FitsFile:
             stream = self._stream(opened)
             geometries = _scan(self.path, stream, max_memory)
             stale = () if ignore_checksum else checksum_notes(self.path, stream.file, geometries)
-            opened_hdus, unreadable = _astropy_hdus(self.path, stream.file, geometries)
+            opened_hdus = _astropy_hdus(self.path, stream.file, geometries)
             self.hdus = [
                 Hdu(hdu, geometry, _where(self.path, number, hdu.name), max_memory)
                 for number, (hdu, geometry) in enumerate(zip(opened_hdus, geometries, strict=True))
             ]
+            dropped = [keyword for hdu in self.hdus for keyword in hdu.dropped]
+            shown = ", ".join(sorted(set(dropped))[:_SHOWN])
+            unreadable = (f"{len(dropped)} unreadable header cards are left out, such as {shown}",) if dropped else ()
             self.notes = (*stale, *unreadable)
         except BaseException:
             self.close()
@@ -159,38 +163,23 @@ def _scan(path: Path, stream: Stream, max_memory: float) -> list[Geometry]:
             )
         where = _where(path, len(found), "")
         geometry = header_geometry(header, start, where)
-        require_memory(max(geometry.working, 8 * max(geometry.shape, default=0)), max_memory, where)
         there = stream.skip(geometry.end - geometry.data)
         if there < geometry.size:
             raise ReadError(
                 f"{path}: truncated: HDU {len(found)} ({geometry.name or 'no name'}) ends at byte "
                 f"{geometry.data + geometry.size:,} but the file has {geometry.data + there:,}. Copy it again."
             )
+        require_memory(max(geometry.working, 8 * max(geometry.shape, default=0)), max_memory, where)
         found.append(geometry)
 
 
-def _astropy_hdus(path: Path, file: IO[bytes], geometries: Sequence[Geometry]) -> tuple[list[Any], tuple[str, ...]]:
-    """HDUs as astropy sees them, where it sees what is there; and a note on header cards that it cannot read."""
+def _astropy_hdus(path: Path, file: IO[bytes], geometries: Sequence[Geometry]) -> list[Any]:
+    """HDUs as astropy sees them, where it sees what is there."""
     file.seek(0)
     with readable(str(path)):
         opened = fits.open(file, mode="readonly", memmap=False, lazy_load_hdus=True)
         hdus = [opened[number] for number in range(len(geometries))]
         places = [hdu.fileinfo()["datLoc"] for hdu in hdus]
-        dropped = [keyword for hdu in hdus for keyword in _drop_unreadable(hdu.header)]
     if places != [geometry.data for geometry in geometries]:
         raise ReadError(f"{path}: is not valid FITS: the sizes in its headers contradict each other. Copy it again.")
-    return hdus, (f"unreadable header cards are left out: {', '.join(dropped)}",) if dropped else ()
-
-
-def _drop_unreadable(header: fits.Header) -> list[str]:
-    bad = []
-    for index, card in reversed(list(enumerate(header.cards))):
-        try:
-            _, value, _ = card.keyword, card.value, card.comment
-            readable_value = not isinstance(value, float | complex) or np.isfinite(value)
-        except (fits.VerifyError, ValueError, TypeError):
-            readable_value = False
-        if not readable_value:
-            bad.append(str(card.image[:8]).strip())
-            del header[index]
-    return bad
+    return hdus

@@ -230,7 +230,7 @@ def hdu_grid(file: FitsFile, key: str | int, options: ReadOptions, spectral: int
         If there is no such HDU or column, or it holds no wavelengths.
     """
     name, _, column = str(key).partition(":")
-    hdu = file[int(name) if name.isdigit() else name]
+    hdu = file[int(name) if name.isdecimal() else name]
     where = f"{file.path}, HDU {file.number(hdu)} {hdu.name}".rstrip()
     if not hdu.is_image:
         return table_grid(hdu, column, options, where)

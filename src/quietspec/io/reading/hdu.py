@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from quietspec.errors import QuietspecError, ReadError
 from quietspec.io.reading.geometry import Geometry
 
 __all__ = ["Hdu", "faults_named", "readable", "require_memory"]
+
+_KEYWORD = re.compile(r"[A-Z0-9_-]{0,8}")
 
 
 class Hdu:
@@ -41,7 +44,9 @@ class Hdu:
     where : str
         The file and HDU, for messages.
     header : astropy.io.fits.Header
-        Of an image, as if it were not compressed.
+        Of an image, as if it were not compressed; without cards that cannot be read.
+    dropped : list of str
+        Keywords of those cards.
     shape : tuple of int
         Axes in numpy's order.
     is_image, is_table : bool
@@ -55,12 +60,14 @@ class Hdu:
         self.where = where
         self.name: str = hdu.name.upper()
         self.ver: int = hdu.ver if isinstance(hdu.ver, int) else 1
-        self.header: fits.Header = hdu.header
+        with readable(where):
+            self.header, self.dropped = _readable_header(hdu.header)
         self.shape: tuple[int, ...] = tuple(hdu.shape) if hdu.is_image else geometry.shape
         self.is_image: bool = bool(hdu.is_image)
         self.is_table = isinstance(hdu, fits.BinTableHDU | fits.TableHDU) and not self.is_image
         if self.is_table:
-            _name_columns(self.header)
+            with readable(where):
+                _name_columns(hdu.header)
         scaled = self.header.get("BSCALE", 1) != 1 or self.header.get("BZERO", 0) != 0
         self.contiguous = self.is_image and geometry.kind == "IMAGE" and self.header["BITPIX"] < 0 and not scaled
 
@@ -96,6 +103,26 @@ class Hdu:
         """Return the open ``file`` and ``datLoc``, where the data begin in it."""
         found: dict[str, Any] = self._hdu.fileinfo()
         return found
+
+
+def _readable_header(header: fits.Header) -> tuple[fits.Header, list[str]]:
+    """Header of the cards that can be read, and the keywords of the others."""
+    good: list[fits.Card] = []
+    bad: list[fits.Card] = []
+    for card in header.cards:
+        (good if _is_readable(card) else bad).append(card)
+    if not bad:
+        return header, []
+    return fits.Header(good), [str(card.image[:8]).strip() for card in bad]
+
+
+def _is_readable(card: fits.Card) -> bool:
+    try:
+        keyword, value, _ = card.keyword, card.value, card.comment
+    except (fits.VerifyError, ValueError, TypeError):
+        return False
+    named = _KEYWORD.fullmatch(keyword) is not None or card.image.startswith("HIERARCH")
+    return named and (not isinstance(value, float | complex) or bool(np.isfinite(value)))
 
 
 def _name_columns(header: fits.Header) -> None:

@@ -170,7 +170,7 @@ class ReadOptions:
         if self.mask_bits is None:
             return None
         numbers = [text.strip() for text in str(self.mask_bits).split(",")]
-        if not all(text.isdigit() and int(text) < _MOST_BITS for text in numbers):
+        if not all(text.isdecimal() and int(text) < _MOST_BITS for text in numbers):
             raise ReadError(f"mask_bits={self.mask_bits!r}: expected numbers of bits from 0 to {_MOST_BITS - 1}: 0,3.")
         return sum(1 << int(text) for text in set(numbers))
 
@@ -182,7 +182,7 @@ class ReadOptions:
         roles = _roles(str(self.rows), "rows")
         if isinstance(roles, list):
             return {number: role for number, role in enumerate(roles) if role}
-        if not all(name.isdigit() for name in roles):
+        if not all(name.isdecimal() for name in roles):
             raise ReadError(f"rows={self.rows!r}: expected numbers of rows: rows=flux=0,err=2.")
         return {int(name): role for name, role in roles.items()}
 
@@ -209,7 +209,7 @@ class ReadOptions:
         numbers: list[int] = []
         for part in str(self.rows).split(","):
             low, colon, high = part.strip().partition(":")
-            if not (low.isdigit() or (colon and not low)) or not (high.isdigit() or not high):
+            if not (low.isdecimal() or (colon and not low)) or not (high.isdecimal() or not high):
                 raise ReadError(f"rows={self.rows!r}: expected numbers from 0, such as 0, 2:5 or 0,7.")
             start = int(low or 0)
             numbers += range(start, int(high or n_spectra)) if colon else [start]
