@@ -42,6 +42,7 @@ from quietspec.templates import load_library
 
 ROOT = Path(__file__).parents[1]
 REDSHIFTS = {"MUSE": 0.02, "SDSS": 0.03, "SAMI": 0.04, "MaNGA": 0.03, "CALIFA V500": 0.015}
+MODEL = ROOT / "benchmarks" / "models" / "survey-rest.npz"
 SMOOTH = CalibrationLaw(0.03, 0.015, ())
 
 
@@ -162,7 +163,7 @@ def _scatter(pulls: np.ndarray) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("simulated", "real", "repeats"))
-    parser.add_argument("--prior", type=Path, required=True, help="rest-frame prior (.npz)")
+    parser.add_argument("--prior", type=Path, default=MODEL, help="rest-frame prior (.npz)")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of real spectra")
     parser.add_argument("--law", choices=("smooth", "wide"), default="wide", help="calibration errors simulated")
     parser.add_argument("--instrument", default="MUSE", choices=REDSHIFTS)
