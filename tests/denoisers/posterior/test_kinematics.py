@@ -114,3 +114,5 @@ def test_covariance_factor_carries_errors_of_all_coordinates(pixels):
     joint = np.block([[half, np.zeros((kept, n_rest))], [-response @ half, inner]])
     columns = np.stack([linearised.change(column) for column in joint.T], axis=1)
     np.testing.assert_allclose(linearised.factor(half, response, inner), columns, rtol=1e-3, atol=1e-3)
+    variance = linearised.variance(half, response, inner)
+    np.testing.assert_allclose(variance, (columns**2).sum(axis=1), rtol=1e-3)

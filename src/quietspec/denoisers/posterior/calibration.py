@@ -99,6 +99,13 @@ class CalibrationKnots:
         information[knot, knot + 1] = information[knot + 1, knot] = bands[n:-1]
         return information
 
+    def variance(self, covariance: FloatArray) -> FloatArray:
+        """Diagonal of H C Hᵀ for a covariance C of the knots, (n_pixels,)."""
+        low, high = self.hats.data.reshape(-1, 2).T
+        knot = self.hats.indices.reshape(-1, 2)[:, 0]
+        diagonal, beside = np.diagonal(covariance), np.append(np.diagonal(covariance, 1), 0.0)
+        return np.asarray(low**2 * diagonal[knot] + high**2 * diagonal[knot + 1] + 2 * low * high * beside[knot])
+
     @property
     def n_knots(self) -> int:
         """Number of knots."""

@@ -437,12 +437,11 @@ class _Results:
         rest = data.offset - data.response @ change
         flux = linearised.model + linearised.change(np.concatenate([change, rest]))
         half = _half(covariance)
-        single = (part.astype(np.float32) for part in (half, data.response, data.inner_half))
-        factor = linearised.factor(*single)
+        variance = linearised.variance(half, data.response, data.inner_half)
         remainder = state.scale * grid.truncation
         place = index, grid.pixels
         self.flux[place] = flux * unit
-        self.sigma[place] = np.sqrt(np.einsum("pi,pi->p", factor, factor) + remainder**2) * unit
+        self.sigma[place] = np.sqrt(np.maximum(variance, 0) + remainder**2) * unit
         self.remainder[place] = remainder * unit
         self._labels.append((index, labels))
         self._estimates[index] = _Estimate(grid, state, unit, half, data.response, data.inner_half)

@@ -295,6 +295,18 @@ class Linearised:
         gradient[:own], gradient[own:] = weighted.T @ (residual * root), at_knots[:, own]
         return information, gradient
 
+    def variance(self, half: FloatArray, response: FloatArray, inner_half: FloatArray) -> FloatArray:
+        """Variance of each pixel, (n_pixels,): the diagonal of F Fᵀ with `factor`'s F, without making it."""
+        own, knots = self.design.shape[1], self.pixels.knots
+        following = np.concatenate([half, -response @ half])
+        covariance = following @ following.T
+        kept = len(half)
+        covariance[kept:, kept:] += inner_half @ inner_half.T
+        single = covariance[:, :own].astype(np.float32)
+        with_knots = self.stars[:, None] * (knots.hats @ single[own:])
+        total = np.einsum("pi,pi->p", self.design @ single[:own] + 2 * with_knots, self.design)
+        return np.asarray(total + self.stars**2 * knots.variance(covariance[own:, own:]))
+
     def factor(self, half: FloatArray, response: FloatArray, inner_half: FloatArray) -> FloatArray:
         """Square root F of the pixel covariance F Fᵀ.
 
