@@ -16,8 +16,8 @@ from quietspec.denoisers.posterior.losvd import LosvdBasis, dispersion, log_widt
 
 __all__ = ["ScanResult", "VelocityScan", "log_prior_of_velocity", "log_prior_of_width"]
 
-_VELOCITIES = np.linspace(-750.0, 750.0, 21)  # km/s
-_WIDTHS = np.linspace(float(log_width(15.0)), float(log_width(500.0)), 7)
+_VELOCITIES = np.linspace(-750.0, 750.0, 17)  # km/s
+_WIDTHS = np.linspace(float(log_width(15.0)), float(log_width(500.0)), 6)
 _FINE_VELOCITIES = np.linspace(-750.0, 750.0, 201)
 _FINE_WIDTHS = np.linspace(_WIDTHS[0], _WIDTHS[-1], 61)
 _COORDINATES = 8  # at most; beyond them the spectrum is the prior's mean
