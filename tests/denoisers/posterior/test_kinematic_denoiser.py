@@ -81,7 +81,9 @@ def test_no_spectrum_depends_on_its_company(denoiser):
     spectra, *_ = moving(5, 12, np.random.default_rng(4))
     together = denoiser.denoise(spectra)
     alone = denoiser.denoise(spectra[2])
-    np.testing.assert_allclose(alone.flux[0], together.flux[2], rtol=1e-4)
+    assert (
+        np.abs(alone.flux[0] - together.flux[2]) < 0.02 * together.sigma[2]
+    ).all()  # rounding moves where a fit starts
     (one, error), (other, _) = alone.parameters["velocity"], together.parameters["velocity"]
     assert abs(one[0] - other[2]) < 0.05 * error[0]
 

@@ -34,7 +34,9 @@ class Fixed:
     def denoise(self, given):
         error = 400 / given.snr
         parameters = {name: (np.zeros(len(given)), error) for name in SCORED}
-        return finish(given, np.ones(given.flux.shape), np.full(given.flux.shape, 0.1), model="fixed", parameters=parameters)
+        return finish(
+            given, np.ones(given.flux.shape), np.full(given.flux.shape, 0.1), model="fixed", parameters=parameters
+        )
 
 
 def test_label_score_of_normal_errors():
