@@ -31,7 +31,9 @@ def moving(n, snr, rng, velocity=None, sigma=None):
     truth = np.stack([one @ np.concatenate([[1.0], shape]) for one, shape in zip(vectors, shapes, strict=True)])
     truth = truth * LAW.knots(REST).draw(n, rng)
     flux = truth + rng.normal(size=truth.shape) / snr
-    spectra = Spectra(wavelength=REST, flux=flux, ivar=np.full(flux.shape, float(snr) ** 2), redshift=np.zeros(n))
+    spectra = Spectra(
+        wavelength=REST, flux=flux, ivar=np.full(flux.shape, float(snr) ** 2), redshift=np.zeros(n), medium="air"
+    )
     return spectra, truth, velocity, sigma
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from quietspec.denoisers.posterior.calibration import CalibrationLaw
-from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, PixelModel, State
+from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
 from quietspec.denoisers.posterior.losvd import LosvdBasis, log_width
+from quietspec.denoisers.posterior.pixel_model import PixelModel
 
 from .rest_frame import rest_prior
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from quietspec.denoised import ModelId
 from quietspec.denoisers.base import finish
 from quietspec.denoisers.posterior.calibration import CalibrationLaw
 from quietspec.lab.evaluation.motions import (
@@ -23,7 +24,7 @@ def spectra(n=6, snr=40.0, seed=0):
     rng = np.random.default_rng(seed)
     flux = 1 + rng.normal(size=(n, 300)) / snr
     ivar = np.full(flux.shape, snr**2)
-    return Spectra(wavelength=5000 + 2.0 * np.arange(300), flux=flux, ivar=ivar, redshift=np.zeros(n))
+    return Spectra(wavelength=5000 + 2.0 * np.arange(300), flux=flux, ivar=ivar, redshift=np.zeros(n), medium="air")
 
 
 class Fixed:
@@ -35,7 +36,11 @@ class Fixed:
         error = 400 / given.snr
         parameters = {name: (np.zeros(len(given)), error) for name in SCORED}
         return finish(
-            given, np.ones(given.flux.shape), np.full(given.flux.shape, 0.1), model="fixed", parameters=parameters
+            given,
+            np.ones(given.flux.shape),
+            np.full(given.flux.shape, 0.1),
+            model=ModelId("fixed"),
+            parameters=parameters,
         )
 
 

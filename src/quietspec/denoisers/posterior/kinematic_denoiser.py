@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
@@ -10,23 +9,19 @@ import numpy.typing as npt
 
 from quietspec.arrays import BoolArray, FloatArray
 from quietspec.denoised import Denoised, Flag, ModelId
-from quietspec.denoisers.base import Emission, finish, flag_few_pixels, initial_flags
+from quietspec.denoisers.base import Emission, flag_few_pixels, initial_flags
 from quietspec.denoisers.outliers import without_gross_outliers
 from quietspec.denoisers.posterior.basis import Noise
 from quietspec.denoisers.posterior.calibration import CalibrationLaw, rough_factor
 from quietspec.denoisers.posterior.contamination import line_mask, noise_scale, spike_mask
 from quietspec.denoisers.posterior.inference import infer
-from quietspec.denoisers.posterior.kinematics import (
-    MOTIONS,
-    KinematicCoordinates,
-    Marginalised,
-    PixelModel,
-    State,
-)
+from quietspec.denoisers.posterior.kinematic_results import Fitted, Joint, KinematicGrid, KinematicResults
+from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
 from quietspec.denoisers.posterior.linear import Projections
 from quietspec.denoisers.posterior.losvd import LosvdBasis, log_width
 from quietspec.denoisers.posterior.masking import gas_mask
 from quietspec.denoisers.posterior.motions import NARROWEST, WIDEST, Dispersion, condition_on_motions, label_motions
+from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.prior import SpectralPrior
 from quietspec.denoisers.posterior.velocity_scan import ScanResult, VelocityScan
 from quietspec.parameters import ParameterPosterior
@@ -54,57 +49,6 @@ _SURE = 15.0  # km/s, error of the velocity in a fit below which it is trusted w
 _LINEAR = np.array([60.0, 0.35])  # km/s and u, over which a spectrum changes evenly
 _FAINT = 30.0  # km/s, 1σ of the velocity in the scan, beyond which the scan's own moments are used
 _MARGIN = 0.008  # of the wavelength, at the ends of the prior, that broadening and shifts use up
-
-
-@dataclass(frozen=True, eq=False)
-class _Grid:
-    """The pixels of one redshift and resolution that the model covers, and the model there."""
-
-    pixels: slice
-    wavelength: FloatArray
-    rest: FloatArray
-    fwhm: FloatArray
-    truncation: FloatArray
-    model: PixelModel
-    scan: VelocityScan
-
-
-@dataclass(frozen=True, eq=False)
-class _Fitted:
-    """One spectrum's last linearisation, what the data said there, and the likelihood of u where it is no Gaussian.
-
-    The motions of a faint one are what the scan says of them.
-    """
-
-    marginalised: Marginalised
-    faint: bool
-    nodes: FloatArray
-    log_likelihood: FloatArray
-
-    @property
-    def state(self) -> State:
-        """Where the model was linearised."""
-        return self.marginalised.linearised.state
-
-
-@dataclass(frozen=True, eq=False)
-class _Estimate:
-    """What a spectrum's covariance follows from."""
-
-    grid: _Grid
-    state: State
-    unit: float
-    half: FloatArray  # Cholesky factor of the covariance of a
-    response: FloatArray
-    inner_half: FloatArray  # the same of ζ given a
-
-    def factor(self, n_pixels: int) -> FloatArray:
-        """F of the pixel covariance F Fᵀ, (n_pixels, n_factors)."""
-        linearised = self.grid.model.linearise(self.state)
-        rows = linearised.factor(self.half, self.response, self.inner_half) * self.unit
-        factor = np.zeros((n_pixels, rows.shape[1]))
-        factor[self.grid.pixels] = rows
-        return factor
 
 
 class KinematicPosterior:
@@ -137,7 +81,7 @@ class KinematicPosterior:
         self.emission: Emission = emission or prior.card.get("emission", "auto")
         self.noise: Noise = noise or prior.card.get("noise", "measured")
         self.coordinates = KinematicCoordinates(prior)
-        self._grids: dict[tuple[object, ...], _Grid | None] = {}
+        self._grids: dict[tuple[object, ...], KinematicGrid | None] = {}
         self._making_grid = Lock()
 
     def __getstate__(self) -> dict[str, object]:
@@ -169,14 +113,16 @@ class KinematicPosterior:
         return without_gross_outliers(spectra, self._denoise)
 
     def _denoise(self, spectra: Spectra) -> Denoised:
-        result = _Results(spectra, self.coordinates)
+        result = KinematicResults(spectra, self.coordinates)
         result.flags |= initial_flags(spectra, rest_frame=True)
         for redshift, rows in spectra.by_redshift(np.flatnonzero(result.flags == 0)):
             for alike in spectra.by_resolution(rows):
                 self._denoise_alike(spectra, alike, redshift, result)
         return result.finish(self.model)
 
-    def _denoise_alike(self, spectra: Spectra, rows: npt.NDArray[np.intp], redshift: float, result: _Results) -> None:
+    def _denoise_alike(
+        self, spectra: Spectra, rows: npt.NDArray[np.intp], redshift: float, result: KinematicResults
+    ) -> None:
         grid = self._grid(spectra, redshift, int(rows[0]))
         if grid is None:
             result.flags[rows] |= int(Flag.OUT_OF_RANGE)
@@ -185,7 +131,9 @@ class KinematicPosterior:
         for start in range(0, len(rows), _BATCH):
             self._denoise_batches(spectra, rows[start : start + _BATCH], grid, result)
 
-    def _denoise_batches(self, spectra: Spectra, rows: npt.NDArray[np.intp], grid: _Grid, result: _Results) -> None:
+    def _denoise_batches(
+        self, spectra: Spectra, rows: npt.NDArray[np.intp], grid: KinematicGrid, result: KinematicResults
+    ) -> None:
         """Denoise spectra together; where the algebra breaks down on one of them, find and flag it."""
         try:
             _Batch(self, spectra, rows, grid).denoise(result)
@@ -196,7 +144,7 @@ class KinematicPosterior:
             for half in np.array_split(rows, 2):
                 self._denoise_batches(spectra, half, grid, result)
 
-    def _grid(self, spectra: Spectra, redshift: float, row: int) -> _Grid | None:
+    def _grid(self, spectra: Spectra, redshift: float, row: int) -> KinematicGrid | None:
         """Pixels of a spectrum that the model covers, None if there are none; kept for the next tile."""
         fwhm = None if spectra.fwhm is None else np.atleast_2d(spectra.fwhm)[0 if spectra.fwhm.ndim == 1 else row]
         key = (spectra.wavelength.tobytes(), spectra.medium, redshift, None if fwhm is None else fwhm.tobytes())
@@ -207,7 +155,7 @@ class KinematicPosterior:
                 self._grids[key] = self._new_grid(spectra, redshift, None if fwhm is None else fwhm / (1 + redshift))
             return self._grids[key]
 
-    def _new_grid(self, spectra: Spectra, redshift: float, fwhm: FloatArray | None) -> _Grid | None:
+    def _new_grid(self, spectra: Spectra, redshift: float, fwhm: FloatArray | None) -> KinematicGrid | None:
         prior = self.prior
         rest = rest_air(spectra.wavelength, redshift, spectra.medium)
         inside = (rest > prior.wavelength[0] * (1 + _MARGIN)) & (rest < prior.wavelength[-1] * (1 - _MARGIN))
@@ -223,7 +171,7 @@ class KinematicPosterior:
         knots = self.calibration.knots(spectra.wavelength[pixels])
         truncation = np.interp(rest, prior.wavelength, prior.truncation)
         scan = VelocityScan(basis, self.coordinates.populations.centre)
-        return _Grid(
+        return KinematicGrid(
             pixels,
             spectra.wavelength[pixels],
             rest,
@@ -244,7 +192,7 @@ class _Batch:
     """Spectra of one grid, in units of their typical error and single precision."""
 
     def __init__(
-        self, denoiser: KinematicPosterior, spectra: Spectra, index: npt.NDArray[np.intp], grid: _Grid
+        self, denoiser: KinematicPosterior, spectra: Spectra, index: npt.NDArray[np.intp], grid: KinematicGrid
     ) -> None:
         weight = spectra.ivar[index, grid.pixels].astype(np.float64)
         used = weight > 0
@@ -254,7 +202,7 @@ class _Batch:
         self.flux = flux.astype(np.float32)
         self.weight = (weight * unit[:, None] ** 2).astype(np.float32)
 
-    def denoise(self, result: _Results) -> None:
+    def denoise(self, result: KinematicResults) -> None:
         """Fit, and store what came out."""
         first = np.zeros(self.flux.shape, dtype=bool)
         if self.denoiser.emission != "none":
@@ -275,7 +223,7 @@ class _Batch:
         result.noise_scale[self.index], result.ignored[self.index, self.grid.pixels] = noise_scales, ignored
         self._store(fitted, scan, weight, result)
 
-    def _first_look(self, first: BoolArray, result: _Results) -> tuple[ScanResult, list[State], FloatArray]:
+    def _first_look(self, first: BoolArray, result: KinematicResults) -> tuple[ScanResult, list[State], FloatArray]:
         """Velocities and dispersions by the scan, states to fit from, and weights without what looks spoilt."""
         scan = self.grid.scan
         residual = scan.residual(self.flux, np.where(first, 0, self.weight))
@@ -293,7 +241,7 @@ class _Batch:
         places = zip(found.peak[:, 0], widths, np.maximum(scale, error), strict=True)
         return found, [self.grid.model.start(*place) for place in places], weight
 
-    def _store(self, fitted: list[_Fitted], scan: ScanResult, weight: FloatArray, result: _Results) -> None:
+    def _store(self, fitted: list[Fitted], scan: ScanResult, weight: FloatArray, result: KinematicResults) -> None:
         """Take all components of the prior into account, give the motions their true posterior, and store."""
         scale = np.array([one.state.scale for one in fitted])
         posterior = infer(_projections(fitted, scale), self.denoiser.coordinates, scale)
@@ -336,7 +284,7 @@ class _Batch:
             dof[row] = marginalised.determined(scale)
         return moved, residuals, dof
 
-    def _last_fit(self, state: State, flux: FloatArray, weight: FloatArray, faint: bool) -> _Fitted:
+    def _last_fit(self, state: State, flux: FloatArray, weight: FloatArray, faint: bool) -> Fitted:
         for last in range(1 if faint else _LAST_STEPS, 0, -1):
             linearised = self.grid.model.linearise(state)
             marginalised = linearised.marginalise(flux - linearised.model, weight)
@@ -351,13 +299,10 @@ class _Batch:
             centre, reach = state.width, _NODE_REACH * error
             widths = np.linspace(max(centre - reach, NARROWEST), min(centre + reach, WIDEST), _NODES)
         logs = [self.grid.model.log_likelihood(state, float(width), flux, weight) for width in widths]
-        return _Fitted(marginalised, faint, widths, np.array(logs))
+        return Fitted(marginalised, faint, widths, np.array(logs))
 
 
-_Joint = tuple[FloatArray, FloatArray]  # mean and covariance of (motions, populations) at unit scale
-
-
-def _projections(fitted: list[_Fitted], scale: FloatArray) -> Projections:
+def _projections(fitted: list[Fitted], scale: FloatArray) -> Projections:
     """What the data say, in coordinates that grow with the scale."""
     starts, grams, gradients = [], [], []
     for one, size in zip(fitted, scale, strict=True):
@@ -371,7 +316,7 @@ def _projections(fitted: list[_Fitted], scale: FloatArray) -> Projections:
     return Projections(np.array(starts), np.array(grams), np.array(gradients), np.zeros((len(fitted), 0)), chi2)
 
 
-def _with_true_dispersion(joint: _Joint, labels: ParameterPosterior, one: _Fitted) -> tuple[_Joint, ParameterPosterior]:
+def _with_true_dispersion(joint: Joint, labels: ParameterPosterior, one: Fitted) -> tuple[Joint, ParameterPosterior]:
     mean, error = float(labels.mean("width")[0]), float(labels.sigma("width")[0])
     if one.nodes.size:
         found = Dispersion.of_nodes(one.nodes, one.log_likelihood)
@@ -387,8 +332,8 @@ def _with_true_dispersion(joint: _Joint, labels: ParameterPosterior, one: _Fitte
 
 
 def _as_scanned(
-    joint: _Joint, labels: ParameterPosterior, mean: FloatArray, covariance: FloatArray
-) -> tuple[_Joint, ParameterPosterior]:
+    joint: Joint, labels: ParameterPosterior, mean: FloatArray, covariance: FloatArray
+) -> tuple[Joint, ParameterPosterior]:
     centre, size = KinematicCoordinates.motions(np.zeros(MOTIONS)), KinematicCoordinates.motion_sizes
     # The flux is linear in the motions only so far; their own posterior is given as it is.
     fitted = KinematicCoordinates.motions(joint[0][:MOTIONS])
@@ -405,76 +350,3 @@ def _noise_constant(weight: FloatArray, unit: FloatArray) -> FloatArray:
     terms = np.log(np.where(used, weight, 1))
     constant = np.log(2 * np.pi) + 2 * np.log(unit)
     return np.asarray(0.5 * (terms.sum(axis=1, dtype=np.float64) - used.sum(axis=1) * constant))
-
-
-class _Results:
-    """Gathers spectra into the arrays of a `Denoised`."""
-
-    def __init__(self, spectra: Spectra, coordinates: KinematicCoordinates) -> None:
-        n, shape = len(spectra), spectra.flux.shape
-        self.spectra = spectra
-        self.flux, self.sigma = (np.full(shape, np.nan, dtype=spectra.flux.dtype) for _ in range(2))
-        self.remainder = np.zeros(shape, dtype=spectra.flux.dtype)
-        self.ignored = np.zeros(shape, dtype=bool)
-        self.flags = np.zeros(n, dtype=np.int64)
-        self.noise_scale = np.ones(n)
-        self.dof, self.evidence = np.full((2, n), np.nan)
-        names = coordinates.prior.prior.label_names
-        self._names = tuple("sigma" if name == "width" else name for name in names)
-        self._labels: list[tuple[int, ParameterPosterior]] = []
-        self._estimates: dict[int, _Estimate] = {}
-
-    def store(
-        self, index: int, grid: _Grid, one: _Fitted, joint: _Joint, labels: ParameterPosterior, unit: float
-    ) -> None:
-        """Turn one spectrum's coordinates into flux and errors."""
-        state, data, linearised = one.state, one.marginalised, one.marginalised.linearised
-        mean, covariance = joint[0].copy(), joint[1].copy()
-        mean[MOTIONS:] *= state.scale
-        covariance[MOTIONS:] *= state.scale
-        covariance[:, MOTIONS:] *= state.scale
-        change = mean - np.concatenate([state.motions(), state.populations])
-        rest = data.offset - data.response @ change
-        flux = linearised.model + linearised.change(np.concatenate([change, rest]))
-        half = _half(covariance)
-        variance = linearised.variance(half, data.response, data.inner_half)
-        remainder = state.scale * grid.truncation
-        place = index, grid.pixels
-        self.flux[place] = flux * unit
-        self.sigma[place] = np.sqrt(np.maximum(variance, 0) + remainder**2) * unit
-        self.remainder[place] = remainder * unit
-        self._labels.append((index, labels))
-        self._estimates[index] = _Estimate(grid, state, unit, half, data.response, data.inner_half)
-
-    def finish(self, model: ModelId) -> Denoised:
-        """Make the result."""
-        labels = ParameterPosterior.empty(len(self.spectra), self._names)
-        if self._labels:
-            rows, posteriors = zip(*self._labels, strict=True)
-            labels = labels.with_rows(np.array(rows), ParameterPosterior.stack(posteriors))
-        return finish(
-            self.spectra,
-            self.flux,
-            self.sigma,
-            model=model,
-            flags=self.flags,
-            ignored=self.ignored,
-            dof=self.dof,
-            evidence=self.evidence,
-            parameters={name: (labels.mean(name), labels.sigma(name)) for name in labels.names},
-            parameter_posterior=labels,
-            factor_of=self._factor_of,
-            remainder=self.remainder,
-            noise_scale=self.noise_scale,
-        )
-
-    def _factor_of(self, row: int) -> FloatArray:
-        if row not in self._estimates:
-            return np.full((self.spectra.n_pixels, 1), np.nan)
-        return self._estimates[row].factor(self.spectra.n_pixels)
-
-
-def _half(covariance: FloatArray) -> FloatArray:
-    """Cholesky factor, rounding repaired."""
-    repaired = (covariance + covariance.T) / 2 + np.diag(1e-10 * np.diagonal(covariance))
-    return np.linalg.cholesky(repaired)
