@@ -30,15 +30,8 @@ from quietspec.resampling import Resampler
 from quietspec.spectra import Spectra
 
 __all__ = [
-    "SAMI_SNR",
-    "RepeatSettings",
-    "muse_halves",
-    "own_pixels",
-    "sami_cubes",
-    "sami_halves",
-    "sami_pair",
-    "sdss_halves",
-    "spatial_correlation"
+    "SAMI_SNR", "RepeatSettings", "muse_halves", "own_pixels", "sami_cubes", "sami_halves", "sami_pair", "sdss_halves",
+    "spatial_correlation",
 ]  # fmt: skip
 
 SAMI_SNR = 1  #: least S/N of a SAMI bin
