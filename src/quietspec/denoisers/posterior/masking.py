@@ -11,7 +11,7 @@ from quietspec.denoisers.posterior.grid import Batch
 from quietspec.denoisers.posterior.linear import LinearFit, first_fit, fit_groups, project_groups
 from quietspec.wavelengths import EMISSION_LINES, STRONG_LINES
 
-__all__ = ["NEGLECTED_BEFORE", "find_contamination"]
+__all__ = ["NEGLECTED_BEFORE", "find_contamination", "gas_mask"]
 
 #: Share of the error by which data about neglected directions may move the fits that find gas and spikes.
 NEGLECTED_BEFORE = 0.05
@@ -50,7 +50,7 @@ def find_contamination(batch: Batch, emission: Emission) -> tuple[BoolArray, Lin
         residual = _residual(batch, fit)
         ignored = spike_mask(residual, np.where(first, 0, batch.weight))
         if emission != "none":
-            ignored |= _gas_mask(batch, residual, emission)
+            ignored |= gas_mask(residual, batch.flux, batch.weight, (grid.rest, grid.fwhm), emission)
     return np.asarray(ignored & (batch.weight > 0)), fit, residual
 
 
@@ -58,15 +58,36 @@ def _residual(batch: Batch, fit: LinearFit) -> FloatArray:
     return np.asarray(batch.flux - fit.mean.astype(np.float32) @ batch.grid.coordinates.vectors.T)
 
 
-def _gas_mask(batch: Batch, residual: FloatArray, emission: Emission) -> BoolArray:
-    """Mask strong lines always, weak ones where gas is detected, as wide as the gas's lines are."""
-    grid = batch.grid
-    gas = measure_gas(residual, batch.weight, batch.flux - residual, grid.rest, grid.fwhm)
+def gas_mask(
+    residual: FloatArray,
+    flux: FloatArray,
+    weight: FloatArray,
+    pixels: tuple[FloatArray, FloatArray],
+    emission: Emission,
+) -> BoolArray:
+    """Mask strong lines always, weak ones where gas is detected, as wide as the gas's lines are.
+
+    Parameters
+    ----------
+    residual, flux, weight : (n_spectra, n_pixels)
+        Flux less a fit of the stars, flux, and inverse variances.
+    pixels : two arrays (n_pixels,)
+        Rest-frame wavelengths and resolution, Å.
+    emission : {'auto', 'strong'}
+        How gas emission lines are treated.
+
+    Returns
+    -------
+    (n_spectra, n_pixels) of bool
+        True where there may be gas.
+    """
+    rest, fwhm = pixels
+    gas = measure_gas(residual, weight, flux - residual, rest, fwhm)
     mask = np.zeros(residual.shape, dtype=bool)
     kinds = np.stack([gas.detected & (emission == "auto"), gas.velocity, gas.sigma], axis=1)
     for weak, velocity, sigma in np.unique(kinds, axis=0):
         alike = (kinds == (weak, velocity, sigma)).all(axis=1)
-        mask[alike] = line_mask(grid.rest, grid.fwhm, velocity, sigma, EMISSION_LINES if weak else STRONG_LINES)
+        mask[alike] = line_mask(rest, fwhm, velocity, sigma, EMISSION_LINES if weak else STRONG_LINES)
     for broad in np.unique(gas.broad[gas.broad > 0]):
-        mask[gas.broad == broad] |= line_mask(grid.rest, grid.fwhm, 0.0, broad, TRACERS)
+        mask[gas.broad == broad] |= line_mask(rest, fwhm, 0.0, broad, TRACERS)
     return mask

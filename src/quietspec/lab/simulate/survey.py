@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SurveyRecipe", "halpha_continuum"]
 
-_MARGIN = 0.008  # fraction of the wavelength needed beyond either end of `limits`: 2400 km/s, for the widest LOSVD
 _MIN_WINDOW_PIXELS = 5
 _BLOCK = 250  # spectra processed at a time
 _GALAXY = 50  # spectra that share an instrument when calibration errors are drawn for training
@@ -55,7 +54,10 @@ class SurveyRecipe:
     instruments : sequence of str, optional
         Names in `INSTRUMENTS` to draw from; all by default.
     limits : (low, high), optional
-        Rest-frame Å; the library has to extend 0.8 % beyond both.
+        Rest-frame Å; the library has to extend beyond both by `margin`.
+    margin : float, optional
+        Fraction of the wavelength that is computed beyond either end of `limits` and cut off again; 0.8 % is
+        2400 km/s, enough for the widest LOSVD. Without motions none is needed.
     velocity_scale : float, optional
         Step of the grid, km/s. At 50 km/s the 2.51 Å FWHM of MILES spans 2 pixels at 7350 Å and more in the blue.
     **switches : bool
@@ -71,6 +73,7 @@ class SurveyRecipe:
         prior: SurveyPrior | None = None,
         instruments: Sequence[str] = tuple(INSTRUMENTS),
         limits: tuple[float, float] = (3600.0, 7350.0),
+        margin: float = 0.008,
         velocity_scale: float = 50.0,
         **switches: bool,
     ) -> None:
@@ -81,7 +84,7 @@ class SurveyRecipe:
             raise ValueError(f"instruments: {', '.join(unknown) or 'none'} given; there are {', '.join(INSTRUMENTS)}.")
         self.prior, self.switches = prior or SurveyPrior(), SurveySwitches(**switches)
         self.instruments = tuple(INSTRUMENTS[name] for name in instruments)
-        grid = log_wavelengths(limits[0] * (1 - _MARGIN), limits[1] * (1 + _MARGIN), velocity_scale)
+        grid = log_wavelengths(limits[0] * (1 - margin), limits[1] * (1 + margin), velocity_scale)
         self.library = library.at(grid)
         self._inside = slice(*np.searchsorted(grid, limits))
         self._fourier = FourierLibrary(self.library.spectra, velocity_scale)
@@ -207,7 +210,7 @@ class SurveyRecipe:
             ivar=ivar,
             redshift=np.full(n, z),
             medium=seen.medium,
-            fwhm=view.fwhm,
+            fwhm=np.maximum(view.fwhm, self._own_fwhm(view) * (1 + z)),  # templates cannot be sharpened
             meta={
                 "survey": f"simulated {seen.name}",
                 "instrument": seen.name,
@@ -284,11 +287,15 @@ class SurveyRecipe:
         """Resampler to an instrument's pixels and resolution; templates that are coarser are not smoothed."""
         if not self.switches.instrument_fwhm:
             return Resampler(wavelength, view.rest_wavelength)
-        own = np.interp(view.rest_wavelength, self.library.wavelength, self.library.fwhm)
+        own = self._own_fwhm(view)
         wanted = view.fwhm / (1 + view.redshift)
         return Resampler(
             wavelength, view.rest_wavelength, np.sqrt(np.clip(wanted**2 - own**2, 0, None)) / FWHM_PER_SIGMA
         )
+
+    def _own_fwhm(self, view: View) -> FloatArray:
+        """Resolution of the templates at the pixels of a view, rest-frame Å."""
+        return np.interp(view.rest_wavelength, self.library.wavelength, self.library.fwhm)
 
     def _noise(
         self, view: View, truth: FloatArray, snr: FloatArray, rng: np.random.Generator

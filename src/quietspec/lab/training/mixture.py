@@ -114,7 +114,7 @@ def _start(points: FloatArray, settings: MixtureSettings, rng: np.random.Generat
 
     if settings.n_mixture == 1:
         return _from_moments(_moments(points, np.ones((len(points), 1))), settings.floor)
-    subset = points[: 100 * settings.n_mixture]
+    subset = points[: settings.start * settings.n_mixture]
     spread = (
         np.maximum(subset.std(axis=0), 1.0) ** 0.5
     )  # halfway between raw units, which cluster along axis 1 only, and whitened ones

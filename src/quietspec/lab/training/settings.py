@@ -42,6 +42,9 @@ class MixtureSettings(Settings):
         of the best round is returned.
     held_out : float
         Fraction of the points held out.
+    start : int
+        Points per Gaussian from which EM starts. Gaussians that explain fewer than five points per dimension are
+        dropped, so that in more than 20 dimensions it takes more than the default to keep them.
     """
 
     n_mixture: PositiveInt = 128
@@ -49,6 +52,7 @@ class MixtureSettings(Settings):
     max_iter: PositiveInt = 150
     patience: PositiveInt = 5
     held_out: _Fraction = 0.05
+    start: PositiveInt = 100
 
 
 class PriorSettings(Settings):

@@ -122,7 +122,7 @@ def train_prior(
     }
     prior = fit_prior(
         rest,
-        _relative_sigma(rest.wavelength),
+        relative_noise(rest.wavelength),
         np.interp(rest.wavelength, recipe.library.wavelength, recipe.library.fwhm),
         np.random.default_rng((seed, _TRAINING, 1)),
         settings,
@@ -153,10 +153,10 @@ def relabelled_prior(prior: SpectralPrior, recipe: Recipe, n: int, seed: int) ->
     """
     rest = training_spectra(recipe, n, seed)
     rng = np.random.default_rng((seed, _TRAINING, 2))
-    return refit_labels(prior, rest, _relative_sigma(rest.wavelength), rng)
+    return refit_labels(prior, rest, relative_noise(rest.wavelength), rng)
 
 
-def _relative_sigma(wavelength: FloatArray) -> FloatArray:
+def relative_noise(wavelength: FloatArray) -> FloatArray:
     """SAMI's median noise law, at most `_NOISIEST`, since the noise of other surveys rises less towards the blue."""
     return np.asarray(np.minimum(SAMI_NOISE.relative_sigma(wavelength)[0].astype(np.float64), _NOISIEST))
 

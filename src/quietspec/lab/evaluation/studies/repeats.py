@@ -30,7 +30,7 @@ from quietspec.resampling import Resampler
 from quietspec.spectra import Spectra
 
 __all__ = [
-    "SAMI_SNR", "RepeatSettings", "muse_halves", "sami_cubes", "sami_halves", "sami_pair", "sdss_halves",
+    "SAMI_SNR", "RepeatSettings", "muse_halves", "own_pixels", "sami_cubes", "sami_halves", "sami_pair", "sdss_halves",
     "spatial_correlation",
 ]  # fmt: skip
 
@@ -102,20 +102,22 @@ def sami_halves(real: RealSpectra, settings: RepeatSettings, fit: Fit) -> Iterat
 SamiCube = tuple[Spectra, npt.NDArray[np.int64]]  # spectra, and the number of each spaxel's bin
 
 
-def sami_cubes(real: RealSpectra) -> dict[str, SamiCube] | None:
-    """Read cubes B and D of SAMI 56140.
+def sami_cubes(real: RealSpectra, cubes: str = "BD") -> dict[str, SamiCube] | None:
+    """Read cubes of SAMI 56140.
 
     Parameters
     ----------
     real : RealSpectra
         Where the cubes are.
+    cubes : str
+        Their letters. B and D share a plate, C was made with another.
 
     Returns
     -------
     dict of str to tuple, or None
         By cube: its spectra, and the number of each spaxel's bin. None if a cube is missing.
     """
-    files = {cube: real.sami_files(f"56140_{cube}") for cube in "BD"}
+    files = {cube: real.sami_files(f"56140_{cube}") for cube in cubes}
     found = {
         cube: (read(*paths), fits.getdata(paths[0], "BIN_MASK").ravel())
         for cube, paths in files.items()
@@ -194,16 +196,29 @@ def sdss_halves(real: RealSpectra, settings: RepeatSettings, fit: Fit) -> Iterat
         arm = np.array([label[:2] for label in exposures.meta["exposures"]])
         for row in range(len(exposures)):
             others = np.flatnonzero((arm == arm[row]) & (np.arange(len(arm)) != row))
-            noisy = _own_pixels(exposures, row)
-            target = _mean_on([_own_pixels(exposures, other) for other in others.tolist()], noisy)
+            noisy = own_pixels(exposures, row)
+            target = _mean_on([own_pixels(exposures, other) for other in others.tolist()], noisy)
             halves = make_halves("SDSS", noisy, target, fit(noisy), 4)
             yield halves
             for snr, rng in settings.draws((2, number, row)):
                 yield with_noise(halves, np.arange(1), "SDSS", snr, rng)
 
 
-def _own_pixels(exposures: Spectra, row: int) -> Spectra:
-    """One exposure on the pixels it covers."""
+def own_pixels(exposures: Spectra, row: int) -> Spectra:
+    """One exposure on the pixels it covers.
+
+    Parameters
+    ----------
+    exposures : Spectra
+        Exposures on common pixels, NaN where one has none.
+    row : int
+        Which.
+
+    Returns
+    -------
+    Spectra
+        Of one spectrum.
+    """
     own = np.flatnonzero(np.isfinite(exposures.flux[row]))
     one = exposures[row]
     fwhm = None if one.fwhm is None else one.fwhm[..., own]

@@ -1,0 +1,191 @@
+"""Flux calibration as part of the model: a smooth factor about 1 whose deviations are a Gaussian process.
+
+A spectrograph multiplies a spectrum by a factor that wanders about 1, on scales from the whole spectrum down to some
+tens of Å, and by a grey factor in each of its arms. What a library of stars gets wrong looks the same. On an
+observation's pixels the deviation is linear between knots in observed wavelength: what data say of it is
+tridiagonal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+from scipy.sparse import csr_array
+
+from quietspec.arrays import FloatArray, IntArray
+from quietspec.wavelengths import stretches
+
+__all__ = ["CalibrationKnots", "CalibrationLaw", "rough_factor"]
+
+_ORDER = 4  # Legendre polynomials of the smooth part
+_SPACING = 50.0  # Å, most between knots
+_PER_SCALE = 1.0  # most between knots, in units of the shortest scale
+_ROUGH_WIDTH, _ROUGH_SIZE = 120.0, 0.03  # Å, and 1σ, of the deviations that `rough_factor` looks for
+_JITTER = 2e-4  # 1σ of each knot on its own, so that the covariance has an inverse
+
+
+def rough_factor(flux: FloatArray, weight: FloatArray, model: FloatArray, wavelength: FloatArray) -> FloatArray:
+    """Estimate the calibration from a rough model: what lets a fit of velocities be made without it.
+
+    Parameters
+    ----------
+    flux, weight, model : (n_spectra, n_pixels)
+        Data, inverse variances and model.
+    wavelength : (n_pixels,)
+        Observed wavelengths, Å.
+
+    Returns
+    -------
+    (n_spectra, n_pixels)
+        1 plus the mean relative deviation within some 100 Å, as far as it stands out from the noise.
+    """
+    signal, information = weight * model * (flux - model), weight * model**2
+    factor = np.ones_like(flux)
+    for arm in stretches(wavelength):
+        step = float(np.median(np.diff(wavelength[arm]))) if arm.stop - arm.start > 1 else _ROUGH_WIDTH
+        width = max(round(_ROUGH_WIDTH / step), 1)
+        total, known = (width * uniform_filter1d(part[:, arm], width, axis=1) for part in (signal, information))
+        factor[:, arm] += total / (np.maximum(known, 0) + _ROUGH_SIZE**-2)
+    return np.maximum(factor, 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationKnots:
+    """The deviation from 1 on the pixels of one observation.
+
+    Parameters
+    ----------
+    hats : sparse (n_pixels, n_knots)
+        Linear interpolation between the knots.
+    covariance, precision : (n_knots, n_knots)
+        Of the knots' values before the data.
+    """
+
+    hats: Any
+    covariance: FloatArray
+    precision: FloatArray
+
+    @cached_property
+    def log_precision(self) -> float:
+        """Log determinant of the precision."""
+        return float(np.linalg.slogdet(self.precision)[1])
+
+    @cached_property
+    def gather(self) -> Any:
+        """Hᵀ, (n_knots, n_pixels)."""
+        return csr_array(self.hats.T)
+
+    @cached_property
+    def _bands(self) -> Any:
+        """Maps values of pixels (n_pixels,) to the diagonal of Hᵀ diag(values) H and the entries beside it."""
+        shares = self.hats.data.reshape(-1, 2)
+        columns = self.hats.indices.reshape(-1, 2)[:, 0]
+        pixel = np.arange(len(shares))
+        n = self.n_knots
+        data = np.concatenate([shares[:, 0] ** 2, shares[:, 1] ** 2, shares[:, 0] * shares[:, 1]])
+        rows = np.concatenate([columns, columns + 1, columns + n])
+        return csr_array((data, (rows, np.tile(pixel, 3))), shape=(2 * n, len(shares)))
+
+    def information(self, values: FloatArray) -> FloatArray:
+        """Hᵀ diag(values) H of values (n_pixels,), (n_knots, n_knots)."""
+        bands, n = self._bands @ values, self.n_knots
+        information = np.diag(bands[:n].astype(np.float64))
+        knot = np.arange(n - 1)
+        information[knot, knot + 1] = information[knot + 1, knot] = bands[n:-1]
+        return information
+
+    def variance(self, covariance: FloatArray) -> FloatArray:
+        """Diagonal of H C Hᵀ for a covariance C of the knots, (n_pixels,)."""
+        low, high = self.hats.data.reshape(-1, 2).T
+        knot = self.hats.indices.reshape(-1, 2)[:, 0]
+        diagonal, beside = np.diagonal(covariance), np.append(np.diagonal(covariance, 1), 0.0)
+        return np.asarray(low**2 * diagonal[knot] + high**2 * diagonal[knot + 1] + 2 * low * high * beside[knot])
+
+    @property
+    def n_knots(self) -> int:
+        """Number of knots."""
+        return len(self.covariance)
+
+    def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
+        """Draw `n` factors, (n, n_pixels)."""
+        half = np.linalg.cholesky(self.covariance)
+        return np.asarray(1 + (self.hats @ (half @ rng.standard_normal((self.n_knots, n)))).T)
+
+
+@dataclass(frozen=True)
+class CalibrationLaw:
+    """How far the flux calibration of an instrument wanders.
+
+    Parameters
+    ----------
+    smooth : float
+        Root mean square of the smooth part: Legendre polynomials of orders 1 to 4 over the whole spectrum, of equal
+        power in each.
+    grey : float
+        1σ of the grey factor of each arm, where there are several.
+    waves : tuple of (float, float)
+        Scale ℓ (observed Å) and root mean square of each process of correlation exp(−Δλ²/2ℓ²) within an arm.
+    """
+
+    smooth: float = 0.03
+    grey: float = 0.02
+    waves: tuple[tuple[float, float], ...] = ((400.0, 0.015), (45.0, 0.012))
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Make one of what `to_dict` returned."""
+        waves = tuple((float(scale), float(size)) for scale, size in content["waves"])
+        return cls(float(content["smooth"]), float(content["grey"]), waves)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON types, as model cards hold them."""
+        return asdict(self)
+
+    def knots(self, wavelength: FloatArray) -> CalibrationKnots:
+        """Represent the deviation on an observation's pixels.
+
+        Parameters
+        ----------
+        wavelength : (n_pixels,)
+            Observed wavelengths, Å; gaps in them separate arms.
+
+        Returns
+        -------
+        CalibrationKnots
+            Each arm has knots of its own.
+        """
+        arms = list(stretches(wavelength))
+        spacing = min([_SPACING, *(_PER_SCALE * scale for scale, _ in self.waves)])
+        places, columns, shares, first = [], [], [], 0
+        for arm in arms:
+            low, high = wavelength[arm][[0, -1]]
+            place = np.linspace(low, high, max(int(np.ceil((high - low) / spacing)), 1) + 1)
+            position = np.interp(wavelength[arm], place, np.arange(len(place)))
+            lower = np.clip(np.floor(position).astype(np.int32), 0, len(place) - 2)
+            columns.append(first + lower[:, None] + np.arange(2, dtype=np.int32))
+            shares.append(np.stack([1 - (position - lower), position - lower], axis=1))
+            places.append(place)
+            first += len(place)
+        rows = np.arange(0, 2 * len(wavelength) + 1, 2, dtype=np.int32)
+        data = np.concatenate(shares).astype(np.float32).ravel()
+        hats = csr_array((data, np.concatenate(columns).ravel(), rows), shape=(len(wavelength), first))
+        arm_of = np.repeat(np.arange(len(arms)), [len(place) for place in places])
+        covariance = self._covariance(np.concatenate(places), arm_of)
+        return CalibrationKnots(hats, covariance, np.linalg.inv(covariance))
+
+    def _covariance(self, place: FloatArray, arm: IntArray) -> FloatArray:
+        position = np.interp(place, [place.min(), place.max()], [-1.0, 1.0])
+        basis = np.polynomial.legendre.legvander(position, _ORDER)[:, 1:]
+        basis *= self.smooth / np.sqrt(_ORDER) / np.sqrt(np.mean(basis**2, axis=0))
+        within = (arm[:, None] == arm).astype(float)
+        covariance = basis @ basis.T + _JITTER**2 * np.eye(len(place))
+        if arm[-1] > 0:
+            covariance += self.grey**2 * within
+        for scale, size in self.waves:
+            covariance += size**2 * within * np.exp(-0.5 * ((place[:, None] - place) / scale) ** 2)
+        return np.asarray(covariance)

@@ -1,0 +1,154 @@
+r"""Populations, motions and calibration of one spectrum, fitted together.
+
+The model of a spectrum is
+
+    y = C(z) · [ B(V, u) x + h₃ ∂B/∂h₃ x + h₄ ∂B/∂h₄ x ] + noise,   C(z) = 1 + H z,
+
+with x the populations' coordinates (prior N(s x₀, s²) as one Gaussian, a mixture in full), V the velocity, u the
+logarithmic width of the LOSVD (`losvd`), Gauss–Hermite moments h and calibration knots z (`calibration`). It is
+linearised where the last step led. What has a Gaussian prior of its own and is of no interest to the mixture, h and z,
+is marginalised in closed form: the data then speak of (V, u, x) alone, as `inference` wants them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from quietspec.arrays import FloatArray
+from quietspec.denoisers.posterior.coordinates import Coordinates, PreparedPrior
+from quietspec.denoisers.posterior.losvd import BroadeningTable, log_width
+from quietspec.denoisers.posterior.prior import SpectralPrior
+
+__all__ = ["MOTIONS", "SHAPE_SIZE", "VELOCITY_SIZE", "WIDTH_SIZE", "KinematicCoordinates", "State"]
+
+MOTIONS = 2  #: coordinates of velocity and width; they stand before those of the populations
+VELOCITY_SIZE = 400.0  #: km/s, 1σ of the Gaussian prior of the velocity within a fit
+WIDTH_SIZE = 0.6  #: the same of u …
+_WIDTH_CENTRE = 4.7  # … and its centre: σ of 100 km/s, from none to 350
+SHAPE_SIZE = 0.05  #: 1σ of h3 and h4
+_REFERENCE_SIGMA = 120.0  # km/s, at which coordinates are ordered by what data tell of them
+_LARGEST_STEP = 120.0, 0.35  # km/s and u
+_FARTHEST = 900.0  # km/s
+_LARGEST_MOMENT = 4.0  # of h3 and h4, in units of their priors
+
+
+class KinematicCoordinates(Coordinates):
+    """Coordinates x of a rest-frame prior, with those of velocity and width before them.
+
+    Parameters
+    ----------
+    prior : SpectralPrior
+        Of unbroadened spectra at rest.
+
+    Attributes
+    ----------
+    table : BroadeningTable
+        Of the vectors that go with the populations' coordinates.
+    populations : Coordinates
+        Those of the populations alone.
+    """
+
+    motion_sizes = np.array([VELOCITY_SIZE, WIDTH_SIZE])  #: 1σ of the prior of velocity (km/s) and u within a fit
+
+    def __init__(self, prior: SpectralPrior) -> None:
+        plain = BroadeningTable(prior)
+        entry = int(np.abs(plain.width - log_width(_REFERENCE_SIGMA)).argmin())
+        self.populations = Coordinates(PreparedPrior(prior), plain.vectors[entry].astype(np.float64))
+        self.table = BroadeningTable(prior, self.populations.transform)
+        self.prior = PreparedPrior(_with_motions(prior))
+        size = self.populations.size
+        self.transform = np.zeros((size + MOTIONS, size + MOTIONS))
+        self.transform[:size, MOTIONS:] = self.populations.transform
+        self.transform[size:, :MOTIONS] = np.eye(MOTIONS)
+        self.centre = np.concatenate([np.zeros(MOTIONS), self.populations.centre])
+
+    @staticmethod
+    def motions(coordinates: FloatArray) -> FloatArray:
+        """Velocity (km/s) and u of their coordinates at unit scale, (…, 2)."""
+        return np.asarray(coordinates * [VELOCITY_SIZE, WIDTH_SIZE] + [0.0, _WIDTH_CENTRE])
+
+    @staticmethod
+    def log_prior_within(width: FloatArray) -> FloatArray:
+        """Log density of the Gaussian prior of u that a fit is made under, not normalised."""
+        return np.asarray(-0.5 * ((width - _WIDTH_CENTRE) / WIDTH_SIZE) ** 2)
+
+
+def _with_motions(prior: SpectralPrior) -> SpectralPrior:
+    """Add velocity and u to a prior, as two components without a spectrum and as two labels."""
+    n_mixture, n, n_labels = prior.n_mixture, prior.n_components, len(prior.label_names)
+    covariances = np.zeros((n_mixture, n + MOTIONS, n + MOTIONS))
+    covariances[:, :n, :n] = prior.covariances
+    covariances[:, n:, n:] = np.eye(MOTIONS)
+    slopes = np.zeros((n_mixture, n_labels + MOTIONS, n + MOTIONS))
+    slopes[:, :n_labels, :n] = prior.slopes
+    slopes[:, n_labels:, n:] = np.diag([VELOCITY_SIZE, WIDTH_SIZE])
+    weights, offsets, spreads = prior.label_parts()
+    centre = np.broadcast_to([0.0, _WIDTH_CENTRE], (n_mixture, MOTIONS))
+    return replace(
+        prior,
+        components=np.vstack([prior.components, np.zeros((MOTIONS, len(prior.wavelength)))]),
+        means=np.concatenate([prior.means, np.zeros((n_mixture, MOTIONS))], axis=1),
+        covariances=covariances,
+        label_names=(*prior.label_names, "velocity", "width"),
+        labels=np.concatenate([prior.labels, centre], axis=1),
+        slopes=slopes,
+        label_covariances=_bordered(prior.label_covariances),
+        part_weights=weights,
+        part_offsets=np.concatenate([offsets, np.zeros((*offsets.shape[:2], MOTIONS))], axis=2),
+        part_covariances=_bordered(spreads),
+    )
+
+
+def _bordered(covariances: FloatArray) -> FloatArray:
+    """Covariances (…, n, n) with the motions added, which follow from their coordinates."""
+    n = covariances.shape[-1]
+    wider = np.zeros((*covariances.shape[:-2], n + MOTIONS, n + MOTIONS))
+    wider[..., :n, :n] = covariances
+    return wider
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Where the model of one spectrum is linearised.
+
+    Parameters
+    ----------
+    velocity, width : float
+        Velocity (km/s) and u.
+    populations : (d,)
+        x.
+    shape : (2,)
+        h3 and h4 in units of their priors.
+    calibration : (n_knots,)
+        z.
+    scale : float
+        Flux scale s > 0.
+    """
+
+    velocity: float
+    width: float
+    populations: FloatArray
+    shape: FloatArray
+    calibration: FloatArray
+    scale: float
+
+    def motions(self) -> FloatArray:
+        """Coordinates of velocity and u at unit scale, (2,)."""
+        return np.array([self.velocity / VELOCITY_SIZE, (self.width - _WIDTH_CENTRE) / WIDTH_SIZE])
+
+    def moved(self, step: FloatArray, scale: float) -> State:
+        """Return the state after a step in all coordinates, of limited size in the motions and moments."""
+        size, (largest, widest) = len(self.populations) + MOTIONS, _LARGEST_STEP
+        by_velocity = float(np.clip(step[0] * VELOCITY_SIZE, -largest, largest))
+        by_width = float(np.clip(step[1] * WIDTH_SIZE, -widest, widest))
+        moments = self.shape + step[size : size + 2]
+        return State(
+            velocity=float(np.clip(self.velocity + by_velocity, -_FARTHEST, _FARTHEST)),
+            width=float(np.clip(self.width + by_width, log_width(0.0), log_width(600.0))),
+            populations=self.populations + step[MOTIONS:size],
+            shape=np.clip(moments, -_LARGEST_MOMENT, _LARGEST_MOMENT),
+            calibration=self.calibration + step[size + 2 :],
+            scale=scale,
+        )

@@ -1,0 +1,219 @@
+"""The linear model about a state, what data say of it, and the steps and errors that follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dtrtri
+
+from quietspec.arrays import FloatArray
+from quietspec.denoisers.posterior.calibration import CalibrationKnots
+from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
+
+__all__ = ["Linearised", "Marginalised"]
+
+_FAINTEST = 1e-3  # least flux scale, in units of its error
+
+
+@dataclass(frozen=True, eq=False)
+class Linearised:
+    """The model about a state: model + change · (coordinates − those of the state).
+
+    The coordinates are, in this order, velocity and u in units of their priors, x, h3 and h4 in units of theirs, z.
+
+    Parameters
+    ----------
+    coordinates : KinematicCoordinates
+        In which spectra are fitted.
+    knots : CalibrationKnots
+        Of the calibration.
+    state : State
+        The state.
+    design : (n_pixels, d + 2)
+        Change with all coordinates before z.
+    stars : (n_pixels,)
+        The model there without calibration.
+    model : (n_pixels,)
+        The model there.
+    """
+
+    coordinates: KinematicCoordinates
+    knots: CalibrationKnots
+    state: State
+    design: FloatArray
+    stars: FloatArray
+    model: FloatArray
+
+    @property
+    def rest_precision(self) -> FloatArray:
+        """Precision of (h, z) before the data."""
+        n = 2 + self.knots.n_knots
+        precision = np.eye(n)
+        precision[2:, 2:] = self.knots.precision
+        return precision
+
+    def change(self, step: FloatArray) -> FloatArray:
+        """Change of the model with a step in all coordinates, (n_pixels,)."""
+        single = step.astype(np.float32)
+        own = self.design.shape[1]
+        return np.asarray(self.design @ single[:own] + self.stars * (self.knots.hats @ single[own:]))
+
+    def normal_equations(self, residual: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Information (n, n) and gradient (n,) of data minus model, in float64."""
+        knots, own = self.knots, self.design.shape[1]
+        n = own + knots.n_knots
+        root = np.sqrt(weight)
+        weighted = self.design * root[:, None]
+        starlight = self.stars * root
+        sides = np.empty((len(root), own + 1), dtype=np.float32)
+        np.multiply(weighted, starlight[:, None], out=sides[:, :own])
+        sides[:, own] = residual * root * starlight
+        at_knots = knots.gather @ sides
+        information, gradient = np.zeros((n, n)), np.empty(n)
+        information[:own, :own] = weighted.T @ weighted
+        information[own:, :own] = at_knots[:, :own]
+        information[:own, own:] = at_knots[:, :own].T
+        information[own:, own:] = knots.information(starlight**2)
+        gradient[:own], gradient[own:] = weighted.T @ (residual * root), at_knots[:, own]
+        return information, gradient
+
+    def variance(self, half: FloatArray, response: FloatArray, inner_half: FloatArray) -> FloatArray:
+        """Variance of each pixel, (n_pixels,): the diagonal of F Fᵀ with `factor`'s F, without making it."""
+        own, knots = self.design.shape[1], self.knots
+        following = np.concatenate([half, -response @ half])
+        covariance = following @ following.T
+        kept = len(half)
+        covariance[kept:, kept:] += inner_half @ inner_half.T
+        single = covariance[:, :own].astype(np.float32)
+        with_knots = self.stars[:, None] * (knots.hats @ single[own:])
+        total = np.einsum("pi,pi->p", self.design @ single[:own] + 2 * with_knots, self.design)
+        return np.asarray(total + self.stars**2 * knots.variance(covariance[own:, own:]))
+
+    def factor(self, half: FloatArray, response: FloatArray, inner_half: FloatArray) -> FloatArray:
+        """Square root F of the pixel covariance F Fᵀ.
+
+        Parameters
+        ----------
+        half : (d, d)
+            Square root of the covariance of motions and populations.
+        response : (n_rest, d)
+            By how much h and z fall with them.
+        inner_half : (n_rest, n_rest)
+            Square root of the covariance of h and z given them.
+
+        Returns
+        -------
+        (n_pixels, d + n_rest)
+            F.
+        """
+        kept, own = len(half), self.design.shape[1]
+        shape = own - kept
+        rest = -response @ half
+        following = self.design[:, :kept] @ half + self.design[:, kept:] @ rest[:shape]
+        following += self.stars[:, None] * (self.knots.hats @ rest[shape:])
+        alone = self.design[:, kept:] @ inner_half[:shape]
+        alone += self.stars[:, None] * (self.knots.hats @ inner_half[shape:])
+        return np.concatenate([following, alone], axis=1)
+
+    def marginalise(self, residual: FloatArray, weight: FloatArray) -> Marginalised:
+        """Take h and z out of what the data say.
+
+        Parameters
+        ----------
+        residual, weight : (n_pixels,)
+            Data minus `model`, and inverse variances.
+
+        Returns
+        -------
+        Marginalised
+            About the state.
+        """
+        information, gradient = self.normal_equations(residual, weight)
+        state, kept = self.state, self.coordinates.size
+        now = np.concatenate([state.shape, state.calibration])
+        prior = self.rest_precision
+        slope = gradient[kept:] - prior @ now
+        lower, failed = dpotrf(information[kept:, kept:] + prior, lower=1, clean=1)
+        if failed:
+            raise np.linalg.LinAlgError("the calibration is not determined")
+        inverse, _ = dtrtri(lower, lower=1)
+        turned = inverse @ np.column_stack([information[kept:, :kept], slope])
+        across, along = turned[:, :kept], turned[:, kept]
+        determinant = 2 * np.log(np.diagonal(lower)).sum() - self.knots.log_precision
+        return Marginalised(
+            linearised=self,
+            gram=information[:kept, :kept] - across.T @ across,
+            gradient=gradient[:kept] - across.T @ along,
+            chi2=float(weight @ residual**2 + now @ prior @ now - along @ along),
+            log_determinant=float(determinant),
+            response=inverse.T @ across,
+            offset=inverse.T @ along,
+            inner_half=inverse.T,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Marginalised:
+    """What the data say of motions and populations, h and z marginalised; ζ = (h, z), a = (motions, x).
+
+    Parameters
+    ----------
+    linearised : Linearised
+        The model about the state.
+    gram, gradient : (d, d) and (d,)
+        Information and gradient of a about the state, motions in units of their priors.
+    chi2 : float
+        χ² of the state with the best ζ, their prior included.
+    log_determinant : float
+        Of the information on ζ in units of their prior: twice what marginalising costs in log evidence.
+    response, offset : (n_rest, d) and (n_rest,)
+        Given a, the mean of ζ is offset − response (a − a_state) beyond the state's.
+    inner_half : (n_rest, n_rest)
+        Square root of the covariance of ζ given a.
+    """
+
+    linearised: Linearised
+    gram: FloatArray
+    gradient: FloatArray
+    chi2: float
+    log_determinant: float
+    response: FloatArray
+    offset: FloatArray
+    inner_half: FloatArray
+
+    def _prior(self, scale: float) -> tuple[FloatArray, FloatArray]:
+        """Expected values of a and their precisions under one Gaussian, (d,) each."""
+        coordinates = self.linearised.coordinates
+        expected = scale * coordinates.centre
+        precision = np.ones(coordinates.size)
+        precision[MOTIONS:] = scale**-2
+        return expected, precision
+
+    def step(self, rounds: int = 2) -> tuple[FloatArray, float]:
+        """Best step of all coordinates under one Gaussian, (n,), and the flux scale it leads to."""
+        state, to_scale = self.linearised.state, self.linearised.coordinates.populations.transform[0]
+        now = np.concatenate([state.motions(), state.populations])
+        scale, step = state.scale, now
+        for _ in range(rounds):
+            expected, precision = self._prior(scale)
+            step = np.linalg.solve(self.gram + np.diag(precision), self.gradient - precision * (now - expected))
+            found = (now + step)[MOTIONS:] @ to_scale
+            scale = max(float(found), _FAINTEST * float(self.gram[MOTIONS, MOTIONS]) ** -0.5)
+        return np.concatenate([step, self.offset - self.response @ step]), scale
+
+    def errors(self, scale: float) -> FloatArray:
+        """1σ of velocity (km/s) and u under one Gaussian, (2,)."""
+        covariance = np.linalg.inv(self.gram + np.diag(self._prior(scale)[1]))
+        sizes = self.linearised.coordinates.motion_sizes
+        return np.asarray(np.sqrt(np.diagonal(covariance)[:MOTIONS]) * sizes)
+
+    def determined(self, scale: float) -> float:
+        """Count the coordinates that the data determine under one Gaussian."""
+        precision = self._prior(scale)[1]
+        half = np.linalg.inv(np.linalg.cholesky(self.gram + np.diag(precision))).T
+        prior = self.linearised.rest_precision
+        following = self.response @ half
+        known = np.einsum("ij,ij->", prior @ self.inner_half, self.inner_half)
+        known += np.einsum("ij,ij->", prior @ following, following) + precision @ (half**2).sum(axis=1)
+        return float(len(precision) + len(prior) - known)

@@ -1,0 +1,143 @@
+"""Posterior of velocity and dispersion as it is, not as the Gaussian of a linearised fit, carried into all else.
+
+A fit linearised about its best state gives a Gaussian over velocity V, width u and populations. Where the signal is
+faint the likelihood of u is no Gaussian, and the prior of σ never is. Both are known on a line of values of u (or, of
+the faintest spectra, on the lattice of the scan). Populations and labels follow V and u linearly, so giving V and u
+their true mean and covariance gives all else its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from quietspec.arrays import FloatArray
+from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates
+from quietspec.denoisers.posterior.losvd import dispersion, log_width
+from quietspec.denoisers.posterior.velocity_scan import log_prior_of_width
+from quietspec.parameters import ParameterPosterior
+
+__all__ = ["NARROWEST", "WIDEST", "Dispersion", "condition_on_motions", "label_motions"]
+
+NARROWEST, WIDEST = float(log_width(10.0)), float(log_width(550.0))  #: u between which a dispersion is sought
+_LEAST_SHARE = 1e-2  # of the variance of a motion, that each part of the labels' mixture has
+_REACH, _POINTS = 5.0, 121  # σ about the mean, and values of u there, on which its posterior is integrated
+
+
+@dataclass(frozen=True)
+class Dispersion:
+    """Posterior moments of u, and of σ in km/s.
+
+    Parameters
+    ----------
+    mean, variance : float
+        Of u.
+    sigma, sigma_error : float
+        Mean and standard deviation of σ, km/s.
+    """
+
+    mean: float
+    variance: float
+    sigma: float
+    sigma_error: float
+
+    @classmethod
+    def of_density(cls, width: FloatArray, log_density: FloatArray) -> Dispersion:
+        """Moments of a log density at values of u in equal steps, (n,) each."""
+        weight = np.exp(log_density - log_density.max())
+        weight /= weight.sum()
+        mean = float(weight @ width)
+        sigma = dispersion(width)
+        typical = float(weight @ sigma)
+        spread = float(np.sqrt(weight @ (sigma - typical) ** 2))
+        return cls(mean, float(weight @ (width - mean) ** 2), typical, spread)
+
+    @classmethod
+    def of_gaussian(cls, mean: float, variance: float) -> Dispersion:
+        """Where a fit gave u this mean and variance under its own Gaussian prior, which is replaced by the true one."""
+        reach = _REACH * float(np.sqrt(variance))
+        low, high = np.clip([mean - reach, mean + reach], NARROWEST, WIDEST)
+        width = np.linspace(low, max(high, low + 1e-4), _POINTS)
+        prior = log_prior_of_width(width) - KinematicCoordinates.log_prior_within(width)
+        return cls.of_density(width, -0.5 * (width - mean) ** 2 / variance + prior)
+
+    @classmethod
+    def of_normal(cls, mean: float, variance: float) -> Dispersion:
+        """Where the posterior of u has this mean and variance."""
+        width = np.linspace(NARROWEST, WIDEST, _POINTS)
+        density = cls.of_density(width, -0.5 * (width - mean) ** 2 / variance)
+        return cls(mean, variance, density.sigma, density.sigma_error)
+
+    @classmethod
+    def of_nodes(cls, nodes: FloatArray, log_likelihood: FloatArray) -> Dispersion:
+        """Where the log likelihood of u is known at some values of it."""
+        width = np.linspace(nodes[0], nodes[-1], _POINTS)
+        return cls.of_density(width, CubicSpline(nodes, log_likelihood)(width) + log_prior_of_width(width))
+
+
+def condition_on_motions(
+    mean: FloatArray, covariance: FloatArray, true_mean: FloatArray, true_covariance: FloatArray, first: int = 0
+) -> tuple[FloatArray, FloatArray]:
+    """Give the motions of a joint Gaussian another mean and covariance; what is correlated with them follows.
+
+    Parameters
+    ----------
+    mean, covariance : (d,) and (d, d)
+        The joint Gaussian; its coordinates `first` to 1 are the motions.
+    true_mean, true_covariance : (m,) and (m, m)
+        Of these.
+    first : int
+        0 for velocity and u, 1 for u alone.
+
+    Returns
+    -------
+    mean, covariance : (d,) and (d, d)
+        Changed.
+    """
+    these = slice(first, MOTIONS)
+    old = covariance[these, these]
+    gain = np.linalg.solve(old, covariance[these]).T
+    return mean + gain @ (true_mean - mean[these]), covariance + gain @ (true_covariance - old) @ gain.T
+
+
+def label_motions(labels: ParameterPosterior, velocity: tuple[float, float], found: Dispersion) -> ParameterPosterior:
+    """Give one spectrum's labels the true moments of its motions, u turned into σ.
+
+    Parameters
+    ----------
+    labels : ParameterPosterior
+        Of one spectrum; the last two are ``velocity`` and ``width``.
+    velocity : (float, float)
+        Mean and 1σ, km/s.
+    found : Dispersion
+        Of u and σ.
+
+    Returns
+    -------
+    ParameterPosterior
+        The same with ``sigma`` (km/s) in the place of ``width``; other labels follow as they are correlated.
+    """
+    targets = (velocity, (found.mean, float(np.sqrt(found.variance))))
+    means, covariances = labels.means[0].astype(np.float64), labels.covariances[0].astype(np.float64)
+    for name, (mean, error) in zip(("velocity", "width"), targets, strict=True):
+        index = labels.names.index(name)
+        total = float(labels.sigma(name)[0])
+        ratio = error / total
+        old = means[:, index].copy()
+        variance = np.maximum(covariances[:, index, index], _LEAST_SHARE * total**2)  # single precision may leave none
+        covariances[:, index, index] = variance
+        gain = covariances[:, :, index] / variance[:, None]
+        shift = mean + ratio * (old - float(labels.mean(name)[0])) - old
+        means += gain * shift[:, None]
+        covariances += (gain[:, :, None] * gain[:, None, :]) * ((ratio**2 - 1) * variance)[:, None, None]
+    index = labels.names.index("width")
+    slope = found.sigma_error / max(float(np.sqrt(found.variance)), 1e-12)
+    means[:, index] = found.sigma + slope * (means[:, index] - found.mean)
+    covariances[:, index] *= slope
+    covariances[:, :, index] *= slope
+    names = tuple("sigma" if name == "width" else name for name in labels.names)
+    return ParameterPosterior(
+        names, labels.weights, means[None].astype(np.float32), covariances[None].astype(np.float32)
+    )

@@ -1,0 +1,96 @@
+"""The model of moving stars and their calibration on the pixels of one redshift and resolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from quietspec.arrays import FloatArray
+from quietspec.denoisers.posterior.calibration import CalibrationKnots
+from quietspec.denoisers.posterior.kinematics import (
+    MOTIONS,
+    SHAPE_SIZE,
+    VELOCITY_SIZE,
+    WIDTH_SIZE,
+    KinematicCoordinates,
+    State,
+)
+from quietspec.denoisers.posterior.linearised import Linearised
+from quietspec.denoisers.posterior.losvd import LosvdBasis
+
+__all__ = ["PixelModel"]
+
+
+@dataclass(frozen=True, eq=False)
+class PixelModel:
+    """The model on the pixels of one redshift and resolution.
+
+    Parameters
+    ----------
+    coordinates : KinematicCoordinates
+        In which spectra are fitted.
+    basis : LosvdBasis
+        On the pixels.
+    knots : CalibrationKnots
+        Of the calibration.
+    """
+
+    coordinates: KinematicCoordinates
+    basis: LosvdBasis
+    knots: CalibrationKnots
+
+    def start(self, velocity: float, width: float, scale: float) -> State:
+        """State of the prior's mean populations at given motions and scale."""
+        populations = scale * self.coordinates.populations.centre
+        return State(velocity, width, populations, np.zeros(2), np.zeros(self.knots.n_knots), scale)
+
+    def log_likelihood(self, state: State, width: float, flux: FloatArray, weight: FloatArray) -> float:
+        """Log evidence at some u under one Gaussian, moments and calibration held, but for what does not depend on u.
+
+        Parameters
+        ----------
+        state : State
+            Best state.
+        width : float
+            u.
+        flux, weight : (n_pixels,)
+            Data and inverse variances.
+
+        Returns
+        -------
+        float
+            Populations and velocity are marginalised.
+        """
+        local = self.basis.linearise(state.velocity, width, state.populations)
+        factor = 1 + self.knots.hats @ state.calibration.astype(np.float32)
+        design = np.empty((len(flux), local.vectors.shape[1] + 1), dtype=np.float32)
+        root = np.sqrt(weight)
+        np.multiply(local.vectors, (factor * root)[:, None], out=design[:, 1:])
+        design[:, 0] = local.with_velocity * (factor * root * np.float32(VELOCITY_SIZE))
+        single = state.populations.astype(np.float32)
+        shape = local.with_shape @ (state.shape * SHAPE_SIZE).astype(np.float32)
+        residual = root * (flux - factor * shape) - design[:, 1:] @ single
+        prior = np.concatenate([[1.0], np.full(len(single), state.scale**-2)])
+        offset = np.concatenate(
+            [[state.velocity / VELOCITY_SIZE], state.populations - state.scale * self.coordinates.populations.centre]
+        )
+        slope = (design.T @ residual).astype(np.float64) - prior * offset
+        inner = (design.T @ design).astype(np.float64) + np.diag(prior)
+        gain = slope @ np.linalg.solve(inner, slope)
+        return float(-0.5 * (residual @ residual + prior @ offset**2 - gain + np.linalg.slogdet(inner)[1]))
+
+    def linearise(self, state: State) -> Linearised:
+        """Change of the model with all coordinates, about a state."""
+        local = self.basis.linearise(state.velocity, state.width, state.populations)
+        factor = 1 + self.knots.hats @ state.calibration.astype(np.float32)
+        size = local.vectors.shape[1] + MOTIONS
+        shape = local.with_shape * np.float32(SHAPE_SIZE)
+        stars = local.vectors @ state.populations.astype(np.float32) + shape @ state.shape.astype(np.float32)
+        design = np.empty((len(stars), size + 2), dtype=np.float32)
+        design[:, 0] = local.with_velocity * np.float32(VELOCITY_SIZE)
+        design[:, 1] = local.with_width * np.float32(WIDTH_SIZE)
+        design[:, MOTIONS:size] = local.vectors
+        design[:, size:] = shape
+        design *= factor[:, None]
+        return Linearised(self.coordinates, self.knots, state, design, stars, factor * stars)

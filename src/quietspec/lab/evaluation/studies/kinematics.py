@@ -1,0 +1,214 @@
+"""The kinematic posterior beside the default one: simulated spectra, real ones with added noise, repeats."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from quietspec.arrays import FloatArray
+from quietspec.denoisers import Denoiser, SpectralPrior, load_denoiser
+from quietspec.denoisers.posterior.calibration import CalibrationLaw
+from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
+from quietspec.io import read
+from quietspec.lab.evaluation.motions import (
+    SCORED,
+    degraded_labels,
+    flux_score,
+    label_pulls,
+    label_score,
+    miscalibrated,
+)
+from quietspec.lab.evaluation.studies.real_spectra import RealSpectra, distinct_bright
+from quietspec.lab.evaluation.studies.repeats import own_pixels, sami_cubes, sami_pair
+from quietspec.lab.simulate import SurveyRecipe
+from quietspec.spectra import Spectra
+from quietspec.statistics import MAD_TO_SIGMA
+from quietspec.templates import SspLibrary
+
+__all__ = ["REDSHIFTS", "SimulatedSettings", "real_tables", "repeats_table", "simulated_tables"]
+
+#: Redshift at which each instrument observes.
+REDSHIFTS: dict[str, float] = {"MUSE": 0.02, "SDSS": 0.03, "SAMI": 0.04, "MaNGA": 0.03, "CALIFA V500": 0.015}
+_SMOOTH = CalibrationLaw(0.03, 0.015, ())
+_GALAXIES = ("572402_A", "230776_A", "56140_A", "56140_B", "56140_C", "56140_D")
+_BRIGHT, _FAINTEST = 20.0, 3.0  # S/N of SAMI bins that are degraded, and of those compared with their repeats
+_DEGRADED = (20.0, 10.0, 5.0)
+
+
+@dataclass(frozen=True)
+class SimulatedSettings:
+    """What is simulated.
+
+    Parameters
+    ----------
+    instrument : str
+        One of `REDSHIFTS`.
+    wide : bool
+        Whether calibration errors are drawn from the default law instead of the recipe's smooth one.
+    snrs : sequence of float
+        S/N of the spectra.
+    n : int
+        Number of spectra for each.
+    seed : int
+        Seed of all draws.
+    """
+
+    instrument: str = "MUSE"
+    wide: bool = True
+    snrs: Sequence[float] = (5.0, 10.0, 20.0, 50.0)
+    n: int = 200
+    seed: int = 2
+
+
+def simulated_tables(prior: SpectralPrior, library: SspLibrary, settings: SimulatedSettings) -> Iterator[Table]:
+    """Tabulate rms errors, stated errors and coverage of simulated spectra.
+
+    Parameters
+    ----------
+    prior : SpectralPrior
+        Of populations at rest.
+    library : SspLibrary
+        Templates of the simulation.
+    settings : SimulatedSettings
+        What is simulated.
+
+    Yields
+    ------
+    rich.table.Table
+        One per S/N, a row per denoiser.
+    """
+    wide = settings.wide
+    recipe = SurveyRecipe(library, instruments=[settings.instrument], calibration_error=not wide)
+    denoisers: dict[str, Denoiser] = {
+        "0.1.0": load_denoiser("posterior"),
+        "0.1.0, no discrepancy": load_denoiser("posterior", discrepancy=False),
+        "kinematic": KinematicPosterior("kinematic", prior, CalibrationLaw() if wide else _SMOOTH),
+    }
+    for snr in settings.snrs:
+        rng = np.random.default_rng((settings.seed, round(snr)))
+        made = recipe.simulate(settings.n, rng, snr, redshift=REDSHIFTS[settings.instrument])
+        if wide:
+            made = miscalibrated(made, CalibrationLaw(), rng)
+        table = Table("denoiser", "flux, rms over 0.1.0's", "pixels in 1σ", *SCORED, "ms", title=f"S/N {snr:g}")
+        reference = None
+        for name, denoiser in denoisers.items():
+            denoiser.denoise(made.observed[:2])
+            start = time.process_time()
+            denoised = denoiser.denoise(made.observed)
+            spent = (time.process_time() - start) / settings.n * 1e3
+            error, coverage = flux_score(denoised, made.truth)
+            reference = error if reference is None else reference
+            cells = []
+            for label in SCORED:
+                score = label_score(*denoised.parameters[label], made.parameters[label])
+                stated = f"{score.rms:.3g} ({score.stated:.3g})"
+                cells.append(f"{stated} {score.coverage:.2f} {score.bias:+.2f} {score.scatter:.2f}")
+            ratio = f"{np.sqrt(np.mean(error**2) / np.mean(reference**2)):.3f} ({np.median(error / reference):.3f})"
+            table.add_row(name, ratio, f"{coverage:.3f}", *cells, f"{spent:.1f}")
+        yield table
+
+
+def real_tables(prior: SpectralPrior, real: RealSpectra, epochs: Sequence[Path], seed: int = 2) -> Iterator[Table]:
+    """Tabulate labels of repeated epochs, and stated errors of SAMI's bins as the noise grows.
+
+    Parameters
+    ----------
+    prior : SpectralPrior
+        Of populations at rest.
+    real : RealSpectra
+        Where SAMI's cubes are.
+    epochs : sequence of Path
+        Spectra of one galaxy.
+    seed : int
+        Seed of the added noise.
+
+    Yields
+    ------
+    rich.table.Table
+        Labels; stated errors.
+    """
+    denoisers = _contenders(prior)
+    table = Table("spectrum", "denoiser", "S/N", *SCORED, "χ²/dof", "flags")
+    for path in epochs:
+        spectra = read(path)
+        for name, denoiser in denoisers.items():
+            found = denoiser.denoise(spectra)
+            cells = [f"{found.parameters[key][0][0]:.3g} ± {found.parameters[key][1][0]:.2g}" for key in SCORED]
+            fit = f"{found.chi2[0] / found.dof[0]:.2f}"
+            table.add_row(path.stem, name, f"{spectra.snr[0]:.0f}", *cells, fit, str(found.flags[0]))
+    yield table
+    table = Table("galaxy", "denoiser", "S/N", "bins", "V error > 80", "flagged", *SCORED, title="median stated errors")
+    for galaxy in _GALAXIES:
+        bins = real.sami(galaxy)
+        if bins is None:
+            continue
+        rng = np.random.default_rng((seed, *galaxy.encode()))
+        for row in degraded_labels(denoisers, distinct_bright(bins, _BRIGHT), _DEGRADED, rng):
+            numbers = [str(row[key]) for key in ("spectra", "reverted", "flagged")]
+            snr = f"{row['snr']:g}" if row["snr"] else "as is"
+            table.add_row(galaxy, row["denoiser"], snr, *numbers, *(f"{row[key]:.3g}" for key in SCORED))
+    yield table
+
+
+def repeats_table(prior: SpectralPrior, real: RealSpectra) -> Table:
+    """Tabulate the pulls of labels between independent observations.
+
+    Parameters
+    ----------
+    prior : SpectralPrior
+        Of populations at rest.
+    real : RealSpectra
+        Where the spectra are.
+
+    Returns
+    -------
+    rich.table.Table
+        A row per kind of repeats and denoiser.
+    """
+    table = Table("repeats", "denoiser", "n", *SCORED, title="rms of pulls (1.48 × their median size)")
+    pairs = [*_sami_repeats(real), *_sdss_repeats(real)]
+    for name, denoiser in _contenders(prior).items():
+        pulls: dict[str, list[dict[str, FloatArray]]] = {}
+        for kind, first, second in pairs:
+            pulls.setdefault(kind, []).append(label_pulls(denoiser.denoise(first), denoiser.denoise(second)))
+        for kind, found in pulls.items():
+            joined = {label: np.concatenate([one[label] for one in found]) for label in SCORED}
+            table.add_row(kind, name, str(len(joined["sigma"])), *(_scatter(joined[key]) for key in SCORED))
+    return table
+
+
+def _sami_repeats(real: RealSpectra) -> Iterator[tuple[str, Spectra, Spectra]]:
+    """Bins of 56140 B and the same sky in D (same plate) and in C (another)."""
+    cubes = sami_cubes(real, "BCD")
+    if cubes is None:
+        return
+    for other in "DC":
+        first, second = sami_pair(cubes["B"], cubes[other])
+        bright = np.flatnonzero((np.nan_to_num(first.snr) > _FAINTEST) & (np.nan_to_num(second.snr) > _FAINTEST))
+        yield f"SAMI 56140 B − {other}", first[bright], second[bright]
+
+
+def _sdss_repeats(real: RealSpectra) -> Iterator[tuple[str, Spectra, Spectra]]:
+    """Consecutive exposures of one arm."""
+    for name in ("ngc3522", "ngc3073"):
+        exposures = real.fetched(name, exposures=True)
+        if exposures is None:
+            continue
+        arm = np.array([label[:2] for label in exposures.meta["exposures"]])
+        for which in np.unique(arm):
+            for one, other in pairwise(np.flatnonzero(arm == which).tolist()):
+                yield f"{name} {which}", own_pixels(exposures, one), own_pixels(exposures, other)
+
+
+def _contenders(prior: SpectralPrior) -> dict[str, Denoiser]:
+    return {"0.1.0": load_denoiser("posterior"), "kinematic": KinematicPosterior("kinematic", prior)}
+
+
+def _scatter(pulls: FloatArray) -> str:
+    return f"{np.sqrt(np.mean(pulls**2)):.2f} ({MAD_TO_SIGMA * np.median(np.abs(pulls)):.2f})"

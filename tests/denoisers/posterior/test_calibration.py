@@ -1,0 +1,54 @@
+"""Calibration as a process between knots."""
+
+import numpy as np
+import pytest
+
+from quietspec.denoisers.posterior.calibration import CalibrationLaw, rough_factor
+
+ONE_ARM = np.arange(4800.0, 7300.0, 1.25)
+TWO_ARMS = np.concatenate([np.arange(3700.0, 5700.0, 1.0), np.arange(6300.0, 7400.0, 0.6)])
+
+
+def test_law_goes_through_json():
+    law = CalibrationLaw(0.02, 0.01, ((300.0, 0.01),))
+    assert CalibrationLaw.from_dict(law.to_dict()) == law
+
+
+@pytest.mark.parametrize("wavelength", [ONE_ARM, TWO_ARMS])
+def test_interpolation_is_between_neighbouring_knots(wavelength):
+    knots = CalibrationLaw().knots(wavelength)
+    hats = knots.hats.toarray()
+    np.testing.assert_allclose(hats.sum(axis=1), 1, rtol=1e-5)
+    assert (hats >= 0).all()
+    values = np.random.default_rng(0).random(len(wavelength)).astype(np.float32)
+    np.testing.assert_allclose(knots.information(values), hats.T @ (values[:, None] * hats), atol=1e-3)
+    np.testing.assert_allclose(knots.gather.toarray(), hats.T)
+
+
+def test_draws_have_the_size_and_scale_of_the_law():
+    law = CalibrationLaw(0.0, 0.0, ((60.0, 0.012),))
+    factors = law.knots(ONE_ARM).draw(4000, np.random.default_rng(1)) - 1
+    assert np.std(factors) == pytest.approx(0.012, rel=0.1)  # between knots the process is a little narrower
+    apart = int(60 / 1.25)
+    correlation = np.mean(factors[:, apart:] * factors[:, :-apart]) / np.var(factors)
+    assert correlation == pytest.approx(np.exp(-0.5), abs=0.08)
+
+
+def test_arms_have_factors_of_their_own():
+    one = CalibrationLaw(0.0, 0.02, ()).knots(TWO_ARMS)
+    factors = one.draw(3000, np.random.default_rng(2)) - 1
+    blue, red = factors[:, 100], factors[:, -100]
+    assert np.std(blue) == pytest.approx(0.02, rel=0.1)
+    assert abs(np.corrcoef(blue, red)[0, 1]) < 0.1
+    assert np.abs(factors[:, 100] - factors[:, 1800]).max() < 2e-3
+    single = CalibrationLaw(0.0, 0.02, ()).knots(ONE_ARM)
+    assert np.std(single.draw(100, np.random.default_rng(3))) < 1e-3  # no other arm to differ from
+
+
+def test_rough_factor_follows_bright_spectra_and_leaves_faint_ones():
+    truth = 1 + 0.05 * np.sin(ONE_ARM / 200)
+    model = np.ones((1, len(ONE_ARM)), dtype=np.float32)
+    bright = rough_factor((model * truth).astype(np.float32), model * 1e4, model, ONE_ARM)
+    np.testing.assert_allclose(bright[0], truth, atol=0.01)
+    faint = rough_factor((model * truth).astype(np.float32), model * 1e-4, model, ONE_ARM)
+    np.testing.assert_allclose(faint, 1, atol=1e-3)
