@@ -165,8 +165,9 @@ def _best_pca(prior: SpectralPrior, recipe: Recipe, seed: int) -> int:
     """Number of components with which plain PCA leaves the smallest residual on tuning spectra of S/N 10."""
     rng = np.random.default_rng((seed, _TUNING))
     simulated = recipe.simulate(_TUNING_SPECTRA, rng, _TUNING_SNR)
+    sizes = [size for size in _PCA_SIZES if size <= prior.n_components]
     errors = []
-    for size in _PCA_SIZES:
+    for size in sizes:
         estimate = PrincipalComponents("pca", prior, size).denoise(simulated.observed).flux
         errors.append(np.sqrt(np.nanmean((estimate - simulated.truth) ** 2, axis=1)).mean())
-    return int(_PCA_SIZES[int(np.nanargmin(errors))])
+    return sizes[int(np.nanargmin(errors))]
