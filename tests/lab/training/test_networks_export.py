@@ -106,7 +106,7 @@ from quietspec.denoisers import load_denoiser
 from quietspec.spectra import Spectra
 flux = np.ones((3, 186))
 result = load_denoiser(sys.argv[1]).denoise(
-    Spectra(wavelength=np.linspace(3700, 7400, 186), flux=flux, ivar=100 * flux, redshift=0.0)
+    Spectra(wavelength=np.linspace(3700, 7400, 186), flux=flux, ivar=100 * flux, redshift=0.0, medium="air")
 )
 assert np.isfinite(result.flux).all() and (result.sigma > 0).all()
 """

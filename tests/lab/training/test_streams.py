@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quietspec.lab.evaluation import evaluate
+from quietspec.lab.evaluation import EvaluationOptions, evaluate
 from quietspec.lab.simulate import SurveyRecipe
 from quietspec.lab.training import MixtureSettings, PriorSettings, relabelled_prior, train_prior, worlds
 
@@ -40,6 +40,6 @@ def test_no_stream_serves_twice_in_training_and_tests(tiny_library, streams, mon
     assert len(training) == 4 * len(SEEDS)  # training spectra, tuning spectra, fit, labels
     streams.clear()
     for seed in SEEDS:
-        evaluate(recipe, {}, SNRS, 3, seed=seed, coverage=True)
+        evaluate(recipe, {}, SNRS, 3, seed=seed, options=EvaluationOptions(coverage=True))
     assert len(set(streams)) == len(streams) == len(SEEDS) * (1 + 2 * len(SNRS))  # spectra; noise and posterior draws
     assert not training & set(streams)
