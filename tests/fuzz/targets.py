@@ -117,7 +117,8 @@ def model(rng: Random, folder: Path) -> str:
         denoiser = load_denoiser(mutate.choose(rng, ("posterior", "posterior", "wiener", "pca")), path)
         wavelength = 4300 + 20.0 * np.arange(80)
         flux = np.ones((2, 80)) + 0.1 * np.sin(np.arange(160)).reshape(2, 80)
-        denoiser.denoise(Spectra(wavelength=wavelength, flux=flux, ivar=np.full((2, 80), 100.0), redshift=np.zeros(2)))
+        ivar, redshift = np.full((2, 80), 100.0), np.zeros(2)
+        denoiser.denoise(Spectra(wavelength=wavelength, flux=flux, ivar=ivar, redshift=redshift, medium="air"))
 
     return _judged(path, act)
 

@@ -340,3 +340,20 @@ def test_wavelengths_that_are_not_numbers_are_named_right(save, place):
     spectra = read(save(fits.HDUList([*hdus, image])))
     assert len(spectra.wavelength) == layouts.N_PIXELS - 1
     assert any("without a wavelength" in note for note in spectra.meta["warnings"])
+
+
+def test_a_line_that_is_a_table(tmp_path):
+    """30 MB in one line took gigabytes."""
+    path = tmp_path / "line.csv"
+    path.write_bytes(b"wave,flux,err\n" + b",".join([b"1.0"] * 2_000_000) + b"\n")
+    quickly_refused(path, "one line per wavelength", medium="air")
+
+
+@pytest.mark.parametrize("text", ["root:x:0:0:root:/root:/bin/sh\n" * 22, "\x00\x01\x02", "{}", "<html></html>"])
+def test_what_is_no_table_costs_one_line(tmp_path, text):
+    """/etc/passwd gave 22 lines of a library's guesses."""
+    path = tmp_path / "passwd"
+    path.write_text(text)
+    with pytest.raises(ReadError) as caught:
+        read(path)
+    assert str(caught.value).count("\n") == 0

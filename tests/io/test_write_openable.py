@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 
 import astropy.units as u
 import numpy as np
@@ -150,6 +151,22 @@ def test_every_large_image_has_a_unit_and_three_axes(tmp_path):
         for name in ("FLUX", "VAR", "MASK"):
             assert "BUNIT" in file[name].header
             assert WCS(file[name].header).naxis == 3
+
+
+@pytest.mark.parametrize("shape", ["cube", "spectra", "one"])
+def test_specutils_opens_even_wavelengths_without_a_loader_of_ours(tmp_path, shape):
+    """As Specviz does; on 0.1.0 "Format could not be identified"."""
+    result = denoised(cube=shape == "cube")
+    result = result[:1] if shape == "one" else result
+    write(result, tmp_path / "out.fits")
+    code = (
+        "import sys; from specutils import Spectrum; s = Spectrum.read(sys.argv[1]); print(s.shape, s.spectral_axis[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, tmp_path / "out.fits"], capture_output=True, text=True, check=True
+    )
+    shapes = {"spectra": (12, N_PIXELS), "one": (N_PIXELS,), "cube": (N_PIXELS, NY, NX)}
+    assert done.stdout.startswith(f"{shapes[shape]} 4.75125e-07")
 
 
 @pytest.mark.parametrize("axis", ["linear", "two arms"])

@@ -71,7 +71,7 @@ def _arm(file: FitsFile, arm: str, options: ReadOptions, redshift: FloatArray | 
 def _fwhm(file: FitsFile, arm: str, wavelength: FloatArray) -> FloatArray | None:
     """Typical FWHM (Å): second moment of the resolution matrix's bands, the median of some fibres with data."""
     shape = file[f"{arm}_RESOLUTION"].shape if f"{arm}_RESOLUTION" in file else ()
-    if len(shape) != 3 or shape[2] != len(wavelength):
+    if len(shape) != 3 or shape[2] != len(wavelength) or 0 in shape:
         return None
     hdu = file[f"{arm}_RESOLUTION"]
     n_fibres, n_bands, _ = hdu.shape

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from quietspec.arrays import FloatArray
 from quietspec.io.reading.axes import header_medium
 from quietspec.io.reading.content import Content
@@ -51,4 +49,4 @@ def _column(file: FitsFile, hdu: str, names: tuple[str, ...]) -> FloatArray | No
     if found.is_image:
         return found.numbers() if hdu.lower() in names else None
     name = find_name(found.columns.names, names)
-    return None if name is None else np.asarray(found.data[name], dtype=np.float64).ravel()
+    return None if name is None else found.numbers(name).ravel()

@@ -58,7 +58,7 @@ def _redshift(file: FitsFile) -> float | None:
     for hdu in file.tables()[1:]:
         name = find_name(hdu.columns.names, ("z",))
         if name is not None and len(hdu.data) == 1:
-            return float(hdu.data[name][0])
+            return float(hdu.numbers(name)[0])
     return None
 
 

@@ -68,7 +68,7 @@ class FitsFile:
             stale = () if ignore_checksum else checksum_notes(self.path, stream.file, geometries)
             opened_hdus = _astropy_hdus(self.path, stream.file, geometries)
             self.hdus = [
-                Hdu(hdu, geometry, _where(self.path, number, hdu.name), max_memory)
+                Hdu(hdu, geometry, _where(self.path, number, geometry.name), max_memory)
                 for number, (hdu, geometry) in enumerate(zip(opened_hdus, geometries, strict=True))
             ]
             dropped = [keyword for hdu in self.hdus for keyword in hdu.dropped]

@@ -39,7 +39,7 @@ class Geometry:
     Parameters
     ----------
     name : str
-        EXTNAME; empty if there is none.
+        EXTNAME in upper case; without it, ``PRIMARY`` for the first HDU and empty for others.
     kind : str
         XTENSION, ``IMAGE`` for a primary HDU; ``COMPRESSED`` for an image in a table (Section 10.1).
     shape : tuple of int
@@ -141,7 +141,7 @@ def header_geometry(header: bytes, start: int, where: str) -> Geometry:
     axes = shape if grouped is None else shape[:-1]
     size = abs(bitpix) // 8 * groups * (parameters + (prod(axes) if axes else 0))
     found = Geometry(
-        name=cards.text("EXTNAME").strip(),
+        name=cards.text("EXTNAME").strip().upper() or ("" if start else "PRIMARY"),
         kind=kind,
         shape=shape,
         itemsize=abs(bitpix) // 8,

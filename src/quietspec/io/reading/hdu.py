@@ -58,10 +58,11 @@ class Hdu:
     def __init__(self, hdu: Any, geometry: Geometry, where: str, max_memory: float) -> None:
         self._hdu, self._geometry, self._max_memory = hdu, geometry, max_memory
         self.where = where
-        self.name: str = hdu.name.upper()
-        self.ver: int = hdu.ver if isinstance(hdu.ver, int) else 1
         with readable(where):
             self.header, self.dropped = _readable_header(hdu.header)
+        self.name = geometry.name
+        version = self.header.get("EXTVER", 1)
+        self.ver = version if isinstance(version, int) else 1
         self.shape: tuple[int, ...] = tuple(hdu.shape) if hdu.is_image else geometry.shape
         self.is_image: bool = bool(hdu.is_image)
         self.is_table = isinstance(hdu, fits.BinTableHDU | fits.TableHDU) and not self.is_image
@@ -79,16 +80,28 @@ class Hdu:
 
     @property
     def data(self) -> Any:
-        """Whole image, or table as ``FITS_rec``."""
+        """Whole image as an array, or the columns of a table by name."""
         require_memory(self._geometry.unpacked, self._max_memory, self.where)
         with readable(self.where):
-            return self._hdu.data
+            return TableColumns(self._hdu.data, self.where) if self.is_table else self._hdu.data
 
-    def numbers(self) -> FloatArray:
-        """Return all values of an image in double precision; a `ReadError` where there are none."""
-        if not self.is_image or not self.shape or 0 in self.shape:
+    def numbers(self, column: str | None = None) -> FloatArray:
+        """Return all values of an image, or of a table's column, in double precision.
+
+        Parameters
+        ----------
+        column : str, optional
+            Name of the column.
+
+        Returns
+        -------
+        array of float
+            In the shape of the file; a `ReadError` where there are no values, or no numbers.
+        """
+        if column is None and (not self.is_image or not self.shape or 0 in self.shape):
             raise ReadError(f"{self.where}: is no image with values.")
-        return np.asarray(self.data, dtype=np.float64)
+        with readable(self.where):
+            return np.asarray(self.data if column is None else self.data[column], dtype=np.float64)
 
     @property
     def section(self) -> Self:
@@ -103,6 +116,28 @@ class Hdu:
         """Return the open ``file`` and ``datLoc``, where the data begin in it."""
         found: dict[str, Any] = self._hdu.fileinfo()
         return found
+
+
+class TableColumns:
+    """Columns of a table, of which each is decoded when asked for.
+
+    Parameters
+    ----------
+    rows : FITS_rec
+        What astropy makes of the table.
+    where : str
+        The file and HDU, for messages.
+    """
+
+    def __init__(self, rows: Any, where: str) -> None:
+        self._rows, self._where = rows, where
+
+    def __len__(self) -> int:
+        return 0 if self._rows is None else len(self._rows)
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        with readable(f"{self._where}, column {name}"):
+            return np.asarray(self._rows[name])
 
 
 def _readable_header(header: fits.Header) -> tuple[fits.Header, list[str]]:

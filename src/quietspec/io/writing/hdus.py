@@ -109,6 +109,8 @@ def primary_header(provenance: Mapping[str, tuple[str, str]], history: Sequence[
         text = fits_text(value)
         written = len(text.replace("'", "''"))  # FITS doubles quotes
         header[keyword] = (text, comment if written + len(comment) < _CARD else "")
+    if is_even(axes.wavelength):  # by this specutils, and Specviz, know a spectrum without a loader of ours
+        header["DISPAXIS"] = (1 if axes.spatial_shape is None else 3, "axis of FLUX along the wavelength")
     header.extend(redshift_card(axes.redshift))
     for line in history:
         header.add_history(fits_text(line))
@@ -310,7 +312,7 @@ def _spectral_axis(wavelength: FloatArray, medium: Medium, number: int, *, cd: b
     kind = "AWAV" if medium == "air" else "WAVE"
     for suffix, even in (("", wavelength), ("-LOG", np.log(wavelength))):
         step = (even[-1] - even[0]) / (len(even) - 1)
-        if np.all(np.abs(even - even[0] - step * np.arange(len(even))) < _STRAIGHT * step):
+        if _is_straight(even):
             header[f"CTYPE{number}"] = (kind + suffix, f"wavelength in {medium}")
             header[f"CUNIT{number}"] = "Angstrom"
             header[f"CRPIX{number}"] = 1.0
@@ -321,6 +323,16 @@ def _spectral_axis(wavelength: FloatArray, medium: Medium, number: int, *, cd: b
     header.add_history("The wavelength steps are uneven: the WAVE table holds the wavelengths.")
     header[f"CRPIX{number}"], header[f"CRVAL{number}"], header[step_key] = 1.0, 1.0, 1.0
     return header
+
+
+def is_even(wavelength: FloatArray) -> bool:
+    """Whether wavelengths rise linearly or logarithmically, so that a header can describe them."""
+    return _is_straight(wavelength) or _is_straight(np.log(wavelength))
+
+
+def _is_straight(values: FloatArray) -> bool:
+    step = (values[-1] - values[0]) / (len(values) - 1)
+    return bool(np.all(np.abs(values - values[0] - step * np.arange(len(values))) < _STRAIGHT * step))
 
 
 def _unit_string(unit: u.UnitBase) -> str:
