@@ -113,7 +113,7 @@ def test_no_unit(text):
         ("Jy Hz", "not one of a flux"), ("K", "not one of a flux"), ("km/s", "not one of a flux"),
         ("Angstrom", "not one of a flux"), ("deg", "not one of a flux"), ("arcsec", "not one of a flux"),
         ("erg/s/cm2/keV", "not one of a flux"), ("erg/s/cm2/cm-1", "per wavenumber"), ("erg/s/cm2/A2", "not one"),
-        ("furlongs", "not understood"),
+        ("furlongs", "not understood"), ("erg,s", "not understood"),
     ],
 )  # fmt: skip
 def test_what_is_no_flux_density_is_refused_by_name(text, reason):
@@ -203,6 +203,7 @@ def test_logarithms_called_angstrom_are_recognised_with_a_word(values, name):
         (WAVELENGTH, "km/s", "a unit of velocity"),
         (WAVELENGTH, "pixel", "not a unit of wavelength"),
         (WAVELENGTH, "Jy", "not a unit of wavelength"),
+        (WAVELENGTH, "m,s", "not a unit of wavelength"),
         (np.full(3, np.nan), "nm", "NaN"),
     ],
 )

@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import astropy.units as u
 import numpy as np
@@ -103,15 +103,26 @@ def parse_unit(text: str) -> u.UnitBase | None:
     whole = _ENCLOSED.fullmatch(text)
     if whole and _balanced(whole[1]):
         inner = parse_unit(whole[1])
-        return None if inner is None else inner ** int(whole[2] or 1)
+        return None if inner is None else _possible(pow, inner, int(whole[2] or 1))
     for attempt in (_rewritten(text), _rewritten(text.lower())):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", u.UnitsWarning)
-            try:
-                return _without_maggies(u.Unit(attempt))
-            except (ValueError, TypeError):
-                continue
+        unit = _possible(_understood, attempt)
+        if isinstance(unit, u.UnitBase | FunctionUnitBase):  # commas make structured units
+            return unit
     return None
+
+
+def _understood(text: str) -> u.UnitBase:
+    return _without_maggies(u.Unit(text))
+
+
+def _possible(make: Callable[..., Any], *parts: Any) -> Any:
+    """Make a unit; None where the parts make none, or one of a size that floats cannot hold."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", u.UnitsWarning)
+        try:
+            return make(*parts)
+        except (ValueError, TypeError, AttributeError, ArithmeticError):
+            return None
 
 
 def _rewritten(text: str) -> str:
