@@ -20,6 +20,7 @@ import pytest
 
 from quietspec.errors import FetchError
 from quietspec.io.fetching import DATASETS, Dataset, cache_folder, cached, fetch
+from quietspec.io.writing import atomic
 
 cache_module = import_module("quietspec.io.fetching.cache")
 index_module = import_module("quietspec.io.fetching.index")
@@ -275,6 +276,14 @@ def test_an_interrupted_fetch_leaves_nothing(quick, monkeypatch, cache):
     with pytest.raises(KeyboardInterrupt):
         fetch("tiny")
     assert_nothing_kept(cache)
+
+
+def test_a_signal_would_leave_nothing(quick, monkeypatch, cache):
+    seen = []
+    monkeypatch.setattr(cache_module, "_write_manifest", lambda *_: seen.extend(atomic._unfinished))
+    with pytest.raises(FetchError):
+        fetch("tiny")
+    assert [path.parent for path in seen] == [cache]
 
 
 def test_unknown_name_lists_the_known_ones():

@@ -357,3 +357,15 @@ def test_what_is_no_table_costs_one_line(tmp_path, text):
     with pytest.raises(ReadError) as caught:
         read(path)
     assert str(caught.value).count("\n") == 0
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_text_bombs(tmp_path, kind):
+    """A few kB that unpack to more text than any spectrum has."""
+    import bz2
+    import lzma
+
+    pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[kind]
+    path = tmp_path / f"a.csv.{kind}"
+    path.write_bytes(pack(b"wave,flux,err\n" + b"4000,1,1\n" * 9_000_000))
+    quickly_refused(path, "more than 64 MB of text")

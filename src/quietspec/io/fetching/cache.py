@@ -18,6 +18,7 @@ from quietspec.errors import FetchError
 from quietspec.hashing import file_sha256
 from quietspec.io.fetching.datasets import DATASETS, Dataset
 from quietspec.io.fetching.index import download
+from quietspec.io.writing.atomic import unfinished
 from quietspec.progress import Progress
 
 __all__ = ["cache_folder", "cached", "fetch"]
@@ -101,7 +102,7 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
     cache = cache_folder()
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=cache) as work:
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=cache) as work, unfinished(Path(work)):
             archive = download(dataset, Path(work), progress)
             folder = Path(work) / name
             _extract(archive, dataset, folder)

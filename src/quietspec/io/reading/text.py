@@ -24,7 +24,8 @@ __all__ = ["read_text_table"]
 
 _LONGEST_LINE = 2**17  # characters, the most that Python's csv takes
 _MOST_COLUMNS = 999  # as in FITS
-_LIMIT = 2**29  # bytes of text; a million pixels take some 50 MB
+_LIMIT = 2**26  # bytes of text, which take some ten times as much memory; a million pixels take some 50 MB
+_HEAD = 4096  # bytes that show what a file is
 _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _COMMENT = re.compile(r"^\s*(?:[#%!]+|//|;(?=\s))")
 _RULER = re.compile(r"[\s=+|:-]+")  # drawn below the names
@@ -86,14 +87,16 @@ def _text(path: Path, file: IO[bytes]) -> str:
     file.seek(0)
     unpack = next((unpack for magic, unpack in _PACKED.items() if head.startswith(magic)), None)
     try:
-        data = _within_limit(path, file if unpack is None else unpack(file, "rb"))
+        stream = file if unpack is None else unpack(file, "rb")
+        head = stream.read(_HEAD)
+        _require_text(path, head)
+        data = head + stream.read(_LIMIT + 1 - len(head))
+    except ReadError:
+        raise
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise ReadError(f"{path}: cannot be unpacked ({error}); it is truncated or damaged. Copy it again.") from error
-    if data.startswith(b"SIMPLE  ="):
-        raise ReadError(f"{path}: is a FITS file packed by bzip2 or xz. Unpack it first: bunzip2 FILE or unxz FILE.")
-    what = mistaken_for(data[:4096])
-    if what is not None:
-        raise ReadError(f"{path}: is {what}")
+    if len(data) > _LIMIT:
+        raise ReadError(f"{path}: holds more than {_LIMIT / 2**20:.0f} MB of text. Give FITS, or part of it.")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace")
     try:
@@ -102,11 +105,13 @@ def _text(path: Path, file: IO[bytes]) -> str:
         return data.decode("latin-1")
 
 
-def _within_limit(path: Path, file: IO[bytes]) -> bytes:
-    data = file.read(_LIMIT + 1)
-    if len(data) > _LIMIT:
-        raise ReadError(f"{path}: holds more than {_LIMIT / 2**20:.0f} MB of text. Give FITS, or part of it.")
-    return data
+def _require_text(path: Path, head: bytes) -> None:
+    """Raise `ReadError` if a file begins as something else."""
+    if head.startswith(b"SIMPLE  ="):
+        raise ReadError(f"{path}: is a FITS file packed by bzip2 or xz. Unpack it first: bunzip2 FILE or unxz FILE.")
+    what = mistaken_for(head)
+    if what is not None:
+        raise ReadError(f"{path}: is {what}")
 
 
 def _by_astropy(path: Path, text: str, form: str) -> Columns:
