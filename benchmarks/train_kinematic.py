@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from quietspec.io.fetching import cached
+from quietspec.io.fetching import fetch
 from quietspec.lab.training import MixtureSettings, PriorSettings
 from quietspec.lab.training.rest_frame import train_rest_prior
 from quietspec.templates import load_library
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--components", type=int, default=26, help="basis vectors")
     parser.add_argument("--mixture", type=int, default=110, help="Gaussians to start with")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "models", help="folder of the model")
+    parser.add_argument("--library", help="folder or .npz of SSP spectra; MILES by default, fetched if need be")
     options = parser.parse_args()
     mixture = MixtureSettings(n_mixture=options.mixture, floor=0.02, max_iter=80, start=600)
     settings = PriorSettings(n_components=options.components, reference_snr=60.0, mixture=mixture)
@@ -37,7 +38,9 @@ def main() -> None:
     def log(line: str) -> None:
         print(f"{time.perf_counter() - start:.0f} s: {line}", flush=True)
 
-    prior = train_rest_prior(load_library(cached("miles")), options.n, options.seed, settings, progress=log)
+    prior = train_rest_prior(
+        load_library(options.library or fetch("miles")), options.n, options.seed, settings, progress=log
+    )
     command = f"python benchmarks/train_kinematic.py -n {options.n} --seed {options.seed}"
     command += f" --components {options.components} --mixture {options.mixture}"
     prior = replace(prior, card={**prior.card, "command": command})

@@ -109,6 +109,8 @@ def program() -> str:
 def launch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start commands, each with its descendants in a session of their own, of which nothing outlives the test."""
     started: list[subprocess.Popen[str]] = []
+    # A shell lets what it runs in the background ignore interrupts, which the commands would inherit.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     environment = {
         **os.environ,
         "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s",
@@ -128,6 +130,7 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
