@@ -108,7 +108,9 @@ def parse_unit(text: str) -> u.UnitBase | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", u.UnitsWarning)
             try:
-                return _without_maggies(u.Unit(attempt))
+                unit = u.Unit(attempt)
+                if isinstance(unit, u.UnitBase | u.function.FunctionUnitBase):  # "1,2" makes a unit of tuples
+                    return _without_maggies(unit)
             except (ValueError, TypeError):
                 continue
     return None
