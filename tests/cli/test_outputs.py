@@ -104,6 +104,14 @@ def test_what_was_denoised_is_not_denoised_again(run, muse, tmp_path, command):
     assert not (tmp_path / "second.fits").exists()
 
 
+def test_what_was_measured_holds_no_spectra(run, muse, model, tmp_path):
+    maps = tmp_path / "maps.fits"
+    assert run("measure", muse, "-o", maps, "--redshift", 0.1, "--model", model).exit_code == 0
+    result = run("denoise", maps, "-o", tmp_path / "out.fits")
+    assert result.exit_code == 1
+    assert f"Give the file that was measured: {muse}" in result.stderr
+
+
 NAMES = ["red\x1b[31m.fits", "a\\[v1].fits", "[v1] [bold].fits", "turn\u202efits.fits", "c\x9b31m.fits"]
 
 
