@@ -46,6 +46,14 @@ def test_report_and_figure_replace_neither_input_nor_output(run, muse, tmp_path,
         assert "of this run" in result.stderr
 
 
+def test_an_output_that_exists_is_kept_and_the_option_named(run, muse, tmp_path):
+    (tmp_path / "out.fits").write_bytes(b"precious")
+    result = gaussian(run, muse, "-o", tmp_path / "out.fits")
+    assert result.exit_code == 1
+    assert "allow it to be replaced: --overwrite." in result.stderr
+    assert (tmp_path / "out.fits").read_bytes() == b"precious"
+
+
 def test_outputs_of_one_name_in_a_folder(run, muse, tmp_path):
     result = gaussian(run, muse, "-o", tmp_path / "out.fits", "--json", tmp_path / "out.fits")
     assert result.exit_code == 1
