@@ -37,17 +37,19 @@ def main() -> int:
         print(*targets.run(given.seed, given.only, folder))
         return 0
     start = time.perf_counter()
-    outcome = fuzz(given.seed, given.first, given.first + given.n, _say)
-    summary = {"seed": given.seed, "first": given.first, "seconds": round(time.perf_counter() - start)}
-    text = json.dumps(summary | outcome.summary(), indent=1)
-    if given.json is not None:
-        given.json.write_text(text + "\n", encoding="utf-8")
-    print(text)
+
+    def text(outcome: Outcome) -> str:
+        run = {"seed": given.seed, "first": given.first, "seconds": round(time.perf_counter() - start)}
+        return json.dumps(run | outcome.summary(), indent=1) + "\n"
+
+    def say(outcome: Outcome) -> None:
+        print(f"{outcome.inputs} inputs, {outcome.inputs - outcome.total(*GOOD)} faults", file=sys.stderr)
+        if given.json is not None:
+            given.json.write_text(text(outcome), encoding="utf-8")
+
+    outcome = fuzz(given.seed, given.first, given.first + given.n, say)
+    print(text(outcome), end="")
     return int(outcome.total(*GOOD) < outcome.inputs)
-
-
-def _say(outcome: Outcome) -> None:
-    print(f"{outcome.inputs} inputs, {outcome.inputs - outcome.total(*GOOD)} faults", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,14 @@ def test_report_and_figure_replace_neither_input_nor_output(run, muse, tmp_path,
         assert "of this run" in result.stderr
 
 
+def test_an_output_that_exists_is_kept_and_the_option_named(run, muse, tmp_path):
+    (tmp_path / "out.fits").write_bytes(b"precious")
+    result = gaussian(run, muse, "-o", tmp_path / "out.fits")
+    assert result.exit_code == 1
+    assert "allow it to be replaced: --overwrite." in result.stderr
+    assert (tmp_path / "out.fits").read_bytes() == b"precious"
+
+
 def test_outputs_of_one_name_in_a_folder(run, muse, tmp_path):
     result = gaussian(run, muse, "-o", tmp_path / "out.fits", "--json", tmp_path / "out.fits")
     assert result.exit_code == 1
@@ -102,6 +110,14 @@ def test_what_was_denoised_is_not_denoised_again(run, muse, tmp_path, command):
     assert result.exit_code == 1
     assert f"{first}: was denoised by quietspec already" in result.stderr
     assert not (tmp_path / "second.fits").exists()
+
+
+def test_what_was_measured_holds_no_spectra(run, muse, model, tmp_path):
+    maps = tmp_path / "maps.fits"
+    assert run("measure", muse, "-o", maps, "--redshift", 0.1, "--model", model).exit_code == 0
+    result = run("denoise", maps, "-o", tmp_path / "out.fits")
+    assert result.exit_code == 1
+    assert f"Give the file that was measured: {muse}" in result.stderr
 
 
 NAMES = ["red\x1b[31m.fits", "a\\[v1].fits", "[v1] [bold].fits", "turn\u202efits.fits", "c\x9b31m.fits"]

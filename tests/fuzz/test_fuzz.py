@@ -11,7 +11,7 @@ from .bases import fits_files
 from .fitsbytes import put_together, take_apart
 from .run import GOOD, fuzz
 
-_INPUTS = 700
+_INPUTS = 1500
 
 
 def test_taking_a_file_apart_loses_nothing():

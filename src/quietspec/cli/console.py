@@ -100,8 +100,8 @@ def failed(error: Exception, inputs: Iterable[object]) -> str:
             f"{names}: {type(error).__name__}: {reason}. This is a fault of quietspec: please report it, with the file "
             "if you can, and what `quietspec --verbose` says about it."
         )
-        if verbosity.verbose:
-            _errors.print_exception()
+    if verbosity.verbose:
+        _errors.print_exception()
     fail(reason)
     return reason
 

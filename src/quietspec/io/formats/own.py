@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from quietspec.arrays import FloatArray
+from quietspec.errors import ReadError
 from quietspec.io.reading.axes import header_medium
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.conventions import FWHM_NAMES, REDSHIFT_NAMES, WAVELENGTH_NAMES, find_name
@@ -17,13 +18,18 @@ __all__ = ["content", "matches"]
 
 
 def matches(file: FitsFile) -> bool:
-    """Whether quietspec wrote it, denoised (keyword QSVERS) or simulated (QSRECIPE)."""
-    return ("QSVERS" in file.primary or "QSRECIPE" in file.primary) and {"FLUX", "VAR"} <= set(file.names)
+    """Whether quietspec wrote it: denoised or measured (keyword QSVERS), or simulated (QSRECIPE)."""
+    return "QSVERS" in file.primary or ("QSRECIPE" in file.primary and {"FLUX", "VAR"} <= set(file.names))
 
 
 def content(file: FitsFile, options: ReadOptions) -> Content:
     """Settle the content: the denoised or simulated spectra with their variance and mask."""
     denoised = "QSVERS" in file.primary
+    if not {"FLUX", "VAR"} <= set(file.names):
+        raise ReadError(
+            f"{file.path}: holds what quietspec measured, no spectra. Give the file that was measured: "
+            f"{file.primary.get('QSINPUT', 'unknown')}."
+        )
     layout = Layout(
         survey="quietspec" if denoised else str(file.primary.get("SURVEY", "simulated")),
         flux="FLUX",

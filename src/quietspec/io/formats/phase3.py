@@ -26,7 +26,8 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
     resolution = header.get("SPEC_RES")
 
     def fwhm(_: Columns, wavelength: FloatArray) -> FloatArray | None:
-        return wavelength / float(resolution) if resolution else None
+        known = isinstance(resolution, int | float) and resolution > 0
+        return wavelength / resolution if known else None
 
     layout = TableLayout(
         survey="LEGA-C" if legac else "ESO Phase 3",

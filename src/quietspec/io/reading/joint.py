@@ -11,6 +11,7 @@ __all__ = ["Joint"]
 
 _EVEN = 1 - 1e-9  # pixels of one size but for rounding
 _COVERED = 0.8  # of a pixel: what is covered less by good pixels of the other arm takes nothing from it
+_OPPOSITE = 2.0  # relative difference of fluxes of which one is zero, or of the other sign
 _DIFFER = 0.05  # of the flux: arms that differ by more in the overlap are calibrated differently
 _SURE = 5.0  # standard errors
 
@@ -96,6 +97,8 @@ class Joint:
         difference = float(np.sum(weight * model * (other[both] - flux[both]))) / power if power > 0 else 0.0
         if abs(difference) < max(_DIFFER, _SURE / np.sqrt(power)) if power > 0 else True:
             return None
+        if abs(difference) >= _OPPOSITE:
+            return float("inf") if (difference > 0) == self._blue_is_coarse else 0.0
         relative = (1 + difference / 2) / (1 - difference / 2)
         return relative if self._blue_is_coarse else 1 / relative
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TypedDict, get_args
 
 from quietspec.errors import ReadError
+from quietspec.io.writing.options import WriteOptions
 from quietspec.kinds import Medium, NoiseKind
 
 __all__ = ["MAX_MEMORY", "ReadKeywords", "ReadOptions", "as_command_line"]
@@ -269,19 +270,20 @@ def as_command_line(message: str) -> str:
     Parameters
     ----------
     message : str
-        Text of an error or a warning about reading.
+        Text of an error or a warning about reading or writing.
 
     Returns
     -------
     str
-        The same with every argument of `ReadOptions` as its option.
+        The same with every argument of `ReadOptions` and `WriteOptions` as its option.
 
     Examples
     --------
     >>> as_command_line('Give it: medium="air" or "vacuum". Or: noise_from_residuals=True.')
     'Give it: --medium air or "vacuum". Or: --noise-from-residuals.'
     """
-    names = "|".join(sorted((each.name for each in fields(ReadOptions)), key=len, reverse=True))
+    known = [each.name for options in (ReadOptions, WriteOptions) for each in fields(options)]
+    names = "|".join(sorted(known, key=len, reverse=True))
     return re.sub(rf"(?<![\w/.=-])(?P<name>{names})={_VALUE}", _flag, message)
 
 
