@@ -156,6 +156,8 @@ def _is_readable(card: fits.Card) -> bool:
         keyword, value, _ = card.keyword, card.value, card.comment
     except (fits.VerifyError, ValueError, TypeError):
         return False
+    if isinstance(value, str) and not (value.isascii() and value.isprintable()):
+        return False
     named = _KEYWORD.fullmatch(keyword) is not None or card.image.startswith("HIERARCH")
     return named and (not isinstance(value, float | complex) or bool(np.isfinite(value)))
 
