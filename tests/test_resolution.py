@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quietspec.errors import UnitError
-from quietspec.resolution import instrumental_fwhm
+from quietspec.resolution import instrumental_fwhm, possible_fwhm
 from quietspec.wavelengths import SPEED_OF_LIGHT
 
 WAVELENGTH = 4000 + 2.0 * np.arange(800)
@@ -60,3 +60,23 @@ def test_spectra_without_resolution_get_the_median_of_the_others():
 def test_what_no_instrument_has_is_refused(values, options, reason):
     with pytest.raises(UnitError, match=reason):
         instrumental_fwhm(values, WAVELENGTH, **options)
+
+
+@pytest.mark.parametrize("impossible", [1e3, 1e120, np.inf])
+def test_impossible_pixels_are_interpolated(impossible):
+    wavelength, fwhm = np.linspace(4000.0, 5000.0, 11), np.linspace(2.0, 3.0, 11)
+    found, note = possible_fwhm(np.where(np.arange(11) == 4, impossible, fwhm), wavelength)
+    np.testing.assert_allclose(found, fwhm)
+    assert note == "1 of 11 FWHM are impossible; interpolated"
+
+
+def test_good_and_unknown_pixels_stay():
+    fwhm = np.where(np.arange(11) == 3, np.nan, np.where(np.arange(11) == 5, 0.0, 2.5))
+    found, note = possible_fwhm(fwhm, np.linspace(4000.0, 5000.0, 11))
+    np.testing.assert_array_equal(found, fwhm)
+    assert note is None
+
+
+def test_no_possible_pixel_is_said():
+    with pytest.raises(UnitError, match="no FWHM is above 0"):
+        possible_fwhm(np.full((2, 11), 1e9), np.linspace(4000.0, 5000.0, 11))

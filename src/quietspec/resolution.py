@@ -13,11 +13,12 @@ from quietspec.errors import UnitError
 from quietspec.units import parse_unit
 from quietspec.wavelengths import SPEED_OF_LIGHT
 
-__all__ = ["instrumental_fwhm"]
+__all__ = ["instrumental_fwhm", "possible_fwhm"]
 
 _PIXELS = (0.3, 100.0)  #: FWHM in pixels that an instrument may have …
 _BROAD, _COARSE = 10.0, 500.0  #: … but not more pixels than this where λ/FWHM is less than that
 _SHARPEST = 3e5  #: λ/FWHM
+_BROADEST = 0.2  #: FWHM/λ; beyond, there is no spectrum left
 
 
 def instrumental_fwhm(
@@ -65,6 +66,38 @@ def instrumental_fwhm(
     _require_plausible(fwhm, filled, what, wavelength)
     missing = int(np.sum(~usable))
     return fwhm, f"{missing} of {usable.size} resolutions are not positive; interpolated" if missing else None
+
+
+def possible_fwhm(fwhm: FloatArray, wavelength: FloatArray) -> tuple[FloatArray, str | None]:
+    """Interpolate over pixels whose FWHM no instrument has.
+
+    Parameters
+    ----------
+    fwhm : (), (n_pixels,) or (n_spectra, n_pixels)
+        In Å; NaN, or 0 as surveys write it, where unknown: these stay.
+    wavelength : (n_pixels,)
+        Å, increasing or decreasing.
+
+    Returns
+    -------
+    fwhm : as given
+        Values above a fifth of the wavelength are replaced by those around them.
+    note : str or None
+        How many there were.
+
+    Raises
+    ------
+    UnitError
+        If no pixel has a possible one.
+    """
+    impossible = fwhm >= _BROADEST * wavelength
+    if not impossible.any():
+        return fwhm, None
+    usable = (fwhm > 0) & ~impossible
+    if not usable.any():
+        raise UnitError("no FWHM is above 0 and below a fifth of the wavelength")
+    filled = _filled(np.broadcast_to(fwhm, impossible.shape), usable, wavelength)
+    return filled, f"{int(impossible.sum())} of {impossible.size} FWHM are impossible; interpolated"
 
 
 def _filled(values: FloatArray, usable: BoolArray, wavelength: FloatArray) -> FloatArray:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -14,7 +12,6 @@ from hypothesis import strategies as st
 from quietspec.errors import ReadError
 from quietspec.io import read
 from quietspec.io.reading.axes import header_wavelength, spectral_axis
-from quietspec.io.reading.sky import renumbered
 from quietspec.io.reading.squeeze import SqueezedImage, n_axes
 
 N, NY, NX = 60, 3, 4
@@ -236,13 +233,3 @@ def test_columns_of_numbers_written_as_text(save, column):
     np.testing.assert_allclose(found.wavelength, WAVELENGTH)
     np.testing.assert_allclose(found.flux[0], CUBE[:, 0, 0])
     np.testing.assert_allclose(found.sigma, 0.1)
-
-
-def test_cards_with_characters_that_no_header_may_hold_are_left_out():
-    texts = {"CTYPE1": "RA---TAN", "CUNIT1": "=\x15   \n 6           2.0"}
-    header = SimpleNamespace(
-        cards=[SimpleNamespace(keyword=key, value=text, comment="") for key, text in texts.items()]
-    )
-    kept = renumbered(header, (1,))
-    assert kept["CTYPE1"] == "RA---TAN"
-    assert "CUNIT1" not in kept

@@ -13,7 +13,7 @@ from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError, UnitError
 from quietspec.io.reading.content import Questions
 from quietspec.io.reading.conventions import header_resolution
-from quietspec.resolution import instrumental_fwhm
+from quietspec.resolution import instrumental_fwhm, possible_fwhm
 
 __all__ = [
     "AS_GIVEN", "StatedResolution", "given_fwhm", "settle_fwhm", "settle_redshift", "stated_by_header",
@@ -129,9 +129,15 @@ def settle_fwhm(
             questions.warn(None if note is None else f"{who}: {note}")
         if known is None:
             continue
-        fwhm = np.asarray(known, dtype=np.float64)
+        fwhm: FloatArray = np.asarray(known, dtype=np.float64)
         if pixels is not None and fwhm.shape[-1:] == pixels.shape:
             fwhm = fwhm[..., pixels]
+        try:
+            fwhm, note = possible_fwhm(fwhm, wavelength)
+        except UnitError as error:
+            questions.warn(f"{who}: {error}; not used. Give the FWHM in Å: fwhm=")
+            continue
+        questions.warn(None if note is None else f"{who}: {note}")
         questions.decide("resolution", who)
         return np.full(len(wavelength), fwhm) if fwhm.ndim == 0 else fwhm
     questions.decide("resolution", "unknown")

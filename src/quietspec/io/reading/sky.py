@@ -49,8 +49,6 @@ def renumbered(header: fits.Header, axes: Sequence[int], *, others: bool = False
     numbers = {str(old): str(new) for new, old in enumerate(axes, start=1)}
     kept = fits.Header()
     for card in header.cards:
-        if not _printable(card.value):
-            continue  # damaged: no header may hold it
         found = _AXIS_CARD.fullmatch(card.keyword)
         if found is None:
             if others and card.keyword not in ("NAXIS", "WCSAXES"):
@@ -60,14 +58,8 @@ def renumbered(header: fits.Header, axes: Sequence[int], *, others: bool = False
         if name in _MATRIX and second:
             second = "_" + numbers[second[1:]] if second[1:] in numbers else None
         if axis is not None and second is not None:
-            comment = card.comment if _printable(card.comment) else ""
-            kept.append((f"{name}{axis}{second}", card.value, comment), end=True)
+            kept.append((f"{name}{axis}{second}", card.value, card.comment), end=True)
     return kept
-
-
-def _printable(value: object) -> bool:
-    """Whether a header may hold a value: anything but text with other characters than printable ASCII."""
-    return not isinstance(value, str) or (value.isascii() and value.isprintable())
 
 
 def sky_wcs(header: fits.Header, axes: tuple[int, int]) -> tuple[WCS | None, str | None]:
