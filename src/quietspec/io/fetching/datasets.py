@@ -85,7 +85,7 @@ DATASETS: dict[str, Dataset] = {
             archive_sha256="b10d9dd648071d52c9c07d19c7488328014237464965ed390b4bb845e2209698",
             member="mpdaf-3.1/lib/mpdaf/data/sdetect/minicube.fits",
             member_sha256="d7be532d2e294c1c5ae5a4d83a55c5bf18b3e865ada839b20f5294022bf2c36c",
-            what="MUSE cube of the brightest galaxy of Abell 478, 40 × 40 spaxels of S/N 1-8, z 0.088",
+            what="MUSE cube of the brightest galaxy of Abell 478, 40 × 40 spaxels of S/N 1-8, z 0.0858",
             terms="BSD-3-Clause, as part of MPDAF",
             citation="Piqueras et al. 2017, arXiv:1710.03554 (MPDAF); Bacon et al. 2010, SPIE 7735, 08 (MUSE)",
         ),
