@@ -24,6 +24,16 @@ def _compressed(hdus: fits.HDUList, kind: str) -> fits.HDUList:
     return fits.HDUList([fits.PrimaryHDU(), *packed])
 
 
+def _packed_otherwise(kind: str) -> fits.HDUList:
+    """Integers, in tiles that HCOMPRESS and PLIO can pack."""
+    hdus = layouts.muse()
+    for hdu in hdus[1:]:
+        hdu.data = np.tile(100 * hdu.data, (1, 3, 2)).clip(0, 9000).astype(np.int16)
+    tiles = (1, 9, 8)
+    packed = [fits.CompImageHDU(hdu.data, hdu.header, compression_type=kind, tile_shape=tiles) for hdu in hdus[1:]]
+    return fits.HDUList([hdus[0], *packed])
+
+
 def _beside() -> fits.HDUList:
     """A stack with wavelengths, mask, redshifts and resolutions in HDUs of their own."""
     hdus = layouts.generic(CTYPE=None, CRVAL=None, CDELT=None, CUNIT=None)
@@ -72,6 +82,7 @@ def fits_files() -> dict[str, bytes]:
         "deep2": layouts.deep2(), "ngist": layouts.ngist(), "multispec": layouts.multispec(),
         "ascii table": _ascii_table(), "variable length": _variable_length(),
         "rice": _compressed(layouts.muse(), "RICE_1"), "gzip": _compressed(layouts.muse(), "GZIP_2"),
+        "hcompress": _packed_otherwise("HCOMPRESS_1"), "plio": _packed_otherwise("PLIO_1"),
     }  # fmt: skip
     return {name: _bytes(hdus) for name, hdus in files.items()} | _own_files()
 

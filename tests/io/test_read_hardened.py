@@ -369,3 +369,24 @@ def test_text_bombs(tmp_path, kind):
     path = tmp_path / f"a.csv.{kind}"
     path.write_bytes(pack(b"wave,flux,err\n" + b"4000,1,1\n" * 9_000_000))
     quickly_refused(path, "more than 64 MB of text")
+
+
+@pytest.mark.parametrize("kind", ["HCOMPRESS_1", "PLIO_1"])
+def test_packings_whose_library_can_be_made_to_write_anywhere(tmp_path, kind):
+    """Changed bytes in a tile corrupted the memory of the process, which ended later and elsewhere."""
+    data = np.full((40, 8, 8), 9, dtype=np.int16)
+    header = layouts.muse()["DATA"].header
+    image = fits.CompImageHDU(data, header, compression_type=kind, tile_shape=(1, 8, 8))
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(tmp_path / "a.fits")
+    quickly_refused(tmp_path / "a.fits", f"packed by {kind}.*funpack", noise_from_residuals=True)
+
+
+@pytest.mark.parametrize("kind", ["RICE_1", "GZIP_1", "GZIP_2", "NOCOMPRESS"])
+def test_other_packings_are_read(tmp_path, kind):
+    plain = layouts.muse()
+    packed = [fits.CompImageHDU(hdu.data, hdu.header, compression_type=kind, quantize_level=0) for hdu in plain[1:]]
+    if kind == "RICE_1":  # of integers only
+        whole = [np.ceil(hdu.data).astype(np.int32) for hdu in plain[1:]]
+        packed = [fits.CompImageHDU(data, hdu.header) for data, hdu in zip(whole, plain[1:], strict=True)]
+    fits.HDUList([plain[0], *packed]).writeto(tmp_path / "a.fits")
+    assert read(tmp_path / "a.fits", noise_kind="variance").n_spectra == 12

@@ -54,6 +54,8 @@ class Geometry:
         Bytes of data, without padding.
     working : int
         Bytes that no reading can do without: one tile of a compressed image.
+    packing : str
+        How a compressed image is packed, such as ``RICE_1``; empty if it is not.
     checksums : tuple of (str or None, str or None)
         CHECKSUM and DATASUM.
     """
@@ -66,6 +68,7 @@ class Geometry:
     data: int
     size: int
     working: int = 0
+    packing: str = ""
     checksums: tuple[str | None, str | None] = (None, None)
 
     @property
@@ -215,8 +218,11 @@ def _compressed(cards: _Cards, found: Geometry, rows: int) -> Geometry:
     tiles = prod(ceil(whole / part) for whole, part in zip(shape, tile, strict=True))
     if tiles != rows and shape:
         cards.refuse("NAXIS2", f"the image of {' × '.join(map(str, shape))} has {tiles} tiles, one per row")
+    packing = cards.text("ZCMPTYPE").strip().upper()
+    if not packing:
+        cards.refuse("ZCMPTYPE", "expected the name of a compression")
     working = 8 * prod(min(pair) for pair in zip(shape, tile, strict=True))
-    return replace(found, kind="COMPRESSED", shape=shape, itemsize=abs(bitpix) // 8, working=working)
+    return replace(found, kind="COMPRESSED", shape=shape, itemsize=abs(bitpix) // 8, working=working, packing=packing)
 
 
 class _Cards:

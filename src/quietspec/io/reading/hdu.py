@@ -18,6 +18,9 @@ from quietspec.io.reading.geometry import Geometry
 
 __all__ = ["Hdu", "faults_named", "readable", "require_memory"]
 
+_IMAGES: dict[str, Any] = {"IMAGE": (fits.ImageHDU, fits.PrimaryHDU), "COMPRESSED": fits.CompImageHDU}
+_TABLES: dict[str, Any] = {"BINTABLE": fits.BinTableHDU, "TABLE": fits.TableHDU}
+_UNSAFE = ("HCOMPRESS", "PLIO")
 _KEYWORD = re.compile(r"[A-Z0-9_-]{0,8}")
 
 
@@ -63,9 +66,9 @@ class Hdu:
         self.name = geometry.name
         version = self.header.get("EXTVER", 1)
         self.ver = version if isinstance(version, int) else 1
-        self.shape: tuple[int, ...] = tuple(hdu.shape) if hdu.is_image else geometry.shape
-        self.is_image: bool = bool(hdu.is_image)
-        self.is_table = isinstance(hdu, fits.BinTableHDU | fits.TableHDU) and not self.is_image
+        self.is_image = isinstance(hdu, _IMAGES[geometry.kind]) if geometry.kind in _IMAGES else False
+        self.is_table = geometry.kind in _TABLES and isinstance(hdu, _TABLES[geometry.kind])
+        self.shape: tuple[int, ...] = tuple(hdu.shape) if self.is_image else geometry.shape
         if self.is_table:
             with readable(where):
                 _name_columns(hdu.header)
@@ -82,6 +85,7 @@ class Hdu:
     def data(self) -> Any:
         """Whole image as an array, or the columns of a table by name."""
         require_memory(self._geometry.unpacked, self._max_memory, self.where)
+        self._require_safe_packing()
         with readable(self.where):
             return TableColumns(self._hdu.data, self.where) if self.is_table else self._hdu.data
 
@@ -109,8 +113,17 @@ class Hdu:
         return self
 
     def __getitem__(self, key: Any) -> npt.NDArray[Any]:
+        self._require_safe_packing()
         with readable(self.where):
             return np.asarray(self._hdu.section[key])
+
+    def _require_safe_packing(self) -> None:
+        """Refuse what astropy unpacks by C code that damaged tiles make write beyond its arrays."""
+        if self._geometry.packing.startswith(_UNSAFE):
+            raise ReadError(
+                f"{self.where}: is packed by {self._geometry.packing}, which cannot be unpacked safely where a file is "
+                "damaged. Unpack it first: funpack FILE."
+            )
 
     def fileinfo(self) -> dict[str, Any]:
         """Return the open ``file`` and ``datLoc``, where the data begin in it."""
