@@ -201,7 +201,7 @@ def _by_unit(text: str, scale: FluxScale, wavelength: FloatArray) -> dict[NoiseK
 def _root(unit: u.UnitBase, power: int) -> FluxUnit | None:
     try:
         root = flux_unit(unit ** (1 / power))
-    except (UnitError, u.UnitTypeError):
+    except (UnitError, u.UnitsError, OverflowError):  # a power of its scale may be none that a float holds
         return None
     return None if root.kind == "relative" else root
 
