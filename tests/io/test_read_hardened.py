@@ -390,3 +390,8 @@ def test_other_packings_are_read(tmp_path, kind):
         packed = [fits.CompImageHDU(data, hdu.header) for data, hdu in zip(whole, plain[1:], strict=True)]
     fits.HDUList([plain[0], *packed]).writeto(tmp_path / "a.fits")
     assert read(tmp_path / "a.fits", noise_kind="variance").n_spectra == 12
+
+
+def test_pixels_finer_than_any_spectrograph(save):
+    """Smoothing by 4 Å would take a kernel of terabytes."""
+    quickly_refused(save(layouts.generic(CDELT=1e-12)), "finer than any spectrograph.*wavelength_unit=")

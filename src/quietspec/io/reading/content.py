@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Content", "Questions"]
 
 _FLOAT32_IVAR = (1e-30, 1e30)  # beyond, float32 underflows or overflows
+_FINEST = 1e-7  # of the wavelength, per pixel; solar Fourier spectra have some 5e-7
 
 
 class Questions:
@@ -195,6 +196,12 @@ class Content:
             raise ReadError(
                 f"{self.path}: the wavelengths are not monotonic at pixel {pixel} ({self.wavelength[pixel]:.3f} → "
                 f"{self.wavelength[pixel + 1]:.3f} Å). Sort them, or split the orders into files of their own."
+            )
+        step = float(np.median(np.abs(steps)))
+        if step < _FINEST * float(np.median(self.wavelength)):
+            raise ReadError(
+                f"{self.path}: the wavelengths around {np.median(self.wavelength):.0f} Å rise by {step:.2g} Å per "
+                "pixel, finer than any spectrograph. Name their unit, or others: wavelength_unit=, wave_hdu=NAME."
             )
 
     @property
