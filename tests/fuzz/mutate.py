@@ -263,7 +263,8 @@ def model_file(rng: Random) -> bytes:
         if what == 0:
             del arrays[name]
         elif what == 1:
-            arrays[name] = choose(rng, (array[..., :-1], array[None], array.ravel(), array[:0], np.zeros(())))
+            whole = np.atleast_1d(array)
+            arrays[name] = choose(rng, (whole[..., :-1], array[None], array.ravel(), whole[:0], np.zeros(())))
         elif what == 2 and array.dtype.kind == "f" and array.size:
             array = array.copy()
             array.flat[int(rng.integers(array.size))] = choose(rng, (np.nan, np.inf, -1e300, 1e300, 0.0, -1.0))
