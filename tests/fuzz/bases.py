@@ -131,7 +131,7 @@ def model_files() -> dict[str, dict[str, np.ndarray]]:
     rng = np.random.default_rng(2)
     pixels, components, mixture, labels = 60, 3, 2, 2
     shipped = json.loads(np.load(str(files("quietspec.models") / "survey.npz"))["header"].tobytes())["card"]
-    card = {key: shipped[key] for key in ("emission", "noise", "pca_components", "discrepancy", "symptom_laws")}
+    card = {key: shipped[key] for key in ("emission", "noise", "pca_components", "symptom_laws")}
     header = {"format": 1, "label_names": ["log_age_mw", "mh_mw"], "card": card | {"pca_components": 2}}
     triangle = components * (components + 1) // 2
     arrays = {

@@ -88,7 +88,7 @@ def run_demo(out: Path, model: str = "survey") -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(f"{out}: cannot be made a folder ({error.strerror}). Choose another: --out DIR.") from error
-    tools = {name: load_denoiser(name, model, discrepancy=False) for name in COMPARED}
+    tools = {name: load_denoiser(name, model) for name in COMPARED}
     output = out / "demo_denoised.fits"
     path = demo_cube()
     log(f"denoising {path.name}, a simulated galaxy of known truth")

@@ -2,9 +2,8 @@
 
 from quietspec.denoisers.base import Denoiser, Emission
 from quietspec.denoisers.network import NETWORK_FORMAT, NetworkDenoiser
-from quietspec.denoisers.posterior.denoiser import Posterior, PrincipalComponents
-from quietspec.denoisers.posterior.prior import SpectralPrior
-from quietspec.denoisers.registry import DENOISERS, DenoiserName, load_denoiser, load_prior
+from quietspec.denoisers.posterior import KinematicPosterior, Posterior, PrincipalComponents, SpectralPrior
+from quietspec.denoisers.registry import DENOISERS, DenoiserName, load_denoiser, load_prior, posterior_of
 from quietspec.denoisers.shipped import ShippedModel, ShippedNetwork, add_model, model_cards, network_file
 from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay
 from quietspec.denoisers.wavelet import Wavelet
@@ -17,6 +16,7 @@ __all__ = [
     "DenoiserName",
     "Emission",
     "Gaussian",
+    "KinematicPosterior",
     "NetworkDenoiser",
     "Posterior",
     "PrincipalComponents",
@@ -30,4 +30,5 @@ __all__ = [
     "load_prior",
     "model_cards",
     "network_file",
+    "posterior_of",
 ]

@@ -11,8 +11,8 @@ from typing import Literal, get_args
 
 from quietspec.denoisers.base import Denoiser, Emission
 from quietspec.denoisers.network import NetworkDenoiser
-from quietspec.denoisers.posterior.denoiser import Posterior, PrincipalComponents
-from quietspec.denoisers.posterior.prior import SpectralPrior
+from quietspec.denoisers.posterior import KinematicPosterior, Posterior, PrincipalComponents, SpectralPrior
+from quietspec.denoisers.posterior.walk import Noise
 from quietspec.denoisers.shipped import (
     NETWORKS,
     PRIORS,
@@ -26,7 +26,7 @@ from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay
 from quietspec.denoisers.wavelet import Wavelet
 from quietspec.errors import ModelError
 
-__all__ = ["DENOISERS", "DenoiserName", "load_denoiser", "load_prior"]
+__all__ = ["DENOISERS", "DenoiserName", "load_denoiser", "load_prior", "posterior_of"]
 
 SmootherName = Literal["gaussian", "savgol", "butterworth", "wavelet"]
 BasisName = Literal["pca", "wiener", "posterior"]
@@ -47,8 +47,6 @@ def load_denoiser(
     name: DenoiserName | str | Path,
     model: ShippedModel | str | Path = "survey",
     emission: Emission | None = None,
-    *,
-    discrepancy: bool = True,
 ) -> Denoiser:
     """Make a denoiser.
 
@@ -61,9 +59,6 @@ def load_denoiser(
         ``quietspec lab train``.
     emission : {'auto', 'strong', 'none'}, optional
         For the same: how gas emission lines are treated; as the model's card says by default.
-    discrepancy : bool, optional
-        For 'wiener' and 'posterior': allow for what real spectra have and the prior does not. False for simulated
-        spectra.
 
     Returns
     -------
@@ -100,7 +95,29 @@ def load_denoiser(
     with _card_blamed(model):
         if text == "pca":
             return PrincipalComponents(text, prior, emission=emission)
-        return Posterior(text, prior if text == "posterior" else prior.collapsed(), emission, discrepancy=discrepancy)
+        return posterior_of(text, prior if text == "posterior" else prior.collapsed(), emission)
+
+
+def posterior_of(
+    name: str, prior: SpectralPrior, emission: Emission | None = None, noise: Noise | None = None
+) -> Posterior | KinematicPosterior:
+    """Make the posterior that goes with a prior: with motions as parameters if the prior is at rest.
+
+    Parameters
+    ----------
+    name : str
+        Name in tables.
+    prior : SpectralPrior
+        The prior.
+    emission, noise : str, optional
+        As for `Posterior`.
+
+    Returns
+    -------
+    Posterior or KinematicPosterior
+        The denoiser.
+    """
+    return (KinematicPosterior if prior.at_rest else Posterior)(name, prior, emission=emission, noise=noise)
 
 
 @contextmanager

@@ -32,5 +32,5 @@ def rest_prior(n_mixture=3, n_components=5, seed=0):
         labels=rng.normal(size=(n_mixture, 2)),
         slopes=rng.normal(size=(n_mixture, 2, n_components)),
         label_covariances=np.broadcast_to(0.01 * np.eye(2), (n_mixture, 2, 2)).copy(),
-        card={"emission": "none", "noise": "quoted"},
+        card={"emission": "none", "noise": "quoted", "kinematics": "explicit"},
     )

@@ -161,12 +161,6 @@ def test_saving_replaces_a_file_whole_or_not_at_all(tmp_path):
         ({"emission": "some"}, "emission 'some'; give auto, strong, none"),
         ({"emission": ["auto"]}, "emission"),
         ({"noise": 3}, "noise 3; give measured, quoted"),
-        ({"discrepancy": 3}, "discrepancy is malformed"),
-        ({"discrepancy": {"wavelength": [4000, 5000], "fraction": [0.1]}}, "discrepancy is malformed"),
-        ({"discrepancy": {"wavelength": [4000, 5000], "fraction": [0.1], "length": 30}}, "discrepancy is malformed"),
-        ({"discrepancy": {"wavelength": [4000], "fraction": ["a"], "length": 30}}, "discrepancy is malformed"),
-        ({"discrepancy": {"wavelength": [4000], "fraction": [-0.1], "length": 30}}, "discrepancy is malformed"),
-        ({"discrepancy": {"wavelength": [4000], "fraction": [0.1], "length": 0}}, "discrepancy is malformed"),
         ({"symptom_laws": []}, "symptom laws are malformed"),
         (
             {"symptom_laws": {"information": [1], "levels": [0.5, 0.1], "quantiles": [[1, 2]]}},

@@ -40,15 +40,15 @@ def card_of(prior: str) -> dict[str, Any]:
 
 def test_scores(world: Recipe, prior: SpectralPrior) -> dict[str, Any]:
     """Scores of a trained prior, and of the Wiener filter and PCA beside it, on spectra of a world it has not seen."""
-    from quietspec.denoisers import Posterior, PrincipalComponents
+    from quietspec.denoisers import PrincipalComponents, posterior_of
     from quietspec.lab.evaluation import evaluate as score
 
     tools: dict[str, Any] = {
         "pca": PrincipalComponents("pca", prior),
-        "wiener": Posterior("wiener", prior.collapsed(), discrepancy=False),
+        "wiener": posterior_of("wiener", prior.collapsed()),
     }
     if prior.n_mixture > 1:
-        tools["posterior"] = Posterior("posterior", prior, discrepancy=False)
+        tools["posterior"] = posterior_of("posterior", prior)
     with progress_bar("testing") as progress:
         result = score(world, tools, TRAINED_SNR, TRAINED_TESTS, seed=0, progress=progress)
     return result.to_json()

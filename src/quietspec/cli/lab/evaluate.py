@@ -58,9 +58,7 @@ def evaluate(
     if figures is not None:
         with os_errors_named(figures):
             figures.mkdir(parents=True, exist_ok=True)
-    tools = {
-        name: load_denoiser(name, prior or recipe, discrepancy=False) for name in map(str.strip, models.split(","))
-    }
+    tools = {name: load_denoiser(name, prior or recipe) for name in map(str.strip, models.split(","))}
     world = recipe_named(recipe, library)
     with progress_bar("evaluating") as progress:
         result = score(

@@ -44,7 +44,7 @@ def recover(
         with os_errors_named(folder):
             folder.mkdir(parents=True, exist_ok=True)
     world = recipe_named(asked.recipe, library)
-    tools = {name: load_denoiser(name, asked.model or asked.recipe, discrepancy=False) for name in asked.denoisers()}
+    tools = {name: load_denoiser(name, asked.model or asked.recipe) for name in asked.denoisers()}
     settings = RecoverySettings(
         seed=asked.seed, library=None if asked.templates is None else library_named(asked.templates),
         options=asked.options(world), n_ladder=min(asked.n_ladder, asked.n), jobs=jobs, store=store,

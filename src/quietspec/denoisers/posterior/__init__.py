@@ -1,18 +1,21 @@
 r"""The posterior of the noise-free spectrum: its prior, its algebra, and the denoisers made of them.
 
 The model of one spectrum is y = s (m + c · P) + noise, with a flux scale s, the prior's mean shape m, its components P
-and their coefficients c, which follow a mixture of k Gaussians; the noise is independent from pixel to pixel. The
-modules, in the order in which data pass through them:
+and their coefficients c, which follow a mixture of k Gaussians; the noise is independent from pixel to pixel. Where the
+prior is of populations at rest, the vectors are shifted and broadened by velocity and dispersion and multiplied by a
+flux calibration, all of them parameters (`kinematics`). The modules, in the order in which data pass through them:
 
 - `prior`: the mixture over c and over the labels (age, metallicity, …) that go with it;
-- `grid`: the pixels of one redshift and resolution, and batches of spectra on them;
+- `walk`: from redshift to redshift and batch to batch; `grid`: the pixels of one redshift and resolution, and batches;
 - `coordinates`: coordinates x in which the prior is white on these pixels and the data are nearly independent;
 - `linear`: projections of the data onto x, and the fit under one Gaussian that finds the scale;
 - `contamination`, `masking`: emission lines, spikes and noise unlike the quoted one;
+- `losvd`, `calibration`, `kinematics`, `pixel_model`, `linearised`: the model of moving stars and its linearisation;
+- `velocity_scan`, `motions`, `kinematic_fit`: from a first look at all velocities to the posterior of motions;
 - `compression`, `conditioning`, `inference`, `labels`: the posterior of x and of the labels under the whole mixture;
-- `discrepancy`: what real spectra have and the prior does not;
-- `features`, `diagnosis`: whether a spectrum is of the kind that the prior describes;
-- `results`: from x to flux, errors and covariances; `basis`, `denoiser`: the denoisers themselves.
+- `moving`, `features`, `diagnosis`, `diagnosed`: whether a spectrum is of the kind that the prior describes;
+- `results`: from what is found to flux, errors and covariances;
+- `basis`, `denoiser`, `kinematic_denoiser`: the denoisers themselves.
 
 Symbols, for n spectra (m of them at a time) of n_pixels pixels, d coordinates, k Gaussians and q compressed data:
 
@@ -21,7 +24,7 @@ symbol name                                          shape         meaning
 ====== ============================================= ============= ==================================================
 y      ``Batch.flux``                                (n, n_pixels) data, in units of each spectrum's typical error
 W      ``weight``                                    (n, n_pixels) inverse variances, 0 where masked
-B      ``Grid.vectors``                              (n_pixels, d) mean shape and components on the pixels
+B      ``BasisGrid.vectors``                          (n_pixels, d) mean shape and components on the pixels
 T      ``Coordinates.transform``                     (d, d)        (s, s c) = T x
 V      ``Coordinates.vectors``                       (n_pixels, d) B T, so that the model is y = V x + noise
 s      ``scale``                                     (n,)          flux scale
@@ -45,6 +48,7 @@ v      ``Prediction.innovation``                     (m, k, q)     z less its ex
 """
 
 from quietspec.denoisers.posterior.denoiser import Posterior, PrincipalComponents
+from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
 from quietspec.denoisers.posterior.prior import SpectralPrior
 
-__all__ = ["Posterior", "PrincipalComponents", "SpectralPrior"]
+__all__ = ["KinematicPosterior", "Posterior", "PrincipalComponents", "SpectralPrior"]

@@ -1,39 +1,34 @@
-"""Denoise by the posterior mean under a `SpectralPrior`, or by least squares on its basis, on the native pixels."""
+"""Denoise by the posterior mean under a prior's own basis, or by least squares on it, on the native pixels."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import cached_property
-
 import numpy as np
-import numpy.typing as npt
 
 from quietspec.arrays import FloatArray
-from quietspec.denoised import Denoised, Flag
+from quietspec.denoised import ModelId
 from quietspec.denoisers.base import Emission
-from quietspec.denoisers.posterior.basis import BasisDenoiser, Noise
-from quietspec.denoisers.posterior.diagnosis import SYMPTOMS, SymptomLaws, diagnose, measure
-from quietspec.denoisers.posterior.features import FeatureScan
-from quietspec.denoisers.posterior.grid import Batch
+from quietspec.denoisers.posterior.basis import BasisDenoiser
+from quietspec.denoisers.posterior.diagnosed import DiagnosingDenoiser
+from quietspec.denoisers.posterior.grid import BasisGrid, Batch
 from quietspec.denoisers.posterior.inference import CoefficientPosterior, infer
 from quietspec.denoisers.posterior.linear import LinearFit, fit_groups, full_projections, project, project_groups
+from quietspec.denoisers.posterior.moving import with_usual_motions
 from quietspec.denoisers.posterior.prior import SpectralPrior
-from quietspec.denoisers.posterior.results import Accumulator
+from quietspec.denoisers.posterior.walk import Noise
 from quietspec.errors import ModelError
 from quietspec.parameters import ParameterPosterior
-from quietspec.wavelengths import SPEED_OF_LIGHT
 
 __all__ = ["NEGLECTED", "Posterior", "PrincipalComponents"]
 
 NEGLECTED = 0.003  #: share of the error by which data about neglected directions may move the last fit
 _BROAD = 1.2  # breadth above which what was counted to first order is computed again in full
 _COMPONENTS = 6  # of PCA, where the card says none
-_FARTHEST = 2000.0  # km/s: a better redshift nearer than this is taken for an error of the given one
-_BETTER = 5.0  # ln evidence by which it must explain the features better
 
 
-class Posterior(BasisDenoiser):
-    """Posterior mean under a Gaussian-mixture prior; under a prior of one Gaussian it is the Wiener filter.
+class Posterior(DiagnosingDenoiser[BasisGrid], BasisDenoiser):
+    """Posterior mean under a Gaussian mixture over spectra; under a prior of one Gaussian it is the Wiener filter.
+
+    Motions, where the spectra have any, are part of the prior's basis; `KinematicPosterior` makes them parameters.
 
     Parameters
     ----------
@@ -47,9 +42,6 @@ class Posterior(BasisDenoiser):
     noise : {'measured', 'quoted'}, optional
         'measured' rescales each spectrum's errors by what a first fit leaves (`noise_scale`), 'quoted' takes the
         input's errors as they are. As the model's card says by default, else 'measured'.
-    discrepancy : bool, optional
-        Allow for what real spectra have and the prior does not (`Discrepancy`), where the model's card has it.
-        Simulated spectra have none.
 
     References
     ----------
@@ -58,66 +50,19 @@ class Posterior(BasisDenoiser):
 
     Examples
     --------
-    >>> from importlib.resources import files
-    >>> import quietspec
+    >>> import numpy as np
+    >>> from quietspec import Spectra
     >>> from quietspec.denoisers import Posterior, load_prior
-    >>> cube = quietspec.read(str(files("quietspec.models") / "demo.fits"))
-    >>> denoised = Posterior("posterior", load_prior("survey")).denoise(cube[:2])
-    >>> denoised.flux.shape == cube[:2].flux.shape
+    >>> prior = load_prior("paper")
+    >>> noisy = prior.mean + 0.1 * np.random.default_rng(0).normal(size=(2, prior.wavelength.size))
+    >>> spectra = Spectra.from_arrays(prior.wavelength, noisy, 0.1, medium="air", redshift=0.0)
+    >>> denoised = Posterior("posterior", prior).denoise(spectra)
+    >>> bool(np.median(denoised.sigma) < 0.01)
     True
-    >>> print(denoised.model)
-    posterior 05307f056e6ba8bf
     """
 
-    def __init__(
-        self,
-        name: str,
-        prior: SpectralPrior,
-        emission: Emission | None = None,
-        noise: Noise | None = None,
-        *,
-        discrepancy: bool = True,
-    ) -> None:
-        super().__init__(name, prior, emission, noise, discrepancy=discrepancy)
-        laws = prior.card.get("symptom_laws")
-        self._laws = None if laws is None else SymptomLaws.from_dict(laws)
-
-    @cached_property
-    def _scan(self) -> FeatureScan:
-        return FeatureScan(self.prior)
-
-    def _finish(self, result: Accumulator) -> Denoised:
-        """Flag what is not a galaxy at its redshift; where a nearby redshift explains it, denoise it again there."""
-        denoised = super()._finish(result)
-        if self._laws is None:
-            return denoised
-        symptoms = measure(denoised, self._scan)
-        found = diagnose(symptoms, self._laws)
-        nearby = np.abs(np.nan_to_num(found.velocity, nan=np.inf)) <= _FARTHEST
-        better = symptoms.values[:, SYMPTOMS.index("elsewhere")] > _BETTER
-        again = np.flatnonzero((found.flags != 0) & nearby & better)
-        moved = self._move(again, found.velocity[again], denoised, result)
-        if moved.size:
-            denoised = super()._finish(result)
-        flags = denoised.flags | found.flags
-        flags[moved] |= int(Flag.WRONG_REDSHIFT)
-        return replace(denoised, flags=flags, p_value=found.p_value)
-
-    def _move(
-        self, rows: npt.NDArray[np.intp], velocity: FloatArray, denoised: Denoised, result: Accumulator
-    ) -> npt.NDArray[np.intp]:
-        """Denoise some spectra at redshifts moved by velocities; keep and return those that fit better there."""
-        spectra = result.spectra
-        redshift = spectra.redshift[rows] + (1 + spectra.redshift[rows]) * velocity / SPEED_OF_LIGHT
-        trial = Accumulator(spectra[rows].with_redshift(redshift), self.prior.label_names)
-        self._denoise_rows(np.arange(len(rows)), trial)
-        moved = super()._finish(trial)
-        better = moved.chi2 / moved.dof < denoised.chi2[rows] / denoised.dof[rows]
-        result.replace(rows, trial, np.flatnonzero(better))
-        return rows[better]
-
     def _solve(
-        self, batch: Batch, residual: FloatArray, weight: FloatArray, fit: LinearFit
+        self, batch: Batch[BasisGrid], residual: FloatArray, weight: FloatArray, fit: LinearFit
     ) -> tuple[CoefficientPosterior, LinearFit]:
         coordinates = batch.grid.coordinates
         groups = project_groups(coordinates, residual, weight, fit, NEGLECTED)
@@ -141,7 +86,8 @@ class PrincipalComponents(BasisDenoiser):
     name : str
         Name in tables.
     prior : SpectralPrior
-        The prior whose basis is used; its mixture serves only to find spikes and lines.
+        The prior whose basis is used, or whose draws in usual motions are analysed where it is at rest; its mixture
+        serves only to find spikes and lines.
     n_components : int, optional
         Components used; as the model's card says (``pca_components``) by default, else 6 or all.
     emission, noise : str, optional
@@ -160,13 +106,20 @@ class PrincipalComponents(BasisDenoiser):
         emission: Emission | None = None,
         noise: Noise | None = None,
     ) -> None:
-        super().__init__(name, prior, emission, noise, discrepancy=False)
-        self.n_components = n_components or prior.card.get("pca_components", min(_COMPONENTS, prior.n_components))
-        if not isinstance(self.n_components, int) or not 1 <= self.n_components <= prior.n_components:
-            raise ModelError(f"{name}: {self.n_components!r} components; this prior has 1 to {prior.n_components}.")
+        super().__init__(name, with_usual_motions(prior) if prior.at_rest else prior, emission, noise)
+        self._model = ModelId(name, prior.hash)
+        most = self.prior.n_components
+        self.n_components = n_components or prior.card.get("pca_components", min(_COMPONENTS, most))
+        if not isinstance(self.n_components, int) or not 1 <= self.n_components <= most:
+            raise ModelError(f"{name}: {self.n_components!r} components; this prior has 1 to {most}.")
+
+    @property
+    def model(self) -> ModelId:
+        """The name, with the hash of the prior as it was given."""
+        return self._model
 
     def _solve(
-        self, batch: Batch, residual: FloatArray, weight: FloatArray, fit: LinearFit
+        self, batch: Batch[BasisGrid], residual: FloatArray, weight: FloatArray, fit: LinearFit
     ) -> tuple[CoefficientPosterior, LinearFit]:
         coordinates, size = batch.grid.coordinates, self.n_components + 1
         vectors = batch.grid.vectors[:, :size]

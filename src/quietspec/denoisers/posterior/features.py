@@ -17,6 +17,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.sparse import csr_array
 
 from quietspec.arrays import BoolArray, FloatArray
+from quietspec.denoisers.posterior.moving import drawn_spectra
 from quietspec.denoisers.posterior.prior import SpectralPrior
 from quietspec.wavelengths import SPEED_OF_LIGHT
 
@@ -88,12 +89,9 @@ class FeatureScan:
 
     def _features(self, prior: SpectralPrior, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         """Mean (n_bins,) and scaled principal components (n_components, n_bins) of the features of draws."""
-        member = rng.choice(prior.n_mixture, _DRAWS, p=prior.weights)
-        half = np.linalg.cholesky(prior.covariances)[member]
-        shape = prior.means[member] + np.einsum("nij,nj->ni", half, rng.standard_normal(half.shape[:2]))
         centre = np.exp(self._low + self._step * (np.arange(self._size) + 0.5))
-        basis = np.stack([np.interp(centre, prior.wavelength, v) for v in (prior.mean, *prior.components)])
-        flux = np.maximum(basis[0] + shape @ basis[1:], 0)
+        drawn = drawn_spectra(prior, _DRAWS, rng)
+        flux = np.maximum(np.stack([np.interp(centre, prior.wavelength, one) for one in drawn]), 0)
         continuum = _continuum(flux, np.ones_like(flux))
         feature = np.divide(flux, continuum, out=np.ones_like(flux), where=continuum > 0) - 1
         mean = feature.mean(axis=0)

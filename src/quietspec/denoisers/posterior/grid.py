@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.coordinates import Coordinates
 from quietspec.spectra import Spectra
 
-__all__ = ["Batch", "Grid"]
+__all__ = ["BasisGrid", "Batch", "Grid", "GridT"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,29 +25,39 @@ class Grid:
         Which of a spectrum's pixels they are.
     rest : (n_pixels,)
         Rest-frame air wavelengths, Å.
-    origin : float
-        Rest-frame air wavelength of the spectrum's first pixel, Å.
     fwhm : (n_pixels,)
         Resolution of the model's features there, rest-frame FWHM in Å.
-    vectors : (n_pixels, d)
-        Basis of the prior: mean shape and components.
     truncation : (n_pixels,)
         1σ of what the basis leaves out of a shape.
-    coordinates : Coordinates
-        Coordinates in which spectra are fitted.
     """
 
     pixels: slice
     rest: FloatArray
-    origin: float
     fwhm: FloatArray
-    vectors: FloatArray
     truncation: FloatArray
-    coordinates: Coordinates
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class BasisGrid(Grid):
+    """The pixels of one redshift and resolution, and the basis there.
+
+    Parameters
+    ----------
+    vectors : (n_pixels, d)
+        Basis of the prior: mean shape and components.
+    coordinates : Coordinates
+        Coordinates in which spectra are fitted.
+    """
+
+    vectors: FloatArray
+    coordinates: Coordinates
+
+
+GridT = TypeVar("GridT", bound=Grid)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch(Generic[GridT]):
     """Spectra on one grid, each in units of its typical error, in single precision.
 
     Parameters
@@ -63,10 +73,10 @@ class Batch:
     flux: FloatArray
     weight: FloatArray
     unit: FloatArray
-    grid: Grid
+    grid: GridT
 
     @classmethod
-    def of(cls, spectra: Spectra, rows: npt.NDArray[np.intp], grid: Grid) -> Self:
+    def of(cls, spectra: Spectra, rows: npt.NDArray[np.intp], grid: GridT) -> Self:
         """Take some spectra, each with a good pixel, so that single precision neither overflows nor underflows."""
         weight = spectra.ivar[rows, grid.pixels].astype(np.float64)
         used = weight > 0
@@ -75,3 +85,10 @@ class Batch:
         # Where an inverse variance underflows, the flux may overflow.
         flux = np.where(weight > 0, spectra.flux[rows, grid.pixels], 0) / unit[:, None]
         return cls(flux.astype(np.float32), weight, unit, grid)
+
+    def noise_constant(self, weight: FloatArray) -> FloatArray:
+        """−½ Σ ln(2πσ²) over the pixels used, (n_spectra,), for inverse variances in units of each spectrum."""
+        used = weight > 0
+        terms = np.log(np.where(used, weight, 1))
+        constant = np.log(2 * np.pi) + 2 * np.log(self.unit)
+        return np.asarray(0.5 * (terms.sum(axis=1, dtype=np.float64) - used.sum(axis=1) * constant))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.denoisers.posterior.coordinates import Coordinates
-from quietspec.denoisers.posterior.grid import Batch
+from quietspec.denoisers.posterior.grid import BasisGrid, Batch
 
 __all__ = [
     "LinearFit", "Projections", "RankGroups", "first_fit", "fit_groups", "fit_linear", "full_projections", "project",
@@ -169,7 +169,7 @@ def fit_linear(projections: Projections, coordinates: Coordinates, scale: FloatA
     return LinearFit(np.maximum(scale, error), error, mean, dof)
 
 
-def first_fit(batch: Batch, weight: FloatArray) -> LinearFit:
+def first_fit(batch: Batch[BasisGrid], weight: FloatArray) -> LinearFit:
     """Fit only the scale of the prior's mean spectrum.
 
     Parameters

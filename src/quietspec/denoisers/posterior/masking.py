@@ -7,19 +7,19 @@ import numpy as np
 from quietspec.arrays import BoolArray, FloatArray
 from quietspec.denoisers.base import Emission
 from quietspec.denoisers.posterior.contamination import TRACERS, line_mask, measure_gas, spike_mask
-from quietspec.denoisers.posterior.grid import Batch
+from quietspec.denoisers.posterior.grid import BasisGrid, Batch
 from quietspec.denoisers.posterior.linear import LinearFit, first_fit, fit_groups, project_groups
 from quietspec.wavelengths import EMISSION_LINES, STRONG_LINES
 
-__all__ = ["NEGLECTED_BEFORE", "find_contamination", "gas_mask"]
+__all__ = ["FIRST_MASK", "NEGLECTED_BEFORE", "find_contamination", "gas_mask"]
 
 #: Share of the error by which data about neglected directions may move the fits that find gas and spikes.
 NEGLECTED_BEFORE = 0.05
-_FIRST_MASK = (0.0, 250.0)  # velocity and σ, km/s, of the line mask under which the first continuum is fitted
+FIRST_MASK = (0.0, 250.0)  #: velocity and σ, km/s, of the line mask under which the first continuum is fitted
 _ROUNDS = 2
 
 
-def find_contamination(batch: Batch, emission: Emission) -> tuple[BoolArray, LinearFit, FloatArray]:
+def find_contamination(batch: Batch[BasisGrid], emission: Emission) -> tuple[BoolArray, LinearFit, FloatArray]:
     """Find pixels that hold spikes or gas emission lines, in rounds of fits under one Gaussian.
 
     Parameters
@@ -41,7 +41,7 @@ def find_contamination(batch: Batch, emission: Emission) -> tuple[BoolArray, Lin
     grid, coordinates = batch.grid, batch.grid.coordinates
     first = np.zeros(batch.flux.shape, dtype=bool)
     if emission != "none":
-        first |= line_mask(grid.rest, grid.fwhm, *_FIRST_MASK)
+        first |= line_mask(grid.rest, grid.fwhm, *FIRST_MASK)
     ignored, fit, residual = first, first_fit(batch, np.where(first, 0, batch.weight)), batch.flux
     for _ in range(_ROUNDS):
         weight = np.where(ignored, 0, batch.weight)
@@ -54,7 +54,7 @@ def find_contamination(batch: Batch, emission: Emission) -> tuple[BoolArray, Lin
     return np.asarray(ignored & (batch.weight > 0)), fit, residual
 
 
-def _residual(batch: Batch, fit: LinearFit) -> FloatArray:
+def _residual(batch: Batch[BasisGrid], fit: LinearFit) -> FloatArray:
     return np.asarray(batch.flux - fit.mean.astype(np.float32) @ batch.grid.coordinates.vectors.T)
 
 

@@ -19,7 +19,9 @@ from quietspec.denoisers.posterior.losvd import dispersion, log_width
 from quietspec.denoisers.posterior.velocity_scan import log_prior_of_width
 from quietspec.parameters import ParameterPosterior
 
-__all__ = ["NARROWEST", "WIDEST", "Dispersion", "condition_on_motions", "label_motions"]
+__all__ = ["NARROWEST", "WIDEST", "Dispersion", "Joint", "condition_on_motions", "label_motions"]
+
+Joint = tuple[FloatArray, FloatArray]  #: mean and covariance of (motions, populations) at unit scale
 
 NARROWEST, WIDEST = float(log_width(10.0)), float(log_width(550.0))  #: u between which a dispersion is sought
 _LEAST_SHARE = 1e-2  # of the variance of a motion, that each part of the labels' mixture has

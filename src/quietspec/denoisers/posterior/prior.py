@@ -115,6 +115,11 @@ class SpectralPrior:
         """Number of Gaussians in the mixture."""
         return len(self.weights)
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether the spectra have no motions and the library's sharpness, so that motions are parameters beside it."""
+        return self.card.get("kinematics") == "explicit"
+
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the prior's arrays, which identifies it in output files."""

@@ -1,9 +1,10 @@
-"""From coordinates of spectra to a `Denoised`: estimates, errors and, on request, covariances."""
+"""From what is found about batches of spectra to a `Denoised`: estimates, errors and, on request, covariances."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +12,40 @@ import numpy.typing as npt
 from quietspec.arrays import BoolArray, BySpectrum, FloatArray
 from quietspec.denoised import Denoised, ModelId
 from quietspec.denoisers.base import finish
-from quietspec.denoisers.posterior.discrepancy import DiscrepancyFit
-from quietspec.denoisers.posterior.grid import Batch, Grid
-from quietspec.denoisers.posterior.inference import CoefficientPosterior
+from quietspec.denoisers.posterior.grid import Batch
 from quietspec.parameters import ParameterPosterior
 from quietspec.spectra import Spectra
 
-__all__ = ["Accumulator", "Estimates"]
+__all__ = ["Accumulator", "Estimates", "Solution"]
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What is found about a batch of spectra, in units of each.
+
+    Parameters
+    ----------
+    flux, variance : (n_spectra, n_pixels)
+        Estimate, and its variance without `remainder`.
+    remainder : (n_spectra, n_pixels)
+        The part of the 1σ error that is independent from pixel to pixel.
+    ignored : (n_spectra, n_pixels) of bool
+        Good pixels left out.
+    determined : (n_spectra,)
+        Number of parameters that the data determine.
+    labels : ParameterPosterior
+        Posterior of the labels.
+    factor : callable
+        Maps a number in the batch to F of shape (n_pixels, n_factors), with F Fᵀ the covariance without `remainder`.
+    """
+
+    flux: FloatArray
+    variance: FloatArray
+    remainder: FloatArray
+    ignored: BoolArray
+    determined: FloatArray
+    labels: ParameterPosterior
+    factor: Callable[[int], FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +99,7 @@ class Accumulator:
     spectra : Spectra
         The input.
     label_names : tuple of str
-        Names of the prior's labels.
+        Names of the labels.
 
     Attributes
     ----------
@@ -84,38 +112,21 @@ class Accumulator:
         self.estimates = Estimates.unset(spectra)
         self._label_names = label_names
         self._labels: list[tuple[npt.NDArray[np.intp], ParameterPosterior]] = []  # later ones replace earlier ones
-        self._covariances: dict[int, tuple[_Covariances, int]] = {}
+        self._factors: dict[int, Callable[[], FloatArray]] = {}
 
-    def store(
-        self,
-        rows: npt.NDArray[np.intp],
-        batch: Batch,
-        posterior: CoefficientPosterior,
-        scale: FloatArray,
-        ignored: BoolArray,
-        discrepancy: DiscrepancyFit | None,
-    ) -> None:
-        """Turn coefficients and discrepancy into flux, errors and diagnostics of the spectra `rows`."""
-        grid, unit, estimates = batch.grid, batch.unit[:, None], self.estimates
-        vectors = grid.coordinates.vectors
-        variance = grid.coordinates.variance(posterior.covariance)
-        remainder = np.abs(scale)[:, None] * grid.truncation
-        flux = posterior.mean.astype(np.float32) @ vectors.T
-        if discrepancy is not None:
-            flux += discrepancy.flux
-            remaining = discrepancy.remaining_variance(vectors, posterior.covariance, variance)
-            variance = remaining + discrepancy.variance
-        place = rows, grid.pixels
-        estimates.flux[place] = flux * unit
-        estimates.sigma[place] = np.sqrt(np.maximum(variance, 0) + remainder**2) * unit
-        estimates.remainder[place] = remainder * unit
-        estimates.ignored[place] = ignored
-        n_used = ((batch.weight > 0) & ~ignored).sum(axis=1)
-        estimates.dof[rows] = n_used - posterior.dof - (0.0 if discrepancy is None else discrepancy.dof)
-        if posterior.labels.names:
-            self._labels.append((rows, posterior.labels))
-        known = _Covariances(grid, self.spectra.n_pixels, batch.unit, posterior.covariance, discrepancy)
-        self._covariances.update({int(row): (known, number) for number, row in enumerate(rows)})
+    def store(self, rows: npt.NDArray[np.intp], batch: Batch[Any], found: Solution) -> None:
+        """Put what was found about the spectra `rows`, which are those of the batch, in its place."""
+        unit, estimates, pixels = batch.unit[:, None], self.estimates, batch.grid.pixels
+        place = rows, pixels
+        estimates.flux[place] = found.flux * unit
+        estimates.sigma[place] = np.sqrt(np.maximum(found.variance, 0) + found.remainder**2) * unit
+        estimates.remainder[place] = found.remainder * unit
+        estimates.ignored[place] = found.ignored
+        estimates.dof[rows] = ((batch.weight > 0) & ~found.ignored).sum(axis=1) - found.determined
+        if found.labels.names:
+            self._labels.append((rows, found.labels))
+        for number, row in enumerate(rows.tolist()):
+            self._factors[row] = _Factor(found.factor, number, pixels, float(batch.unit[number]), self.spectra.n_pixels)
 
     def replace(self, rows: npt.NDArray[np.intp], other: Accumulator, which: npt.NDArray[np.intp]) -> None:
         """Replace the spectra ``rows[which]`` by those of `other`, which was made for `rows` only."""
@@ -124,7 +135,7 @@ class Accumulator:
         self.estimates = self.estimates.with_rows(rows[which], other.estimates[which])
         if other._labels:
             self._labels.append((rows[which], other.labels()[which]))
-        self._covariances.update({int(rows[k]): other._covariances[int(k)] for k in which})
+        self._factors.update({int(rows[k]): other._factors[int(k)] for k in which})
 
     def labels(self) -> ParameterPosterior:
         """Posterior of the labels of all spectra; NaN where none was stored."""
@@ -148,41 +159,30 @@ class Accumulator:
             evidence=estimates.evidence,
             parameters={name: (labels.mean(name), labels.sigma(name)) for name in labels.names},
             parameter_posterior=labels,
-            factor_of=self._factor,
+            factor_of=self._factor_of,
             remainder=estimates.remainder,
             noise_scale=estimates.noise_scale,
             redshift=estimates.redshift,
         )
 
-    def _factor(self, row: int) -> FloatArray:
-        if row not in self._covariances:
+    def _factor_of(self, row: int) -> FloatArray:
+        if row not in self._factors:
             return np.full((self.spectra.n_pixels, 1), np.nan)
-        known, number = self._covariances[row]
-        return known.factor(number)
+        return self._factors[row]()
 
 
 @dataclass(frozen=True, eq=False)
-class _Covariances:
-    """What determines the pixel covariances of a batch; a factor is computed only on request."""
+class _Factor:
+    """Factor of one spectrum's covariance on all of its pixels, computed only on request."""
 
-    grid: Grid
+    of_batch: Callable[[int], FloatArray]
+    number: int
+    pixels: slice
+    unit: float
     n_pixels: int
-    unit: FloatArray
-    covariance: FloatArray
-    discrepancy: DiscrepancyFit | None
 
-    def factor(self, number: int) -> FloatArray:
-        """Factor of one spectrum's covariance, the discrepancy's beside the coordinates', (n_pixels, n_factors)."""
-        half = np.linalg.cholesky(_positive(self.covariance[number]))
-        factor = self.grid.coordinates.vectors.astype(np.float64) @ half
-        if self.discrepancy is not None:
-            remaining = self.discrepancy.remaining_errors(number, factor)
-            factor = np.concatenate([remaining, self.discrepancy.factor(number)], axis=1)
+    def __call__(self) -> FloatArray:
+        factor = self.of_batch(self.number)
         everywhere = np.zeros((self.n_pixels, factor.shape[1]))
-        everywhere[self.grid.pixels] = factor * self.unit[number]
+        everywhere[self.pixels] = factor * self.unit
         return everywhere
-
-
-def _positive(covariance: FloatArray) -> FloatArray:
-    """Covariance with rounding repaired: symmetric, and a relative 1e-12 of the diagonal added."""
-    return np.asarray((covariance + covariance.T) / 2 + np.diag(1e-12 * np.diagonal(covariance) + 1e-300))

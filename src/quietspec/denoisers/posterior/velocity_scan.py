@@ -72,6 +72,9 @@ class VelocityScan:
         The prior's mean.
     """
 
+    #: Products of weights or data with prepared numbers, per pixel and spectrum.
+    products_per_pixel = len(_VELOCITIES) * len(_WIDTHS) * (_COORDINATES + 1) * (_COORDINATES + 4) // 2
+
     def __init__(self, basis: LosvdBasis, centre: FloatArray) -> None:
         q = self._size = min(_COORDINATES, basis.size)
         first = np.zeros((basis.size, q + 1))

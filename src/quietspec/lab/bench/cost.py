@@ -5,22 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from quietspec.arrays import FloatArray
-from quietspec.denoisers import Posterior
-from quietspec.denoisers.posterior.coordinates import Coordinates
-from quietspec.denoisers.posterior.denoiser import NEGLECTED
+from quietspec.denoisers import KinematicPosterior
+from quietspec.denoisers.posterior.velocity_scan import VelocityScan
 from quietspec.lab.bench.machine import Rates
 from quietspec.spectra import Spectra
 from quietspec.wavelengths import rest_air
 
 __all__ = ["Cost", "cost_of"]
 
-_FITS = 3  # two to find gas and spikes, one after that
+_FITS = 3  # typical number of linearisations, those that find gas and spikes included
 _KEPT = 0.4  # typical share of the mixture's components that have weight, at S/N 3
-_NUMBERS = 0.5  # typical number of values that the data are compressed to, per direction used
-_KNOT_PRODUCTS = 4  # products with the basis per pixel that carry errors through the discrepancy
+_NUMBERS = 0.5  # typical number of values that the data are compressed to, per coordinate
+_SPLINE = 4  # cubic splines, or entries of the table, that make one value
 _BYTES_PER_PIXEL = 2 * (4 + 4) + 2 * (4 + 4 + 1)  # flux and variance read and turned, three images turned and written
 
 
@@ -34,13 +30,10 @@ class Cost:
         Bytes moved from input to output, each read once and written once in memory.
     operations : dict of str to float
         Floating-point operations by step, in single precision.
-    rank : float
-        Mean number of directions of the basis used.
     """
 
     bytes_moved: float
     operations: dict[str, float]
-    rank: float
 
     def floor(self, rates: Rates) -> float:
         """Seconds one core needs at its best rates."""
@@ -51,12 +44,12 @@ class Cost:
         return asdict(self)
 
 
-def cost_of(denoiser: Posterior, spectra: Spectra) -> Cost:
-    """Count the least work of a posterior.
+def cost_of(denoiser: KinematicPosterior, spectra: Spectra) -> Cost:
+    """Count the least work of a posterior with motions as parameters.
 
     Parameters
     ----------
-    denoiser : Posterior
+    denoiser : KinematicPosterior
         The denoiser.
     spectra : Spectra
         A sample of one redshift and resolution.
@@ -64,41 +57,26 @@ def cost_of(denoiser: Posterior, spectra: Spectra) -> Cost:
     Returns
     -------
     Cost
-        Work by arithmetic, from the numbers of pixels and directions of the sample; of passes over the pixels only
+        Work by arithmetic, from the numbers of pixels, coordinates and Gaussians; of passes over the pixels only
         reading and writing are counted.
     """
-    pixels, ranks, size = _ranks(denoiser, spectra)
-    n_mixture, n_labels = denoiser.prior.n_mixture, len(denoiser.prior.label_names)
-    pairs, every, numbers = ranks * (ranks + 1) / 2, size * (size + 1) / 2, _NUMBERS * ranks
+    prior, coordinates = denoiser.prior, denoiser.coordinates
+    rest = rest_air(spectra.wavelength, float(spectra.redshift[0]), spectra.medium)
+    pixels = int(((rest > prior.wavelength[0]) & (rest < prior.wavelength[-1])).sum())
+    knots = denoiser.calibration.knots(spectra.wavelength).n_knots
+    vectors, size = coordinates.populations.size, coordinates.size
+    n_mixture, n_labels, numbers = prior.n_mixture, len(prior.label_names), _NUMBERS * size
     kept = _KEPT * n_mixture
-    operations: dict[str, FloatArray] = {
-        "normal matrices": _FITS * 2 * pixels * pairs,
-        "projections and models": _FITS * 2 * 2 * pixels * np.full_like(ranks, size),
-        "errors of pixels": np.full_like(ranks, 2 * pixels * (every + _KNOT_PRODUCTS * size)),
-        "weights of the mixture": n_mixture * (2 * size * numbers * (size + numbers) + numbers**3 / 3),
-        "moments of the mixture": kept
-        * (2 * numbers**3 + 2 * numbers * (size - numbers) * size + 2 * n_labels * numbers * (size + numbers)),
-    }
     return Cost(
         bytes_moved=float(_BYTES_PER_PIXEL * spectra.n_pixels),
-        operations={name: float(np.mean(value)) for name, value in operations.items()},
-        rank=float(np.mean(ranks)),
+        operations={
+            "scan of motions": float(2 * pixels * VelocityScan.products_per_pixel),
+            "basis in motion": float(_FITS * 2 * _SPLINE * (pixels + len(prior.wavelength)) * vectors),
+            "normal matrices": float(_FITS * 2 * pixels * (size + 2) * (size + 3) / 2),
+            "calibration": float(_FITS * (2 * 2 * pixels * size + knots**3 + 2 * knots**2 * size)),
+            "errors of pixels": float(2 * pixels * (size + 2) ** 2),
+            "weights of the mixture": n_mixture * (2 * size * numbers * (size + numbers) + numbers**3 / 3),
+            "moments of the mixture": kept
+            * (2 * numbers**3 + 2 * numbers * (size - numbers) * size + 2 * n_labels * numbers * (size + numbers)),
+        },
     )
-
-
-def _ranks(denoiser: Posterior, spectra: Spectra) -> tuple[int, FloatArray, int]:
-    """Pixels that the model covers, directions that each spectrum needs, and the number of all directions."""
-    redshift = float(spectra.redshift[0])
-    rest = rest_air(spectra.wavelength, redshift, spectra.medium)
-    fwhm = None if spectra.fwhm is None else np.atleast_2d(spectra.fwhm)[0] / (1 + redshift)
-    basis = denoiser.prior.on_pixels(rest, fwhm)
-    covered = basis.covered
-    coordinates = Coordinates(denoiser.prepared, basis.vectors[covered])
-    weight, flux = spectra.ivar[:, covered].astype(np.float32), spectra.flux[:, covered]
-    shape = coordinates.mean_shape
-    scale = ((np.where(weight > 0, flux, 0) * weight) @ shape) / (weight @ shape**2)
-    if denoiser.discrepancy is not None:
-        spread = denoiser.discrepancy.as_noise(rest[covered], basis.vectors[covered, 0])
-        weight = weight / (1 + weight * (np.abs(scale)[:, None] * spread) ** 2)
-    ranks = coordinates.ranks(coordinates.information(weight), np.abs(scale), NEGLECTED)
-    return int(covered.sum()), ranks.astype(np.float64), coordinates.size

@@ -11,14 +11,13 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from quietspec.denoisers import Posterior, load_denoiser
-from quietspec.denoisers.posterior.basis import BasisDenoiser
+from quietspec.denoisers import KinematicPosterior, load_denoiser
 from quietspec.denoisers.posterior.compression import compress
 from quietspec.denoisers.posterior.conditioning import expand_residual, predict
 from quietspec.denoisers.posterior.diagnosis import diagnose, measure
 from quietspec.denoisers.posterior.inference import infer
-from quietspec.denoisers.posterior.masking import find_contamination
-from quietspec.denoisers.posterior.results import Accumulator
+from quietspec.denoisers.posterior.kinematic_fit import BatchFit
+from quietspec.denoisers.posterior.velocity_scan import VelocityScan
 from quietspec.io.writing.writer import WritableTile
 from quietspec.lab.bench.contenders import sample
 
@@ -29,11 +28,12 @@ _MADE_READY = WritableTile.of.__func__  # type: ignore[attr-defined]
 _WEIGHTS = (compress, expand_residual, predict)
 # Steps: functions whose time they take, and functions called by these whose time they do not.
 _STEPS: dict[str, tuple[tuple[_Function, ...], tuple[_Function, ...]]] = {
-    "gas and spikes": ((find_contamination,), ()),
-    "last fit": ((Posterior._solve,), (infer,)),
+    "scan of motions": ((VelocityScan.__call__,), ()),
+    "gas and spikes": ((BatchFit._first_look, BatchFit._fit), (VelocityScan.__call__,)),
+    "last fit": ((BatchFit._last_fit,), ()),
     "weights of the mixture": (_WEIGHTS, ()),
     "moments of the mixture": ((infer,), _WEIGHTS),
-    "discrepancy and errors of pixels": ((BasisDenoiser._fit_discrepancy, Accumulator.store), ()),
+    "errors of pixels": ((BatchFit.solution,), ()),
     "diagnosis": ((measure, diagnose), ()),
     "made ready to write": ((_MADE_READY,), ()),
 }
@@ -72,4 +72,4 @@ def profile_of(path: Path, redshift: float, n: int) -> dict[str, float]:
         return 1e3 / len(spectra) * sum(float(stats[key][3]) for key in keys if key in stats)
 
     steps = {name: milliseconds(own) - milliseconds(others) for name, (own, others) in _STEPS.items()}
-    return steps | {"rest": milliseconds((BasisDenoiser.denoise, _MADE_READY)) - sum(steps.values())}
+    return steps | {"rest": milliseconds((KinematicPosterior.denoise, _MADE_READY)) - sum(steps.values())}

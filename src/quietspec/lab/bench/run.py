@@ -12,7 +12,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from quietspec.denoisers import Denoiser, Posterior, SpectralPrior, load_denoiser, load_prior
+from quietspec.denoisers import Denoiser, KinematicPosterior, SpectralPrior, load_denoiser, load_prior
 from quietspec.errors import QuietspecError
 from quietspec.files import denoise_file
 from quietspec.lab.bench.child import Measured, in_child
@@ -26,7 +26,7 @@ from quietspec.templates import SspLibrary
 __all__ = ["BenchOptions", "run_bench"]
 
 _SHARES = (1 / 3, 2 / 3)  # of the full side, in the smaller cubes that show how time grows
-_COMPONENTS = (16, 32)  # numbers of basis components that are timed beside all
+_COMPONENTS = (8, 16)  # numbers of basis components that are timed beside all
 _PARALLEL = ("ppxf-parallel",)  # contenders whose processor time in other processes is not known
 _PIXELS = (1 / 3, 2 / 3)  # shares of a spectrum's pixels that are timed beside all
 
@@ -197,8 +197,8 @@ def _point(measured: Measured) -> dict[str, Any]:
     return {"n_spectra": measured.value["n_spectra"], **_resources(measured)}
 
 
-def _posterior() -> Posterior:
-    return Posterior("posterior", load_prior("survey"))
+def _posterior() -> KinematicPosterior:
+    return KinematicPosterior("posterior", load_prior("survey"))
 
 
 def _scaling(path: Path, options: BenchOptions) -> dict[str, Any]:
@@ -219,7 +219,8 @@ def _scaling(path: Path, options: BenchOptions) -> dict[str, Any]:
         pixels = [{"n_pixels": int((covered <= end).sum()), "ms": cost(denoiser, high=float(end))} for end in ends]
         sizes = [*(size for size in _COMPONENTS if size < prior.n_components), prior.n_components]
         components = [
-            {"n_components": size, "ms": cost(Posterior("posterior", _truncated(prior, size)))} for size in sizes
+            {"n_components": size, "ms": cost(KinematicPosterior("posterior", _truncated(prior, size)))}
+            for size in sizes
         ]
     return {"pixels": pixels, "components": components}
 

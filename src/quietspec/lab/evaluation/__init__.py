@@ -5,7 +5,6 @@
 
 from quietspec.lab.evaluation.calibration import Calibration, measure_calibration
 from quietspec.lab.evaluation.degrade import DegradedScores, degrade, score_degraded
-from quietspec.lab.evaluation.discrepancy import DiscrepancySettings, measure_discrepancy
 from quietspec.lab.evaluation.limit import Limit, LimitSettings, bayes_limit
 from quietspec.lab.evaluation.outsiders import detection_rate
 from quietspec.lab.evaluation.protocol import EvaluationOptions, evaluate
@@ -40,7 +39,6 @@ __all__ = [
     "STRESSES",
     "Calibration",
     "DegradedScores",
-    "DiscrepancySettings",
     "Evaluation",
     "EvaluationOptions",
     "Example",
@@ -66,7 +64,6 @@ __all__ = [
     "evaluate",
     "line_scores",
     "measure_calibration",
-    "measure_discrepancy",
     "noise_factor",
     "pool_repeats",
     "pull_scatter",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quietspec.lab.evaluation.studies.observed_truth import EDGES, ITSELF, WITHOUT
+from quietspec.lab.evaluation.studies.observed_truth import EDGES, ITSELF
 from quietspec.plots.style import BLACK, COLOURS, MARKERS, decimal_ticks, figure, styled
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["observed_pulls_figure", "prediction_figure"]
 
-_WITH_PULLS = {"posterior": COLOURS[0], WITHOUT: COLOURS[1], ITSELF: BLACK}
+_WITH_PULLS = {"posterior": COLOURS[0], ITSELF: BLACK}
 
 
 @styled
@@ -109,7 +109,7 @@ def observed_pulls_figure(content: Mapping[str, Any]) -> Figure:
 
 def _draw_pulls(column: Sequence[Axes], records: Sequence[Mapping[str, Any]]) -> None:
     """Scatter of pixels and 30-pixel means by S/N (above) and by wavelength (below)."""
-    kinds = [*((method, kind) for method in ("posterior", WITHOUT) for kind in ("pixel", "block")), (ITSELF, "block")]
+    kinds = [*(("posterior", kind) for kind in ("pixel", "block")), (ITSELF, "block")]
     for (method, kind), marker in zip(kinds, MARKERS, strict=False):
         filled = kind == "block"
         for axes, by in zip(column, ("snr", "wavelength"), strict=True):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from quietspec.arrays import join_rows
-from quietspec.denoisers import Posterior
+from quietspec.denoisers import KinematicPosterior, Posterior
 from quietspec.errors import QuietspecError
 from quietspec.lab.evaluation.drawn import DrawnGalaxies
 from quietspec.lab.evaluation.protocol import noise_rng, test_spectra
@@ -158,7 +158,7 @@ class _Experiment:
             if arm.denoiser is not None and arm.denoiser not in self.denoisers:
                 raise QuietspecError(f"arm {arm.name!r}: no denoiser {arm.denoiser!r} was given.")
             needs_posterior = arm.name in (POPULATIONS, LIMIT)
-            if needs_posterior and not isinstance(self.denoisers.get("posterior"), Posterior):
+            if needs_posterior and not isinstance(self.denoisers.get("posterior"), Posterior | KinematicPosterior):
                 raise QuietspecError(f"arm {arm.name!r}: needs the denoiser 'posterior'.")
             if arm.name == LIMIT and not isinstance(self.recipe, PaperRecipe):
                 raise QuietspecError("arm 'limit': is sampled for recipe 'paper' only; leave it out.")

@@ -85,7 +85,7 @@ def calibration_study(
     """
     results: dict[str, dict[str, Any]] = {}
     for snr in settings.snrs:
-        tested = {name: _Tested(load_denoiser(name, recipe.name, discrepancy=False)) for name in settings.models}
+        tested = {name: _Tested(load_denoiser(name, recipe.name)) for name in settings.models}
         for number, rest in enumerate(_batches(recipe, settings)):
             key = (settings.seed, number, round(1e6 * snr))
             simulated = recipe.observe(rest, np.random.default_rng(key), snr)

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from quietspec.arrays import FloatArray
 from quietspec.denoised import Flag
-from quietspec.denoisers import Posterior, load_prior
+from quietspec.denoisers import load_prior, posterior_of
 from quietspec.denoisers.posterior.diagnosis import Diagnosis, SymptomLaws, Symptoms, diagnose, measure
 from quietspec.denoisers.posterior.features import FeatureScan
 from quietspec.lab.evaluation.outsiders import detection_rate
@@ -168,7 +168,7 @@ class _Measure:
     def __init__(self, model: str) -> None:
         prior = load_prior(model)
         card = {name: value for name, value in prior.card.items() if name != "symptom_laws"}  # they are made here
-        self.denoiser = Posterior("posterior", replace(prior, card=card))
+        self.denoiser = posterior_of("posterior", replace(prior, card=card))
         self.scan = FeatureScan(self.denoiser.prior)
         self.seconds = np.zeros(2)
         self.count = 0

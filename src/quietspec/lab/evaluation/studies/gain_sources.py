@@ -88,10 +88,7 @@ def _rows(recipe: PaperRecipe, settings: GainSettings) -> Iterator[dict[str, Any
         }
         return options | _scores(found, simulated.parameters)
 
-    denoised = {
-        name: load_denoiser(name, "paper", discrepancy=False).denoise(simulated.observed)
-        for name in ("wiener", "posterior")
-    }
+    denoised = {name: load_denoiser(name, "paper").denoise(simulated.observed) for name in ("wiener", "posterior")}
     yield row("–", "populations", "–", posterior_populations(denoised["posterior"]))
     for regularisation in settings.regularisations:
         # SciPy's nnls (1.17) is faster, but never returns on some spectra without regularisation.

@@ -2,7 +2,7 @@
 
 The galaxy has gradients of age and metallicity, a ring and a clump of young stars. Kinematics are free. Simulated
 spectra differ from the model only by their calibration error, one for the whole galaxy, with which the model was
-trained; the denoiser therefore allows for no discrepancy.
+trained.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def map_methods(library: SspLibrary, settings: GalaxySettings) -> dict[str, Popu
     dict of str to PopulationMethod
         Methods by name.
     """
-    denoiser = load_denoiser("posterior", settings.model, discrepancy=False)
+    denoiser = load_denoiser("posterior", settings.model)
     ppxf = PpxfMethod(library, jobs=settings.jobs)
     return {
         "bins of S/N 40, pPXF": BinnedMethod(ppxf, 40),

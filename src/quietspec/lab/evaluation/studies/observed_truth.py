@@ -37,7 +37,7 @@ from quietspec.lab.evaluation.studies.repeats import (
 )
 from quietspec.wavelengths import rest_air
 
-__all__ = ["EDGES", "ITSELF", "WITHOUT", "observed_truth_study", "observed_truth_tables"]
+__all__ = ["EDGES", "ITSELF", "observed_truth_study", "observed_truth_tables"]
 
 #: Edges of the bins of S/N by data set.
 EDGES: dict[str, tuple[float, ...]] = {
@@ -46,10 +46,9 @@ EDGES: dict[str, tuple[float, ...]] = {
     "SDSS": (4, 7, 12, 40),
     "MUSE": (1, 2, 3, 5, 9),
 }
-WITHOUT = "posterior without discrepancy"  #: name of the posterior that allows for no discrepancy
 ITSELF = "noisy half"  #: its differences from the target show where the repeats disagree by more than their noise
 _METHODS = ("posterior", "wiener", "pca", "gaussian", "savgol")
-_WITH_PULLS = ("posterior", WITHOUT, "wiener", "pca")
+_WITH_PULLS = ("posterior", "wiener", "pca")
 _REST_EDGES: tuple[float, ...] = tuple(range(3700, 7401, 370))  # Å
 _FEWEST = 20  # pulls whose scatter is reported
 _SOURCES = (sami_halves, sdss_halves, muse_halves)
@@ -127,7 +126,6 @@ def observed_truth_study(real: RealSpectra, model: str, settings: RepeatSettings
         If there are no repeats.
     """
     tools: dict[str, Denoiser] = {name: load_denoiser(name, model) for name in _METHODS}
-    tools[WITHOUT] = load_denoiser("posterior", model, discrepancy=False)
     results: dict[str, _Results] = {}
     for source in _SOURCES:
         for halves in source(real, settings, tools["posterior"].denoise):

@@ -83,7 +83,7 @@ def parameter_errors(recipe: Recipe, snr: float, n: int, seed: int, batch: int) 
     dict of str to ParameterErrors
         Errors by parameter.
     """
-    model = load_denoiser("posterior", recipe.name, discrepancy=False)
+    model = load_denoiser("posterior", recipe.name)
     found: dict[str, list[ParameterErrors]] = {}
     sets = (rest[i : i + batch] for rest in test_spectra(recipe, n, seed) for i in range(0, len(rest), batch))
     for number, rest in enumerate(sets):

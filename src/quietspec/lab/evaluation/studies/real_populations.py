@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.table import Table
 
-from quietspec.denoisers import Posterior, load_prior
+from quietspec.denoisers import Denoiser, load_denoiser, load_prior
 from quietspec.files import measure_file
 from quietspec.lab.evaluation.repeats import pull_scatter
 from quietspec.lab.evaluation.studies.real_spectra import REDSHIFTS, RealSpectra
@@ -64,9 +64,9 @@ class PopulationsSettings:
     jobs: int = 2
 
     @property
-    def denoiser(self) -> Posterior:
+    def denoiser(self) -> Denoiser:
         """The posterior of the model."""
-        return Posterior("posterior", load_prior(self.model))
+        return load_denoiser("posterior", self.model)
 
 
 def sami_repeats(real: RealSpectra, library: SspLibrary, settings: PopulationsSettings) -> dict[str, Any] | None:
@@ -143,14 +143,11 @@ def _agreement(first: Populations, second: Populations, name: str) -> dict[str, 
 
 
 def _prior_variance(model: str) -> dict[str, float]:
-    """Variance of each label under the prior without its broad outskirts."""
+    """Variance of each label under the prior."""
     prior = load_prior(model)
-    kept = slice(0, prior.n_mixture - len(prior.card.get("settings", {}).get("outskirts", ())))
-    weights = prior.weights[kept] / prior.weights[kept].sum()
-    labels, slopes = prior.labels[kept], prior.slopes[kept]
-    inner = np.einsum("kpi,kij,kpj->kp", slopes, prior.covariances[kept], slopes)
-    inner += np.diagonal(prior.label_covariances[kept], axis1=1, axis2=2)
-    variance = weights @ (inner + (labels - weights @ labels) ** 2)
+    inner = np.einsum("kpi,kij,kpj->kp", prior.slopes, prior.covariances, prior.slopes)
+    inner += np.diagonal(prior.label_covariances, axis1=1, axis2=2)
+    variance = prior.weights @ (inner + (prior.labels - prior.weights @ prior.labels) ** 2)
     return dict(zip(prior.label_names, variance.tolist(), strict=True))
 
 

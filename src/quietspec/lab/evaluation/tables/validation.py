@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quietspec.lab.evaluation.calibration import LEVELS
-from quietspec.lab.evaluation.studies.observed_truth import WITHOUT
 from quietspec.lab.evaluation.tables.markdown import ResultsFolder, markdown_table
 
 __all__ = ["validation_tables"]
 
 _KINDS = ("age", "wavelength", "mask_fraction")
-_METHODS = ("posterior", WITHOUT, "wiener", "pca", "gaussian", "savgol", "binning 5", "binning 9")
+_METHODS = ("posterior", "wiener", "pca", "gaussian", "savgol", "binning 5", "binning 9")
 
 
 def validation_tables(results: ResultsFolder) -> Iterator[str]:
@@ -99,15 +98,15 @@ def _reduction(row: Mapping[str, Any] | None) -> str:
 
 
 def _pulls(results: ResultsFolder) -> str:
-    """Robust scatter of the posterior's pulls, with and without the discrepancy."""
+    """Robust scatter of the posterior's pulls."""
     found = [row for row in results["observed_truth"]["pulls"] if row["by"] == "snr"]
     scatter = {(row["data"], *row["bin"], row["method"], row["kind"]): f"{row['robust']:.2f}" for row in found}
-    columns = [(method, kind) for kind in ("pixel", "block") for method in ("posterior", WITHOUT)]
+    columns = [("posterior", kind) for kind in ("pixel", "block")]
     bins = dict.fromkeys((row["data"], *row["bin"]) for row in found)
     rows = [
         [place[0], f"{place[1]:g}–{place[2]:g}", *(scatter.get((*place, *c), "") for c in columns)] for place in bins
     ]
-    head = ["data", "S/N", "pixels", "without discrepancy", "blocks of 30", "without discrepancy"]
+    head = ["data", "S/N", "pixels", "blocks of 30"]
     return markdown_table("Scatter of the posterior's pulls (robust)", head, rows)
 
 

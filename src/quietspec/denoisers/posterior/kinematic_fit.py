@@ -1,0 +1,294 @@
+"""Populations, motions and calibration of a batch of spectra: first look, gas and spikes, last fit, posterior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from quietspec.arrays import BoolArray, FloatArray
+from quietspec.denoised import Flag
+from quietspec.denoisers.base import Emission
+from quietspec.denoisers.posterior.calibration import rough_factor
+from quietspec.denoisers.posterior.contamination import line_mask, noise_scale, spike_mask
+from quietspec.denoisers.posterior.grid import Batch, Grid
+from quietspec.denoisers.posterior.inference import infer
+from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
+from quietspec.denoisers.posterior.linear import Projections
+from quietspec.denoisers.posterior.linearised import Marginalised
+from quietspec.denoisers.posterior.losvd import log_width
+from quietspec.denoisers.posterior.masking import FIRST_MASK, gas_mask
+from quietspec.denoisers.posterior.motions import (
+    NARROWEST,
+    WIDEST,
+    Dispersion,
+    Joint,
+    condition_on_motions,
+    label_motions,
+)
+from quietspec.denoisers.posterior.pixel_model import PixelModel
+from quietspec.denoisers.posterior.results import Solution
+from quietspec.denoisers.posterior.velocity_scan import ScanResult, VelocityScan
+from quietspec.denoisers.posterior.walk import Noise
+from quietspec.parameters import ParameterPosterior
+
+__all__ = ["BatchFit", "KinematicGrid"]
+
+_FIRST_STEPS, _LAST_STEPS = 2, 3  # most steps before gas and spikes are found, and after; faint spectra make one
+_STILL = 5.0, 0.03  # km/s and u: within a smaller step the model is as good as linear
+_BROAD = 0.15  # 1σ of u beyond which its likelihood is evaluated, not taken for a Gaussian
+_NODES = 5  # values of u at which that is done …
+_NODE_REACH = 3.0  # … within so many σ of the peak
+_WIDEST_START = float(log_width(250.0))  # of u: a fit finds its way from lines too narrow, not from lines too wide
+_FIRST_DOF = 8.0  # coordinates determined by a first look
+_SURE = 15.0  # km/s, error of the velocity in a fit below which it is trusted whatever the scan says
+_LINEAR = np.array([60.0, 0.35])  # km/s and u, over which a spectrum changes evenly
+_FAINT = 30.0  # km/s, 1σ of the velocity in the scan, beyond which the scan's own moments are used
+
+
+@dataclass(frozen=True, eq=False)
+class KinematicGrid(Grid):
+    """The pixels of one redshift and resolution, and the model of moving stars there.
+
+    Parameters
+    ----------
+    wavelength : (n_pixels,)
+        Observed wavelengths, Å.
+    model : PixelModel
+        Populations, motions and calibration.
+    scan : VelocityScan
+        Prepared bases over a lattice of motions.
+    """
+
+    wavelength: FloatArray
+    model: PixelModel
+    scan: VelocityScan
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """One spectrum's last linearisation, what the data said there, and the likelihood of u where it is no Gaussian.
+
+    The motions of a faint one are what the scan says of them.
+    """
+
+    marginalised: Marginalised
+    faint: bool
+    nodes: FloatArray
+    log_likelihood: FloatArray
+
+    @property
+    def state(self) -> State:
+        """Where the model was linearised."""
+        return self.marginalised.linearised.state
+
+
+class BatchFit:
+    """The fit of a batch.
+
+    Parameters
+    ----------
+    batch : Batch
+        The spectra.
+    emission : {'auto', 'strong', 'none'}
+        How gas emission lines are treated.
+    noise : {'measured', 'quoted'}
+        Whether errors are rescaled by what the first fit leaves.
+
+    Attributes
+    ----------
+    noise_scale, evidence : (n_spectra,)
+        As in `Denoised`.
+    flags : (n_spectra,) of int
+        Bits of `Flag`.
+    """
+
+    def __init__(self, batch: Batch[KinematicGrid], emission: Emission, noise: Noise) -> None:
+        self.grid, self._flux, self._weight, self._emission = batch.grid, batch.flux, batch.weight, emission
+        n = len(batch.flux)
+        self.noise_scale: FloatArray = np.ones(n)
+        self.flags = np.zeros(n, dtype=np.int64)
+        first = np.zeros(self._flux.shape, dtype=bool)
+        if emission != "none":
+            first |= line_mask(self.grid.rest, self.grid.fwhm, *FIRST_MASK)
+        self._scan, begun, weight = self._first_look(first, measured=noise == "measured")
+        faint = self._scan.covariance[:, 0, 0] > _FAINT**2
+        states, residual, dof = self._fit(begun, weight, faint)
+        self._ignored = self._spoilt(residual, first) & (self._weight > 0)
+        weight = np.where(self._ignored, 0, self._weight)
+        if noise == "measured":
+            self.noise_scale = noise_scale(residual, weight, dof)
+            weight /= self.noise_scale.astype(np.float32)[:, None] ** 2
+        size = np.array([state.scale for state in states], dtype=np.float32)
+        weight /= 1 + weight * (size[:, None] * self.grid.truncation.astype(np.float32)) ** 2
+        spectra = zip(states, self._flux, weight, faint.tolist(), strict=True)
+        self._fitted = [self._last_fit(*one) for one in spectra]
+        self._used = weight
+        self._scale = np.array([one.state.scale for one in self._fitted])
+        self._posterior = infer(_projections(self._fitted, self._scale), self.grid.model.coordinates, self._scale)
+        cost = np.array([one.marginalised.log_determinant for one in self._fitted])
+        self.evidence = self._posterior.log_evidence - 0.5 * cost + batch.noise_constant(weight)
+
+    def solution(self) -> Solution:
+        """Give the motions their true posterior, and turn it into flux and errors."""
+        found = [self._joint(row, one) for row, one in enumerate(self._fitted)]
+        flux, variance, halves = zip(
+            *(_on_pixels(one, joint) for one, (joint, _) in zip(self._fitted, found, strict=True)), strict=True
+        )
+        return Solution(
+            flux=np.array(flux),
+            variance=np.array(variance),
+            remainder=self._scale[:, None] * self.grid.truncation,
+            ignored=self._ignored,
+            determined=self._posterior.dof,
+            labels=ParameterPosterior.stack([labels for _, labels in found]),
+            factor=_Factor(self.grid.model, [one.state for one in self._fitted], self._used, halves),
+        )
+
+    def _joint(self, row: int, one: _Fitted) -> tuple[Joint, ParameterPosterior]:
+        """Posterior of motions and populations of a spectrum at unit scale, and of its labels."""
+        posterior, scale = self._posterior, self._scale[row]
+        joint = posterior.mean[row] / scale, posterior.covariance[row] / scale**2
+        labels = posterior.labels[row : row + 1]
+        if one.faint:
+            return _as_scanned(joint, labels, self._scan.mean[row], self._scan.covariance[row])
+        return _with_true_dispersion(joint, labels, one)
+
+    def _first_look(self, first: BoolArray, *, measured: bool) -> tuple[ScanResult, list[State], FloatArray]:
+        """Velocities and dispersions by the scan, states to fit from, and weights without what looks spoilt."""
+        scan = self.grid.scan
+        residual = scan.residual(self._flux, np.where(first, 0, self._weight))
+        weight = np.where(self._spoilt(residual, first), 0, self._weight)
+        scale, error = scan.scale(self._flux, weight)
+        self.flags[scale < 2 * error] |= int(Flag.NO_SIGNAL)
+        model = self._flux - residual
+        factor = rough_factor(self._flux, weight, model, self.grid.wavelength)
+        trusted = np.ones(len(factor))
+        if measured:
+            noise = noise_scale(self._flux - factor * model, weight, np.full(len(factor), _FIRST_DOF))
+            trusted = np.maximum(noise, 1.0) ** -2
+        found = scan(self._flux / factor, (weight * factor**2 * trusted[:, None]).astype(np.float32))
+        widths = np.minimum(found.peak[:, 1], _WIDEST_START)
+        places = zip(found.peak[:, 0], widths, np.maximum(scale, error), strict=True)
+        return found, [self.grid.model.start(*place) for place in places], weight
+
+    def _spoilt(self, residual: FloatArray, first: BoolArray) -> BoolArray:
+        """Pixels spoilt by spikes and (unless `emission` is 'none') gas, seen in what a fit without `first` left."""
+        spoilt = spike_mask(residual, np.where(first, 0, self._weight))
+        if self._emission == "none":
+            return spoilt
+        pixels = self.grid.rest, self.grid.fwhm
+        return spoilt | gas_mask(residual, self._flux, self._weight, pixels, self._emission)
+
+    def _fit(
+        self, states: list[State], weight: FloatArray, faint: BoolArray
+    ) -> tuple[list[State], FloatArray, FloatArray]:
+        """Fit under one Gaussian: states, residuals and numbers of coordinates the data determine."""
+        moved, residuals, dof = [], np.empty_like(self._flux), np.empty(len(states))
+        for row, (state, flux, one) in enumerate(zip(states, self._flux, weight, strict=True)):
+            for _ in range(1 if faint[row] else _FIRST_STEPS):
+                linearised = self.grid.model.linearise(state)
+                residual = flux - linearised.model
+                marginalised = linearised.marginalise(residual, one)
+                step, scale = marginalised.step()
+                state = state.moved(step, scale)
+                if _is_still(step):
+                    break
+            moved.append(state)
+            residuals[row] = residual - linearised.change(step)
+            dof[row] = marginalised.determined(scale)
+        return moved, residuals, dof
+
+    def _last_fit(self, state: State, flux: FloatArray, weight: FloatArray, faint: bool) -> _Fitted:
+        for last in range(1 if faint else _LAST_STEPS, 0, -1):
+            linearised = self.grid.model.linearise(state)
+            marginalised = linearised.marginalise(flux - linearised.model, weight)
+            step, scale = marginalised.step()
+            if last == 1 or _is_still(step):
+                break
+            state = state.moved(step, scale)
+        velocity_error, error = marginalised.errors(scale)
+        faint &= velocity_error > _SURE
+        widths = np.empty(0)
+        if not faint and error > _BROAD:
+            centre, reach = state.width, _NODE_REACH * error
+            widths = np.linspace(max(centre - reach, NARROWEST), min(centre + reach, WIDEST), _NODES)
+        logs = [self.grid.model.log_likelihood(state, float(width), flux, weight) for width in widths]
+        return _Fitted(marginalised, faint, widths, np.array(logs))
+
+
+@dataclass(frozen=True, eq=False)
+class _Factor:
+    """Square root of the pixel covariance of a batch's spectra, from what little is kept of each."""
+
+    model: PixelModel
+    states: list[State]
+    weight: FloatArray
+    halves: tuple[FloatArray, ...]  # of the covariances of motions and populations
+
+    def __call__(self, number: int) -> FloatArray:
+        linearised = self.model.linearise(self.states[number])
+        data = linearised.marginalise(np.zeros_like(linearised.model), self.weight[number])
+        return linearised.factor(self.halves[number].astype(np.float64), data.response, data.inner_half)
+
+
+def _is_still(step: FloatArray) -> bool:
+    """Whether a step hardly moves velocity and u."""
+    size = KinematicCoordinates.motion_sizes
+    return bool(np.all(np.abs(step[:MOTIONS] * size) < _STILL))
+
+
+def _on_pixels(one: _Fitted, joint: Joint) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Flux and its variance, (n_pixels,) each, and the square root of the covariance of motions and populations."""
+    state, data, linearised = one.state, one.marginalised, one.marginalised.linearised
+    scale = np.ones(len(joint[0]))
+    scale[MOTIONS:] = state.scale
+    mean, covariance = joint[0] * scale, joint[1] * np.outer(scale, scale)
+    change = mean - np.concatenate([state.motions(), state.populations])
+    rest = data.offset - data.response @ change
+    flux = linearised.model + linearised.change(np.concatenate([change, rest]))
+    repaired = (covariance + covariance.T) / 2 + np.diag(1e-10 * np.diagonal(covariance))
+    half = np.linalg.cholesky(repaired)
+    return flux, linearised.variance(half, data.response, data.inner_half), half.astype(np.float32)
+
+
+def _projections(fitted: list[_Fitted], scale: FloatArray) -> Projections:
+    """What the data say, in coordinates that grow with the scale."""
+    starts, grams, gradients = [], [], []
+    for one, size in zip(fitted, scale, strict=True):
+        state = one.state
+        shrink = np.ones(len(one.marginalised.gradient))
+        shrink[:MOTIONS] = 1 / size
+        starts.append(np.concatenate([state.motions() * size, state.populations]))
+        grams.append(one.marginalised.gram * shrink[:, None] * shrink)
+        gradients.append(one.marginalised.gradient * shrink)
+    chi2 = np.array([one.marginalised.chi2 for one in fitted])
+    return Projections(np.array(starts), np.array(grams), np.array(gradients), np.zeros((len(fitted), 0)), chi2)
+
+
+def _with_true_dispersion(joint: Joint, labels: ParameterPosterior, one: _Fitted) -> tuple[Joint, ParameterPosterior]:
+    mean, error = float(labels.mean("width")[0]), float(labels.sigma("width")[0])
+    if one.nodes.size:
+        found = Dispersion.of_nodes(one.nodes, one.log_likelihood)
+    else:
+        found = Dispersion.of_gaussian(mean, error**2)
+    centre, size = KinematicCoordinates.motions(np.zeros(MOTIONS)), KinematicCoordinates.motion_sizes
+    width = np.array([(found.mean - centre[1]) / size[1]])
+    joint = condition_on_motions(*joint, width, np.array([[found.variance / size[1] ** 2]]), 1)
+    # The velocity follows u as it is correlated with it.
+    moved = KinematicCoordinates.motions(joint[0][:MOTIONS])
+    velocity = float(moved[0]), float(np.sqrt(joint[1][0, 0]) * size[0])
+    return joint, label_motions(labels, velocity, found)
+
+
+def _as_scanned(
+    joint: Joint, labels: ParameterPosterior, mean: FloatArray, covariance: FloatArray
+) -> tuple[Joint, ParameterPosterior]:
+    centre, size = KinematicCoordinates.motions(np.zeros(MOTIONS)), KinematicCoordinates.motion_sizes
+    # The flux is linear in the motions only so far; their own posterior is given as it is.
+    fitted = KinematicCoordinates.motions(joint[0][:MOTIONS])
+    near = fitted + np.clip(mean - fitted, -_LINEAR, _LINEAR)
+    shrink = np.minimum(_LINEAR / np.sqrt(np.diagonal(covariance)), 1.0)
+    joint = condition_on_motions(*joint, (near - centre) / size, covariance * np.outer(shrink / size, shrink / size))
+    found = Dispersion.of_normal(float(mean[1]), float(covariance[1, 1]))
+    return joint, label_motions(labels, (float(mean[0]), float(covariance[0, 0] ** 0.5)), found)
