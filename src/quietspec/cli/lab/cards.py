@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from quietspec.cli.console import progress_bar
 
 if TYPE_CHECKING:
-    from quietspec.denoisers import SpectralPrior
+    from quietspec.denoisers import Denoiser, SpectralPrior
     from quietspec.lab.simulate import Recipe
 
 __all__ = ["card_file", "card_of", "test_scores"]
@@ -39,16 +39,25 @@ def card_of(prior: str) -> dict[str, Any]:
 
 
 def test_scores(world: Recipe, prior: SpectralPrior) -> dict[str, Any]:
-    """Scores of a trained prior, and of the Wiener filter and PCA beside it, on spectra of a world it has not seen."""
-    from quietspec.denoisers import Posterior, PrincipalComponents
+    """Score a trained prior on spectra of a world it has not seen, with Wiener filter and PCA unless it is at rest."""
     from quietspec.lab.evaluation import evaluate as score
 
-    tools: dict[str, Any] = {
+    with progress_bar("testing") as progress:
+        result = score(world, _tools(prior), TRAINED_SNR, TRAINED_TESTS, seed=0, progress=progress)
+    return result.to_json()
+
+
+def _tools(prior: SpectralPrior) -> dict[str, Denoiser]:
+    """Denoisers that rest on a prior, by name."""
+    from quietspec.denoisers import Posterior, PrincipalComponents
+    from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
+
+    if prior.card.get("kinematics") == "explicit":
+        return {"posterior": KinematicPosterior("posterior", prior)}
+    tools: dict[str, Denoiser] = {
         "pca": PrincipalComponents("pca", prior),
         "wiener": Posterior("wiener", prior.collapsed(), discrepancy=False),
     }
     if prior.n_mixture > 1:
         tools["posterior"] = Posterior("posterior", prior, discrepancy=False)
-    with progress_bar("testing") as progress:
-        result = score(world, tools, TRAINED_SNR, TRAINED_TESTS, seed=0, progress=progress)
-    return result.to_json()
+    return tools
