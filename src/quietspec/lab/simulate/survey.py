@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from quietspec.errors import TemplateError
 from quietspec.lab.simulate.defects import masked_runs, spikes
 from quietspec.lab.simulate.dust import transmission
@@ -251,9 +252,7 @@ class SurveyRecipe:
         record = self._recorder(View.of(seen, z, self.wavelength), self.wavelength)
         return lambda n, rng: record(self.rest(n, rng).flux, rng)
 
-    def _recorder(
-        self, view: View, wavelength: FloatArray
-    ) -> Callable[[FloatArray, np.random.Generator], FloatArray]:
+    def _recorder(self, view: View, wavelength: FloatArray) -> Callable[[FloatArray, np.random.Generator], FloatArray]:
         """Return a function that puts flux on an instrument's pixels, and multiplies it by calibration errors."""
         resample = self._resampler(view, wavelength)
         if not self.switches.calibration_error:

@@ -89,4 +89,4 @@ class SurveyPrior:
     a_v: tuple[float, float] = (0.6, 2.5)
     dust_slope: float = 0.2
     snr: tuple[float, float] = (1.5, 60.0)
-    calibration: CalibrationLaw = CalibrationLaw()
+    calibration: CalibrationLaw = field(default_factory=CalibrationLaw)

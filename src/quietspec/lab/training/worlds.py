@@ -1,6 +1,7 @@
 """Training of a prior on a recipe: draw spectra, fit the prior, choose the number of components for plain PCA.
 
-Priors of the recipe `survey` are of stars and dust at rest: motions and flux calibration are parameters of the posterior.
+Priors of the recipe `survey` are of stars and dust at rest, since the posterior has motions and flux
+calibration as parameters.
 """
 
 from __future__ import annotations

@@ -143,15 +143,10 @@ def _agreement(first: Populations, second: Populations, name: str) -> dict[str, 
 
 
 def _prior_variance(model: str) -> dict[str, float]:
-    """Variance of each label under the prior without its broad outskirts."""
-    prior = load_prior(model)
-    kept = slice(0, prior.n_mixture - len(prior.card.get("settings", {}).get("outskirts", ())))
-    weights = prior.weights[kept] / prior.weights[kept].sum()
-    labels, slopes = prior.labels[kept], prior.slopes[kept]
-    inner = np.einsum("kpi,kij,kpj->kp", slopes, prior.covariances[kept], slopes)
-    inner += np.diagonal(prior.label_covariances[kept], axis1=1, axis2=2)
-    variance = weights @ (inner + (labels - weights @ labels) ** 2)
-    return dict(zip(prior.label_names, variance.tolist(), strict=True))
+    """Variance of each label under the prior."""
+    whole = load_prior(model).collapsed()
+    variance = np.diagonal(whole.label_covariances[0] + whole.slopes[0] @ whole.covariances[0] @ whole.slopes[0].T)
+    return dict(zip(whole.label_names, variance.tolist(), strict=True))
 
 
 def _expected_pulls(first: Populations, name: str, variance: float) -> float:
