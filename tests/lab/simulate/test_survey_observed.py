@@ -27,7 +27,7 @@ def only(library, *names, **options):
 )
 @pytest.mark.parametrize("instrument", ["SAMI", "MUSE"])
 def test_calibration_errors_have_the_covariance_of_the_law(tiny_library, law, instrument):
-    n, prior = 3000, SurveyPrior(calibration=law)
+    n, prior = 800, SurveyPrior(calibration=law)
     wrong, right = (
         only(tiny_library, *names, prior=prior).simulate(
             n, np.random.default_rng(0), 20.0, instrument=instrument, redshift=Z

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["SCORED", "LabelScore", "degraded_labels", "flux_score", "label_pulls", "label_score", "with_noise"]
 
 #: Labels that are scored.
-SCORED = ("velocity", "sigma", "log_age_lw", "log_age_mw", "mh_lw", "a_v")
+SCORED = ("velocity", "sigma", "log_age_lw", "log_age_mw", "log_t50", "log_t90", "mh_lw", "a_v")
 
 
 @dataclass(frozen=True)

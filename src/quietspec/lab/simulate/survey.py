@@ -41,9 +41,9 @@ class SurveyRecipe:
     """Galaxy spectra with LOSVD and dust on a log-λ rest-frame grid, observed by a survey's instrument.
 
     Each call of `observe` is one galaxy, with one instrument and one redshift. The truth includes the flux-calibration
-    error, as an instrument without noise would record it, but neither emission lines nor spikes. S/N is
-    the mean flux of the truth over the mean 1σ noise in the S/N window, or over all pixels if the instrument does not
-    observe that window (MUSE at low redshift).
+    error, as what an instrument without noise would record does, but neither emission lines nor spikes. S/N is the mean
+    flux of the truth over the mean 1σ noise in the S/N window, or over all pixels if the instrument does not observe that
+    window (MUSE at low redshift).
 
     Parameters
     ----------
