@@ -1,18 +1,16 @@
-"""Velocity, dispersion, populations and flux by the kinematic posterior, beside the default of the shipped model.
+"""Velocity, dispersion, populations and flux by the posterior.
 
-    python benchmarks/kinematics.py simulated [--law smooth|wide] [--instrument MUSE] [-n 200]
+    python benchmarks/kinematics.py simulated [--instrument MUSE] [-n 200]
     python benchmarks/kinematics.py real --data FOLDER
     python benchmarks/kinematics.py repeats --data FOLDER
 
-`simulated`: recipe `survey`, its own smooth calibration errors or (wide) those of the default law. `real`: both epochs
-of SDSS 0412 as they are, bins of SAMI 572402, 230776 and 56140 as they are and with noise added. `repeats`: bins of
-SAMI 56140 B against the same sky in D (one plate) and in C (another plate), exposures of NGC 3522 and NGC 3073.
+`simulated`: recipe `survey`. `real`: both epochs of SDSS 0412 as they are, bins of SAMI 572402, 230776 and 56140 as
+they are and with noise added. `repeats`: bins of SAMI 56140 B against the same sky in D (one plate) and in C (another
+plate), exposures of NGC 3522 and NGC 3073.
 """
 
-from pathlib import Path
-
 from rich.console import Console
-from script import ROOT, add_data, add_library, library_of, log, parser
+from script import add_data, add_library, library_of, log, parser
 
 from quietspec.denoisers import load_prior
 from quietspec.lab.evaluation.studies.kinematics import (
@@ -24,16 +22,13 @@ from quietspec.lab.evaluation.studies.kinematics import (
 )
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra
 
-MODEL = ROOT / "benchmarks" / "models" / "survey-rest.npz"
-
 
 def main() -> None:
     made = parser(__doc__)
     made.add_argument("what", choices=("simulated", "real", "repeats"))
-    made.add_argument("--prior", type=Path, default=MODEL, help="prior of populations at rest (.npz)")
+    made.add_argument("--prior", default="survey", help="prior of populations at rest: a shipped one, or an .npz")
     add_data(made)
     add_library(made)
-    made.add_argument("--law", choices=("smooth", "wide"), default="wide", help="calibration errors simulated")
     made.add_argument("--instrument", default="MUSE", choices=REDSHIFTS)
     made.add_argument("--snr", type=float, nargs="+", default=[5.0, 10.0, 20.0, 50.0])
     made.add_argument("-n", type=int, default=200)
@@ -41,8 +36,7 @@ def main() -> None:
     options = made.parse_args()
     prior, real, console = load_prior(options.prior), RealSpectra(options.data, log), Console(width=260)
     if options.what == "simulated":
-        wide = options.law == "wide"
-        settings = SimulatedSettings(options.instrument, wide, options.snr, options.n, options.seed)
+        settings = SimulatedSettings(options.instrument, options.snr, options.n, options.seed)
         for table in simulated_tables(prior, library_of(options), settings):
             console.print(table)
     elif options.what == "real":

@@ -11,7 +11,8 @@ from quietspec.templates import mass_to_light, population_labels
 from quietspec.templates.means import population_jacobian
 from quietspec.wavelengths import SNR_WINDOW
 
-NAMES = {"log_age_mw", "mh_mw", "log_age_lw", "mh_lw", "log_ml_v"}
+NAMES = {"log_age_mw", "mh_mw", "log_age_lw", "mh_lw", "log_t50", "log_t90", "log_ml_v"}
+STEP = 0.48  # dex between the ages of the small library
 
 
 @settings(max_examples=25, deadline=None)
@@ -30,6 +31,44 @@ def test_one_ssp_has_its_own_labels(tiny_library):
         np.testing.assert_allclose(found[f"log_age_{kind}"], tiny_library.log_age)
         np.testing.assert_allclose(found[f"mh_{kind}"], tiny_library.metallicity)
     np.testing.assert_allclose(found["log_ml_v"], np.log10(mass_to_light(tiny_library).ratio))
+
+
+def test_stars_of_one_age_formed_within_its_bin(tiny_library):
+    found = population_labels(tiny_library, np.eye(tiny_library.n_ssp))
+    np.testing.assert_allclose(found["log_t50"], tiny_library.log_age)  # steps are even: the age is the bin's middle
+    np.testing.assert_allclose(found["log_t90"], tiny_library.log_age - 0.4 * STEP)
+
+
+def test_a_library_of_one_age_forms_all_stars_then(tiny_library):
+    library = tiny_library.within(log_age=(9.2, 9.3))
+    found = population_labels(library, np.ones((1, library.n_ssp)))
+    assert found["log_t50"] == found["log_t90"] == library.log_ages
+    assert not population_jacobian(library, np.ones(library.n_ssp))["log_t50"].any()
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 1000), sparse=st.floats(0.1, 1))
+def test_half_of_the_stars_formed_before_t50_and_nine_tenths_before_t90(tiny_library, seed, sparse):
+    rng = np.random.default_rng(seed)
+    weights = rng.exponential(size=(20, tiny_library.n_ssp)) * (rng.random((20, tiny_library.n_ssp)) < sparse)
+    weights[:, rng.integers(tiny_library.n_ssp)] = 0.3
+    found = population_labels(tiny_library, weights)
+    assert np.all(found["log_t90"] <= found["log_t50"])
+    for name, fraction in (("log_t50", 0.5), ("log_t90", 0.9)):
+        # Part of each bin that is older, by the definition: bins of STEP about the ages, filled evenly.
+        older = np.clip((tiny_library.log_age + STEP / 2 - found[name][:, None]) / STEP, 0, 1)
+        np.testing.assert_allclose((weights * older).sum(axis=1) / weights.sum(axis=1), fraction)
+
+
+def test_formation_times_change_evenly_with_the_weights(tiny_library):
+    """Mass that moves from the oldest to the youngest stars, over all ages between."""
+    shares = np.linspace(0, 1, 2001)[:, None]
+    ages = (tiny_library.log_age - 7.8) / 2.4
+    found = population_labels(tiny_library, shares * (1 - ages) ** 2 + (1 - shares) * ages**2 + 0.01)
+    for name in ("log_t50", "log_t90"):
+        steps = np.diff(found[name])
+        assert np.all(steps < 0)
+        assert np.abs(steps).max() < 0.02
 
 
 @pytest.mark.parametrize("window", [SNR_WINDOW, (6000.0, 6500.0)])
@@ -66,7 +105,7 @@ def test_derivatives_are_those_of_differences(tiny_library, seed, scale):
     rng = np.random.default_rng(seed)
     weights = scale * rng.exponential(size=library.n_ssp) * (rng.random(library.n_ssp) < 0.6)
     weights[0] = scale
-    step = 1e-5 * weights.sum()
+    step = 1e-6 * weights.sum()
     jacobian = population_jacobian(library, weights)
     assert jacobian.keys() == NAMES
     up, down = (population_labels(library, weights + sign * step * np.eye(library.n_ssp)) for sign in (1, -1))
@@ -82,10 +121,13 @@ def test_a_library_of_light_has_no_masses(tiny_library):
     found = population_labels(library, weights)
     assert found.keys() == NAMES - {"log_ml_v"}
     assert np.isnan(found["log_age_mw"]).all()
-    assert np.isnan(found["mh_mw"]).all()
+    for name in ("mh_mw", "log_t50", "log_t90"):
+        assert np.isnan(found[name]).all()
     np.testing.assert_allclose(found["log_age_lw"], library.log_age.mean())
     jacobian = population_jacobian(library, weights[0])
-    assert np.isnan(jacobian["mh_mw"]).all()
+    assert jacobian.keys() == found.keys()
+    for name in ("mh_mw", "log_t50", "log_t90"):
+        assert np.isnan(jacobian[name]).all()
     assert np.isfinite(jacobian["mh_lw"]).all()
 
 

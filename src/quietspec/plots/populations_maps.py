@@ -26,6 +26,8 @@ PARAMETER_LABELS = {  #: name and unit of each parameter, in the order of the pa
     "mh_lw": ("[M/H] (light)", "dex"),
     "log_age_mw": ("log age (mass)", "log yr"),
     "mh_mw": ("[M/H] (mass)", "dex"),
+    "log_t50": (r"log $t_{50}$", "log yr"),
+    "log_t90": (r"log $t_{90}$", "log yr"),
     "log_ml_v": (r"log $M_\ast/L_V$", "solar"),
     "a_v": (r"$A_V$", "mag"),
     "velocity": ("velocity", "km/s"),

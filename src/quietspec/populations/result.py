@@ -27,6 +27,8 @@ UNITS: dict[str, str] = {
     "mh_mw": "dex",
     "log_age_lw": "dex(yr)",
     "mh_lw": "dex",
+    "log_t50": "dex(yr)",
+    "log_t90": "dex(yr)",
     "log_ml_v": "dex(solMass/solLum)",
     "a_v": "mag",
     "velocity": "km/s",
@@ -60,7 +62,8 @@ class Populations(BySpectrum):
         How they were found.
     values : mapping of str to (n_spectra,)
         Parameters by the names of `UNITS`: mass- (mw) and light-weighted (lw) mean log10(age/yr) and [M/H], log10 of
-        M*/L_V, attenuation, kinematics; NaN where there is no result.
+        the lookback times (yr) by which 50 % and 90 % of the mass had formed, log10 of M*/L_V, attenuation,
+        kinematics; NaN where there is no result.
     low, high : mapping of str to (n_spectra,)
         Ends of the central 68.27 % intervals.
     flags : (n_spectra,) of int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from quietspec.cli.lab import cards
 from quietspec.cli.lab.evaluate import _cards
 from quietspec.denoisers import Gaussian, load_prior
 from quietspec.io import read
-from quietspec.lab.simulate import INSTRUMENTS
+from quietspec.lab.simulate import INSTRUMENTS, SurveyRecipe
 
 SCORES = {
     *(
@@ -287,3 +288,23 @@ def test_evaluations_that_cannot_be(evaluate, words, status, says):
     result = evaluate(*words)
     assert result.exit_code == status
     assert says in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_prior_of_survey_is_trained_and_relabelled_at_rest(run, library_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(cards, "TRAINED_TESTS", 10)
+    monkeypatch.setattr(cards, "TRAINED_SNR", (20.0,))
+    coarse = partial(SurveyRecipe, velocity_scale=200.0)
+    monkeypatch.setattr("quietspec.lab.simulate.get_recipe", lambda name, library, **_: coarse(library))
+    changes = ("n=1000", "settings.n_components=5", "settings.mixture.n_mixture=3", "settings.mixture.max_iter=3")
+    words = [word for change in changes for word in ("--set", change)]
+    one, again = tmp_path / "one.npz", tmp_path / "again.npz"
+    assert run("lab", "train", "survey", "-o", one, "--library", library_file, *words).exit_code == 0
+    result = run("lab", "relabel", one, "-o", again, "--library", library_file)
+    assert result.exit_code == 0
+    assert "log_t50, log_t90" in result.stderr
+    for path in (one, again):
+        prior, card = load_prior(path), json.loads(path.with_suffix(".json").read_text())
+        assert prior.card["kinematics"] == card["kinematics"] == "explicit"
+        assert card["hash"] == prior.hash
+        assert card["scores"]["models"]["posterior"]["20"]["rms_reduction"] > 0.3
+    np.testing.assert_array_equal(load_prior(again).means, load_prior(one).means)

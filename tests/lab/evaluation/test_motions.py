@@ -7,16 +7,13 @@ import pytest
 
 from quietspec.denoised import ModelId
 from quietspec.denoisers.base import finish
-from quietspec.denoisers.posterior.calibration import CalibrationLaw
 from quietspec.lab.evaluation.motions import (
     SCORED,
     degraded_labels,
     flux_score,
     label_pulls,
     label_score,
-    miscalibrated,
 )
-from quietspec.lab.simulate import SurveyRecipe
 from quietspec.spectra import Spectra
 
 
@@ -62,17 +59,6 @@ def test_flux_score_counts_pixels_with_a_truth():
     error, coverage = flux_score(Fixed().denoise(given), truth)
     np.testing.assert_allclose(error, 1.0)
     assert coverage == 0
-
-
-def test_calibration_errors_are_in_data_and_truth_alike(tiny_library):
-    recipe = SurveyRecipe(tiny_library, instruments=["MUSE"], calibration_error=False, masks=False)
-    made = recipe.simulate(3, np.random.default_rng(2), 20.0, redshift=0.05)
-    law = CalibrationLaw(0.05, 0.0, ())
-    changed = miscalibrated(made, law, np.random.default_rng(3))
-    factor = changed.truth / made.truth
-    np.testing.assert_allclose(changed.observed.flux / made.observed.flux, factor, rtol=1e-4)
-    np.testing.assert_allclose(changed.observed.sigma / made.observed.sigma, factor, rtol=1e-4)
-    assert 0.01 < np.std(factor) < 0.2
 
 
 def test_pulls_of_labels_use_both_errors():

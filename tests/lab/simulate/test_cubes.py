@@ -35,7 +35,7 @@ def test_signal_falls_outwards_between_the_limits(cube):
     assert snr[0, 0] == pytest.approx(2)
     assert (np.diff(snr[3, 2:]) < 0).all()
     # Without gas, spectra have mean 1 over the pixels that the templates cover; beyond, their last value is repeated.
-    np.testing.assert_allclose(np.median(cube.spectra, axis=1), 1, rtol=0.3)
+    np.testing.assert_allclose(np.median(cube.spectra, axis=1), 1, rtol=0.4)
 
 
 def test_a_cube_does_not_depend_on_how_much_is_written_at_once(cube, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quietspec.lab.simulate import INSTRUMENTS, SAMI_NOISE
-from quietspec.lab.simulate.defects import calibration_error, masked_runs, spikes
+from quietspec.lab.simulate.defects import masked_runs, spikes
 from quietspec.lab.simulate.noise import correlated_noise, scale_to_snr, window_snr
 
 
@@ -63,19 +63,6 @@ def test_scaled_noise_has_the_given_snr():
     np.testing.assert_allclose(window_snr(flux, scale_to_snr(flux, relative, inside, wanted), inside), wanted)
 
 
-def test_calibration_errors_are_smooth_and_of_the_given_size():
-    wavelength = np.linspace(3700, 7400, 1000)
-    factors = calibration_error(wavelength, np.zeros(1000, int), 4000, np.random.default_rng(6), 0.03)
-    assert np.sqrt(np.mean(np.log(factors) ** 2)) == pytest.approx(0.03, rel=0.05)
-    assert np.diff(factors, axis=1).std() < 5e-4
-
-
-def test_arms_also_differ_by_a_grey_factor():
-    wavelength, arm = np.linspace(3700, 7400, 1000), (np.arange(1000) >= 500).astype(int)
-    jump = np.diff(calibration_error(wavelength, arm, 4000, np.random.default_rng(7), 0.03)[:, 499:501], axis=1)
-    assert jump.std() == pytest.approx(0.015 * np.sqrt(2), rel=0.1)
-
-
 def test_masked_runs_have_the_given_mean_number_and_length():
     bad = masked_runs((3000, 2000), np.random.default_rng(8), mean_runs=2.0, mean_length=10.0)
     starts = (np.diff(bad.astype(np.int8), axis=1, prepend=0) == 1).sum()
@@ -96,7 +83,7 @@ def test_spikes_are_high_and_few():
 def test_instruments_are_well_formed(instrument):
     wavelength = instrument.wavelength
     assert np.all(np.diff(wavelength) > 0)
-    assert wavelength.shape == instrument.fwhm.shape == instrument.arm.shape
+    assert wavelength.shape == instrument.fwhm.shape
     assert np.all((instrument.fwhm > 1) & (instrument.fwhm < 8))
     assert 0 < instrument.redshift[0] < instrument.redshift[1] <= 0.15
     assert np.all(np.diff(instrument.noise.wavelength) > 0)
@@ -106,4 +93,4 @@ def test_instruments_are_well_formed(instrument):
 def test_sami_has_two_arms_with_a_gap():
     sami = INSTRUMENTS["SAMI"]
     assert np.max(np.diff(sami.wavelength)) > 400
-    assert list(np.unique(sami.arm)) == [0, 1]
+    assert len(sami.arms) == 2

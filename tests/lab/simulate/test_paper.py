@@ -24,7 +24,7 @@ def test_spectra_are_on_the_librarys_pixels_within_the_noise_law(recipe, tiny_li
     np.testing.assert_array_equal(rest.wavelength, tiny_library.between(3700, 7400).wavelength)
     assert rest.flux.dtype == np.float32
     np.testing.assert_allclose(rest.flux[:, in_window(rest.wavelength, SNR_WINDOW)].mean(axis=1), 1, rtol=1e-5)
-    assert set(rest.parameters) == {"log_age_mw", "log_age_lw", "mh_mw", "mh_lw", "log_ml_v"}
+    assert set(rest.parameters) == {"log_age_mw", "log_age_lw", "mh_mw", "mh_lw", "log_t50", "log_t90", "log_ml_v"}
 
 
 def test_spectra_are_the_mixtures_that_the_labels_describe(recipe):

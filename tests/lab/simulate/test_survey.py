@@ -162,7 +162,7 @@ def test_emission_is_in_the_flux_and_not_in_the_truth(library):
     assert np.abs(without.observed.flux - without.truth).max() < 1e-3
 
 
-def test_calibration_errors_are_smooth_and_in_the_truth(library):
+def test_calibration_errors_are_continuous_and_in_the_truth(library):
     wrong, right = observe(only(library, "calibration_error")).truth, observe(only(library)).truth
     ratio = wrong / right
     assert 0.01 < np.std(np.log(ratio)) < 0.08

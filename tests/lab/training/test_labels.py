@@ -15,9 +15,7 @@ from quietspec.spectra import Spectra
 
 WAVELENGTH = np.linspace(4000, 5000, 100)
 FLAT = np.ones(100)
-SETTINGS = PriorSettings(
-    n_components=3, mixture=MixtureSettings(n_mixture=3, max_iter=10, floor=0.02), outskirts=((4.0, 0.02), (25.0, 0.01))
-)
+SETTINGS = PriorSettings(n_components=3, mixture=MixtureSettings(n_mixture=3, max_iter=10, floor=0.02))
 SPECTRAL = ("wavelength", "fwhm", "mean", "components", "truncation", "weights", "means", "covariances")
 
 
@@ -71,7 +69,6 @@ def test_parts_together_have_mean_0_and_nearly_the_covariance(prior):
         assert np.linalg.eigvalsh(parts[2]).min() > 0
         ratios.append(np.linalg.solve(prior.label_covariances[k], covariance))
     np.testing.assert_allclose(np.median(ratios, axis=0), np.eye(2), atol=0.15)
-    np.testing.assert_allclose(ratios[-2:], [np.eye(2)] * 2, atol=1e-6)  # outskirts: one Gaussian
 
 
 def test_parts_describe_a_tail():
@@ -140,7 +137,6 @@ def test_refitting_labels_leaves_the_spectra_alone(prior):
 
 
 def test_refitting_labels_of_a_saved_prior_is_the_same(prior, tmp_path):
-    """The card's JSON turns tuples of the settings into lists."""
     prior.save(tmp_path / "prior.npz")
     again = type(prior).load(tmp_path / "prior.npz")
     one, other = (refit_labels(each, world(4000, 0), FLAT, np.random.default_rng(7)) for each in (prior, again))

@@ -7,6 +7,7 @@ from scipy.stats import multivariate_normal
 from quietspec.lab.simulate import RestSpectra
 from quietspec.lab.training import Mixture, MixtureSettings, PriorSettings, fit_mixture, fit_prior
 from quietspec.lab.training.mixture import _maximised, _start, quadratic_features
+from quietspec.lab.training.prior import without_floor
 
 
 def blobs(n, rng):
@@ -91,3 +92,21 @@ def test_prior_reconstructs_spectra_and_predicts_labels():
     one = prior.collapsed()
     predicted = one.labels[0] + (fitted - one.means[0]) @ one.slopes[0].T
     assert np.std(predicted[:, 0] - rest.parameters["log_age_mw"]) < 0.05
+
+
+def test_a_prior_keeps_a_tenth_of_the_floor_in_every_direction_of_every_gaussian():
+    """Of four components, the last is weaker than the floor."""
+    rng, x, floor = np.random.default_rng(0), np.linspace(0, 1, 100), 0.02
+    coefficients = rng.exponential(size=(800, 4)) * [0.3, 0.1, 0.03, 1e-4]
+    flux = (2 + coefficients @ np.cos(np.outer([1, 2, 3, 4], np.pi * x))).astype(np.float32)
+    rest = RestSpectra(wavelength=4000 + 1000 * x, flux=flux, parameters={"age": coefficients[:, 0] ** 2})
+    settings = PriorSettings(n_components=4, mixture=MixtureSettings(n_mixture=3, max_iter=4, floor=floor))
+    prior = fit_prior(rest, np.ones(100), np.full(100, 2.5), rng, settings)
+    least = np.linalg.eigvalsh(prior.covariances).min(axis=1)
+    np.testing.assert_array_less(0.1 * floor * (1 - 1e-6), least)
+    assert least.min() < 0.5 * floor
+    assert np.linalg.eigvalsh(prior.label_covariances).min() > -1e-9
+    less = without_floor(prior, 1e-3)
+    expected = np.linalg.eigvalsh(prior.covariances) - 0.9e-3
+    np.testing.assert_allclose(np.linalg.eigvalsh(less.covariances), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(less.means, prior.means)

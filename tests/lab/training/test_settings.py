@@ -65,7 +65,7 @@ def test_a_saved_run_loads_as_it_was(tmp_path):
         (GOOD + "rounds: 3\n", "rounds: Extra inputs are not permitted"),
         (GOOD.replace("max_iter", "rounds"), "settings.mixture.rounds: Extra inputs are not permitted"),
         (GOOD.replace("n_components: 13", "n_components: 0"), "settings.n_components: Input should be greater than 0"),
-        (GOOD.replace("n_components: 13", "outskirts: [[4.0, 0.7], [9.0, 0.3]]"), "settings: Value error, outskirts"),
+        (GOOD.replace("n_components: 13", "n_components: 13, outskirts: []"), "settings.outskirts: Extra inputs"),
         (GOOD.replace("n: 1000", "n: 90001"), "n 90001: recipe 'paper' has 90000 training spectra"),
         (GOOD.replace("n: 1000", "n: 999"), "n: Input should be greater than or equal to 1000"),
         (GOOD.replace("recipe: paper", "recipe: news"), "recipe: Input should be 'paper' or 'survey'"),

@@ -7,7 +7,7 @@ import pytest
 
 from quietspec.lab.evaluation import EvaluationOptions, evaluate
 from quietspec.lab.simulate import SurveyRecipe
-from quietspec.lab.training import MixtureSettings, PriorSettings, relabelled_prior, train_prior, worlds
+from quietspec.lab.training import MixtureSettings, PriorSettings, relabelled_prior, train_prior
 
 SEEDS = (0, 1, 2)
 SNRS = (5.0, 10.0)
@@ -28,16 +28,14 @@ def streams(monkeypatch) -> list[tuple[int, ...]]:
     return states
 
 
-def test_no_stream_serves_twice_in_training_and_tests(tiny_library, streams, monkeypatch):
-    monkeypatch.setattr(worlds, "_TUNING_SPECTRA", 5)
-    monkeypatch.setattr(worlds, "_PCA_SIZES", range(2, 4))
+def test_no_stream_serves_twice_in_training_and_tests(tiny_library, streams):
     recipe = SurveyRecipe(tiny_library, velocity_scale=300.0)
     settings = PriorSettings(n_components=4, mixture=MixtureSettings(n_mixture=2, max_iter=1))
     for seed in SEEDS:
         prior = train_prior(recipe, 100, seed, settings)
         relabelled_prior(prior, recipe, 100, seed)
     training = set(streams)
-    assert len(training) == 4 * len(SEEDS)  # training spectra, tuning spectra, fit, labels
+    assert len(training) == 3 * len(SEEDS)  # training spectra, fit, labels
     streams.clear()
     for seed in SEEDS:
         evaluate(recipe, {}, SNRS, 3, seed=seed, options=EvaluationOptions(coverage=True))

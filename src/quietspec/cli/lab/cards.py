@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from quietspec.cli.console import progress_bar
 
 if TYPE_CHECKING:
-    from quietspec.denoisers import SpectralPrior
+    from quietspec.denoisers import Denoiser, SpectralPrior
     from quietspec.lab.simulate import Recipe
 
 __all__ = ["card_file", "card_of", "test_scores"]
@@ -43,7 +43,7 @@ def test_scores(world: Recipe, prior: SpectralPrior) -> dict[str, Any]:
     from quietspec.denoisers import PrincipalComponents, posterior_of
     from quietspec.lab.evaluation import evaluate as score
 
-    tools: dict[str, Any] = {
+    tools: dict[str, Denoiser] = {
         "pca": PrincipalComponents("pca", prior),
         "wiener": posterior_of("wiener", prior.collapsed()),
     }

@@ -152,6 +152,13 @@ class SpectralPrior:
             part_covariances=None,
         )
 
+    @cached_property
+    def label_sigma(self) -> dict[str, float]:
+        """Standard deviation of each label before any data."""
+        whole = self.collapsed()
+        covariance = whole.label_covariances[0] + whole.slopes[0] @ whole.covariances[0] @ whole.slopes[0].T
+        return dict(zip(self.label_names, np.sqrt(np.diagonal(covariance)).tolist(), strict=True))
+
     def label_parts(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Weights, offsets and covariances of the parts of the labels' scatter; a single part by default."""
         if self.part_weights is None or self.part_offsets is None or self.part_covariances is None:

@@ -36,6 +36,8 @@ _MASK_BITS = {
 _PARAMETER_UNITS = {"sigma": u.km / u.s, "velocity": u.km / u.s, "a_v": u.mag}
 _LOGARITHMS = {  # FITS has no unit for them
     "log_age": "log10 of the age in years",
+    "log_t50": "log10 of the lookback time in years by which 50 % of the mass had formed",
+    "log_t90": "log10 of the lookback time in years by which 90 % of the mass had formed",
     "mh": "[M/H] in dex",
     "log_ml_v": "log10 of M*/L_V in solar units",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,17 +15,12 @@ if TYPE_CHECKING:
     from quietspec.arrays import FloatArray
     from quietspec.denoised import Denoised
     from quietspec.denoisers import Denoiser
-    from quietspec.denoisers.posterior.calibration import CalibrationLaw
-    from quietspec.lab.simulate import Simulated
     from quietspec.spectra import Spectra
 
-__all__ = [
-    "SCORED", "LabelScore", "degraded_labels", "flux_score", "label_pulls", "label_score", "miscalibrated",
-    "with_noise",
-]  # fmt: skip
+__all__ = ["SCORED", "LabelScore", "degraded_labels", "flux_score", "label_pulls", "label_score", "with_noise"]
 
 #: Labels that are scored.
-SCORED = ("velocity", "sigma", "log_age_lw", "log_age_mw", "mh_lw", "a_v")
+SCORED = ("velocity", "sigma", "log_age_lw", "log_age_mw", "log_t50", "log_t90", "mh_lw", "a_v")
 
 
 @dataclass(frozen=True)
@@ -71,14 +66,6 @@ def flux_score(denoised: Denoised, truth: FloatArray) -> tuple[FloatArray, float
     error = np.where(known, denoised.flux - truth, np.nan)
     relative = np.sqrt(np.nanmean(error**2, axis=1) / np.nanmean(np.where(known, truth, np.nan) ** 2, axis=1))
     return relative, float(np.mean((np.abs(error) < denoised.sigma)[known]))
-
-
-def miscalibrated(simulated: Simulated, law: CalibrationLaw, rng: np.random.Generator) -> Simulated:
-    """Multiply simulated spectra and their truths by calibration errors drawn from a law, one factor per spectrum."""
-    observed = simulated.observed
-    factor = law.knots(observed.wavelength).draw(len(observed), rng).astype(observed.flux.dtype)
-    changed = replace(observed, flux=observed.flux * factor, ivar=observed.ivar / factor**2)
-    return replace(simulated, observed=changed, truth=simulated.truth * factor)
 
 
 def label_pulls(first: Denoised, second: Denoised, names: Sequence[str] = SCORED) -> dict[str, FloatArray]:

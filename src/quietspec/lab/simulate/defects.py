@@ -1,4 +1,4 @@
-"""Defects of observed spectra: flux-calibration errors, masked pixels, cosmic-ray spikes."""
+"""Defects of observed spectra: masked pixels and cosmic-ray spikes."""
 
 from __future__ import annotations
 
@@ -7,45 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from quietspec.arrays import BoolArray, FloatArray, IntArray
+    from quietspec.arrays import BoolArray, FloatArray
 
-__all__ = ["calibration_error", "masked_runs", "spikes"]
-
-_ORDER = 4  # highest Legendre polynomial of the calibration error
-
-
-def calibration_error(
-    wavelength: FloatArray, arm: IntArray, n: int, rng: np.random.Generator, rms: float
-) -> FloatArray:
-    """Draw the factors of a smooth flux-calibration error.
-
-    Parameters
-    ----------
-    wavelength : (n_pixels,)
-        Observed Å.
-    arm : (n_pixels,) of int
-        Arm of the spectrograph that each pixel belongs to; arms also differ by a grey factor.
-    n : int
-        Number of spectra.
-    rng : numpy.random.Generator
-        Source of all draws.
-    rms : float
-        Root mean square over pixels and spectra of the logarithm of the smooth factor. The logarithms of the grey
-        factors scatter by half as much.
-
-    Returns
-    -------
-    (n, n_pixels) of float32
-        Exponential of a sum of Legendre polynomials of orders 1 to 4, of equal power each.
-    """
-    position = np.interp(wavelength, [wavelength[0], wavelength[-1]], [-1.0, 1.0])
-    basis = np.polynomial.legendre.legvander(position, _ORDER)[:, 1:]
-    basis *= rms / np.sqrt(_ORDER) / np.sqrt(np.mean(basis**2, axis=0))
-    grey = 0.5 * rms * np.equal.outer(arm, np.unique(arm))
-    if grey.shape[1] > 1:
-        basis = np.concatenate([basis, grey], axis=1)
-    draws = rng.standard_normal((n, basis.shape[1]), dtype=np.float32)
-    return np.asarray(np.exp(draws @ basis.T.astype(np.float32)))
+__all__ = ["masked_runs", "spikes"]
 
 
 def masked_runs(

@@ -9,7 +9,6 @@ import astropy.units as u
 import numpy as np
 
 from quietspec.arrays import FloatArray
-from quietspec.lab.simulate.defects import calibration_error
 from quietspec.lab.simulate.emission import Gas, line_ratios
 from quietspec.lab.simulate.histories import interpolation_weights
 from quietspec.lab.simulate.kinematics import Losvd
@@ -225,8 +224,8 @@ def simulate_galaxy(
     rest = recipe.compose(_weights(galaxy, recipe.library, shares, radius), _motions(galaxy, shape), a_v)
     flux = rest.flux * brightness[:, None].astype(np.float32)
     if switches.get("calibration_error", True):
-        one_arm = np.zeros(len(rest.wavelength), dtype=int)
-        flux *= calibration_error(rest.wavelength, one_arm, 1, rng, recipe.prior.calibration)
+        factor = recipe.prior.calibration.knots(rest.wavelength * (1 + redshift)).draw(1, rng)
+        flux *= factor.astype(np.float32)
     rest = replace(rest, flux=flux)
 
     width = np.stack([shares[name] for name in _COMPONENTS], axis=1) @ galaxy.ew_halpha

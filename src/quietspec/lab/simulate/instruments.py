@@ -12,7 +12,7 @@ from quietspec.instruments import SAMI_FWHM, califa_fwhm, manga_fwhm, muse_fwhm,
 from quietspec.lab.simulate.noise import SAMI_NOISE, NoiseLaw
 
 if TYPE_CHECKING:
-    from quietspec.arrays import FloatArray, IntArray
+    from quietspec.arrays import FloatArray
     from quietspec.kinds import Medium
 
 __all__ = ["INSTRUMENTS", "Instrument"]
@@ -49,11 +49,6 @@ class Instrument:
     def wavelength(self) -> FloatArray:
         """Pixel centres of all arms, (n_pixels,), observed Å."""
         return np.concatenate(self.arms)
-
-    @property
-    def arm(self) -> IntArray:
-        """Number of the arm that each pixel belongs to, (n_pixels,)."""
-        return np.repeat(np.arange(len(self.arms)), [len(arm) for arm in self.arms])
 
 
 def _law(rows: Iterable[tuple[float, ...]], source: str, correlation: tuple[float, float]) -> NoiseLaw:

@@ -32,8 +32,8 @@ class RestSpectra(BySpectrum):
     flux : (n_spectra, n_pixels) of float32
         Flux density, mean 1 in the S/N window.
     parameters : mapping of str to (n_spectra,)
-        True parameters: always ``log_age_mw``, ``log_age_lw`` (log10 of years), ``mh_mw``, ``mh_lw`` (dex) and
-        ``log_ml_v``; also ``a_v`` (mag), ``velocity``, ``sigma`` (km/s), ``h3`` and ``h4`` if the recipe draws them.
+        True parameters: always those of `population_labels`; also ``a_v`` (mag), ``velocity``, ``sigma``
+        (km/s), ``h3`` and ``h4`` if the recipe draws them.
     """
 
     wavelength: FloatArray = field(metadata=SHARED)

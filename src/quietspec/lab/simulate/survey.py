@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.interpolate import make_interp_spline
 
 from quietspec.errors import TemplateError
-from quietspec.lab.simulate.defects import calibration_error, masked_runs, spikes
+from quietspec.lab.simulate.defects import masked_runs, spikes
 from quietspec.lab.simulate.dust import transmission
 from quietspec.lab.simulate.emission import Gas, add_lines, random_gas
 from quietspec.lab.simulate.histories import HistoryPrior, log_uniform, random_histories
@@ -33,17 +32,18 @@ __all__ = ["SurveyRecipe", "halpha_continuum"]
 
 _MIN_WINDOW_PIXELS = 5
 _BLOCK = 250  # spectra processed at a time
-_GALAXY = 50  # spectra that share an instrument when calibration errors are drawn for training
 _CONTAMINATED = 0.05  # in units of the 1σ noise: more gas or spike than this, and a pixel says nothing about stars
+_FAINTEST = 0.1  # least factor of the flux calibration: no instrument makes light negative
+_END = 1.0  # Å at either end of a library that spectra at rest leave out
 
 
 class SurveyRecipe:
     """Galaxy spectra with LOSVD and dust on a log-λ rest-frame grid, observed by a survey's instrument.
 
-    Each call of `observe` is one galaxy, with one instrument and one redshift. The truth includes the smooth
-    flux-calibration error, which no denoiser can tell from the spectrum, but neither emission lines nor spikes. S/N is
-    the mean flux of the truth over the mean 1σ noise in the S/N window, or over all pixels if the instrument does not
-    observe that window (MUSE at low redshift).
+    Each call of `observe` is one galaxy, with one instrument and one redshift. The truth includes the flux-calibration
+    error, as what an instrument without noise would record does, but neither emission lines nor spikes. S/N is the mean
+    flux of the truth over the mean 1σ noise in the S/N window, or over all pixels if the instrument does not observe that
+    window (MUSE at low redshift).
 
     Parameters
     ----------
@@ -85,11 +85,25 @@ class SurveyRecipe:
         self.prior, self.switches = prior or SurveyPrior(), SurveySwitches(**switches)
         self.instruments = tuple(INSTRUMENTS[name] for name in instruments)
         grid = log_wavelengths(limits[0] * (1 - margin), limits[1] * (1 + margin), velocity_scale)
-        self.library = library.at(grid)
+        self.library, self._given, self._velocity_scale = library.at(grid), library, velocity_scale
         self._inside = slice(*np.searchsorted(grid, limits))
         self._fourier = FourierLibrary(self.library.spectra, velocity_scale)
         self.wavelength = grid[self._inside]
         self._histories = _switched(self.prior.histories, self.switches)
+
+    def at_rest(self) -> SurveyRecipe:
+        """Return the recipe without motions and calibration errors, over all wavelengths of its library."""
+        wavelength = self._given.wavelength
+        still = dict.fromkeys(("velocity", "dispersion", "higher_moments", "calibration_error"), False)
+        return SurveyRecipe(
+            self._given,
+            prior=self.prior,
+            instruments=[instrument.name for instrument in self.instruments],
+            limits=(float(wavelength[0]) + _END, float(wavelength[-1]) - _END),
+            margin=0.0,
+            velocity_scale=self._velocity_scale,
+            **asdict(self.switches) | still,
+        )
 
     def rest(self, n: int, rng: np.random.Generator) -> RestSpectra:
         """Draw `n` noise-free spectra with LOSVD, velocity offset and dust; their mean flux in the S/N window is 1."""
@@ -190,11 +204,11 @@ class SurveyRecipe:
         z = float(rng.uniform(*seen.redshift)) if redshift is None else float(redshift)
         view = View.of(seen, z, rest.wavelength)
         wanted = log_uniform(rng, self.prior.snr, n) if snr is None else np.broadcast_to(np.asarray(snr, float), n)
-        resample = self._resampler(view, rest.wavelength)
+        record = self._recorder(view, rest.wavelength)
         truth, flux, ivar = (np.empty((n, len(view.rest_wavelength)), dtype=np.float32) for _ in range(3))
         contaminated, correlation = np.empty(flux.shape, dtype=bool), np.empty(n)
         for rows in _blocks(n):
-            truth[rows] = self._recorded(view, resample(rest.flux[rows]), rng)
+            truth[rows] = record(rest.flux[rows], rng)
             sigma, noise, correlation[rows] = self._noise(view, truth[rows], wanted[rows], rng)
             np.multiply(sigma, noise, out=flux[rows])
             flux[rows] += truth[rows]
@@ -221,32 +235,6 @@ class SurveyRecipe:
         parameters = {**rest.parameters, "snr": wanted.copy(), "noise_correlation": correlation}
         return Simulated(observed=observed, truth=truth, parameters=parameters, contaminated=contaminated)
 
-    def miscalibrated(self, rest: RestSpectra, rng: np.random.Generator) -> RestSpectra:
-        """Apply calibration errors to rest-frame spectra, with a new instrument and redshift for every few spectra.
-
-        Parameters
-        ----------
-        rest : RestSpectra
-            Noise-free spectra.
-        rng : numpy.random.Generator
-            Source of all draws.
-
-        Returns
-        -------
-        RestSpectra
-            The spectra times smooth errors, which are constant beyond an instrument's ends and linear between its arms.
-        """
-        flux = rest.flux.copy()
-        for first in range(0, len(rest) if self.switches.calibration_error else 0, _GALAXY):
-            seen = self.instruments[rng.integers(len(self.instruments))]
-            view = View.of(seen, float(rng.uniform(*seen.redshift)), rest.wavelength)
-            block = flux[first : first + _GALAXY]
-            errors = calibration_error(view.wavelength, view.arm, len(block), rng, self.prior.calibration)
-            block *= make_interp_spline(view.rest_wavelength, errors, k=1, axis=1)(
-                np.clip(rest.wavelength, view.rest_wavelength[0], view.rest_wavelength[-1])
-            )
-        return replace(rest, flux=flux)
-
     def noise_free(self, observed: Spectra) -> Callable[[int, np.random.Generator], FloatArray]:
         """Return a function that draws noise-free flux on the pixels of an observation.
 
@@ -261,15 +249,21 @@ class SurveyRecipe:
             Function (n, rng) -> (n, n_pixels) that draws the `Simulated.truth` of n spectra.
         """
         seen, z = INSTRUMENTS[observed.meta["instrument"]], float(observed.redshift[0])
-        view = View.of(seen, z, self.wavelength)
-        resample = self._resampler(view, self.wavelength)
-        return lambda n, rng: self._recorded(view, resample(self.rest(n, rng).flux), rng)
+        record = self._recorder(View.of(seen, z, self.wavelength), self.wavelength)
+        return lambda n, rng: record(self.rest(n, rng).flux, rng)
 
-    def _recorded(self, view: View, flux: FloatArray, rng: np.random.Generator) -> FloatArray:
-        """Multiply flux on an instrument's pixels by a smooth calibration error."""
+    def _recorder(self, view: View, wavelength: FloatArray) -> Callable[[FloatArray, np.random.Generator], FloatArray]:
+        """Return a function that puts flux on an instrument's pixels, and multiplies it by calibration errors."""
+        resample = self._resampler(view, wavelength)
         if not self.switches.calibration_error:
-            return flux
-        return flux * calibration_error(view.wavelength, view.arm, len(flux), rng, self.prior.calibration)
+            return lambda flux, _: resample(flux)
+        knots = self.prior.calibration.knots(view.wavelength)
+
+        def recorded(flux: FloatArray, rng: np.random.Generator) -> FloatArray:
+            factor = np.maximum(knots.draw(len(flux), rng), _FAINTEST)
+            return np.asarray(resample(flux) * factor.astype(flux.dtype))
+
+        return recorded
 
     def simulate(
         self,

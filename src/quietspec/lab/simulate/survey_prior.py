@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from quietspec.denoisers.posterior.calibration import CalibrationLaw
 from quietspec.lab.simulate.emission import EmissionPrior
 from quietspec.lab.simulate.histories import HistoryPrior
 
@@ -30,7 +31,7 @@ class SurveySwitches:
     instrument_fwhm : bool
         Smoothing to the instrument's resolution.
     calibration_error, masks, spikes : bool
-        Smooth flux-calibration error; masked runs of pixels; cosmic-ray spikes.
+        Flux-calibration error; masked runs of pixels; cosmic-ray spikes.
     noise_spread, noise_correlation : bool
         Deviation of each spectrum from the median noise law; correlation between pixels.
     misscaled_errors : bool
@@ -76,8 +77,8 @@ class SurveyPrior:
         Standard deviation of the power-law tilt of the attenuation curve (`transmission`).
     snr : (low, high)
         S/N in the S/N window; log-uniform.
-    calibration : float
-        RMS of the logarithm of the smooth flux-calibration error.
+    calibration : CalibrationLaw
+        Law of the flux-calibration error; the wide one that denoisers assume by default.
     """
 
     histories: HistoryPrior = SURVEY_HISTORIES
@@ -88,4 +89,4 @@ class SurveyPrior:
     a_v: tuple[float, float] = (0.6, 2.5)
     dust_slope: float = 0.2
     snr: tuple[float, float] = (1.5, 60.0)
-    calibration: float = 0.03
+    calibration: CalibrationLaw = field(default_factory=CalibrationLaw)

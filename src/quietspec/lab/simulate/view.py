@@ -12,7 +12,7 @@ from quietspec.lab.simulate.instruments import Instrument
 from quietspec.wavelengths import in_window, rest_air
 
 if TYPE_CHECKING:
-    from quietspec.arrays import FloatArray, IntArray
+    from quietspec.arrays import FloatArray
 
 __all__ = ["View"]
 
@@ -33,8 +33,6 @@ class View:
         Rest-frame air Å.
     fwhm : (n_pixels,)
         Resolution, observed Å.
-    arm : (n_pixels,) of int
-        Arm that each pixel belongs to.
     """
 
     instrument: Instrument
@@ -42,7 +40,6 @@ class View:
     wavelength: FloatArray
     rest_wavelength: FloatArray
     fwhm: FloatArray
-    arm: IntArray
 
     @classmethod
     def of(cls, instrument: Instrument, redshift: float, wavelength: FloatArray) -> Self:
@@ -84,5 +81,4 @@ class View:
             wavelength=instrument.wavelength[pixels],
             rest_wavelength=in_air[inside],
             fwhm=instrument.fwhm[pixels],
-            arm=instrument.arm[pixels],
         )

@@ -82,7 +82,7 @@ def fit_prior(
         card=card or {},
         **_labels(rest, coefficients, responsibilities, mixture, rng),
     )
-    return without_floor(_with_outskirts(prior, settings.outskirts), settings.mixture.floor)
+    return without_floor(prior, settings.mixture.floor)
 
 
 def refit_labels(
@@ -116,19 +116,10 @@ def refit_labels(
     if len(rest.wavelength) != len(prior.wavelength) or not np.allclose(rest.wavelength, prior.wavelength, rtol=1e-7):
         raise ModelError("the spectra are not on the prior's wavelengths; take the library it was trained on.")
     noise = relative_sigma / settings.reference_snr
-    inner = slice(0, prior.n_mixture - len(settings.outskirts))
-    mixture = Mixture(prior.weights[inner] / prior.weights[inner].sum(), prior.means[inner], prior.covariances[inner])
+    mixture = Mixture(prior.weights / prior.weights.sum(), prior.means, prior.covariances)
     coefficients = ((_shapes(rest, relative_sigma) - prior.mean) / noise) @ (prior.components / noise).T
     responsibilities, _ = mixture.responsibilities(coefficients)
-    labelled = replace(
-        prior,
-        weights=mixture.weights,
-        means=mixture.means,
-        covariances=mixture.covariances,
-        **_labels(rest, coefficients, responsibilities, mixture, rng),
-    )
-    spectral = {name: getattr(prior, name) for name in ("weights", "means", "covariances")}
-    return replace(_with_outskirts(labelled, settings.outskirts), **spectral)
+    return replace(prior, **_labels(rest, coefficients, responsibilities, mixture, rng))
 
 
 def _shapes(rest: RestSpectra, relative_sigma: FloatArray) -> FloatArray:
@@ -157,52 +148,6 @@ def without_floor(prior: SpectralPrior, floor: float) -> SpectralPrior:
         Prior with a tenth of the floor.
     """
     return replace(prior, covariances=prior.covariances - (1 - _FLOOR_KEPT) * floor * np.eye(prior.n_components))
-
-
-def _with_outskirts(prior: SpectralPrior, outskirts: tuple[tuple[float, float], ...]) -> SpectralPrior:
-    """Add Gaussians of the whole prior's mean and a multiple of its covariance.
-
-    For a spectrum like those simulated they make no difference; one that is unlike them they can follow.
-
-    Parameters
-    ----------
-    prior : SpectralPrior
-        Prior as learned.
-    outskirts : tuple of (float, float)
-        Factor of the covariance and weight of each Gaussian, as in `PriorSettings`.
-
-    Returns
-    -------
-    SpectralPrior
-        Prior with these Gaussians appended.
-    """
-    whole = _without_regression(prior.collapsed())
-    parts = [
-        replace(prior, weights=prior.weights * (1 - sum(weight for _, weight in outskirts))),
-        *(
-            replace(whole, weights=np.array([weight]), covariances=whole.covariances * factor)
-            for factor, weight in outskirts
-        ),
-    ]
-    names = ["weights", "means", "covariances", "labels", "slopes", "label_covariances"]
-    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    label_parts = zip(*(part.label_parts() for part in parts), strict=True)
-    most = prior.label_parts()[0].shape[1]
-    padded = [[_repeated(array, most) for array in arrays] for arrays in label_parts]
-    weights, offsets, covariances = (np.concatenate(arrays) for arrays in padded)
-    weights /= weights.sum(axis=1, keepdims=True)
-    return replace(prior, **joined, part_weights=weights, part_offsets=offsets, part_covariances=covariances)
-
-
-def _without_regression(whole: SpectralPrior) -> SpectralPrior:
-    """Make labels independent of the coefficients: far from the training spectra, a regression leaves their range."""
-    explained = whole.slopes @ whole.covariances @ np.swapaxes(whole.slopes, 1, 2)
-    return replace(whole, slopes=np.zeros_like(whole.slopes), label_covariances=whole.label_covariances + explained)
-
-
-def _repeated(parts: FloatArray, n: int) -> FloatArray:
-    """Repeat the label part of each Gaussian n times if there is only one."""
-    return np.repeat(parts, n, axis=1) if parts.shape[1] == 1 else parts
 
 
 def _principal_components(shapes: FloatArray, noise: FloatArray, n: int) -> tuple[FloatArray, FloatArray]:

@@ -67,21 +67,11 @@ class PriorSettings(Settings):
         this noise.
     mixture : MixtureSettings
         Fit of the mixture over the coefficients.
-    outskirts : tuple of (float, float)
-        Broad Gaussians added for spectra unlike those simulated: covariance in units of the whole prior's, and weight.
     """
 
     n_components: PositiveInt = 24
     reference_snr: PositiveFloat = 40.0
     mixture: MixtureSettings = MixtureSettings()
-    outskirts: tuple[tuple[PositiveFloat, _Fraction], ...] = ()
-
-    @model_validator(mode="after")
-    def _weights_leave_some_to_the_mixture(self) -> Self:
-        total = sum(weight for _, weight in self.outskirts)
-        if total >= 1:
-            raise ValueError(f"outskirts: weights of sum {total:g} leave nothing for the mixture")
-        return self
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> Self:

@@ -1,4 +1,8 @@
-"""Training of a prior on a recipe: draw spectra, fit the prior, choose the number of components for plain PCA."""
+"""Training of a prior on a recipe: draw spectra, fit the prior, choose the number of components for plain PCA.
+
+Priors of the recipe `survey` are of stars and dust at rest, since the posterior has motions and flux
+calibration as parameters.
+"""
 
 from __future__ import annotations
 
@@ -46,14 +50,13 @@ def training_spectra(recipe: Recipe, n: int, seed: int) -> RestSpectra:
     Returns
     -------
     RestSpectra
-        Spectra; those of the recipe `survey` have smooth calibration errors, which are part of what is to be recovered.
+        Spectra; those of the recipe `survey` are at rest, unbroadened, and over all wavelengths of the library.
     """
     if isinstance(recipe, PaperRecipe):
         return RestSpectra.stack(list(paper_spectra(recipe, "train", 0, n)))
     rng = np.random.default_rng((seed, _TRAINING))
-    parts = [recipe.rest(min(_DRAWN_AT_ONCE, n - start), rng) for start in range(0, n, _DRAWN_AT_ONCE)]
-    if isinstance(recipe, SurveyRecipe):
-        parts = [recipe.miscalibrated(part, rng) for part in parts]
+    world = _world_of_training(recipe)
+    parts = [world.rest(min(_DRAWN_AT_ONCE, n - start), rng) for start in range(0, n, _DRAWN_AT_ONCE)]
     return RestSpectra.stack(parts)
 
 
@@ -106,11 +109,12 @@ def train_prior(
     -------
     SpectralPrior
         Prior whose card states how it was trained (recipe, library, number of spectra, seed, settings) and how it is to
-        be used (emission lines, noise, number of components for plain PCA).
+        be used (emission lines, noise; kinematics where they are explicit, else number of components for plain PCA).
     """
     settings = settings or PriorSettings()
     rest = training_spectra(recipe, n, seed)
     progress(f"{len(rest)} training spectra of {len(rest.wavelength)} pixels drawn")
+    explicit, own = isinstance(recipe, SurveyRecipe), _world_of_training(recipe).library
     card = {
         "recipe": recipe.name,
         "library": recipe.library.name,
@@ -119,17 +123,18 @@ def train_prior(
         "settings": settings.model_dump(),
         "emission": "none" if recipe.name == "paper" else "auto",
         "noise": "quoted" if recipe.name == "paper" else "measured",
+        **({"kinematics": "explicit"} if explicit else {}),
     }
     prior = fit_prior(
         rest,
         relative_noise(rest.wavelength),
-        np.interp(rest.wavelength, recipe.library.wavelength, recipe.library.fwhm),
+        np.interp(rest.wavelength, own.wavelength, own.fwhm),
         np.random.default_rng((seed, _TRAINING, 1)),
         settings,
         card=card,
         progress=lambda number, value: progress(f"EM round {number}: held-out log likelihood {value:.3f}"),
     )
-    return replace(prior, card={**card, "pca_components": _best_pca(prior, recipe, seed)})
+    return prior if explicit else replace(prior, card={**card, "pca_components": _best_pca(prior, recipe, seed)})
 
 
 def relabelled_prior(prior: SpectralPrior, recipe: Recipe, n: int, seed: int) -> SpectralPrior:
@@ -154,6 +159,11 @@ def relabelled_prior(prior: SpectralPrior, recipe: Recipe, n: int, seed: int) ->
     rest = training_spectra(recipe, n, seed)
     rng = np.random.default_rng((seed, _TRAINING, 2))
     return refit_labels(prior, rest, relative_noise(rest.wavelength), rng)
+
+
+def _world_of_training(recipe: Recipe) -> Recipe:
+    """World that a prior is to learn: the recipe `survey` at rest."""
+    return recipe.at_rest() if isinstance(recipe, SurveyRecipe) else recipe
 
 
 def relative_noise(wavelength: FloatArray) -> FloatArray:

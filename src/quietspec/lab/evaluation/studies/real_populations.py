@@ -106,9 +106,9 @@ def sami_repeats(real: RealSpectra, library: SspLibrary, settings: PopulationsSe
         found["unflagged"][name] = int(((first.flags | second.flags) == 0).sum())
         found["values"][name] = {parameter: _drawn(first, second, parameter) for parameter in DRAWN}
         if name == "posterior":
-            for parameter, variance in _prior_variance(settings.model).items():
+            for parameter, sigma in load_prior(settings.model).label_sigma.items():
                 if parameter in names:
-                    found["methods"][name][parameter]["expected"] = _expected_pulls(first, parameter, variance)
+                    found["methods"][name][parameter]["expected"] = _expected_pulls(first, parameter, sigma**2)
         real.log(f"SAMI, {name}: done, {int((first.failed | second.failed).sum())} failed")
     return found
 
@@ -140,15 +140,6 @@ def _agreement(first: Populations, second: Populations, name: str) -> dict[str, 
         "rms_difference": float(np.sqrt(np.mean(difference**2))),
         "median_error": float(np.median(error) / np.sqrt(2)),
     }
-
-
-def _prior_variance(model: str) -> dict[str, float]:
-    """Variance of each label under the prior."""
-    prior = load_prior(model)
-    inner = np.einsum("kpi,kij,kpj->kp", prior.slopes, prior.covariances, prior.slopes)
-    inner += np.diagonal(prior.label_covariances, axis1=1, axis2=2)
-    variance = prior.weights @ (inner + (prior.labels - prior.weights @ prior.labels) ** 2)
-    return dict(zip(prior.label_names, variance.tolist(), strict=True))
 
 
 def _expected_pulls(first: Populations, name: str, variance: float) -> float:

@@ -5,8 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from quietspec.lab.simulate import INSTRUMENTS, SurveyRecipe, SurveySwitches, get_recipe
+from quietspec.denoisers.posterior.calibration import CalibrationLaw
+from quietspec.lab.simulate import SurveyRecipe, SurveySwitches, get_recipe
 from quietspec.lab.simulate.noise import correlated_noise, lag_correlations
+from quietspec.lab.simulate.survey_prior import SurveyPrior
 from quietspec.wavelengths import EMISSION_LINES, rest_air
 
 NOTHING = {field.name: False for field in dataclasses.fields(SurveySwitches)}
@@ -18,43 +20,51 @@ def only(library, *names, **options):
     return SurveyRecipe(library, **(NOTHING | dict.fromkeys(names, True)), **options)
 
 
-@pytest.fixture(scope="module")
-def sami(tiny_library):
-    return only(tiny_library, "calibration_error", instruments=["SAMI"])
+@pytest.mark.parametrize(
+    "law",
+    [CalibrationLaw(), CalibrationLaw(0.0, 0.05, ()), CalibrationLaw(0.02, 0.0, ((200.0, 0.03),))],
+    ids=["default", "grey", "waves"],
+)
+@pytest.mark.parametrize("instrument", ["SAMI", "MUSE"])
+def test_calibration_errors_have_the_covariance_of_the_law(tiny_library, law, instrument):
+    n, prior = 800, SurveyPrior(calibration=law)
+    wrong, right = (
+        only(tiny_library, *names, prior=prior).simulate(
+            n, np.random.default_rng(0), 20.0, instrument=instrument, redshift=Z
+        )
+        for names in (("calibration_error",), ())
+    )
+    deviation = (wrong.truth / right.truth - 1)[:, ::40]
+    knots = law.knots(wrong.observed.wavelength)
+    expected = (knots.hats @ knots.covariance @ knots.hats.T)[::40, ::40]
+    size = np.sqrt(np.diag(expected))
+    scatter = np.sqrt((size[:, None] * size) ** 2 + expected**2) / np.sqrt(n)  # of a covariance estimated from n draws
+    np.testing.assert_array_less(np.abs(deviation.T @ deviation / n - expected), 5.5 * scatter + 1e-9)
+    np.testing.assert_array_less(np.abs(deviation.mean(axis=0)), 5.5 * size / np.sqrt(n) + 1e-6)
 
 
-def test_calibration_errors_are_smooth_factors_of_the_priors_size(sami):
-    rest = sami.rest(200, np.random.default_rng(0))
-    before = rest.flux.copy()
-    found = sami.miscalibrated(rest, np.random.default_rng(1))
-    np.testing.assert_array_equal(rest.flux, before)
-    np.testing.assert_array_equal(found.wavelength, rest.wavelength)
-    assert found.parameters is rest.parameters
-    error = np.log(found.flux / rest.flux)
-    assert found.flux.dtype == np.float32
-    inner = (rest.wavelength > 3800) & (rest.wavelength < 7000)
-    # Polynomials of RMS `calibration`, and a grey factor that scatters by half of it for each of two arms.
-    assert error[:, inner].std() == pytest.approx(np.hypot(1, 0.5) * sami.prior.calibration, rel=0.15)
-    step = np.abs(np.diff(error[:, rest.wavelength < 5500], axis=1)) / sami.prior.calibration
-    assert step.max() < 0.1
-    assert np.abs(np.corrcoef(error[:40])[np.triu_indices(40, 1)]).mean() < 0.5  # each spectrum has its own
+def test_the_default_law_is_that_of_denoisers():
+    assert SurveyPrior().calibration == CalibrationLaw()
 
 
-def test_beyond_the_pixels_of_an_instrument_the_error_is_constant(tiny_library):
-    recipe = only(tiny_library, "calibration_error", instruments=["MUSE"])
-    rest = recipe.rest(30, np.random.default_rng(2))
-    error = recipe.miscalibrated(rest, np.random.default_rng(3)).flux / rest.flux
-    seen = INSTRUMENTS["MUSE"]
-    outside = rest.wavelength < rest_air(seen.wavelength[:1], seen.redshift[1], seen.medium)[0]
-    assert outside.any()
-    np.testing.assert_allclose(error[:, outside], error[:, :1] * np.ones(outside.sum()), rtol=1e-5)
-    assert np.ptp(error[:, ~outside], axis=1).min() > 1e-3
+def test_no_calibration_error_makes_light_negative(tiny_library):
+    wild = SurveyPrior(calibration=CalibrationLaw(smooth=2.0))
+    found = only(tiny_library, "calibration_error", prior=wild).simulate(100, np.random.default_rng(1), 20.0)
+    assert (found.truth > 0).all()
 
 
-def test_without_calibration_error_nothing_changes(tiny_library):
-    recipe = SurveyRecipe(tiny_library, calibration_error=False)
-    rest = recipe.rest(5, np.random.default_rng(4))
-    np.testing.assert_array_equal(recipe.miscalibrated(rest, np.random.default_rng(5)).flux, rest.flux)
+def test_the_recipe_at_rest_has_neither_motions_nor_calibration_errors(tiny_library):
+    recipe = SurveyRecipe(tiny_library, dust=False, velocity_scale=100.0, instruments=["MUSE"])
+    still = recipe.at_rest()
+    rest = still.rest(20, np.random.default_rng(0))
+    for name in ("velocity", "sigma", "h3", "h4", "a_v"):
+        assert not rest.parameters[name].any()
+    assert rest.wavelength[0] < tiny_library.wavelength[0] + 5
+    assert rest.wavelength[-1] > tiny_library.wavelength[-1] - 5
+    assert np.diff(np.log(rest.wavelength)).mean() == pytest.approx(np.diff(np.log(recipe.wavelength)).mean())
+    assert (still.instruments, still.prior) == (recipe.instruments, recipe.prior)
+    again = still.at_rest().rest(20, np.random.default_rng(0))
+    np.testing.assert_array_equal(again.flux, rest.flux)
 
 
 @pytest.mark.parametrize("instrument", ["SAMI", "SDSS"])
