@@ -31,6 +31,7 @@ class SpectraFields(TypedDict, total=False):
 
     medium: Required[Medium]
     redshift: npt.ArrayLike
+    ebv: npt.ArrayLike
     fwhm: npt.ArrayLike | u.Quantity | None
     spatial_shape: tuple[int, int] | None
     wcs: WCS | None

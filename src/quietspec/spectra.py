@@ -48,6 +48,8 @@ class Spectra(Summarised, Grouped):
         Inverse variance in 1/`unit`²; 0 marks a masked pixel.
     redshift : float or (n_spectra,)
         Redshift, NaN where unknown.
+    ebv : float or (n_spectra,)
+        E(B−V), mag, of the dust of the Milky Way that `flux` is not corrected for; 0 (none) if not given.
     medium : {'air', 'vacuum'}
         What `wavelength` is measured in; the wrong one shifts a spectrum by 83 km/s.
     fwhm : (n_pixels,) or (n_spectra, n_pixels), optional
@@ -74,8 +76,6 @@ class Spectra(Summarised, Grouped):
     <Spectra: 400 spectra (20 × 20), 2757 pixels, 3710–6998 Å in vacuum, z 0.03, median S/N 5.3, FITS>
     >>> spectra[4:6, 4:6].spatial_shape
     (2, 2)
-    >>> spectra.n_spectra, spectra.n_pixels, spectra.sigma.shape
-    (400, 2757, (400, 2757))
     >>> bool(spectra.good.mean() > 0.9), spectra.snr[:2].round(1)
     (True, array([3.1, 3.2]))
     """
@@ -84,6 +84,7 @@ class Spectra(Summarised, Grouped):
     flux: FloatArray
     ivar: FloatArray
     redshift: FloatArray = field(default_factory=lambda: np.array(np.nan))
+    ebv: FloatArray = field(default_factory=lambda: np.array(0.0))
     medium: Medium
     fwhm: FloatArray | None = None
     unit: u.UnitBase = u.dimensionless_unscaled
@@ -101,7 +102,12 @@ class Spectra(Summarised, Grouped):
         require_shape("Spectra.flux", self.flux, (shape[0], len(self.wavelength)))
         require_shape("Spectra.ivar", self.ivar, shape)
         require_noise("Spectra", self.flux, self.ivar)
-        settle(self, "redshift", self._settled_redshift())
+        settle(self, "redshift", self._one_per_spectrum("redshift"))
+        if np.any(self.redshift <= -1) or np.any(np.isinf(self.redshift)):
+            raise SpectraError("Spectra.redshift: must be > -1 and finite, or NaN where unknown.")
+        settle(self, "ebv", self._one_per_spectrum("ebv"))
+        if not np.all((self.ebv >= 0) & np.isfinite(self.ebv)):
+            raise SpectraError("Spectra.ebv: E(B-V) must be finite and at least 0; 0 where there is none.")
         if self.medium not in ("air", "vacuum"):
             raise SpectraError(f"Spectra.medium: {self.medium!r} is neither 'air' nor 'vacuum'.")
         if self.fwhm is not None:
@@ -112,13 +118,11 @@ class Spectra(Summarised, Grouped):
         if self.spatial_shape is not None and (len(self.spatial_shape) != 2 or np.prod(self.spatial_shape) != shape[0]):
             raise SpectraError(f"Spectra.spatial_shape: {self.spatial_shape} does not hold {shape[0]} spectra.")
 
-    def _settled_redshift(self) -> FloatArray:
-        redshift = np.asarray(self.redshift, dtype=np.float64)
-        if redshift.ndim > 1 or (redshift.ndim == 1 and len(redshift) != self.n_spectra):
-            raise SpectraError(f"Spectra.redshift: shape {redshift.shape} for {self.n_spectra} spectra.")
-        if np.any(redshift <= -1) or np.any(np.isinf(redshift)):
-            raise SpectraError("Spectra.redshift: must be > -1 and finite, or NaN where unknown.")
-        return np.broadcast_to(redshift, (self.n_spectra,)).copy()
+    def _one_per_spectrum(self, name: str) -> FloatArray:
+        values = np.asarray(getattr(self, name), dtype=np.float64)
+        if values.ndim > 1 or (values.ndim == 1 and len(values) != self.n_spectra):
+            raise SpectraError(f"Spectra.{name}: shape {values.shape} for {self.n_spectra} spectra.")
+        return np.broadcast_to(values, (self.n_spectra,)).copy()
 
     def _preview(self) -> tuple[FloatArray, list[FloatArray]]:
         """Wavelengths and flux of the brightest spectrum, for a thumbnail."""
@@ -134,6 +138,7 @@ class Spectra(Summarised, Grouped):
             "pixels": f"{self.n_pixels} pixels",
             "wavelengths": f"{low:.0f}–{high:.0f} Å in {self.medium}",
             "redshift": f"z {span(self.redshift)}",
+            **({"E(B−V)": f"E(B−V) {span(self.ebv, '.3g')}"} if self.ebv.any() else {}),
             "S/N": f"median S/N {np.nanmedian(self.snr):.1f}" if np.isfinite(self.snr).any() else "no good pixel",
         }
         return facts | ({"survey": str(self.meta["survey"])} if self.meta.get("survey") else {})
@@ -177,9 +182,8 @@ class Spectra(Summarised, Grouped):
     def _rows(self, rows: npt.NDArray[np.intp], **changes: Any) -> Self:
         changes = {"spatial_shape": None, "wcs": None} | changes
         fwhm = self.fwhm if self.fwhm is None or self.fwhm.ndim == 1 else self.fwhm[rows]
-        return replace(
-            self, flux=self.flux[rows], ivar=self.ivar[rows], redshift=self.redshift[rows], fwhm=fwhm, **changes
-        )
+        own = {name: getattr(self, name)[rows] for name in ("flux", "ivar", "redshift", "ebv")}
+        return replace(self, **own, fwhm=fwhm, **changes)
 
     def _cutout(self, *index: Any) -> Self:
         if self.spatial_shape is None or len(index) != 2 or not all(isinstance(i, slice) for i in index):
@@ -301,6 +305,7 @@ class Spectra(Summarised, Grouped):
         **fields
             ``medium``, required: {'air', 'vacuum'}, what the wavelengths are measured in;
             ``redshift`` : float or (n_spectra,), unknown if not given;
+            ``ebv`` : float or (n_spectra,), E(B−V) of the Milky Way, mag, that the flux is not corrected for;
             ``fwhm`` : float, (n_pixels,) or (n_spectra, n_pixels), instrumental FWHM in Å, or a Quantity;
             ``wcs`` : the celestial WCS of a cube;
             ``meta`` : mapping, free facts about the origin;

@@ -22,7 +22,7 @@ ROWS = [
      "file2": None},
 ]  # fmt: skip
 NAMES = list(ROWS[0])
-VALUES = {"float": "2.5",   # cells that some options accept, by name or type
+VALUES = {"float": "2.5", "ebv": "0.07",  # cells that some options accept, by name or type
     "redshift": "0.25", "fwhm": "2.5", "noise_kind": "sigma", "medium": "vacuum", "bool": "true",
     "bool | None": "false", "columns": "wave=lam,flux=f", "rows": "0,2:5", "mask_bits": "0,3",
 }  # fmt: skip

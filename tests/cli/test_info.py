@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FACTS = {
     "survey", "paths", "object", "n_spectra", "n_pixels", "spatial_shape", "wavelength", "medium", "fwhm", "unit",
-    "redshift", "snr", "fraction_masked", "empty_spectra", "sampled_spectra", "distinct_spectra", "warnings",
+    "redshift", "ebv", "snr", "fraction_masked", "empty_spectra", "sampled_spectra", "distinct_spectra", "warnings",
     "decisions",
 }  # fmt: skip
 

@@ -140,7 +140,9 @@ def test_red_muse_cube_is_asked_for_the_medium_alone(shared):
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("name", ["spec-0412-51871-0308.fits", "spec-7340-56837-0726.fits"])
-def test_sdss_spectra(shared, name):
+@pytest.mark.parametrize(("name", "ebv"), [("spec-0412-51871-0308.fits", 0), ("spec-7340-56837-0726.fits", 0.0088)])
+def test_sdss_spectra(shared, name, ebv):
     spectra = read(shared / "sdss" / name)
-    assert (spectra.meta["survey"], spectra.medium, spectra.meta["warnings"]) == ("SDSS", "vacuum", [])
+    assert (spectra.meta["survey"], spectra.medium) == ("SDSS", "vacuum")
+    assert spectra.ebv[0] == pytest.approx(ebv, abs=1e-4)
+    assert len(spectra.meta["warnings"]) == (ebv > 0)

@@ -362,4 +362,5 @@ def test_every_decision_is_told(save):
         path = save(layout(), layout.__name__)
         with open_spectra(path) as source:
             told = {what for what, _ in describe(source)["decisions"]}
-        assert told == {"flux", "noise", "mask", "wavelengths", "medium", "flux unit", "redshift", "resolution"}
+        settled = {"flux", "noise", "mask", "wavelengths", "medium", "flux unit", "redshift", "resolution"}
+        assert told == settled | {"foreground extinction"}

@@ -116,7 +116,12 @@ def test_astropy_gets_the_same_values(tmp_path, axis, cube):
         table = file["SPECTRA"].data
         columns = {"redshift": result.spectra.redshift, "flags": result.flags, "chi2": result.chi2, "dof": result.dof}
         columns |= {"snr_in": result.snr_before, "snr_out": result.snr, "evidence": result.evidence}
-        columns |= {"noise_scale": result.noise_scale, "p_value": result.p_value, "redshift_used": result.redshift}
+        columns |= {
+            "ebv": result.spectra.ebv,
+            "noise_scale": result.noise_scale,
+            "p_value": result.p_value,
+            "redshift_used": result.redshift,
+        }
         columns |= dict(zip(("log_age_mw", "log_age_mw_err"), result.parameters["log_age_mw"], strict=True))
         assert set(table.names) == set(columns)
         for name, column in columns.items():

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _FILE = "About the file"
-_FIRST = ("redshift",)  # asked for most: shown among a command's own options
+_FIRST = ("redshift", "ebv")  # asked for most: shown among a command's own options
 
 Together = Annotated[bool, typer.Option("--together", help="The files are the arms of one object.")]
 Seed = Annotated[int, typer.Option(help="Seed of all random draws.")]

@@ -6,6 +6,7 @@ import numpy as np
 
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError
+from quietspec.extinction import SFD_SCALE, scaled_ebv
 from quietspec.instruments import MANGA_DAP_BAD_BITS
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
@@ -45,6 +46,8 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
         wavelength=wavelength,
         fwhm=_fwhm(file, len(wavelength)),
         redshift=float(velocity) / SPEED_OF_LIGHT if isinstance(velocity, int | float) else None,
+        ebv=scaled_ebv(header.get("EBVGAL")) if "REDCORR" in file else None,
+        ebv_by=f"{SFD_SCALE:g} × EBVGAL",  # REDCORR holds the factor that would correct the flux
         warnings=warnings,
         meta={"object": str(header.get("PLATEIFU", header.get("MANGAID", ""))).strip(), "distinct_spectra": bins},
     )

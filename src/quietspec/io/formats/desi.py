@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from quietspec.arrays import FloatArray
+from quietspec.extinction import SFD_SCALE, scaled_ebv
 from quietspec.instruments import DESI_BAD_BITS
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.conventions import find_name
@@ -62,6 +63,8 @@ def _arm(file: FitsFile, arm: str, options: ReadOptions, redshift: FloatArray | 
         wavelength=wavelength,
         fwhm=_fwhm(file, arm, wavelength),
         redshift=redshift,
+        ebv=_ebv(file),
+        ebv_by=f"{SFD_SCALE:g} × EBV of HDU FIBERMAP",
         warnings=how,
         meta={"targets": tuple(_targets(file))},
     )
@@ -99,6 +102,13 @@ def _targets(file: FitsFile) -> list[int]:
     if "FIBERMAP" not in file or "TARGETID" not in file["FIBERMAP"].columns.names:
         return []
     return [int(target) for target in file["FIBERMAP"].data["TARGETID"]]
+
+
+def _ebv(file: FitsFile) -> FloatArray | None:
+    """E(B−V) in front of each target; None where the file has none."""
+    if "FIBERMAP" not in file or "EBV" not in file["FIBERMAP"].columns.names:
+        return None
+    return scaled_ebv(file["FIBERMAP"].numbers("EBV"))
 
 
 def _redshifts(file: FitsFile) -> tuple[FloatArray | None, tuple[str, ...]]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError
+from quietspec.extinction import SFD_SCALE, scaled_ebv
 from quietspec.instruments import MANGA_BAD_BITS
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
@@ -44,6 +45,8 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
         wavelength=wavelength,
         fwhm=fwhm,
         redshift=file["Z"].numbers() if "Z" in file else None,
+        ebv=scaled_ebv(file.primary.get("EBVGAL")),
+        ebv_by=f"{SFD_SCALE:g} × EBVGAL",
         warnings=() if warning is None else (warning,),
         meta={"object": str(file.primary.get("PLATEIFU", file.primary.get("MANGAID", ""))).strip()},
     )

@@ -41,6 +41,8 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
         wavelength=_column(file, "WAVE", WAVELENGTH_NAMES),
         fwhm=_column(file, "WAVE", FWHM_NAMES),
         redshift=_column(file, "SPECTRA", REDSHIFT_NAMES),
+        ebv=_column(file, "SPECTRA", ("ebv",)),
+        ebv_by="column ebv of HDU SPECTRA",
         warnings=("denoised by quietspec: errors of neighbouring pixels are strongly correlated",) if denoised else (),
         meta={"object": str(file.primary.get("OBJECT", "")).strip(), "denoised": denoised},
     )

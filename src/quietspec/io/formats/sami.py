@@ -32,6 +32,7 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
     if bins is not None:
         meta["distinct_spectra"] = bins
         warnings.append(f"binned product: all spaxels of a bin carry one spectrum; {bins} are distinct")
+    dust = file["DUST"].header if "DUST" in file else {}
     layout = Layout(
         survey="SAMI",
         flux=0,
@@ -39,6 +40,8 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
         noise_kind="variance",
         medium="air",
         fwhm=fwhm,
+        ebv=dust.get("EBVPLNCK"),
+        ebv_by="EBVPLNCK of HDU DUST",  # that HDU holds the factor that would correct the flux
         warnings=tuple(warnings),
         meta=meta,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError
+from quietspec.extinction import SFD_SCALE, scaled_ebv
 from quietspec.instruments import SDSS_BAD_BITS
 from quietspec.io.reading.bulk import StackBulk
 from quietspec.io.reading.columns import Columns, fits_columns
@@ -21,6 +23,7 @@ from quietspec.wavelengths import FWHM_PER_SIGMA
 __all__ = ["content", "matches"]
 
 _COLUMNS = {"flux", "loglam", "ivar", "wdisp"}
+_REDDENING = (5.155, 3.793, 2.751, 2.086, 1.479)  # A/E(B−V) in u, g, r, i, z (Stoughton et al. 2002, Table 22)
 
 
 def _is_spectrum(hdu: Any) -> bool:
@@ -42,6 +45,8 @@ def content(file: FitsFile, options: ReadOptions) -> Content:
         bad_bits=SDSS_BAD_BITS,
         mask_good=False,
         redshift=_redshift(file),
+        ebv=scaled_ebv(_ebv(file.primary)),
+        ebv_by=f"{SFD_SCALE:g} × that of REDDEN",
         fwhm=_fwhm,
     )
     spectra = [hdu for hdu in file.tables() if _is_spectrum(hdu)]
@@ -60,6 +65,19 @@ def _redshift(file: FitsFile) -> float | None:
         if name is not None and len(hdu.data) == 1:
             return float(hdu.numbers(name)[0])
     return None
+
+
+def _ebv(header: Mapping[str, Any]) -> float | None:
+    """E(B−V) from which REDDEN (extinction in u, g, r, i, z, mag; or REDDEN01, …) was made; None where unknown."""
+    words: list[Any] = str(header.get("REDDEN", "")).split()
+    words = words or [header.get(f"REDDEN{band:02d}") for band in range(1, 6)]
+    try:
+        magnitudes = np.array(words, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    if magnitudes.shape != (len(_REDDENING),) or not np.all((magnitudes >= 0) & np.isfinite(magnitudes)):
+        return None
+    return float(np.median(magnitudes / _REDDENING))
 
 
 def _fwhm(columns: Columns, wavelength: FloatArray) -> FloatArray | None:
@@ -93,6 +111,7 @@ def _side_by_side(exposures: list[Content], names: list[str]) -> Content:
         noise=StackBulk(ivar, where),
         noise_kind="ivar",
         redshift=np.concatenate([one.redshift for one in exposures]),
+        ebv=np.concatenate([one.ebv for one in exposures]),
         fwhm=fwhm if np.isfinite(fwhm).all() else None,
         unit=first.unit,
         units=first.units,

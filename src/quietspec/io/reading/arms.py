@@ -20,6 +20,7 @@ __all__ = ["Arms"]
 
 _MOST_OVERLAP = 0.5  # of the shorter arm; what overlaps more are repeats
 _SAME_REDSHIFT = 1e-3
+_SAME_EBV = 2e-3  # mag
 _LOOKED_AT = 25  # spectra by which arms are compared
 
 
@@ -41,6 +42,8 @@ class Arms:
         Instrumental FWHM in Å; None where that of an arm is unknown.
     redshift : (n_spectra,)
         NaN where no arm knows it.
+    ebv : (n_spectra,)
+        E(B−V) of the Milky Way that no arm's flux is corrected for, mag.
     warnings : list of str
         Where arms overlap, and by how much they differ there.
 
@@ -59,6 +62,7 @@ class Arms:
             self.wavelength = self._joints[-1].wavelength
         self.fwhm = self._joint_fwhm()
         self.redshift = _joint_redshift(self.parts)
+        self.ebv = _joint_ebv(self.parts)
         notes = [note for pair in pairwise(self.parts) if (note := _overlap(*pair)) is not None]
         self.warnings: list[str] = [*(self._mismatches() if notes else []), *notes]
 
@@ -173,3 +177,13 @@ def _joint_redshift(parts: Sequence[Content]) -> FloatArray:
             raise ReadError(f"{parts[0].path} and {part.path}: have different redshifts. Give one: redshift=Z.")
         result = np.where(np.isfinite(result), result, other)
     return result
+
+
+def _joint_ebv(parts: Sequence[Content]) -> FloatArray:
+    """E(B−V) in front of all arms; an arm that one file states none for has that of the others."""
+    stated = np.array([np.broadcast_to(part.ebv, (part.n_spectra,)) for part in parts])
+    result = stated.max(axis=0)
+    if np.any((stated > 0) & (result - stated > _SAME_EBV)):
+        both = " and ".join(str(path) for path in dict.fromkeys(part.path for part in parts))
+        raise ReadError(f"{both}: state different E(B-V) of the Milky Way for one object. Give one: ebv=E.")
+    return np.asarray(result)

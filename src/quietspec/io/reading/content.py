@@ -142,6 +142,8 @@ class Content:
         Which values of the mask mean bad; by default all but 0.
     redshift : (n_spectra,)
         NaN where unknown.
+    ebv : (n_spectra,)
+        E(B−V) of the Milky Way that the flux is not corrected for, mag; 0 for none.
     fwhm : (n_pixels,) or (n_spectra, n_pixels), optional
         Instrumental FWHM in Å.
     unit : astropy unit
@@ -173,6 +175,7 @@ class Content:
     mask: Bulk | None = None
     mask_rule: MaskRule = MaskRule()  # noqa: RUF009  (frozen)
     redshift: FloatArray = field(default_factory=lambda: np.array([np.nan]))
+    ebv: FloatArray = field(default_factory=lambda: np.zeros(1))
     fwhm: FloatArray | None = None
     unit: u.UnitBase = u.dimensionless_unscaled
     units: str = ""
@@ -259,13 +262,14 @@ class Content:
 
     def select(self, numbers: Rows) -> Content:
         """Keep some of the spectra, which then form no image."""
-        redshift = np.broadcast_to(self.redshift, (self.n_spectra,))
+        redshift, ebv = (np.broadcast_to(values, (self.n_spectra,)) for values in (self.redshift, self.ebv))
         return replace(
             self,
             flux=PartBulk(self.flux, numbers),
             noise=None if self.noise is None else PartBulk(self.noise, numbers),
             mask=None if self.mask is None else PartBulk(self.mask, numbers),
             redshift=redshift[numbers],
+            ebv=ebv[numbers],
             fwhm=self.fwhm[numbers] if self.fwhm is not None and self.fwhm.ndim == 2 else self.fwhm,
             spatial_shape=None,
             wcs=None,

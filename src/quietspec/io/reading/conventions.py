@@ -18,8 +18,8 @@ from quietspec.wavelengths import SPEED_OF_LIGHT
 
 __all__ = [
     "FWHM_NAMES", "NOISE_NAMES", "REDSHIFT_NAMES", "RESOLUTION_NAMES", "WAVELENGTH_NAMES", "Named", "Role",
-    "find_name", "find_role", "header_redshift", "header_resolution", "is_stranger", "named", "noise_kind_of", "rivals",
-    "without_unit",
+    "find_name", "find_role", "header_ebv", "header_redshift", "header_resolution", "is_stranger", "named",
+    "noise_kind_of", "rivals", "without_unit",
 ]  # fmt: skip
 
 Role = Literal["wavelength", "flux", "noise", "mask"]
@@ -88,6 +88,7 @@ _KNOWN = {
 _REDSHIFT_KEYWORDS = ("Z_SPEC", "REDSHIFT", "Z_TONRY", "Z")
 _RESOLUTION_KEYWORDS = ("SPEC_RES", "SPECRES", "RESOLUTION", "RESOLVING_POWER")  # R; FWHM is the seeing in most headers
 _LEAST_POWER = 50.0
+_EBV_KEYWORDS = ("EBV", "EBVGAL", "EBV_MW", "EBV_GAL", "EBVMW", "E_BV", "E(B-V)", "EBVSFD", "EBV_SFD")
 _VELOCITY_KEYWORD = "MED_VEL"  # CALIFA: median systemic velocity c·z in km/s
 
 
@@ -346,4 +347,15 @@ def header_resolution(*headers: Mapping[str, Any]) -> tuple[float | None, str]:
             value = known.get(key)
             if isinstance(value, int | float) and not isinstance(value, bool) and value > _LEAST_POWER:
                 return float(value), f"{key} of the header"
+    return None, ""
+
+
+def header_ebv(*headers: Mapping[str, Any]) -> tuple[float | None, str]:
+    """E(B−V) of the Milky Way that a header (or table metadata) names, and by which keyword."""
+    for header in headers:
+        known = {str(key).upper(): value for key, value in header.items()}
+        for key in _EBV_KEYWORDS:
+            value = known.get(key)
+            if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 5:
+                return float(value), key
     return None, ""

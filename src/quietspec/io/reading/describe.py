@@ -30,10 +30,10 @@ def describe(source: SpectraSource) -> dict[str, Any]:
     dict
         Plain values (JSON can hold them): ``survey``, ``paths``, ``object``, ``n_spectra``, ``n_pixels``,
         ``spatial_shape``, ``wavelength`` (range, sampling, gaps, in Å), ``medium``, ``fwhm`` (range, Å), ``unit``,
-        ``redshift`` (range, number unknown), ``snr`` (percentiles per pixel over the spectra that are not empty),
-        ``fraction_masked`` (of the pixels of these), ``empty_spectra``, ``sampled_spectra`` (how many the last three
-        rest on), ``distinct_spectra`` (of a binned cube; None otherwise), ``decisions`` (pairs: what was settled, such
-        as ``"medium"``, and how it is known) and ``warnings``.
+        ``redshift`` (range, number unknown), ``ebv`` (range, mag), ``snr`` (percentiles per pixel over the spectra
+        that are not empty), ``fraction_masked`` (of the pixels of these), ``empty_spectra``, ``sampled_spectra`` (how
+        many the last three rest on), ``distinct_spectra`` (of a binned cube; None otherwise), ``decisions`` (pairs:
+        what was settled, such as ``"medium"``, and how it is known) and ``warnings``.
     """
     rows = _sample(source)
     spectra = source.read(rows)
@@ -55,6 +55,7 @@ def describe(source: SpectraSource) -> dict[str, Any]:
         "fwhm": None if source.fwhm is None else _range(source.fwhm),
         "unit": str(source.unit),
         "redshift": {**_range(source.redshift), "unknown": int(np.isnan(source.redshift).sum())},
+        "ebv": _range(source.ebv),
         "snr": {str(p): _number(value) for p, value in zip(_PERCENTILES, percentiles, strict=True)},
         "fraction_masked": _number(1 - spectra.good[filled].mean()) if filled.any() else 1.0,
         "empty_spectra": int(np.sum(~filled)),

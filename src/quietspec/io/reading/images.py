@@ -20,6 +20,7 @@ from quietspec.io.reading.known import (
     AS_GIVEN,
     StatedResolution,
     given_fwhm,
+    settle_ebv,
     settle_fwhm,
     settle_redshift,
     stated_by_header,
@@ -70,6 +71,10 @@ class Layout:
         From the headers otherwise.
     redshift_by : str, optional
         Who states the redshift; the survey if not given.
+    ebv : float or (n_spectra,), optional
+        E(B−V) of the Milky Way, mag, where the survey is known to leave its fluxes uncorrected.
+    ebv_by : str
+        By what the survey states it.
     warnings : tuple of str
         What the user should know.
     meta : mapping
@@ -89,6 +94,8 @@ class Layout:
     fwhm: Callable[[FloatArray], FloatArray] | StatedResolution | FloatArray | float | None = None
     redshift: float | FloatArray | None = None
     redshift_by: str | None = None
+    ebv: float | FloatArray | None = None
+    ebv_by: str = ""
     warnings: tuple[str, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
 
@@ -194,6 +201,7 @@ class _Images:
             mask=mask,
             mask_rule=rule,
             redshift=self._redshift(flux.shape[0]),
+            ebv=self._ebv(flux.shape[0]),
             fwhm=self._fwhm(grid, flux.shape[0]),
             unit=scale.unit,
             units=self.options.flux_unit or scale.text or "",
@@ -280,6 +288,10 @@ class _Images:
             (header_redshift(self.flux.header, self.file.primary), "the header"),
         )
         return settle_redshift(stated, n_spectra, self.questions)
+
+    def _ebv(self, n_spectra: int) -> FloatArray:
+        headers = self.flux.header, self.file.primary
+        return settle_ebv(self.options, self.layout.ebv, self.layout.ebv_by, headers, n_spectra, self.questions)
 
     def _fwhm(self, grid: Grid, n_spectra: int) -> FloatArray | None:
         stated = (

@@ -1,4 +1,4 @@
-"""Redshift and resolution: the first of those who state them whose statement can be one."""
+"""Redshift, foreground extinction and resolution: the first of those who state them whose statement can be one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ import numpy.typing as npt
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError, UnitError
 from quietspec.io.reading.content import Questions
-from quietspec.io.reading.conventions import header_resolution
+from quietspec.io.reading.conventions import header_ebv, header_resolution
+from quietspec.io.reading.options import MOST_EBV, ReadOptions
 from quietspec.resolution import instrumental_fwhm, possible_fwhm
 
 __all__ = [
-    "AS_GIVEN", "StatedResolution", "given_fwhm", "settle_fwhm", "settle_redshift", "stated_by_header",
+    "AS_GIVEN", "StatedResolution", "given_fwhm", "settle_ebv", "settle_fwhm", "settle_redshift", "stated_by_header",
 ]  # fmt: skip
 
 AS_GIVEN = "as given"  #: who states what the user gives, which is not doubted
 _SAME_REDSHIFT = 1e-3  # statements that differ by more contradict each other
+_SAME_EBV = 2e-3  # mag
 _REDSHIFTS = (-0.1, 30.0)  # that a file may state
 
 
@@ -200,3 +202,69 @@ def _possible_redshift(value: Any, who: str, n_spectra: int, questions: Question
         some = f"{int(wrong.sum())} of {n_spectra} redshifts cannot be one, such as {redshift[wrong][0]:g}"
         questions.warn(f"{who}: {some}; unknown. Give one: redshift=Z")
     return np.where(possible, redshift, np.nan) if possible.any() or np.size(value) > 1 else None
+
+
+def settle_ebv(
+    options: ReadOptions,
+    stated: FloatArray | float | None,
+    who: str,
+    headers: Iterable[Mapping[str, Any]],
+    n_spectra: int,
+    questions: Questions,
+) -> FloatArray:
+    """Settle E(B−V) of the Milky Way that the flux is not corrected for.
+
+    Parameters
+    ----------
+    options : ReadOptions
+        What the user says.
+    stated : float or (n_spectra,), optional
+        What a survey states that is known to leave its fluxes uncorrected.
+    who : str
+        By what it states this.
+    headers : iterable of mapping
+        Headers that may name a colour excess without saying what was done about it.
+    n_spectra : int
+        Number of spectra.
+    questions : Questions
+        Takes down what was decided, and what the user should know.
+
+    Returns
+    -------
+    (n_spectra,)
+        In mag; 0 for none.
+    """
+    known = None if stated is None else _possible_ebv(stated, who, n_spectra, questions)
+    known = known if known is not None and known.any() else None
+    if options.ebv is not None:
+        other = 0.0 if known is None else float(known[np.argmax(np.abs(known - options.ebv))])
+        against = f", but {other:.3g} by {who}" if known is not None and abs(other - options.ebv) > _SAME_EBV else ""
+        questions.decide("foreground extinction", f"E(B−V) {options.ebv:.3g}: {AS_GIVEN}{against}")
+        return np.full(n_spectra, options.ebv)
+    if known is not None:
+        size = f"{known.min():.3g}" if np.ptp(known) == 0 else f"{known.min():.3g} to {known.max():.3g}"
+        questions.decide("foreground extinction", f"E(B−V) {size}: {who}; the flux is not corrected for it")
+        questions.warn(f"E(B−V) {size} of the Milky Way, by {who}, reddens the flux; if it is corrected for: ebv=0")
+        return known
+    value, card = header_ebv(*headers)
+    if value is not None:
+        questions.warn(
+            f"{card} = {value:.3g} of the header is left out: the flux may be corrected for it; if it is not: "
+            f"ebv={value:.3g}"
+        )
+    questions.decide("foreground extinction", "none" if value is None else f"none; {card} of the header is left out")
+    return np.zeros(n_spectra)
+
+
+def _possible_ebv(stated: FloatArray | float, who: str, n_spectra: int, questions: Questions) -> FloatArray | None:
+    """One statement as (n_spectra,), 0 where it cannot be a colour excess; None where it states nothing usable."""
+    ebv = np.asarray(stated, dtype=np.float64).ravel()
+    if ebv.size not in (1, n_spectra):
+        questions.warn(f"{who}: {ebv.size} values of E(B−V) for {n_spectra} spectra; not used. Give one: ebv=E")
+        return None
+    possible = (ebv >= 0) & (ebv <= MOST_EBV)
+    if not possible.any():
+        return None
+    if not possible.all():
+        questions.warn(f"{who}: {int((~possible).sum())} of {ebv.size} E(B−V) cannot be one; 0 is used for them")
+    return np.broadcast_to(np.where(possible, ebv, 0.0), (n_spectra,)).copy()

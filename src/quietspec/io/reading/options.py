@@ -11,8 +11,9 @@ from quietspec.errors import ReadError
 from quietspec.io.writing.options import WriteOptions
 from quietspec.kinds import Medium, NoiseKind
 
-__all__ = ["MAX_MEMORY", "ReadKeywords", "ReadOptions", "as_command_line"]
+__all__ = ["MAX_MEMORY", "MOST_EBV", "ReadKeywords", "ReadOptions", "as_command_line"]
 
+MOST_EBV = 5.0  #: mag; behind more no galaxy is seen in the optical
 MAX_MEMORY = 2.0  #: GB that reading may take at once, where the user allows no more
 _MOST_BITS = 64
 
@@ -21,6 +22,7 @@ class ReadKeywords(TypedDict, total=False):
     """The fields of `ReadOptions` as keywords, for editors and type checkers."""
 
     redshift: float | None
+    ebv: float | None
     flux_hdu: str | int | None
     noise_hdu: str | int | None
     noise_kind: NoiseKind | None
@@ -51,6 +53,9 @@ class ReadOptions:
     ----------
     redshift : float, optional
         Redshift of all spectra.
+    ebv : float, optional
+        Colour excess E(B−V), mag, of the dust of the Milky Way in front of all spectra, which the flux is not corrected
+        for; 0 for none, or where it is corrected.
     flux_hdu, noise_hdu, mask_hdu : str or int, optional
         Name or number of the HDU that holds the flux, its noise, and its mask. In a table: the name of the column.
     wave_hdu : str or int, optional
@@ -101,6 +106,9 @@ class ReadOptions:
     """
 
     redshift: float | None = field(default=None, metadata={"help": "Redshift, where the file has none or a wrong one."})
+    ebv: float | None = field(
+        default=None, metadata={"help": "E(B-V) of the Milky Way's dust, mag, that the flux is not corrected for."}
+    )
     flux_hdu: str | int | None = field(
         default=None, metadata={"help": "Name or number of the flux HDU; in a table, name of the column."}
     )
@@ -161,6 +169,8 @@ class ReadOptions:
             raise ReadError(f"max_memory={self.max_memory}: expected a positive number of GB.")
         if self.redshift is not None and not -1 < self.redshift < float("inf"):
             raise ReadError(f"redshift={self.redshift}: expected a finite number above -1.")
+        if self.ebv is not None and not 0 <= self.ebv <= MOST_EBV:
+            raise ReadError(f"ebv={self.ebv}: expected a colour excess E(B-V) from 0 to {MOST_EBV:g} mag.")
         if self.no_mask and (self.mask_hdu is not None or self.mask_bits is not None or self.mask_good is not None):
             raise ReadError("no_mask=True: takes neither mask_hdu=, mask_bits= nor mask_good= beside it.")
         _ = self.bad_bits, self.plane_roles, self.row_numbers(0), self.column_roles([])  # each checks its own form

@@ -67,6 +67,8 @@ class SpectraSource:
         Number of spectra.
     redshift : (n_spectra,)
         NaN where unknown.
+    ebv : (n_spectra,)
+        E(B−V) of the Milky Way that the flux is not corrected for, mag; 0 for none.
     fwhm : (n_pixels,) or (n_spectra, n_pixels) or None
         Instrumental FWHM in Å.
     unit : astropy unit
@@ -96,6 +98,7 @@ class SpectraSource:
         self.medium: Medium = first.medium
         self.n_spectra = first.n_spectra
         self.redshift = self._arms.redshift
+        self.ebv = self._arms.ebv
         self.fwhm = self._arms.fwhm
         self.unit: u.UnitBase = first.unit
         self.spatial_shape = first.spatial_shape
@@ -243,6 +246,7 @@ class SpectraSource:
                 flux=flux,
                 ivar=ivar,
                 redshift=self.redshift[index],
+                ebv=self.ebv[index],
                 medium=self.medium,
                 fwhm=fwhm,
                 unit=self.unit,

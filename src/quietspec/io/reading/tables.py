@@ -26,6 +26,7 @@ from quietspec.io.reading.known import (
     AS_GIVEN,
     StatedResolution,
     given_fwhm,
+    settle_ebv,
     settle_fwhm,
     settle_redshift,
     stated_by_header,
@@ -63,6 +64,10 @@ class TableLayout:
         In Å, or a function that settles them; from a column otherwise.
     redshift : float or (n_spectra,), optional
         From the header or a column otherwise.
+    ebv : float or (n_spectra,), optional
+        E(B−V) of the Milky Way, mag, where the survey is known to leave its fluxes uncorrected.
+    ebv_by : str
+        By what the survey states it.
     fwhm : callable, optional
         Function of columns and wavelengths (Å) that gives the instrumental FWHM in Å.
     warnings : tuple of str
@@ -83,6 +88,8 @@ class TableLayout:
     mask_good: bool | None = None
     wavelength: FloatArray | Grid | Callable[[], Grid] | None = None
     redshift: float | FloatArray | None = None
+    ebv: float | FloatArray | None = None
+    ebv_by: str = ""
     fwhm: Callable[[Columns, FloatArray], FloatArray | None] | None = None
     warnings: tuple[str, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
@@ -144,6 +151,7 @@ def table_content(columns: Columns, options: ReadOptions, layout: TableLayout) -
         mask=mask,
         mask_rule=rule,
         redshift=settle_redshift(_redshifts(columns, options, layout), len(flux), questions),
+        ebv=settle_ebv(options, layout.ebv, layout.ebv_by, [columns.header], len(flux), questions),
         fwhm=settle_fwhm(_resolutions(columns, options, layout, wavelength), wavelength, len(flux), questions),
         unit=scale.unit,
         units=options.flux_unit or scale.text or "",

@@ -15,6 +15,7 @@ from astropy.io import fits
 
 from quietspec.arrays import FloatArray
 from quietspec.denoised import Flag
+from quietspec.extinction import LAW
 from quietspec.io.checksums import UNSET
 from quietspec.kinds import Medium
 
@@ -33,7 +34,7 @@ _MASK_BITS = {
     INPUT_MASKED: "masked in the input; the estimate rests on the other pixels",
     IGNORED: "good in the input but left out by the model: emission line, spike",
 }
-_PARAMETER_UNITS = {"sigma": u.km / u.s, "velocity": u.km / u.s, "a_v": u.mag}
+_PARAMETER_UNITS = {"sigma": u.km / u.s, "velocity": u.km / u.s, "a_v": u.mag, "ebv": u.mag}
 _LOGARITHMS = {  # FITS has no unit for them
     "log_age": "log10 of the age in years",
     "log_t50": "log10 of the lookback time in years by which 50 % of the mass had formed",
@@ -67,6 +68,10 @@ class OutputAxes(Protocol):
     @property
     def redshift(self) -> FloatArray:
         """Redshifts, (n_spectra,), NaN where unknown."""
+
+    @property
+    def ebv(self) -> FloatArray:
+        """E(B−V) of the Milky Way that the flux is not corrected for, (n_spectra,), mag."""
 
     @property
     def unit(self) -> u.UnitBase:
@@ -114,6 +119,7 @@ def primary_header(provenance: Mapping[str, tuple[str, str]], history: Sequence[
     if is_even(axes.wavelength):  # by this specutils, and Specviz, know a spectrum without a loader of ours
         header["DISPAXIS"] = (1 if axes.spatial_shape is None else 3, "axis of FLUX along the wavelength")
     header.extend(redshift_card(axes.redshift))
+    header.extend(_extinction_cards(axes.ebv))
     for line in history:
         header.add_history(fits_text(line))
     primary.add_checksum()
@@ -166,6 +172,16 @@ def redshift_card(redshift: FloatArray) -> fits.Header:
     if known.size:
         which = "of the input" if np.ptp(known) == 0 else "of the input, median of the spectra"
         header["REDSHIFT"] = (float(np.median(known)), which)
+    return header
+
+
+def _extinction_cards(ebv: FloatArray) -> fits.Header:
+    """Header with the reddening by the Milky Way that the fluxes still have; empty where none is known."""
+    header = fits.Header()
+    if ebv.any():
+        which = "" if np.ptp(ebv) == 0 else ", median"
+        header["EBV"] = (round(float(np.median(ebv)), 5), f"[mag] E(B-V) of the Milky Way{which}")
+        header["EBVLAW"] = (LAW, "its law; FLUX is as observed")
     return header
 
 
@@ -226,7 +242,7 @@ def spectrum_images(
     Parameters
     ----------
     values : mapping of str to (n_spectra,)
-        Values by name; the redshift, and columns that are NaN everywhere, are left out.
+        Values by name; redshift, E(B−V), and columns that are NaN everywhere, are left out.
     axes : OutputAxes
         What the output looks like.
     flag_bits : type of IntFlag, optional
@@ -241,7 +257,7 @@ def spectrum_images(
         return []
     images = []
     for name, column in values.items():
-        if name == "redshift" or not np.isfinite(column).any():
+        if name in ("redshift", "ebv") or not np.isfinite(column).any():
             continue
         dtype = np.float32 if column.dtype.kind == "f" else np.int32
         image = fits.ImageHDU(column.astype(dtype).reshape(axes.spatial_shape), header=_sky(axes.wcs), name=name)

@@ -317,6 +317,7 @@ def _columns(denoised: Denoised) -> dict[str, npt.NDArray[Any]]:
     """Values of which each spectrum has one, (n_spectra,) each."""
     columns: dict[str, Any] = {
         "redshift": denoised.spectra.redshift,
+        "ebv": denoised.spectra.ebv,
         "flags": np.asarray(denoised.flags, dtype=np.int32),
         "snr_in": denoised.snr_before,
         "snr_out": denoised.snr,
