@@ -10,8 +10,10 @@ from quietspec.denoised import Flag
 from quietspec.denoisers.posterior.calibration import CalibrationLaw
 from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
 from quietspec.denoisers.posterior.losvd import BroadeningTable, LosvdBasis, log_width
+from quietspec.errors import ModelError
 from quietspec.spectra import Spectra
 
+from ..conftest import small_prior
 from .rest_frame import rest_prior
 
 REST = np.arange(4300.0, 6300.0, 2.0)
@@ -128,3 +130,16 @@ def test_denoiser_goes_to_other_processes(denoiser):
     spectra, *_ = moving(2, 10, np.random.default_rng(9))
     copied = pickle.loads(pickle.dumps(denoiser))  # noqa: S301
     np.testing.assert_array_equal(copied.denoise(spectra).flux, denoiser.denoise(spectra).flux)
+
+
+def test_labels_that_the_data_do_not_determine_are_flagged(denoiser):
+    """In 0.1.0 labels of bright star-forming galaxies fell back to the prior, and no flag said so."""
+    loud, *_ = moving(4, 150, np.random.default_rng(20))
+    faint, *_ = moving(4, 0.05, np.random.default_rng(20))
+    assert not (denoiser.denoise(loud).flags & Flag.PRIOR_LABELS).any()
+    assert (denoiser.denoise(faint).flags & Flag.PRIOR_LABELS).all()
+
+
+def test_a_prior_with_motions_in_its_basis_is_refused():
+    with pytest.raises(ModelError, match="has motions in its basis; `Posterior` takes it"):
+        KinematicPosterior("kinematic", small_prior())

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.coordinates import Coordinates
+from quietspec.extinction import transmission
 from quietspec.spectra import Spectra
 
 __all__ = ["BasisGrid", "Batch", "Grid", "GridT"]
@@ -58,14 +59,14 @@ GridT = TypeVar("GridT", bound=Grid)
 
 @dataclass(frozen=True, eq=False)
 class Batch(Generic[GridT]):
-    """Spectra on one grid, each in units of its typical error, in single precision.
+    """Spectra on one grid, each in units of its typical error and without reddening, in single precision.
 
     Parameters
     ----------
     flux, weight : (n_spectra, n_pixels)
         Flux and inverse variances on the pixels of `grid`; both 0 where masked.
-    unit : (n_spectra,)
-        Flux unit of each spectrum.
+    unit : (n_spectra, 1) or (n_spectra, n_pixels)
+        Flux unit of each spectrum, times what the dust of the Milky Way lets pass.
     grid : Grid
         The pixels.
     """
@@ -80,15 +81,16 @@ class Batch(Generic[GridT]):
         """Take some spectra, each with a good pixel, so that single precision neither overflows nor underflows."""
         weight = spectra.ivar[rows, grid.pixels].astype(np.float64)
         used = weight > 0
-        unit = np.sqrt(used.sum(axis=1) / weight.sum(axis=1))
-        weight = (weight * unit[:, None] ** 2).astype(np.float32)
+        unit = np.sqrt(used.sum(axis=1) / weight.sum(axis=1))[:, None]
+        if spectra.ebv[rows].any():
+            unit = unit * transmission(spectra.wavelength[grid.pixels], spectra.ebv[rows])
+        weight = (weight * unit**2).astype(np.float32)
         # Where an inverse variance underflows, the flux may overflow.
-        flux = np.where(weight > 0, spectra.flux[rows, grid.pixels], 0) / unit[:, None]
+        flux = np.where(weight > 0, spectra.flux[rows, grid.pixels], 0) / unit
         return cls(flux.astype(np.float32), weight, unit, grid)
 
     def noise_constant(self, weight: FloatArray) -> FloatArray:
         """−½ Σ ln(2πσ²) over the pixels used, (n_spectra,), for inverse variances in units of each spectrum."""
         used = weight > 0
-        terms = np.log(np.where(used, weight, 1))
-        constant = np.log(2 * np.pi) + 2 * np.log(self.unit)
-        return np.asarray(0.5 * (terms.sum(axis=1, dtype=np.float64) - used.sum(axis=1) * constant))
+        terms = np.log(np.where(used, weight, 1)) - np.where(used, np.log(2 * np.pi) + 2 * np.log(self.unit), 0)
+        return np.asarray(0.5 * terms.sum(axis=1, dtype=np.float64))

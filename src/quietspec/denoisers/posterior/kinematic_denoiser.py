@@ -7,7 +7,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from quietspec.arrays import FloatArray
-from quietspec.denoised import Denoised
+from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers.base import Emission
 from quietspec.denoisers.posterior.calibration import CalibrationLaw
 from quietspec.denoisers.posterior.diagnosed import DiagnosingDenoiser
@@ -18,7 +18,7 @@ from quietspec.denoisers.posterior.losvd import LosvdBasis
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.prior import SpectralPrior
 from quietspec.denoisers.posterior.results import Accumulator
-from quietspec.denoisers.posterior.velocity_scan import VelocityScan
+from quietspec.denoisers.posterior.velocity_scan import VelocityScan, prior_sigma_of_motions
 from quietspec.denoisers.posterior.walk import Noise
 from quietspec.errors import ModelError
 from quietspec.spectra import Spectra
@@ -26,6 +26,7 @@ from quietspec.wavelengths import rest_air
 
 __all__ = ["KinematicPosterior"]
 
+_LITTLE = 0.8  # of the prior's standard deviation: a label with a larger error is little more than the prior
 _MARGIN = 0.008  # of the wavelength, at the ends of the prior, that broadening and shifts use up
 
 
@@ -105,7 +106,10 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
 
     def _denoise_batch(self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], result: Accumulator) -> None:
         fit = BatchFit(batch, self.emission, self.noise)
-        result.store(rows, batch, fit.solution())
+        solution = fit.solution()
+        result.store(rows, batch, solution)
         estimates = result.estimates
         estimates.noise_scale[rows], estimates.evidence[rows] = fit.noise_scale, fit.evidence
-        estimates.flags[rows] |= fit.flags
+        spread = self.prior.label_sigma | prior_sigma_of_motions()
+        weak = [solution.labels.sigma(name) > _LITTLE * sigma for name, sigma in spread.items()]
+        estimates.flags[rows] |= fit.flags | np.where(np.any(weak, axis=0), int(Flag.PRIOR_LABELS), 0)

@@ -116,7 +116,7 @@ class Accumulator:
 
     def store(self, rows: npt.NDArray[np.intp], batch: Batch[Any], found: Solution) -> None:
         """Put what was found about the spectra `rows`, which are those of the batch, in its place."""
-        unit, estimates, pixels = batch.unit[:, None], self.estimates, batch.grid.pixels
+        unit, estimates, pixels = batch.unit, self.estimates, batch.grid.pixels
         place = rows, pixels
         estimates.flux[place] = found.flux * unit
         estimates.sigma[place] = np.sqrt(np.maximum(found.variance, 0) + found.remainder**2) * unit
@@ -126,7 +126,7 @@ class Accumulator:
         if found.labels.names:
             self._labels.append((rows, found.labels))
         for number, row in enumerate(rows.tolist()):
-            self._factors[row] = _Factor(found.factor, number, pixels, float(batch.unit[number]), self.spectra.n_pixels)
+            self._factors[row] = _Factor(found.factor, number, pixels, unit[number], self.spectra.n_pixels)
 
     def replace(self, rows: npt.NDArray[np.intp], other: Accumulator, which: npt.NDArray[np.intp]) -> None:
         """Replace the spectra ``rows[which]`` by those of `other`, which was made for `rows` only."""
@@ -178,11 +178,11 @@ class _Factor:
     of_batch: Callable[[int], FloatArray]
     number: int
     pixels: slice
-    unit: float
+    unit: FloatArray
     n_pixels: int
 
     def __call__(self) -> FloatArray:
         factor = self.of_batch(self.number)
         everywhere = np.zeros((self.n_pixels, factor.shape[1]))
-        everywhere[self.pixels] = factor * self.unit
+        everywhere[self.pixels] = factor * self.unit[:, None]
         return everywhere

@@ -14,7 +14,7 @@ from scipy.interpolate import CubicSpline
 from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.denoisers.posterior.losvd import LosvdBasis, dispersion, log_width
 
-__all__ = ["ScanResult", "VelocityScan", "log_prior_of_velocity", "log_prior_of_width"]
+__all__ = ["ScanResult", "VelocityScan", "log_prior_of_velocity", "log_prior_of_width", "prior_sigma_of_motions"]
 
 _VELOCITIES = np.linspace(-750.0, 750.0, 17)  # km/s
 _WIDTHS = np.linspace(float(log_width(15.0)), float(log_width(500.0)), 6)
@@ -40,6 +40,19 @@ def log_prior_of_velocity(velocity: FloatArray) -> FloatArray:
     """Log density of the prior of velocities, not normalised: a normal law with a wider one below it."""
     core = (1 - _TAIL_SHARE) / _CORE * np.exp(-0.5 * (velocity / _CORE) ** 2)
     return np.asarray(np.log(core + _TAIL_SHARE / _TAIL * np.exp(-0.5 * (velocity / _TAIL) ** 2)))
+
+
+def prior_sigma_of_motions() -> dict[str, float]:
+    """Standard deviations of the priors of ``velocity`` and ``sigma``, km/s."""
+    spreads = []
+    for values, log_density in (
+        (_FINE_VELOCITIES, log_prior_of_velocity(_FINE_VELOCITIES)),
+        (dispersion(_FINE_WIDTHS), log_prior_of_width(_FINE_WIDTHS)),
+    ):
+        weight = np.exp(log_density - log_density.max())
+        mean = np.average(values, weights=weight)
+        spreads.append(float(np.sqrt(np.average((values - mean) ** 2, weights=weight))))
+    return dict(zip(("velocity", "sigma"), spreads, strict=True))
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,8 +42,8 @@ class SurveyRecipe:
 
     Each call of `observe` is one galaxy, with one instrument and one redshift. The truth includes the flux-calibration
     error, as what an instrument without noise would record does, but neither emission lines nor spikes. S/N is the mean
-    flux of the truth over the mean 1σ noise in the S/N window, or over all pixels if the instrument does not observe that
-    window (MUSE at low redshift).
+    flux of the truth over the mean 1σ noise in the S/N window, or over all pixels if the instrument does not observe
+    that window (MUSE at low redshift).
 
     Parameters
     ----------
