@@ -75,7 +75,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
             raise ModelError(f"{name}: this prior has motions in its basis; `Posterior` takes it.")
         self.calibration = calibration or CalibrationLaw()
         self.coordinates = KinematicCoordinates(prior)
-        self._label_names = (*prior.label_names, "velocity", "sigma")
+        self._label_names = (*prior.label_names, "velocity", "sigma", "h3", "h4")
 
     def _denoise(self, spectra: Spectra) -> Denoised:
         # Its matrices are small: threads of linear algebra would spend their time waiting for each other.

@@ -13,7 +13,7 @@ from quietspec.denoisers.posterior.calibration import rough_factor
 from quietspec.denoisers.posterior.contamination import line_mask, noise_scale, spike_mask
 from quietspec.denoisers.posterior.grid import Batch, Grid
 from quietspec.denoisers.posterior.inference import infer
-from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
+from quietspec.denoisers.posterior.kinematics import MOTIONS, SHAPE_SIZE, KinematicCoordinates, State
 from quietspec.denoisers.posterior.linear import Projections
 from quietspec.denoisers.posterior.linearised import Marginalised
 from quietspec.denoisers.posterior.losvd import log_width
@@ -24,6 +24,7 @@ from quietspec.denoisers.posterior.motions import (
     Dispersion,
     Joint,
     condition_on_motions,
+    label_moments,
     label_motions,
 )
 from quietspec.denoisers.posterior.pixel_model import PixelModel
@@ -34,6 +35,7 @@ from quietspec.parameters import ParameterPosterior
 
 __all__ = ["BatchFit", "KinematicGrid"]
 
+_MOMENTS = 2  # h3 and h4, which stand first among what is marginalised
 _FIRST_STEPS, _LAST_STEPS = 2, 3  # most steps before gas and spikes are found, and after; faint spectra make one
 _STILL = 5.0, 0.03  # km/s and u: within a smaller step the model is as good as linear
 _BROAD = 0.15  # 1σ of u beyond which its likelihood is evaluated, not taken for a Gaussian
@@ -132,16 +134,18 @@ class BatchFit:
     def solution(self) -> Solution:
         """Give the motions their true posterior, and turn it into flux and errors."""
         found = [self._joint(row, one) for row, one in enumerate(self._fitted)]
-        flux, variance, halves = zip(
-            *(_on_pixels(one, joint) for one, (joint, _) in zip(self._fitted, found, strict=True)), strict=True
-        )
+        pixels = [_on_pixels(one, joint) for one, (joint, _) in zip(self._fitted, found, strict=True)]
+        labels = ParameterPosterior.stack([labels for _, labels in found])
+        halves = [one.half for one in pixels]
         return Solution(
-            flux=np.array(flux),
-            variance=np.array(variance),
+            flux=np.array([one.flux for one in pixels]),
+            variance=np.array([one.variance for one in pixels]),
             remainder=self._scale[:, None] * self.grid.truncation,
             ignored=self._ignored,
             determined=self._posterior.dof,
-            labels=ParameterPosterior.stack([labels for _, labels in found]),
+            labels=label_moments(
+                labels, np.array([one.moments for one in pixels]), np.array([one.moment_errors for one in pixels])
+            ),
             factor=_Factor(self.grid.model, [one.state for one in self._fitted], self._used, halves),
         )
 
@@ -224,7 +228,7 @@ class _Factor:
     model: PixelModel
     states: list[State]
     weight: FloatArray
-    halves: tuple[FloatArray, ...]  # of the covariances of motions and populations
+    halves: list[FloatArray]  # of the covariances of motions and populations
 
     def __call__(self, number: int) -> FloatArray:
         linearised = self.model.linearise(self.states[number])
@@ -238,8 +242,19 @@ def _is_still(step: FloatArray) -> bool:
     return bool(np.all(np.abs(step[:MOTIONS] * size) < _STILL))
 
 
-def _on_pixels(one: _Fitted, joint: Joint) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Flux and its variance, (n_pixels,) each, and the square root of the covariance of motions and populations."""
+@dataclass(frozen=True, eq=False)
+class _Pixels:
+    """One spectrum's flux and variance, (n_pixels,), h3 and h4, and half, a square root of the joint covariance."""
+
+    flux: FloatArray
+    variance: FloatArray
+    moments: FloatArray
+    moment_errors: FloatArray
+    half: FloatArray
+
+
+def _on_pixels(one: _Fitted, joint: Joint) -> _Pixels:
+    """Turn what is known of a spectrum's coordinates into flux, errors and moments."""
     state, data, linearised = one.state, one.marginalised, one.marginalised.linearised
     scale = np.ones(len(joint[0]))
     scale[MOTIONS:] = state.scale
@@ -249,7 +264,16 @@ def _on_pixels(one: _Fitted, joint: Joint) -> tuple[FloatArray, FloatArray, Floa
     flux = linearised.model + linearised.change(np.concatenate([change, rest]))
     repaired = (covariance + covariance.T) / 2 + np.diag(1e-10 * np.diagonal(covariance))
     half = np.linalg.cholesky(repaired)
-    return flux, linearised.variance(half, data.response, data.inner_half), half.astype(np.float32)
+    by_motions = data.response[:_MOMENTS] @ half
+    spread = np.einsum("ij,ij->i", by_motions, by_motions)
+    spread += np.einsum("ij,ij->i", data.inner_half[:_MOMENTS], data.inner_half[:_MOMENTS])
+    return _Pixels(
+        flux=flux,
+        variance=linearised.variance(half, data.response, data.inner_half),
+        moments=SHAPE_SIZE * (state.shape + rest[:_MOMENTS]),
+        moment_errors=SHAPE_SIZE * np.sqrt(spread),
+        half=half.astype(np.float32),
+    )
 
 
 def _projections(fitted: list[_Fitted], scale: FloatArray) -> Projections:

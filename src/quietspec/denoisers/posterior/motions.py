@@ -19,7 +19,7 @@ from quietspec.denoisers.posterior.losvd import dispersion, log_width
 from quietspec.denoisers.posterior.velocity_scan import log_prior_of_width
 from quietspec.parameters import ParameterPosterior
 
-__all__ = ["NARROWEST", "WIDEST", "Dispersion", "Joint", "condition_on_motions", "label_motions"]
+__all__ = ["NARROWEST", "WIDEST", "Dispersion", "Joint", "condition_on_motions", "label_moments", "label_motions"]
 
 Joint = tuple[FloatArray, FloatArray]  #: mean and covariance of (motions, populations) at unit scale
 
@@ -143,3 +143,27 @@ def label_motions(labels: ParameterPosterior, velocity: tuple[float, float], fou
     return ParameterPosterior(
         names, labels.weights, means[None].astype(np.float32), covariances[None].astype(np.float32)
     )
+
+
+def label_moments(labels: ParameterPosterior, mean: FloatArray, error: FloatArray) -> ParameterPosterior:
+    """Add ``h3`` and ``h4`` to the labels of spectra.
+
+    Parameters
+    ----------
+    labels : ParameterPosterior
+        Of n spectra.
+    mean, error : (n_spectra, 2)
+        Of h3 and h4.
+
+    Returns
+    -------
+    ParameterPosterior
+        With the two, which are taken to be independent of the other labels.
+    """
+    n, parts, size = labels.means.shape
+    means = np.empty((n, parts, size + 2), dtype=np.float32)
+    covariances = np.zeros((n, parts, size + 2, size + 2), dtype=np.float32)
+    means[..., :size], means[..., size:] = labels.means, mean[:, None]
+    covariances[..., :size, :size] = labels.covariances
+    covariances[..., [size, size + 1], [size, size + 1]] = error[:, None] ** 2
+    return ParameterPosterior((*labels.names, "h3", "h4"), labels.weights, means, covariances)
