@@ -296,3 +296,12 @@ def test_residual_noise_is_the_noise():
     estimate = residual_sigma(flux, good)
     inside = np.r_[200:1300, 1700:2800]
     np.testing.assert_allclose(np.mean(estimate[:, inside] / sigma[inside], axis=1), 1, atol=0.1)
+
+
+def test_columns_with_axes_of_one_pixel(tmp_path):
+    path = tmp_path / "spectrum.fits"
+    wave, flux = 4000 + 2.0 * np.arange(N_PIXELS), layouts.rows(2)
+    Table({"wave": np.tile(wave, (2, 1, 1)), "flux": flux[:, None], "err": np.full((2, 1, N_PIXELS), SIGMA)}).write(
+        path
+    )
+    np.testing.assert_allclose(read(path, medium="air").flux, flux, rtol=1e-6)

@@ -363,3 +363,12 @@ def test_every_decision_is_told(save):
         with open_spectra(path) as source:
             told = {what for what, _ in describe(source)["decisions"]}
         assert told == {"flux", "noise", "mask", "wavelengths", "medium", "flux unit", "redshift", "resolution"}
+
+
+def test_weave_counts_that_say_so_are_calibrated(save):
+    hdus = layouts.weave()
+    hdus["RED_DATA"].header["BUNIT"] = "counts"
+    hdus["RED_SENSFUNC"].header["BUNIT"] = "erg/s/cm^2/Angstrom"
+    spectra = read(save(hdus))
+    assert spectra.unit == u.Unit("erg / (s cm2 Angstrom)")
+    assert not any("not calibrated" in note for note in spectra.meta["warnings"])
