@@ -211,8 +211,11 @@ def _shape(hdu: Any) -> tuple[int, ...]:
 
 
 def _noise(file: FitsFile, flux: Any) -> tuple[int | None, NoiseKind | None]:
-    """Noise HDU of the flux's shape and what it holds: as ERRDATA says, else by name (RED_IVAR for RED_DATA)."""
-    images = {name: hdu for name, hdu in _beside(file, flux).items() if _shape(hdu) == _shape(flux)}
+    """Noise HDU and what it holds: as ERRDATA says, else by name (RED_IVAR for RED_DATA); one spectrum serves all."""
+    beside, (_, n_pixels) = _beside(file, flux), _axis(file, flux)
+    images = {name: hdu for name, hdu in beside.items() if _shape(hdu) == _shape(flux)}
+    if find_role(images, "noise", _affix(flux)) is None:
+        images |= {name: hdu for name, hdu in beside.items() if _without_ones(hdu.shape) == (n_pixels,)}
     stated = find_name(images, [str(flux.header.get("ERRDATA", "")).lower()])
     name = stated or find_role(images, "noise", _affix(flux))
     if name is None:

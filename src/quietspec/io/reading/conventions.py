@@ -49,8 +49,9 @@ _WAVELENGTH = (
 )  # fmt: skip
 _NOISE: dict[str, NoiseKind] = {
     "ivar": "ivar", "stat": "variance", "var": "variance", "variance": "variance", "mse": "variance", "err": "sigma",
-    "error": "sigma", "errors": "sigma", "sigma": "sigma", "sig": "sigma", "std": "sigma", "stddev": "sigma",
-    "stdev": "sigma", "unc": "sigma", "uncert": "sigma", "uncertainty": "sigma", "uncertainties": "sigma",
+    "errs": "sigma", "error": "sigma", "errors": "sigma", "sigma": "sigma", "sig": "sigma", "std": "sigma",
+    "stddev": "sigma", "stdev": "sigma", "unc": "sigma", "uncert": "sigma", "uncertainty": "sigma",
+    "uncertainties": "sigma",
     "noise": "sigma", "rms": "sigma",
 }  # fmt: skip
 _NO_ERROR = ("inv", "inverse", "frac", "fractional", "rel", "relative", "percent", "log", "log10", "ln")  #: 1/σ, σ/f

@@ -114,7 +114,7 @@ def contradicted_errors(flux: npt.NDArray[Any], ivar: npt.NDArray[Any]) -> str |
     excess = error_excess(sigma, flux[some], good)
     if not (excess > _FAR or excess < 1 / _FAR):
         return None
-    times = f"{excess:.2g} times" if excess > 1 else f"1/{1 / excess:.2g} of"
+    times = f"{excess:.3g} times" if excess > 1 else f"1/{1 / excess:.3g} of"
     return f"the errors are {times} the scatter between pixels; if the noise is something else, say so: noise_kind="
 
 
