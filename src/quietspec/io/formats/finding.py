@@ -11,6 +11,7 @@ import numpy as np
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError
 from quietspec.io.reading.axes import header_wavelength, spectral_axis
+from quietspec.io.reading.columns import listed
 from quietspec.io.reading.conventions import (
     FWHM_NAMES,
     REDSHIFT_NAMES,
@@ -51,7 +52,7 @@ def the_one(file: FitsFile, hdus: list[Any]) -> Any:
     """The only HDU of a list, or a `ReadError` that asks which."""
     if len(hdus) == 1:
         return hdus[0]
-    could = ", ".join(label(file, hdu) for hdu in hdus)
+    could = listed(label(file, hdu) for hdu in hdus)
     raise ReadError(
         f"{file.path}: which HDU holds the flux? It could be {could or 'none'}; the file has {file.summary}. "
         f"Name it: flux_hdu={file.number(hdus[0]) if hdus else 'NAME'}."
