@@ -263,3 +263,11 @@ def test_the_likely_unit_comes_first(save, values, unit):
     with pytest.raises(ReadError, match=f'Give the unit: wavelength_unit="{unit}" or'):
         read(path, medium="air")
     np.testing.assert_allclose(read(path, medium="air", wavelength_unit=unit).wavelength, WAVELENGTH)
+
+
+@pytest.mark.parametrize("name", ["WAVEDISP", "WAVE_CORR", "WAVE_OF_THE_LAMP"])
+def test_other_images_about_wavelengths_do_not_beat_the_headers_own(save, name):
+    hdus = [fits.PrimaryHDU(CUBE[:, 0].T), fits.ImageHDU(np.ones((NX, N)), name="IVAR")]
+    hdus[0].header.update(CTYPE1="AWAV", CUNIT1="Angstrom", CRVAL1=4000.0, CDELT1=2.0, CRPIX1=1.0)
+    spectra = read(save(fits.HDUList([*hdus, fits.ImageHDU(np.full((NX, N), 1.1), name=name)])))
+    np.testing.assert_allclose(spectra.wavelength, WAVELENGTH)

@@ -143,7 +143,9 @@ def _wave_hdu(file: FitsFile, flux: Any) -> str | None:
         if hdu is not flux and _shape(hdu) in ((n_pixels,), _shape(flux))
     }
     name = find_role(images, "wavelength", _affix(flux))
-    if name is not None:
+    what = named(name or "")
+    foreign = what is not None and what.affix not in (_affix(flux), frozenset())
+    if name is not None and not (foreign and _own_axis(file, flux)):
         return str(file.number(images[name]))
     for hdu in file.tables():
         column = find_role(hdu.columns.names, "wavelength", _affix(flux))

@@ -106,7 +106,7 @@ _STRANGERS = {  # what else a file may hold by a name that has a word of flux, n
     "residual", "residuals", "emission", "emline", "line", "lines", "norm", "normalized", "normalised", "sens",
     "sensfunc", "sensitivity", "throughput", "response", "profile", "trace", "arc", "arcs", "flat", "dark", "npix",
     "poisson", "rnoise", "subtracted", "corr", "index", "units", "ra", "dec", "targ", "mag", "integ", "median",
-    "snr", "noss", "covar", "collapsed", "smooth", "smoothed",
+    "snr", "disp", "dispersion", "noss", "covar", "collapsed", "smooth", "smoothed",
 }  # fmt: skip
 _KNOWN = {
     *_FLUX, *_WAVELENGTH, *_NOISE, *_MASK, *_MEDIA, *_SILENT, *(word for phrase in _PHRASES for word in phrase),
@@ -362,17 +362,17 @@ def without_unit(name: str) -> tuple[str, str | None]:
 
 
 def header_redshifts(*headers: Mapping[str, Any]) -> list[tuple[float, str]]:
-    """Redshifts that headers (or table metadata) give, the best first, and by which keyword."""
+    """Redshifts that a header (or table metadata) and a primary one give, the best first, and by which keyword."""
     found: list[tuple[float, str]] = []
-    for header in headers:
+    for header, where in zip(headers, ("the header", "the primary header"), strict=False):
         known = {str(key).upper(): value for key, value in header.items()}
         for key in _REDSHIFT_KEYWORDS:
             value = known.get(key)
             if isinstance(value, int | float) and not isinstance(value, bool) and -0.1 < value < 20:
-                found.append((float(value), f"{key} of the header"))
+                found.append((float(value), f"{key} of {where}"))
         velocity = known.get(_VELOCITY_KEYWORD)
         if isinstance(velocity, int | float) and velocity != 0:
-            found.append((float(velocity) / SPEED_OF_LIGHT, f"{_VELOCITY_KEYWORD} of the header"))
+            found.append((float(velocity) / SPEED_OF_LIGHT, f"{_VELOCITY_KEYWORD} of {where}"))
     return found
 
 
