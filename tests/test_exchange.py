@@ -303,3 +303,23 @@ def test_a_denoiser_says_how_to_make_spectra(given, cure):
         require_spectra(given)
     spectra = from_arrays()
     assert require_spectra(spectra) is spectra
+
+
+def test_uncertainties_in_percent_are_refused():
+    wavelength, flux = np.linspace(4000, 7000, 50), np.ones(50)
+    with pytest.raises(SpectraError, match=r"in %, a share of the flux. Convert it"):
+        Spectra.from_arrays(wavelength, flux, 10 * flux * u.percent, medium="air")
+
+
+def test_spectra_without_a_usable_pixel_say_so():
+    wavelength, flux = np.linspace(4000, 7000, 50), np.ones(50)
+    spectra = Spectra.from_arrays(wavelength, flux, -0.1 * flux, medium="air")
+    assert spectra.meta["warnings"] == [
+        "no pixel is usable: every flux is masked or NaN, or has no positive uncertainty"
+    ]
+
+
+def test_logarithms_of_wavelengths():
+    wavelength = np.linspace(4000.0, 7000.0, 50)
+    spectra = Spectra.from_arrays(u.Dex(np.log10(wavelength), u.dex(u.AA)), np.ones(50), np.ones(50), medium="air")
+    np.testing.assert_allclose(spectra.wavelength, wavelength)

@@ -145,6 +145,8 @@ def test_units_of_other_kinds_do_not(one, other):
         ("10**+34 (s2 cm4 Angstrom2) / erg2", (1e-17 * CGS) ** -2),
         ("10**-40 Angstrom-2 cm-4 erg2 s-2", (1e-20 * CGS) ** 2),
         ("uJy^2", u.uJy**2),
+        ("1/(1e-20 erg/s/cm2/A)^2", (1e-20 * CGS) ** -2),
+        ("10^40 (erg/s/cm2/A)^-2", (1e-20 * CGS) ** -2),
     ],
 )
 def test_units_of_variances(text, unit):
@@ -202,6 +204,7 @@ def test_logarithms_called_angstrom_are_recognised_with_a_word(values, name):
         (WAVELENGTH / 1e4, "nm", "no spectrum does"),
         (WAVELENGTH, "km/s", "a unit of velocity"),
         (WAVELENGTH, "pixel", "not a unit of wavelength"),
+        (WAVELENGTH, "mag(Angstrom)", "but a logarithm"),
         (WAVELENGTH, "Jy", "not a unit of wavelength"),
         (WAVELENGTH, "m,s", "not a unit of wavelength"),
         (np.full(3, np.nan), "nm", "NaN"),

@@ -121,6 +121,8 @@ def fields_from_arrays(
     }
     if (fwhm := fields.pop("fwhm", None)) is not None:
         settled["fwhm"] = _fwhm(fwhm, pixels, settled["flux"].shape, warnings)[..., order]
+    if not settled["ivar"].any():
+        warnings.append("no pixel is usable: every flux is masked or NaN, or has no positive uncertainty")
     against = contradicted_medium(settled["wavelength"], settled["ivar"], fields["medium"])
     return _with_warnings(settled | fields, [*warnings, *([against] if against else [])])
 
@@ -215,6 +217,8 @@ def _noise_factor(noise: _Values, kind: NoiseKind, flux: FluxUnit, wavelength: F
     """Factor that brings σ to the unit of the flux; None for 1."""
     if noise.unit is None:
         return None
+    if noise.unit == u.percent:
+        raise SpectraError("uncertainty: in %, a share of the flux. Convert it: uncertainty * abs(flux) / 100.")
     try:
         factor = flux_unit(u.Unit(noise.unit) ** (1 / NOISE_POWERS[kind])).in_unit_of(flux, wavelength)
     except UnitError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import warnings
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from quietspec.arrays import FloatArray
 from quietspec.errors import UnitError
 from quietspec.kinds import NoiseKind
 
-__all__ = ["NOISE_POWERS", "FluxUnit", "angstroms", "flux_unit", "parse_unit"]
+__all__ = ["NOISE_POWERS", "FluxUnit", "angstroms", "flux_unit", "likely_units", "parse_unit"]
 
 NOISE_POWERS: dict[NoiseKind, int] = {"sigma": 1, "variance": 2, "ivar": -2}  #: of the unit of the flux
 
@@ -70,6 +71,10 @@ _REWRITES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"(?<=[a-z)0-9])\s*\.\s*(?=[a-z(])(?!e[+-]?\d)", " "),  # 10**(-19).erg.cm**(-2)
 )
 _ENCLOSED = re.compile(r"[(\[](.*)[)\]]\s*(?:(?:\*\*|\^)?\s*[({]?\s*([+-]?\d+)\s*[)}]?)?", re.DOTALL)
+_FACTORED = re.compile(
+    rf"(?P<scale>{_NUMBER}|10\s*(?:\*\*|\^)\s*\(?[+-]?\d+\)?)\s*(?P<sign>[*x/]?)\s*(?P<rest>[(\[].*)",
+    re.IGNORECASE | re.DOTALL,
+)  # 10^40 (erg/s/cm2/A)^-2, 1/(1e-20 erg/s/cm2/A)^2
 _NO_UNIT = re.compile(
     r"(none|no units?|unit ?-?less|dimension ?-?less|normali[sz]ed.*|rel\.?|relative.*|arb|arb\W.*|arbitrary.*|a\.u\.|"
     r"n/?a|flux|intensity|-+)?",
@@ -108,7 +113,13 @@ def parse_unit(text: str) -> u.UnitBase | None:
         unit = _possible(_understood, attempt)
         if isinstance(unit, u.UnitBase | FunctionUnitBase):  # commas make structured units
             return unit
-    return None
+    factored = _FACTORED.fullmatch(text)
+    if factored is None or not _ENCLOSED.fullmatch(factored["rest"]):
+        return None
+    scale, rest = parse_unit(factored["scale"]), parse_unit(factored["rest"])
+    if scale is None or rest is None:
+        return None
+    return _possible(operator.truediv if factored["sign"] == "/" else operator.mul, scale, rest)
 
 
 def _understood(text: str) -> u.UnitBase:
@@ -326,13 +337,15 @@ def angstroms(values: npt.ArrayLike, unit: str | u.UnitBase | None) -> tuple[Flo
         If the unit is not one of wavelength, or no galaxy is observed at such wavelengths.
     """
     numbers = np.asarray(values, dtype=np.float64)
+    unit = str(unit) if isinstance(unit, FunctionUnitBase) else unit  # dex(Angstrom)
     logarithm = _LOG.fullmatch(unit) if isinstance(unit, str) else None
     if logarithm is not None:
         exp = np.exp if logarithm[1].lower() in _NATURAL else _exp10
         return _in_angstrom(exp(numbers), _length(logarithm[2] or "Angstrom"), str(unit)), None
     if unit is None or (isinstance(unit, str) and not unit.strip()):
         if not _within(numbers, *_UNLABELLED):
-            raise UnitError(f"the wavelengths ({_range(numbers)}) have no unit{_guess(numbers)}")
+            like = " or ".join(likely_units(numbers))
+            raise UnitError(f"the wavelengths ({_range(numbers)}) have no unit{like and f'; they could be {like}'}")
         return numbers, "the wavelengths have no unit; taken as Å from their values"
     length = _length(unit)
     if _within(numbers, 0, _NARROWEST) and length == u.AA:
@@ -345,6 +358,8 @@ def angstroms(values: npt.ArrayLike, unit: str | u.UnitBase | None) -> tuple[Flo
 def _length(unit: str | u.UnitBase) -> u.UnitBase:
     """Unit of wavelength, frequency, energy or wave number."""
     parsed = parse_unit(_MEDIUM.sub("", unit)) if isinstance(unit, str) else u.Unit(unit)
+    if isinstance(parsed, FunctionUnitBase):
+        raise UnitError(f"{str(unit)!r} is not a unit of wavelength but a logarithm")
     if parsed is not None and parsed.is_equivalent(u.km / u.s):
         raise UnitError(f"{str(unit)!r} is a unit of velocity, which gives no wavelengths without a rest wavelength")
     if parsed is None or not parsed.is_equivalent(u.AA, u.spectral()):
@@ -377,9 +392,9 @@ def _range(numbers: FloatArray) -> str:
     return f"{known.min():g} to {known.max():g}" if known.size else "NaN"
 
 
-def _guess(numbers: FloatArray) -> str:
-    """What numbers without a unit look like, for the message."""
+def likely_units(values: npt.ArrayLike) -> list[str]:
+    """Units in which numbers are wavelengths of an optical or near-infrared spectrum."""
+    numbers = np.asarray(values, dtype=np.float64)
     looks = {"log10(Angstrom)": _exp10(numbers), "ln(Angstrom)": np.exp(np.minimum(numbers, 700.0))}
     looks |= {"nm": 10 * numbers, "um": 1e4 * numbers, "m": 1e10 * numbers}
-    like = [name for name, wavelength in looks.items() if _within(wavelength, 2000.0, 60000.0)]
-    return f"; they could be {' or '.join(like)}" if like else ""
+    return [name for name, wavelength in looks.items() if _within(wavelength, 2000.0, 60000.0)]

@@ -79,6 +79,7 @@ PEOPLE = {
     "empty rows and cells": "file,redshift,fwhm\na.fits,0.05,N/A\n,,\n,,\n\n",
     "lines cut short": "file,redshift,fwhm,medium\na.fits,0.05\n",
     "empty last column": "file,redshift,\na.fits,0.05,\n",
+    "delimiter as a spreadsheet says it": "sep=;\nfile;redshift\na.fits;0.05\n",
     "index of pandas": ",file,redshift\n0,a.fits,0.05\n",
 }
 

@@ -120,7 +120,7 @@ def test_what_was_measured_holds_no_spectra(run, muse, model, tmp_path):
     assert f"Give the file that was measured: {muse}" in result.stderr
 
 
-NAMES = ["red\x1b[31m.fits", "a\\[v1].fits", "[v1] [bold].fits", "turn\u202efits.fits", "c\x9b31m.fits"]
+NAMES = ["red\x1b[31m.fits", "a\\[b.fits", "a\\[v1].fits", "[v1] [bold].fits", "turn\u202efits.fits", "c\x9b31m.fits"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -233,3 +233,41 @@ def test_columns_of_numbers_written_as_text(save, column):
     np.testing.assert_allclose(found.wavelength, WAVELENGTH)
     np.testing.assert_allclose(found.flux[0], CUBE[:, 0, 0])
     np.testing.assert_allclose(found.sigma, 0.1)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (1, 0, 2)])
+def test_without_a_word_of_the_header_the_wavelengths_tell_the_axis(save, order):
+    flux = fits.ImageHDU(CUBE.transpose(order), name="FLUX")
+    more = [fits.ImageHDU(np.ones(flux.shape), name="ERR"), fits.ImageHDU(WAVELENGTH, name="WAVE")]
+    spectra = read(save(fits.HDUList([fits.PrimaryHDU(), flux, *more])), medium="air")
+    np.testing.assert_array_equal(spectra.wavelength, WAVELENGTH)
+    np.testing.assert_array_equal(spectra.flux, CUBE.reshape(N, -1).T)
+
+
+def test_images_of_wavelengths_at_rest_ask_for_the_redshift_left_in_them(save):
+    flux = fits.ImageHDU(CUBE[:, 0].T, name="FLUX")
+    more = [fits.ImageHDU(np.ones(flux.shape), name="ERR"), fits.ImageHDU(WAVELENGTH, name="WAVE_REST")]
+    path = save(fits.HDUList([fits.PrimaryHDU(), flux, *more]))
+    with pytest.raises(ReadError, match="at rest, as their name says"):
+        read(path, medium="air")
+    assert (read(path, medium="air", redshift=0.0).redshift == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "unit"), [(WAVELENGTH / 1e4, "um"), (WAVELENGTH * 1e-10, "m"), (WAVELENGTH / 10, "nm")]
+)
+def test_the_likely_unit_comes_first(save, values, unit):
+    flux = fits.ImageHDU(CUBE[:, 0].T, name="FLUX")
+    more = [fits.ImageHDU(np.ones(flux.shape), name="ERR"), fits.ImageHDU(values, name="WAVE")]
+    path = save(fits.HDUList([fits.PrimaryHDU(), flux, *more]))
+    with pytest.raises(ReadError, match=f'Give the unit: wavelength_unit="{unit}" or'):
+        read(path, medium="air")
+    np.testing.assert_allclose(read(path, medium="air", wavelength_unit=unit).wavelength, WAVELENGTH)
+
+
+@pytest.mark.parametrize("name", ["WAVEDISP", "WAVE_CORR", "WAVE_OF_THE_LAMP"])
+def test_other_images_about_wavelengths_do_not_beat_the_headers_own(save, name):
+    hdus = [fits.PrimaryHDU(CUBE[:, 0].T), fits.ImageHDU(np.ones((NX, N)), name="IVAR")]
+    hdus[0].header.update(CTYPE1="AWAV", CUNIT1="Angstrom", CRVAL1=4000.0, CDELT1=2.0, CRPIX1=1.0)
+    spectra = read(save(fits.HDUList([*hdus, fits.ImageHDU(np.full((NX, N), 1.1), name=name)])))
+    np.testing.assert_allclose(spectra.wavelength, WAVELENGTH)

@@ -256,3 +256,10 @@ def test_a_file_that_shrinks_while_open(save):
         path.write_bytes(path.read_bytes()[:9000])
         with pytest.raises(ReadError, match="did it change while it was open"):
             source.read()
+
+
+def test_of_many_hdus_a_message_lists_the_first(save):
+    hdus = [fits.ImageHDU(np.ones(3), name=f"E{number}") for number in range(200)]
+    with pytest.raises(ReadError, match=r"which HDU holds the flux\?.* and 170 more.* and 171 more") as caught:
+        read(save(fits.HDUList([fits.PrimaryHDU(), *hdus])))
+    assert len(str(caught.value)) < 1000

@@ -296,3 +296,28 @@ def test_residual_noise_is_the_noise():
     estimate = residual_sigma(flux, good)
     inside = np.r_[200:1300, 1700:2800]
     np.testing.assert_allclose(np.mean(estimate[:, inside] / sigma[inside], axis=1), 1, atol=0.1)
+
+
+def test_columns_with_axes_of_one_pixel(tmp_path):
+    path = tmp_path / "spectrum.fits"
+    wave, flux = 4000 + 2.0 * np.arange(N_PIXELS), layouts.rows(2)
+    Table({"wave": np.tile(wave, (2, 1, 1)), "flux": flux[:, None], "err": np.full((2, 1, N_PIXELS), SIGMA)}).write(
+        path
+    )
+    np.testing.assert_allclose(read(path, medium="air").flux, flux, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [-999.0, -9999.0, -99999.0])
+def test_values_that_stand_for_none_are_masked_with_a_word(save, value):
+    hdus = layouts.generic()
+    hdus["FLUX"].data[:, 3:5] = value
+    spectra = read(save(hdus))
+    assert np.flatnonzero(~spectra.good.all(axis=0)).tolist() == [3, 4]
+    assert any("6 pixel(s) masked: flux exactly -999" in warning for warning in spectra.meta["warnings"])
+
+
+def test_one_spectrum_of_noise_is_that_of_all(save):
+    hdus = layouts.generic()
+    hdus["ERR"].data = np.linspace(0.1, 0.2, N_PIXELS)
+    spectra = read(save(hdus))
+    np.testing.assert_allclose(spectra.sigma, np.tile(np.linspace(0.1, 0.2, N_PIXELS), (3, 1)), rtol=1e-6)

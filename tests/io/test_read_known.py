@@ -164,3 +164,11 @@ def test_help_shows_the_options(function):
     shown = inspect.signature(function).parameters
     assert {name: shown[name].annotation for name in options} == options
     assert shown["no_mask"].default is False
+
+
+def test_headers_that_contradict_themselves_on_the_redshift(save):
+    spectra = read(save(stack(Z_SPEC=0.05, REDSHIFT=0.0502, Z=0.3)))
+    assert (spectra.redshift == 0.05).all()
+    assert any("by Z_SPEC of the header, but 0.3 by Z of the header" in note for note in spectra.meta["warnings"])
+    given = read(save(stack(Z_SPEC=0.05, Z=0.3), "given.fits"), redshift=0.3)
+    assert not any("contradictory" in note for note in given.meta["warnings"])

@@ -154,3 +154,31 @@ def test_missing_values_of_a_mask_are_bad():
 def test_a_rule_says_what_it_does():
     assert str(MaskRule(0b11101)) == "bits 0, 2-4 mark bad pixels"
     assert str(MaskRule(good=True)) == "values that are not 0 mark good pixels"
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [
+        ("VALID", True), ("ISGOOD", True), ("USE", True), ("OK", True), ("REJECTED", False), ("UNUSABLE", False),
+        ("INVALID", False), ("QC", False),
+    ],
+)  # fmt: skip
+def test_names_say_what_the_mask_means(save, name, good):
+    spectra = read(save(cube(bad_line() ^ good, name)), medium="air")
+    np.testing.assert_array_equal(np.flatnonzero(~spectra.good.any(axis=0)), [5])
+
+
+def test_whole_numbers_that_may_be_a_mask_are_said_and_the_cure_works(save):
+    path = save(cube(bad_line(), "PIXELS_OF_NOTE"))
+    spectra = read(path, medium="air")
+    assert spectra.good.all()
+    assert any("if it is a mask, use it by mask_hdu=3" in warning for warning in spectra.meta["warnings"])
+    assert not read(path, medium="air", mask_hdu=3).good[:, 5].any()
+
+
+@pytest.mark.parametrize(("name", "words"), [("good", ("False", "True")), ("mask", ("T", "F"))])
+def test_masks_of_words(tmp_path, name, words):
+    lines = [f"{4000 + 2 * pixel},{1 + pixel % 3},0.1,{words[pixel > 4]}" for pixel in range(50)]
+    path = tmp_path / "spectrum.csv"
+    path.write_text("\n".join([f"wave,flux,err,{name}", *lines]))
+    np.testing.assert_array_equal(read(path, medium="air").good[0], np.arange(50) > 4)

@@ -82,3 +82,11 @@ def test_maps_of_the_manga_pipeline(save):
 
 def test_a_table_is_not_mistaken():
     assert mistaken_for(b"wave flux err\n4000 1 0.1\n") is None
+
+
+def test_a_map_with_a_third_axis_of_one_pixel_is_an_image_of_the_sky(save):
+    hdu = fits.PrimaryHDU(np.ones((1, 5, 5)))
+    hdu.header.update(CTYPE1="RA---TAN", CTYPE2="DEC--TAN", CUNIT1="deg", CUNIT2="deg", CRVAL1=1.0, CRVAL2=2.0)
+    hdu.header.update(CDELT1=-1e-4, CDELT2=1e-4, CRPIX1=1.0, CRPIX2=1.0, BUNIT="km/s")
+    with pytest.raises(ReadError, match="is an image of the sky, with no axis of wavelengths"):
+        read(save(fits.HDUList([hdu, fits.ImageHDU(np.ones((1, 5, 5)), name="VDISP_ERR")])))

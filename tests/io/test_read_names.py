@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quietspec.io.reading.conventions import NOISE_NAMES, find_role, header_redshift, named, rivals, without_unit
+from quietspec.io.reading.conventions import NOISE_NAMES, find_role, header_redshifts, named, rivals, without_unit
 
 
 @pytest.mark.parametrize(
@@ -89,4 +89,10 @@ def test_units_in_names(text, expected):
 
 @pytest.mark.parametrize("cards", [{"Z": True}, {"REDSHIFT": "0.1"}, {"Z": 99.0}, {}])
 def test_what_is_no_redshift_is_not_taken_for_one(cards):
-    assert header_redshift(cards) is None
+    assert header_redshifts(cards) == []
+
+
+def test_names_of_fluxes_tell_their_unit():
+    names = ["flux_jy", "flux_mJy", "fluxMJy", "F_UJY", "flux_njy", "flux", "fnu", "FLUX_MJY"]
+    assert [named(name).unit for name in names] == ["Jy", "mJy", "MJy", "uJy", "nJy", None, "fnu", "fnu"]
+    assert named("err_mJy").unit == "mJy"

@@ -27,6 +27,10 @@ def test_every_option_has_a_help_text():
         ("flux_hdu=, noise_hdu= and", "--flux-hdu, --noise-hdu and"),
         ("/data/z=0.1 rows=0, rows=1", "/data/z=0.1 --rows 0, --rows 1"),
         ("/data/redshift=0.1.fits: is empty", "/data/redshift=0.1.fits: is empty"),
+        ("which bits: mask_bits=0,3 (or", "which bits: --mask-bits 0,3 (or"),
+        ("Name one: wave_hdu=HDU:COLUMN.", "Name one: --wave-hdu HDU:COLUMN."),
+        ("rows=flux=0,err=2; or", "--rows flux=0,err=2; or"),
+        ('flux_unit="1e-17 erg/s/cm2/A".', "--flux-unit '1e-17 erg/s/cm2/A'."),
         ("nothing to say", "nothing to say"),
     ],
 )  # fmt: skip

@@ -104,3 +104,14 @@ def test_rows_choose_spectra_of_any_file(save):
     assert some.spatial_shape is None
     np.testing.assert_array_equal(some.flux, whole.flux[[7, 1, 2]])
     np.testing.assert_array_equal(some.ivar, whole.ivar[[7, 1, 2]])
+
+
+def test_bands_of_several_apertures_by_irafs_own_unit(save):
+    hdus = layouts.planes(BANDS, bands=True)
+    data = np.repeat(hdus[0].data, 2, axis=1)
+    hdu = fits.PrimaryHDU(data, hdus[0].header)
+    del hdu.header["CUNIT1"]
+    hdu.header["WAT1_001"] = "wtype=linear label=Wavelength units=angstroms"
+    spectra = read(save(fits.HDUList([hdu])))
+    np.testing.assert_allclose(spectra.wavelength, 4000 + 2.0 * np.arange(N_PIXELS))
+    np.testing.assert_allclose(spectra.flux, np.repeat(rows(1), 2, axis=0))

@@ -364,3 +364,12 @@ def test_every_decision_is_told(save):
             told = {what for what, _ in describe(source)["decisions"]}
         settled = {"flux", "noise", "mask", "wavelengths", "medium", "flux unit", "redshift", "resolution"}
         assert told == settled | {"foreground extinction"}
+
+
+def test_weave_counts_that_say_so_are_calibrated(save):
+    hdus = layouts.weave()
+    hdus["RED_DATA"].header["BUNIT"] = "counts"
+    hdus["RED_SENSFUNC"].header["BUNIT"] = "erg/s/cm^2/Angstrom"
+    spectra = read(save(hdus))
+    assert spectra.unit == u.Unit("erg / (s cm2 Angstrom)")
+    assert not any("not calibrated" in note for note in spectra.meta["warnings"])

@@ -171,3 +171,9 @@ def test_any_text_is_read_or_refused(tmp_path_factory, text):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ReadError, match="t"):
         read(path, medium="air")
+
+
+def test_numbers_too_wide_for_their_field_are_missing(tmp_path):
+    path = tmp_path / "spectrum.txt"
+    path.write_text("# wave flux err\n" + lines().replace(lines().split()[4], "*****", 1))
+    assert np.flatnonzero(~read(path, medium="air").good[0]).tolist() == [1]

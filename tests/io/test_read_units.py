@@ -145,3 +145,53 @@ def test_fluxes_that_32_bits_hold_keep_their_unit(save, scale):
     found = read(save(spectra("erg/s/cm2/A", scale * SIGMA, scale=scale)))
     assert found.unit == CGS
     np.testing.assert_allclose(found.flux / scale, FLUX, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "noise", "kind"),
+    [("SIGMA2", SIGMA**2, "variance"), ("ERR_SQUARED", SIGMA**2, "variance"), ("err2", SIGMA, "sigma")],
+)
+def test_squares_of_errors_are_asked_for_and_the_cure_works(save, name, noise, kind):
+    path = save(spectra(None, noise, name))
+    with pytest.raises(ReadError, match='noise_kind="variance"'):
+        read(path)
+    np.testing.assert_allclose(read(path, noise_kind=kind).sigma, SIGMA, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["INVERR", "INV_SIGMA", "FRAC_ERR", "relative_error", "LOG_ERR"])
+def test_what_is_no_error_is_not_taken_for_one(save, name):
+    with pytest.raises(ReadError, match="no variance, error or ivar"):
+        read(save(spectra(None, SIGMA, name)))
+
+
+@pytest.mark.parametrize(("noise", "doubted"), [(SIGMA, False), (3 * SIGMA, False), (SIGMA / 100, True), (9.0, True)])
+def test_errors_far_from_the_scatter_are_doubted(save, noise, doubted):
+    assert warned(read(save(spectra(None, noise))), "the scatter between pixels") == doubted
+
+
+def test_noise_in_percent_can_be_left_out(save):
+    assert warned(
+        read(save(spectra("mJy", 10.0, "ERR", "%")), noise_from_residuals=True), "estimated from the residual"
+    )
+
+
+def table(tmp_path, flux, error):
+    path = tmp_path / "spectrum.fits"
+    Table({"wave": WAVELENGTH, flux: FLUX[0], error: np.full(400, SIGMA)}).write(path)
+    return path
+
+
+@pytest.mark.parametrize(("flux", "error"), [("flux_mJy", "err_mJy"), ("fluxJy", "flux_err"), ("F_ujy", "e_F_ujy")])
+def test_names_that_say_the_unit(tmp_path, flux, error):
+    found = read(table(tmp_path, flux, error), medium="air")
+    colour = found.flux[0] / FLUX[0] * WAVELENGTH**2
+    np.testing.assert_allclose(colour / colour[0], 1, rtol=1e-5)
+    np.testing.assert_allclose(found.flux / found.sigma, FLUX[:1] / SIGMA, rtol=1e-5)
+
+
+@pytest.mark.parametrize("flux", ["fnu", "FLUX_NU", "f_nu", "FLUX_MJY"])
+def test_a_flux_per_frequency_without_unit_is_asked_for(tmp_path, flux):
+    path = table(tmp_path, flux, "err")
+    with pytest.raises(ReadError, match=f'{flux} is a flux per frequency.*\n.*flux_unit="Jy"'):
+        read(path, medium="air")
+    assert warned(read(path, medium="air", flux_unit="Jy"), "is converted to")

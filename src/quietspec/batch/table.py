@@ -105,7 +105,7 @@ def _is_index(name: str, number: int, texts: Sequence[Sequence[str]]) -> bool:
 
 def _text(path: Path) -> tuple[list[str], list[Cells]]:
     """Read delimited text with a header line, which may be a comment."""
-    lines = [line for line in _decoded(path).split("\n") if line.strip()]
+    lines = [line for line in _decoded(path).split("\n") if line.strip() and not line.lower().startswith("sep=")]
     body = [line for line in lines if not line.lstrip().startswith("#")]
     above = [line.lstrip("# \t") for line in lines[: lines.index(body[0])]] if body else []
     if not body:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
 
 from quietspec.errors import QuietspecError
 from quietspec.io.reading.options import as_command_line
@@ -68,14 +69,14 @@ def _harmless(character: str) -> str:
     return character.encode("unicode_escape").decode() if kind in ("Cc", "Cf", "Cs") else character
 
 
-def shown(text: object) -> str:
-    """Text for a cell of a table or a line with markup: printable, and with no markup of its own."""
-    return escape(printable(text))
+def shown(text: object) -> Text:
+    """Text for a cell of a table or a line: printable, and with no markup in it."""
+    return Text(printable(text))
 
 
 def fail(error: Exception | str) -> None:
     """Print an error to standard error."""
-    _errors.print(f"[bold red]error:[/] {shown(as_command_line(str(error)))}")
+    _errors.print("[bold red]error:[/]", shown(as_command_line(str(error))))
 
 
 def failed(error: Exception, inputs: Iterable[object]) -> str:
@@ -134,7 +135,7 @@ def progress_bar(label: str) -> Iterator[Progress]:
     if _errors.is_terminal and not verbosity.quiet:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Bar(*columns, console=_errors, transient=True) as bar:
-            task = bar.add_task(shown(label), total=None)
+            task = bar.add_task(escape(printable(label)), total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
         return
     reported = 0

@@ -116,13 +116,13 @@ def _print_reports(reports: list[FileReport]) -> None:
     for name in ("file", "spectra", "S/N before", "S/N after", "failed", "flagged", "seconds"):
         table.add_column(name, justify="left" if name == "file" else "right", overflow="fold")
     for report in reports:
-        name = shown(" + ".join(Path(path).name for path in report.inputs))
+        inputs = shown(" + ".join(Path(path).name for path in report.inputs))
         if not report.output:
-            table.add_row(name, "[red]not done[/]", "", "", "", "", "")
+            table.add_row(inputs, "[red]not done[/]", "", "", "", "", "")
             continue
         flags = ", ".join(f"{count} {flag.lower().replace('_', ' ')}" for flag, count in report.flags.items())
         table.add_row(
-            name,
+            inputs,
             str(report.n_spectra),
             _number(report.snr_before),
             _number(report.snr_after),

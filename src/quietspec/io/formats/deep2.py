@@ -6,7 +6,7 @@ Their column FWHM is the width of the extraction in pixels along the slit, no re
 from __future__ import annotations
 
 from quietspec.errors import ReadError
-from quietspec.io.formats.finding import table_asked_for
+from quietspec.io.formats.finding_tables import table_asked_for
 from quietspec.io.reading.columns import fits_columns
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile

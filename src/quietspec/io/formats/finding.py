@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError
 from quietspec.io.reading.axes import header_wavelength, spectral_axis
+from quietspec.io.reading.columns import listed
 from quietspec.io.reading.conventions import (
     FWHM_NAMES,
     REDSHIFT_NAMES,
@@ -31,8 +31,8 @@ from quietspec.io.reading.squeeze import squeezed
 from quietspec.kinds import NoiseKind
 
 __all__ = [
-    "DIMENSIONS", "SKY", "flux_image", "flux_images", "flux_tables", "has_noise", "has_wavelengths", "image_layout",
-    "label", "table_asked_for", "the_one", "wavelengths_elsewhere",
+    "DIMENSIONS", "SKY", "flux_image", "flux_images", "has_noise", "has_wavelengths", "image_layout", "label",
+    "the_one",
 ]  # fmt: skip
 
 DIMENSIONS = (1, 2, 3, 4)  #: of images that may hold spectra
@@ -52,14 +52,11 @@ def the_one(file: FitsFile, hdus: list[Any]) -> Any:
     """The only HDU of a list, or a `ReadError` that asks which."""
     if len(hdus) == 1:
         return hdus[0]
-    could = ", ".join(label(file, hdu) for hdu in hdus)
+    could = listed(label(file, hdu) for hdu in hdus)
     raise ReadError(
         f"{file.path}: which HDU holds the flux? It could be {could or 'none'}; the file has {file.summary}. "
         f"Name it: flux_hdu={file.number(hdus[0]) if hdus else 'NAME'}."
     )
-
-
-# Images
 
 
 def flux_images(file: FitsFile, options: ReadOptions) -> list[Any]:
@@ -107,19 +104,31 @@ def flux_image(file: FitsFile, options: ReadOptions) -> Any:
 
 def has_wavelengths(file: FitsFile, flux: Any, options: ReadOptions) -> bool:
     """Whether the wavelengths of an image are known: by the user, its header, or something beside it."""
-    return options.wave_hdu is not None or _own_axis(flux) or _wave_hdu(file, flux) is not None
+    return options.wave_hdu is not None or _own_axis(file, flux) or _wave_hdu(file, flux) is not None
 
 
-def _axis(flux: Any) -> tuple[int, int]:
+def _axis(file: FitsFile, flux: Any) -> tuple[int, int]:
     """FITS number of the spectral axis, and its length."""
     image = squeezed(flux)
-    axis = spectral_axis(image.header, image.shape)
-    return axis, image.shape[len(image.shape) - axis]
+    header, shape = image.header, image.shape
+    axis, n_axes = spectral_axis(header, shape), len(shape)
+    if not any(f"{key}{number}" in header for key in ("CTYPE", "CUNIT") for number in range(1, n_axes + 1)):
+        lengths = _numbers_of_wavelengths(file)
+        like = [number for number in range(1, n_axes + 1) if shape[n_axes - number] in lengths]
+        axis = like[0] if len(like) == 1 else axis
+    return axis, shape[n_axes - axis]
 
 
-def _own_axis(flux: Any) -> bool:
+def _numbers_of_wavelengths(file: FitsFile) -> set[int]:
+    """How many wavelengths the images and columns hold that are named so and have one axis."""
+    vectors = (hdu for hdu in file.images(1) if (what := named(hdu.name)) is not None and what.role == "wavelength")
+    columns = ((hdu, find_role(hdu.columns.names, "wavelength")) for hdu in file.tables())
+    return {hdu.shape[0] for hdu in vectors} | {np.size(hdu.data[name]) for hdu, name in columns if name is not None}
+
+
+def _own_axis(file: FitsFile, flux: Any) -> bool:
     """Whether the header says what the wavelengths are."""
-    header, (axis, n_pixels) = flux.header, _axis(flux)
+    header, (axis, n_pixels) = flux.header, _axis(file, flux)
     ctype = str(header.get(f"CTYPE{axis}", "")).upper()
     step = header.get(f"CD{axis}_{axis}") or header.get(f"CDELT{axis}")
     return bool(n_pixels > 1 and f"CRVAL{axis}" in header and step) and not ctype.startswith(SKY)
@@ -127,14 +136,16 @@ def _own_axis(flux: Any) -> bool:
 
 def _wave_hdu(file: FitsFile, flux: Any) -> str | None:
     """What holds the wavelengths beside the flux, as `wave_hdu` names it: an image, else a column of a table."""
-    _, n_pixels = _axis(flux)
+    _, n_pixels = _axis(file, flux)
     images = {
         hdu.name: hdu
         for hdu in reversed(file.images(*DIMENSIONS))
         if hdu is not flux and _shape(hdu) in ((n_pixels,), _shape(flux))
     }
     name = find_role(images, "wavelength", _affix(flux))
-    if name is not None:
+    what = named(name or "")
+    foreign = what is not None and what.affix not in (_affix(flux), frozenset())
+    if name is not None and not (foreign and _own_axis(file, flux)):
         return str(file.number(images[name]))
     for hdu in file.tables():
         column = find_role(hdu.columns.names, "wavelength", _affix(flux))
@@ -171,6 +182,7 @@ def image_layout(file: FitsFile, flux: Any, options: ReadOptions) -> Layout:
     return Layout(
         survey="KCWI" if "KCWI" in str(file.primary.get("INSTRUME", "")) else "FITS",
         flux=file.number(flux),
+        axis=_axis(file, flux)[0],
         noise=noise,
         noise_kind=kind,
         mask=mask,
@@ -202,8 +214,11 @@ def _shape(hdu: Any) -> tuple[int, ...]:
 
 
 def _noise(file: FitsFile, flux: Any) -> tuple[int | None, NoiseKind | None]:
-    """Noise HDU of the flux's shape and what it holds: as ERRDATA says, else by name (RED_IVAR for RED_DATA)."""
-    images = {name: hdu for name, hdu in _beside(file, flux).items() if _shape(hdu) == _shape(flux)}
+    """Noise HDU and what it holds: as ERRDATA says, else by name (RED_IVAR for RED_DATA); one spectrum serves all."""
+    beside, (_, n_pixels) = _beside(file, flux), _axis(file, flux)
+    images = {name: hdu for name, hdu in beside.items() if _shape(hdu) == _shape(flux)}
+    if find_role(images, "noise", _affix(flux)) is None:
+        images |= {name: hdu for name, hdu in beside.items() if _without_ones(hdu.shape) == (n_pixels,)}
     stated = find_name(images, [str(flux.header.get("ERRDATA", "")).lower()])
     name = stated or find_role(images, "noise", _affix(flux))
     if name is None:
@@ -216,7 +231,7 @@ def _mask(file: FitsFile, flux: Any, noise: int | None, options: ReadOptions) ->
     given = [str(key).partition(":")[0] for key in (options.noise_hdu, options.wave_hdu) if key is not None]
     taken = {noise, *(file.number(file[key]) for key in given)}
     images = {name: hdu for name, hdu in _beside(file, flux).items() if file.number(hdu) not in taken}
-    axis, n_pixels = _axis(flux)
+    axis, n_pixels = _axis(file, flux)
     across = tuple(size for place, size in enumerate(_shape(flux)) if place != len(_shape(flux)) - axis)
     shapes = [_without_ones(shape) for shape in (_shape(flux), (n_pixels,), across)]
     fits = [name for name, hdu in images.items() if _without_ones(hdu.shape) in shapes]
@@ -231,7 +246,24 @@ def _mask(file: FitsFile, flux: Any, noise: int | None, options: ReadOptions) ->
         why = f"use it by mask_hdu={file.number(hdu)}" if name in fits else f"its shape {hdu.shape} does not fit"
         if name != chosen:
             notes.append(f"HDU {label(file, hdu)} looks like a mask and is passed over; {why}")
+    if chosen is None:
+        notes += _perhaps_masks(file, flux, images)
     return None if chosen is None else file.number(images[chosen]), notes
+
+
+def _perhaps_masks(file: FitsFile, flux: Any, images: dict[str, Any]) -> list[str]:
+    """Images of whole numbers, one per pixel, whose names say nothing."""
+    if flux.header.get("BITPIX", 8) > 0:
+        return []
+    return [
+        f"HDU {label(file, hdu)} holds a whole number for every pixel and is passed over; if it is a mask, use it by "
+        f"mask_hdu={file.number(hdu)}"
+        for name, hdu in images.items()
+        if named(name) is None
+        and not is_stranger(name)
+        and _shape(hdu) == _shape(flux)
+        and hdu.header.get("BITPIX", -32) > 0
+    ]
 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -240,7 +272,7 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _other_wavelengths(file: FitsFile, flux: Any) -> list[str]:
     """Images of wavelengths that do not fit the flux."""
-    _, n_pixels = _axis(flux)
+    _, n_pixels = _axis(file, flux)
     return [
         f"HDU {label(file, hdu)} has {hdu.shape[-1]} wavelengths for {n_pixels} pixels and is passed over"
         for name, hdu in _beside(file, flux).items()
@@ -252,17 +284,17 @@ def _other_wavelengths(file: FitsFile, flux: Any) -> list[str]:
 
 def _grid(file: FitsFile, flux: Any, options: ReadOptions) -> Callable[[], Grid] | None:
     """What settles wavelengths of an HDU beside the flux; None where its own header has them."""
-    axis, _ = _axis(flux)
+    axis, _ = _axis(file, flux)
     header, beside = flux.header, _wave_hdu(file, flux)
     tabulated = str(header.get(f"CTYPE{axis}", "")).upper().endswith("-TAB")
     if options.wave_hdu is not None or beside is None or (tabulated and f"PS{axis}_0" in header):
         return None
-    if ":" in beside and _own_axis(flux) and not tabulated and not _of_wavelengths(file, beside):
+    if ":" in beside and _own_axis(file, flux) and not tabulated and not _of_wavelengths(file, beside):
         return None  # the table may be about something else
 
     def settle() -> Grid:
         grid = hdu_grid(file, beside, options, len(_shape(flux)) - axis)
-        against = [] if tabulated or not _own_axis(flux) else _contradiction(flux, grid)
+        against = [] if tabulated or not _own_axis(file, flux) else _contradiction(file, flux, grid)
         return replace(grid, warnings=(*grid.warnings, *against))
 
     return settle
@@ -274,10 +306,10 @@ def _of_wavelengths(file: FitsFile, beside: str) -> bool:
     return what is not None and what.role == "wavelength"
 
 
-def _contradiction(flux: Any, grid: Grid) -> list[str]:
+def _contradiction(file: FitsFile, flux: Any, grid: Grid) -> list[str]:
     """What the header says against wavelengths of an HDU of their own."""
     try:
-        theirs, _ = header_wavelength(flux.header, _axis(flux)[0], None, "")
+        theirs, _ = header_wavelength(flux.header, _axis(file, flux)[0], None, "")
     except ReadError:
         return []
     kept = theirs if grid.pixels is None else theirs[grid.pixels]
@@ -310,81 +342,3 @@ def _redshift(file: FitsFile) -> tuple[FloatArray | None, str | None]:
 
 def _of_dimensions(file: FitsFile, *dimensions: int) -> dict[str, Any]:
     return {hdu.name: hdu for hdu in reversed(file.images(*dimensions))}
-
-
-# Tables
-
-
-def flux_tables(file: FitsFile) -> list[Any]:
-    """Tables with flux and wavelengths; without those that are named as something else, where there are others."""
-    found = [
-        hdu
-        for hdu in file.tables()
-        if find_role(hdu.columns.names, "flux") is not None
-        and (
-            find_role(hdu.columns.names, "wavelength") is not None
-            or wavelengths_elsewhere(file, hdu, ReadOptions()) is not None
-        )
-    ]
-    return [hdu for hdu in found if not is_stranger(hdu.name)] or found
-
-
-def wavelengths_elsewhere(file: FitsFile, hdu: Any, options: ReadOptions) -> Callable[[], Grid] | None:
-    """Find the wavelengths of a table whose rows are spectra but which has no column of wavelengths.
-
-    Parameters
-    ----------
-    file : FitsFile
-        The file.
-    hdu : HDU
-        The table.
-    options : ReadOptions
-        What the user says.
-
-    Returns
-    -------
-    callable or None
-        Settles those of an image or of another table with as many values; None where there is none, or no need.
-    """
-    flux = find_role(hdu.columns.names, "flux")
-    if flux is None or options.wave_hdu is not None or find_role(hdu.columns.names, "wavelength") is not None:
-        return None
-    n_pixels = hdu.data[flux].shape[-1] if len(hdu.data) else 0
-    images = {other.name: other for other in file.images(1, 2) if other.shape[-1] == n_pixels}
-    name = find_role(images, "wavelength")
-    if name is not None:
-        return partial(hdu_grid, file, file.number(images[name]), options)
-    for other in file.tables():
-        column = None if other is hdu else find_role(other.columns.names, "wavelength")
-        if column is not None and np.size(other.data[column]) == n_pixels:
-            return partial(hdu_grid, file, f"{file.number(other)}:{column}", options)
-    return None
-
-
-def table_asked_for(file: FitsFile, options: ReadOptions) -> tuple[Any, ReadOptions] | None:
-    """Find the table HDU that `flux_hdu` names, by its own name or number or that of a column; None for any other.
-
-    Parameters
-    ----------
-    file : FitsFile
-        The file.
-    options : ReadOptions
-        What the user says.
-
-    Returns
-    -------
-    hdu : HDU
-        The table.
-    options : ReadOptions
-        With `flux_hdu` the name of a column, or None.
-    """
-    key = options.flux_hdu
-    if key is None:
-        return None
-    for hdu in file.tables():
-        if (str(key).isdecimal() and file.number(hdu) == int(key)) or hdu.name.upper() == str(key).upper():
-            return hdu, replace(options, flux_hdu=None)
-    for hdu in file.tables():
-        if find_name(hdu.columns.names, [str(key).lower()]) is not None:
-            return hdu, options
-    return None

@@ -11,15 +11,13 @@ from quietspec.io.formats.finding import (
     SKY,
     flux_image,
     flux_images,
-    flux_tables,
     has_noise,
     has_wavelengths,
     image_layout,
     label,
-    table_asked_for,
     the_one,
-    wavelengths_elsewhere,
 )
+from quietspec.io.formats.finding_tables import flux_tables, table_asked_for, wavelengths_elsewhere
 from quietspec.io.reading.columns import fits_columns, listed
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
@@ -108,9 +106,10 @@ def _asked_for(file: FitsFile, options: ReadOptions) -> tuple[Any, ReadOptions]:
 
 def _is_picture(image: Any, options: ReadOptions) -> bool:
     """Whether an image is one of the sky, without an axis of wavelengths."""
-    axes = range(1, len(image.shape) + 1)
-    celestial = sum(str(image.header.get(f"CTYPE{axis}", "")).upper().startswith(SKY) for axis in axes)
-    return len(image.shape) < 3 and celestial == 2 and options.wave_hdu is None
+    total = len(image.shape)
+    axes = [axis for axis in range(1, total + 1) if image.shape[total - axis] > 1]
+    celestial = [str(image.header.get(f"CTYPE{axis}", "")).upper().startswith(SKY) for axis in axes]
+    return len(axes) == 2 and all(celestial) and options.wave_hdu is None
 
 
 def _nothing_found(file: FitsFile, picture: Any) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 from quietspec.errors import ReadError
 from quietspec.instruments import JWST_BAD_BITS
-from quietspec.io.formats.finding import flux_image, image_layout, table_asked_for
+from quietspec.io.formats.finding import flux_image, image_layout
+from quietspec.io.formats.finding_tables import table_asked_for
 from quietspec.io.reading.columns import fits_columns
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from quietspec.instruments import LAMOST_RESOLUTION
-from quietspec.io.formats.finding import table_asked_for
+from quietspec.io.formats.finding_tables import table_asked_for
 from quietspec.io.formats.iraf import planes_of
 from quietspec.io.reading.columns import fits_columns
 from quietspec.io.reading.content import Content

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from quietspec.errors import ReadError
-from quietspec.io.formats.finding import table_asked_for
+from quietspec.io.formats.finding_tables import table_asked_for
 from quietspec.io.reading.columns import fits_columns
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.conventions import find_name

@@ -51,6 +51,8 @@ def _arm(file: FitsFile, arm: str, options: ReadOptions, *, calibrated: bool) ->
         warnings=(f"counts are multiplied by {sensitivity}",) if calibrated else ("the flux is in counts",),
         meta={"object": str(file.primary.get("OBJECT", "")).strip(), "arm": arm},
     )
+    if calibrated:  # BUNIT is that of the counts
+        options = replace(options, flux_unit=options.flux_unit or layout.unit)
     found = image_content(file, options, layout)
     if not calibrated or found.noise is None:
         return found

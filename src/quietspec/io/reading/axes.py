@@ -51,7 +51,7 @@ def spectral_axis(header: Mapping[str, Any], shape: Sequence[int]) -> int:
         if _WAVELENGTH.match(ctypes[axis]):
             return axis
     possible = [axis for axis in long if not _NOT_WAVELENGTH.match(ctypes[axis])] or long
-    units = {axis: _length(header.get(f"CUNIT{axis}")) for axis in reversed(possible)}
+    units = {axis: _length(header.get(f"CUNIT{axis}") or _wat_unit(header, axis)) for axis in reversed(possible)}
     for found in (
         [axis for axis, unit in units.items() if unit in _OPTICAL_UNITS],
         [axis for axis, unit in units.items() if unit is not None],
@@ -169,8 +169,12 @@ def _unit(header: Mapping[str, Any], axis: int, where: str) -> str | None:
         raise ReadError(
             f'{where}: CUNIT{axis} is {unit!r}, not a unit. Give that of the wavelengths: wavelength_unit="Angstrom".'
         )
+    return unit or _wat_unit(header, axis)
+
+
+def _wat_unit(header: Mapping[str, Any], axis: int) -> str | None:
     found = re.search(r"units=(\w+)", str(header.get(f"WAT{axis}_001", "")))
-    return unit or (found.group(1) if found else None)
+    return found.group(1) if found else None
 
 
 def _by_type(

@@ -17,8 +17,9 @@ from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.hdu import readable, require_memory
 from quietspec.io.reading.options import ReadOptions
 
-__all__ = ["Columns", "fits_columns", "listed"]
+__all__ = ["Columns", "as_truth", "fits_columns", "listed"]
 
+_TRUE, _FALSE = ("t", "true"), ("f", "false")
 _LISTED = 30  # names of columns that a message lists
 
 
@@ -135,6 +136,8 @@ def fits_columns(file: FitsFile, hdu: Any) -> Columns:
 def _values(values: Any, null: Any, max_memory: float, where: str) -> npt.NDArray[Any]:
     """Values of a column as numbers where they can be: rows of any length padded with NaN, missing values NaN."""
     array = np.asarray(values)
+    if array.ndim > 2:
+        array = array.reshape(len(array), *(size for size in array.shape[1:] if size > 1))
     if array.dtype == object:
         rows = [np.asarray(row, dtype=np.float64).ravel() for row in array]
         longest = max((len(row) for row in rows), default=0)
@@ -154,7 +157,13 @@ def _from_text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         stripped = np.char.strip(array.astype(np.str_))
         return np.where(np.char.str_len(stripped) == 0, "nan", stripped).astype(np.float64)
     except (TypeError, ValueError):
-        return array
+        return as_truth(array)
+
+
+def as_truth(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Text of true and false (``T``, ``False``) as such; other text as it is."""
+    words = np.char.lower(np.char.strip(array.astype(np.str_)))
+    return np.isin(words, _TRUE) if np.isin(words, (*_TRUE, *_FALSE)).all() else array
 
 
 def listed(names: Iterable[str]) -> str:

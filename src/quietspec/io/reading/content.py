@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Content", "Questions"]
 
 _FLOAT32_IVAR = (1e-30, 1e30)  # beyond, float32 underflows or overflows
+_NO_VALUE = (-999.0, -9999.0, -99999.0)  # what people write where they have none
 _FINEST = 1e-7  # of the wavelength, per pixel; solar Fourier spectra have some 5e-7
 
 
@@ -238,7 +239,8 @@ class Content:
         if self.mask is not None:
             good &= ~self.mask_rule.bad(self.mask.rows(index))
         missing = good & (flux == 0) if real else np.zeros_like(good)  # measured fluxes are never exactly 0
-        good &= ~missing
+        filled = good & np.isin(flux, _NO_VALUE) if real else np.zeros_like(good)
+        good &= ~missing & ~filled
         if self.noise is None:
             ivar, counts = inverse_variance(residual_sigma(flux, good), "sigma", good)
         else:
@@ -247,6 +249,7 @@ class Content:
             if self.noise_factor is not None:
                 ivar = ivar / self.noise_factor**2
             counts["flux exactly 0"] = int(np.sum(missing & np.isfinite(noise) & (noise > 0)))
+        counts["flux exactly -999, -9999 or -99999"] = int(np.sum(filled))
         flux = flux.astype(np.float64)
         if self.factor is not None:
             flux, ivar = flux * self.factor, ivar / self.factor**2

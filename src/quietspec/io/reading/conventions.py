@@ -18,7 +18,7 @@ from quietspec.wavelengths import SPEED_OF_LIGHT
 
 __all__ = [
     "FWHM_NAMES", "NOISE_NAMES", "REDSHIFT_NAMES", "RESOLUTION_NAMES", "WAVELENGTH_NAMES", "Named", "Role",
-    "find_name", "find_role", "header_ebv", "header_redshift", "header_resolution", "is_stranger", "named",
+    "find_name", "find_role", "header_ebv", "header_redshifts", "header_resolution", "is_stranger", "named",
     "noise_kind_of", "rivals", "without_unit",
 ]  # fmt: skip
 
@@ -49,14 +49,20 @@ _WAVELENGTH = (
 )  # fmt: skip
 _NOISE: dict[str, NoiseKind] = {
     "ivar": "ivar", "stat": "variance", "var": "variance", "variance": "variance", "mse": "variance", "err": "sigma",
-    "error": "sigma", "errors": "sigma", "sigma": "sigma", "sig": "sigma", "std": "sigma", "stddev": "sigma",
-    "stdev": "sigma", "unc": "sigma", "uncert": "sigma", "uncertainty": "sigma", "uncertainties": "sigma",
+    "errs": "sigma", "error": "sigma", "errors": "sigma", "sigma": "sigma", "sig": "sigma", "std": "sigma",
+    "stddev": "sigma", "stdev": "sigma", "unc": "sigma", "uncert": "sigma", "uncertainty": "sigma",
+    "uncertainties": "sigma",
     "noise": "sigma", "rms": "sigma",
 }  # fmt: skip
+_NO_ERROR = ("inv", "inverse", "frac", "fractional", "rel", "relative", "percent", "log", "log10", "ln")  #: 1/σ, σ/f
+_SQUARED = ("2", "sq", "squared")  # behind an error: its square, or the second of several
 _ERROR_OF = ("e", "d", "delta")  # e_flux, dflux: errors where a word of flux follows
 _MASKS_OF = ("and", "or", "cr", "bit")  # andmask: before a word of mask alone
-_MASK = ("mask", "dq", "qual", "quality", "bpm", "badpix", "bad", "gpm", "goodpix", "good", "flag", "flags")
-_GOOD = ("gpm", "goodpix", "good")
+_MASK = (
+    "mask", "dq", "qual", "quality", "bpm", "badpix", "bad", "gpm", "goodpix", "good", "flag", "flags", "valid",
+    "isgood", "usable", "use", "ok", "invalid", "unusable", "reject", "rejected", "qc",
+)  # fmt: skip
+_GOOD = ("gpm", "goodpix", "good", "valid", "isgood", "usable", "use", "ok")
 _PHRASES = {
     ("inverse", "variance"): "ivar", ("inverse", "var"): "ivar", ("inv", "variance"): "ivar", ("inv", "var"): "ivar",
     ("spectral", "axis"): "wave", ("bad", "pix"): "badpix", ("bad", "pixel"): "badpix", ("bad", "pixels"): "badpix",
@@ -70,6 +76,8 @@ _UNITS = {
     "a": "Angstrom", "aa": "Angstrom", "ang": "Angstrom", "angstrom": "Angstrom", "angstroms": "Angstrom", "nm": "nm",
     "um": "um", "micron": "um", "microns": "um", "hz": "Hz", "ghz": "GHz",
 }  # fmt: skip
+_FLUX_UNITS = {"jy": "Jy", "mjy": "mJy", "ujy": "uJy", "njy": "nJy", "megajy": "MJy", "somejy": "fnu"}
+_CAPITALS = {"MJy": " megajy ", "MJY": " somejy "}  # the latter could be milli or mega
 _TELLING = ("wavelength", "lambda", "wave", "flux", "mask", "ivar", "error")  # within longer words, too
 _SILENT = {"obs", "observed", "calibrated", "cal", "arr", "array", "val", "value", "values", "and", "of", "the", "bit"}
 _STRANGERS = {  # what else a file may hold by a name that has a word of flux, noise or wavelength in it
@@ -78,11 +86,11 @@ _STRANGERS = {  # what else a file may hold by a name that has a word of flux, n
     "residual", "residuals", "emission", "emline", "line", "lines", "norm", "normalized", "normalised", "sens",
     "sensfunc", "sensitivity", "throughput", "response", "profile", "trace", "arc", "arcs", "flat", "dark", "npix",
     "poisson", "rnoise", "subtracted", "corr", "index", "units", "ra", "dec", "targ", "mag", "integ", "median",
-    "snr", "noss", "covar", "collapsed", "smooth", "smoothed",
+    "snr", "disp", "dispersion", "noss", "covar", "collapsed", "smooth", "smoothed",
 }  # fmt: skip
 _KNOWN = {
     *_FLUX, *_WAVELENGTH, *_NOISE, *_MASK, *_MEDIA, *_SILENT, *(word for phrase in _PHRASES for word in phrase),
-    *_LOG10, *_LN, *_LOG, "opt", "box", "blue", "red", "rest", "pixel", "pix",
+    *_LOG10, *_LN, *_LOG, *_FLUX_UNITS, *_NO_ERROR, *_SQUARED[1:], "opt", "box", "blue", "red", "rest", "pixel", "pix",
 }  # fmt: skip
 
 _REDSHIFT_KEYWORDS = ("Z_SPEC", "REDSHIFT", "Z_TONRY", "Z")
@@ -113,7 +121,7 @@ class Named:
     rest : bool
         Whether wavelengths are in the rest frame.
     unit : str, optional
-        Of wavelengths.
+        Of wavelengths, or of a flux or noise; ``fnu`` where no more is said than that it is per frequency.
     good : bool
         Whether a mask marks good pixels.
     """
@@ -176,18 +184,23 @@ def _mask(words: list[str]) -> Named | None:
 def _noise(words: list[str]) -> Named | None:
     told = [word for word in words if word in _NOISE]
     prefixed = any(first in _ERROR_OF and second in _FLUX for first, second in pairwise(words))
-    if any(word in _WAVELENGTH for word in words) or not (told or prefixed):
+    if any(word in _WAVELENGTH or word in _NO_ERROR for word in words) or not (told or prefixed):
         return None
     word = told[0] if told else "err"
-    rest = _affix(words, (*_NOISE, *_FLUX, *(_ERROR_OF if prefixed else ())))
-    return Named("noise", rest, list(_NOISE).index(word), kind=_NOISE[word])
+    rest = _affix(words, (*_NOISE, *_FLUX, *_FLUX_UNITS, *(_ERROR_OF if prefixed else ())))
+    return Named("noise", rest, list(_NOISE).index(word), kind=_NOISE[word], unit=_flux_unit(words))
 
 
 def _flux(words: list[str]) -> Named | None:
     told = [word for word in words if word in _FLUX]
     if not told or any(word in _WAVELENGTH for word in words):
         return None
-    return Named("flux", _affix(words, _FLUX), _FLUX.index(told[0]))
+    unit = _flux_unit(words) or ("fnu" if "fnu" in told else None)
+    return Named("flux", _affix(words, (*_FLUX, *_FLUX_UNITS)), _FLUX.index(told[0]), unit=unit)
+
+
+def _flux_unit(words: list[str]) -> str | None:
+    return next((_FLUX_UNITS[word] for word in words if word in _FLUX_UNITS), None)
 
 
 def _wavelength(words: list[str]) -> Named | None:
@@ -215,7 +228,8 @@ def _affix(words: list[str], known: Iterable[str]) -> frozenset[str]:
 
 def _words(name: str) -> list[str]:
     """Lower-case words of a name: ``FLUX_LAM_ERR``, ``fluxErr``, ``fluxerr``; usual phrases as one word."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip().removeprefix("\ufeff"))
+    name = re.sub("MJ[yY]", lambda found: _CAPITALS[found.group()], name.strip().removeprefix("\ufeff"))
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])(?!Jy)", " ", name)
     rough = re.findall(r"log10|[a-zα-ω]+|\d+", spaced.lower().replace("λ", " lambda "))
     words = [part for word in rough for part in (_split(word) or _ending(word))]
     for phrase, word in _PHRASES.items():
@@ -309,10 +323,13 @@ def find_name(names: Iterable[str], wanted: Iterable[str]) -> str | None:
     return next((spelt[name] for name in wanted if name in spelt), None)
 
 
-def noise_kind_of(name: str) -> NoiseKind | None:
-    """What an HDU or column of this name holds (``RED_IVAR`` as ``IVAR``); None where no convention says."""
-    what = named(name)
-    return what.kind if what is not None and what.role == "noise" else None
+def noise_kind_of(name: str, beside: str = "") -> NoiseKind | None:
+    """What noise of this name is beside a flux; None where no convention says, as for ``err2`` beside ``flux``."""
+    what, flux = named(name), named(beside)
+    if what is None or what.role != "noise":
+        return None
+    own = what.affix - (frozenset() if flux is None else flux.affix)
+    return None if own & {*_SQUARED} else what.kind
 
 
 def without_unit(name: str) -> tuple[str, str | None]:
@@ -325,18 +342,19 @@ def without_unit(name: str) -> tuple[str, str | None]:
     return (name.strip(), None) if found is None else (found["name"], found["unit"].strip() or None)
 
 
-def header_redshift(*headers: Mapping[str, Any]) -> float | None:
-    """Redshift that a header (or table metadata) gives, by any keyword known for it."""
-    for header in headers:
+def header_redshifts(*headers: Mapping[str, Any]) -> list[tuple[float, str]]:
+    """Redshifts that a header (or table metadata) and a primary one give, the best first, and by which keyword."""
+    found: list[tuple[float, str]] = []
+    for header, where in zip(headers, ("the header", "the primary header"), strict=False):
         known = {str(key).upper(): value for key, value in header.items()}
         for key in _REDSHIFT_KEYWORDS:
             value = known.get(key)
             if isinstance(value, int | float) and not isinstance(value, bool) and -0.1 < value < 20:
-                return float(value)
+                found.append((float(value), f"{key} of {where}"))
         velocity = known.get(_VELOCITY_KEYWORD)
         if isinstance(velocity, int | float) and velocity != 0:
-            return float(velocity) / SPEED_OF_LIGHT
-    return None
+            found.append((float(velocity) / SPEED_OF_LIGHT, f"{_VELOCITY_KEYWORD} of {where}"))
+    return found
 
 
 def header_resolution(*headers: Mapping[str, Any]) -> tuple[float | None, str]:

@@ -20,6 +20,7 @@ from quietspec.io.reading.streams import PlainStream, Stream, UnpackingStream
 __all__ = ["FitsFile"]
 
 _SHOWN = 5  # of the keywords that cannot be read
+_LISTED = 30  # HDUs that a message lists
 
 
 class FitsFile:
@@ -127,8 +128,9 @@ class FitsFile:
 
     @property
     def summary(self) -> str:
-        """One phrase that lists the HDUs."""
-        return ", ".join(f"{i} {hdu.name or '(no name)'}" for i, hdu in enumerate(self.hdus))
+        """One phrase that lists the HDUs; of many, the first."""
+        first = ", ".join(f"{i} {hdu.name or '(no name)'}" for i, hdu in enumerate(self.hdus[:_LISTED]))
+        return first + (f" and {len(self.hdus) - _LISTED} more" if len(self.hdus) > _LISTED else "")
 
     def number(self, hdu: Hdu) -> int:
         """Place of an HDU in the file."""

@@ -53,6 +53,12 @@ class Grid:
     how: str = ""
     warnings: tuple[str, ...] = ()
 
+    def question(self, options: ReadOptions, redshift: Any) -> str | None:
+        """What wavelengths at rest leave open: the redshift in them, where neither the user nor the survey says it."""
+        if not self.rest or options.redshift is not None or redshift is not None:
+            return None
+        return "has wavelengths at rest, as their name says.\nGive the redshift left in them: redshift=0."
+
 
 def grid_of(values: Any, name: str, unit: str | None, options: ReadOptions, where: str) -> Grid:
     """Settle wavelengths that an array gives.

@@ -13,7 +13,7 @@ from quietspec.errors import ReadError
 from quietspec.io.reading.axes import spectral_axis
 from quietspec.io.reading.bulk import Bulk, ConstantBulk, CubeBulk, PartBulk, StackBulk
 from quietspec.io.reading.content import Content, Questions
-from quietspec.io.reading.conventions import header_redshift, noise_kind_of
+from quietspec.io.reading.conventions import header_redshifts, noise_kind_of
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.grids import Grid, image_grid
 from quietspec.io.reading.known import (
@@ -26,7 +26,7 @@ from quietspec.io.reading.known import (
     stated_by_header,
 )
 from quietspec.io.reading.masks import MaskRule, doubt
-from quietspec.io.reading.noise_units import NoiseScale, StatedNoise, settled_units
+from quietspec.io.reading.noise_units import NoiseScale, StatedNoise, is_share, settled_units
 from quietspec.io.reading.options import ReadOptions
 from quietspec.io.reading.sky import sky_wcs
 from quietspec.io.reading.squeeze import n_axes, squeezed
@@ -52,6 +52,8 @@ class Layout:
         Name of the format.
     flux, noise, mask : str or int
         HDUs; None for none.
+    axis : int, optional
+        FITS number of the axis of wavelength; as the header says otherwise.
     noise_kind : {'sigma', 'variance', 'ivar'}, optional
         What the noise HDU holds; by its name otherwise.
     bad_bits : int, optional
@@ -86,6 +88,7 @@ class Layout:
     noise: str | int | None = None
     noise_kind: NoiseKind | None = None
     mask: str | int | None = None
+    axis: int | None = None
     bad_bits: int | None = None
     mask_good: bool | None = False
     medium: Medium | None = None
@@ -164,7 +167,7 @@ class _Images:
             flux=flux,
             name=name,
             where=where,
-            axis=spectral_axis(flux.header, flux.shape),
+            axis=layout.axis or spectral_axis(flux.header, flux.shape),
         )
 
     def content(self) -> Content:
@@ -184,6 +187,7 @@ class _Images:
         if grid is None:
             questions.settle()
             raise ReadError(f"{self.where}: has no wavelengths. Name what holds them: wave_hdu=NAME.")
+        questions.ask(grid.question(self.options, layout.redshift))
         questions.warn(*grid.warnings)
         questions.decide("wavelengths", grid.how)
         flux, noise, mask = _kept(whole, grid), _kept(noise, grid), _kept(mask, grid)
@@ -224,7 +228,7 @@ class _Images:
 
     def _noise(self, flux: Bulk) -> tuple[Bulk | None, NoiseKind]:
         key = self._noise_key
-        if key is None:
+        if key is None or (self.options.noise_from_residuals and is_share(self.file[key].header.get("BUNIT"))):
             if not self.options.noise_from_residuals:
                 rows = (
                     ".\nIf rows of that image hold them, say which: rows=flux,err" if 1 < flux.shape[0] <= _FEW else ""
@@ -234,7 +238,7 @@ class _Images:
                     f"noise_hdu=NAME, or noise_from_residuals=True to estimate it from the spectrum itself{rows}."
                 )
             return None, "sigma"
-        kind = self.options.noise_kind or self._survey_noise or noise_kind_of(self.file[key].name)
+        kind = self.options.noise_kind or self._survey_noise or noise_kind_of(self.file[key].name, self.flux.name)
         if kind is None:
             self.questions.ask(
                 f"HDU {key} could hold errors, variances or inverse variances.\nGive it: "
@@ -276,7 +280,7 @@ class _Images:
             certain = self.options.noise_kind is not None or self._survey_noise is not None
             unit, who = hdu.header.get("BUNIT"), _name(self.file, hdu)
             stated = StatedNoise(values=noise, unit=unit, kind=kind, certain=certain, who=who)
-        settled = settled_units(text, stated, flux, grid.wavelength, self.options, self.questions)
+        settled = settled_units(text, self.flux.name, stated, flux, grid.wavelength, self.options, self.questions)
         self.questions.settle()
         return settled
 
@@ -285,7 +289,7 @@ class _Images:
         stated = (
             (self.options.redshift, AS_GIVEN),
             (layout.redshift, layout.redshift_by or f"as {layout.survey} has it"),
-            (header_redshift(self.flux.header, self.file.primary), "the header"),
+            *header_redshifts(self.flux.header, self.file.primary),
         )
         return settle_redshift(stated, n_spectra, self.questions)
 

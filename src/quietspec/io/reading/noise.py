@@ -13,11 +13,13 @@ from scipy.special import ndtri
 from quietspec.arrays import BoolArray, FloatArray
 from quietspec.kinds import NoiseKind
 
-__all__ = ["inverse_variance", "residual_sigma"]
+__all__ = ["contradicted_errors", "error_excess", "inverse_variance", "residual_sigma"]
 
 _BLOCK = 64  #: pixels over which errors are compared with each other
 _POWER: dict[NoiseKind, float] = {"sigma": 1.0, "variance": 0.5, "ivar": -0.5}
 _WORDS: dict[NoiseKind, str] = {"sigma": "error", "variance": "variance", "ivar": "inverse variance"}
+_FAR = 30.0  #: factor by which errors differ from the scatter of the pixels by mistake, or where there is no noise
+_SAMPLED = 5  # spectra
 _TOO_SMALL, _TOO_LARGE = 0.1, 1e3  #: of the median error around; SAMI's law spans 0.5–7, sky lines reach some tens
 
 
@@ -83,6 +85,37 @@ def _row_median(values: FloatArray) -> FloatArray:
     ordered = np.sort(values, axis=1)
     middle = np.maximum(np.isfinite(ordered).sum(axis=1, keepdims=True) - 1, 0) // 2
     return np.take_along_axis(ordered, middle, axis=1)
+
+
+def error_excess(sigma: FloatArray, flux: npt.NDArray[Any], good: BoolArray) -> float:
+    """Median ratio of 1σ errors to the scatter between the good pixels of spectra; NaN without any."""
+    with np.errstate(all="ignore"):
+        ratio = (sigma / residual_sigma(flux, good))[good]
+    ratio = ratio[np.isfinite(ratio)]
+    return float(np.median(ratio)) if ratio.size else np.nan
+
+
+def contradicted_errors(flux: npt.NDArray[Any], ivar: npt.NDArray[Any]) -> str | None:
+    """Compare the errors of some spectra with the scatter between their pixels.
+
+    Parameters
+    ----------
+    flux, ivar : (n_spectra, n_pixels)
+        Flux and inverse variance, 0 where masked.
+
+    Returns
+    -------
+    str or None
+        What the scatter says against the errors; None where nothing does.
+    """
+    some = np.flatnonzero((ivar > 0).any(axis=1))[:_SAMPLED]
+    good = ivar[some] > 0
+    sigma = np.where(good, ivar[some], np.nan).astype(np.float64) ** -0.5
+    excess = error_excess(sigma, flux[some], good)
+    if not (excess > _FAR or excess < 1 / _FAR):
+        return None
+    times = f"{excess:.3g} times" if excess > 1 else f"1/{1 / excess:.3g} of"
+    return f"the errors are {times} the scatter between pixels; if the noise is something else, say so: noise_kind="
 
 
 def residual_sigma(flux: npt.NDArray[Any], good: BoolArray, block: int = 200) -> FloatArray:

@@ -13,13 +13,14 @@ from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError, UnitError
 from quietspec.io.reading.bulk import Bulk
 from quietspec.io.reading.content import Questions
-from quietspec.io.reading.noise import residual_sigma
+from quietspec.io.reading.conventions import named
+from quietspec.io.reading.noise import error_excess
 from quietspec.io.reading.options import ReadOptions
 from quietspec.io.reading.units import FluxScale, flux_scale
 from quietspec.kinds import NoiseKind
 from quietspec.units import NOISE_POWERS, FluxUnit, flux_unit, parse_unit
 
-__all__ = ["NoiseScale", "StatedNoise", "noise_scale", "settled_units"]
+__all__ = ["NoiseScale", "StatedNoise", "is_share", "noise_scale", "settled_units"]
 
 _WORDS: dict[NoiseKind, str] = {"sigma": "errors", "variance": "variances", "ivar": "inverse variances"}
 _RELATIVE = ("%", "percent", "per cent")
@@ -79,6 +80,7 @@ class NoiseScale:
 
 def settled_units(
     text: Any,
+    name: str,
     noise: StatedNoise | None,
     flux: Bulk,
     wavelength: FloatArray,
@@ -91,6 +93,8 @@ def settled_units(
     ----------
     text : str or None
         Unit of the flux, as the file writes it.
+    name : str
+        What the flux is called, which may say its unit.
     noise : StatedNoise or None
         What is said of the noise; None where it is estimated from the flux.
     flux : Bulk
@@ -114,6 +118,11 @@ def settled_units(
     ReadError
         If the unit of the flux is not understood, or is not that of a flux density.
     """
+    what = named(name)
+    if what is not None and not text:
+        text = None if what.unit == "fnu" else what.unit
+        if what.unit == "fnu" and options.flux_unit is None:
+            questions.ask(f'{name} is a flux per frequency, by its name, but has no unit.\nGive it: flux_unit="Jy".')
     try:
         scale = flux_scale(text, wavelength, questions.where, options.flux_unit)
     except ReadError as error:
@@ -150,9 +159,10 @@ def noise_scale(noise: StatedNoise, flux: Bulk, scale: FluxScale, wavelength: Fl
     if not isinstance(noise.unit, str) or not noise.unit.strip():
         odd = None if noise.unit in (None, "") else f"the unit of the noise is {noise.unit!r}; that of the flux is used"
         return NoiseScale(kind=noise.kind, warning=odd)
-    if noise.unit.strip() in _RELATIVE:
+    if is_share(noise.unit):
         share = f"the noise has the unit {noise.unit!r}: it is a share of the flux"
-        return NoiseScale(kind=noise.kind, question=f"{share}.\nConvert it to the unit of the flux: noise_hdu=NAME.")
+        cure = "Convert it to the unit of the flux: noise_hdu=NAME, or leave it out: noise_from_residuals=True."
+        return NoiseScale(kind=noise.kind, question=f"{share}.\n{cure}")
     readings = _by_unit(noise.unit, scale, wavelength)
     if noise.kind in readings and np.all(np.abs(readings[noise.kind] - 1) < _SAME):
         return NoiseScale(kind=noise.kind)
@@ -177,6 +187,11 @@ def noise_scale(noise: StatedNoise, flux: Bulk, scale: FluxScale, wavelength: Fl
         factor=None if np.all(np.abs(factor - 1) < _SAME) else factor,
         warning=f"{says}; taken as {_WORDS[kind]} in {unit}, which agrees with the scatter of the pixels",
     )
+
+
+def is_share(unit: Any) -> bool:
+    """Whether a unit says that the noise is a share of the flux."""
+    return isinstance(unit, str) and unit.strip().lower() in _RELATIVE
 
 
 def _by_unit(text: str, scale: FluxScale, wavelength: FloatArray) -> dict[NoiseKind, FloatArray]:
@@ -213,9 +228,7 @@ def _excess(noise: Bulk, flux: Bulk, kind: NoiseKind, factor: FloatArray) -> flo
     good = np.isfinite(values) & (values != 0) & np.isfinite(theirs) & (theirs > 0)
     with np.errstate(all="ignore"):
         sigma = theirs ** (1 / NOISE_POWERS[kind]) * factor
-        ratio = (sigma / residual_sigma(values, good))[good]
-    ratio = ratio[np.isfinite(ratio)]
-    return float(np.median(ratio)) if ratio.size else np.nan
+    return error_excess(sigma, values, good)
 
 
 def _against(noise: StatedNoise, readings: dict[NoiseKind, FloatArray], scale: FluxScale) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TypedDict, get_args
@@ -271,7 +272,7 @@ def _roles(text: str, option: str) -> list[str | None] | dict[str, str]:
     return [None if part == "-" else part for part in parts]
 
 
-_VALUE = r"""(?:"(?P<quoted>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s,;:"']*?(?=[.,;:)]*(?:\s|$))))"""
+_VALUE = r"""(?:"(?P<quoted>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s;"']*?(?=[.,;:)]*(?:\s|$))))"""
 
 
 def as_command_line(message: str) -> str:
@@ -291,6 +292,8 @@ def as_command_line(message: str) -> str:
     --------
     >>> as_command_line('Give it: medium="air" or "vacuum". Or: noise_from_residuals=True.')
     'Give it: --medium air or "vacuum". Or: --noise-from-residuals.'
+    >>> as_command_line("Say which: rows=flux,-,err, or mask_bits=0,3 (or mask_good=True).")
+    'Say which: --rows flux,-,err, or --mask-bits 0,3 (or --mask-good).'
     """
     known = [each.name for options in (ReadOptions, WriteOptions) for each in fields(options)]
     names = "|".join(sorted(known, key=len, reverse=True))
@@ -303,4 +306,4 @@ def _flag(found: re.Match[str]) -> str:
     value = next((groups[kind] for kind in ("quoted", "single", "bare") if groups[kind] is not None), "")
     if value in ("True", "False"):
         return f"--{flag}" if value == "True" else f"--no-{flag}"
-    return f"--{flag} {value}" if value else f"--{flag}"
+    return f"--{flag} {shlex.quote(value)}" if value else f"--{flag}"

@@ -22,6 +22,7 @@ from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.hdu import faults_named, require_memory
 from quietspec.io.reading.magnitude import in_32_bits, in_one_unit
+from quietspec.io.reading.noise import contradicted_errors
 from quietspec.io.reading.opened import OpenedFile
 from quietspec.io.reading.options import ReadKeywords, ReadOptions
 from quietspec.io.reading.tables import TableLayout, table_content
@@ -104,7 +105,7 @@ class SpectraSource:
         self.spatial_shape = first.spatial_shape
         self.wcs: WCS | None = first.wcs
         self.meta = self._joint_meta()
-        self._medium_checked = False
+        self._checked = False
 
     def _joint_meta(self) -> dict[str, Any]:
         parts = self._arms.parts
@@ -234,7 +235,7 @@ class SpectraSource:
             return self._arms.masked(index)
 
     def _spectra(self, index: Rows, flux: FloatArray, ivar: FloatArray, counts: Counter[str], **extra: Any) -> Spectra:
-        self._check_medium(ivar)
+        self._check(flux, ivar)
         masked = [f"{number} pixel(s) masked: {reason}" for reason, number in counts.most_common()]
         meta = self.meta | {"warnings": [*self.meta["warnings"], *masked]}
         if "rows" in extra:
@@ -256,14 +257,16 @@ class SpectraSource:
         except SpectraError as error:
             raise ReadError(f"{', '.join(map(str, self.paths))}: {error}") from error
 
-    def _check_medium(self, ivar: FloatArray) -> None:
-        """Warn, once, where night-sky lines in the noise of the first spectra contradict the medium."""
-        if self._medium_checked or not (ivar > 0).any():
+    def _check(self, flux: FloatArray, ivar: FloatArray) -> None:
+        """Warn, once, where the first spectra contradict the errors or the medium that they are said to have."""
+        if self._checked or not (ivar > 0).any():
             return
-        self._medium_checked = True
-        against = contradicted_medium(self.wavelength, ivar, self.medium)
-        if against is not None:
-            self.meta["warnings"].append(f"{against}; give it: medium=")
+        self._checked = True
+        stated = all(part.noise is not None for part in self._arms.parts)
+        errors = contradicted_errors(flux, ivar) if stated else None
+        medium = contradicted_medium(self.wavelength, ivar, self.medium)
+        found = [errors, None if medium is None else f"{medium}; give it: medium="]
+        self.meta["warnings"] += [note for note in found if note]
 
     def _unusable(self, counts: Counter[str]) -> ReadError:
         why = ", ".join(reason for reason, _ in counts.most_common()) or "all fluxes are NaN or masked"

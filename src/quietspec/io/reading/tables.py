@@ -16,7 +16,7 @@ from quietspec.io.reading.conventions import (
     REDSHIFT_NAMES,
     RESOLUTION_NAMES,
     find_name,
-    header_redshift,
+    header_redshifts,
     named,
     noise_kind_of,
     rivals,
@@ -32,7 +32,7 @@ from quietspec.io.reading.known import (
     stated_by_header,
 )
 from quietspec.io.reading.masks import MaskRule, choose_mask, doubt
-from quietspec.io.reading.noise_units import StatedNoise, settled_units
+from quietspec.io.reading.noise_units import StatedNoise, is_share, settled_units
 from quietspec.io.reading.options import ReadOptions
 from quietspec.kinds import Medium, NoiseKind
 from quietspec.medium import stated_media
@@ -132,12 +132,13 @@ def table_content(columns: Columns, options: ReadOptions, layout: TableLayout) -
     stated = None
     if noise is not None and chosen.noise is not None:
         certain = options.noise_kind is not None or layout.noise_kind is not None
-        unit = columns.units.get(chosen.noise)
+        what = named(chosen.noise)
+        unit = columns.units.get(chosen.noise) or (None if what is None else what.unit)
         stated = StatedNoise(
             values=noise, unit=unit, kind=chosen.noise_kind, certain=certain, who=f"column {chosen.noise}"
         )
     text = columns.units.get(chosen.flux) or layout.unit
-    scale, read_as = settled_units(text, stated, bulk, wavelength, options, questions)
+    scale, read_as = settled_units(text, chosen.flux, stated, bulk, wavelength, options, questions)
     questions.settle()
     return Content(
         survey=layout.survey,
@@ -185,14 +186,13 @@ def _choose(columns: Columns, options: ReadOptions, layout: TableLayout, questio
         with questions.asking():
             grid = _grid(columns, options, layout, affix)
     if flux is not None:
-        noise, kind = _noise(columns, options, layout, affix, questions)
+        noise, kind = _noise(columns, options, layout, flux, questions)
     if flux not in columns.numeric or grid is None:
         questions.medium(options, _media(columns, layout, grid))
         questions.settle()
     if flux is None or grid is None:
         raise ReadError(f"{columns.where}: holds no spectrum.")
-    if grid.rest and options.redshift is None and layout.redshift is None:
-        questions.ask("has wavelengths at rest, as their name says.\nGive the redshift left in them: redshift=0.")
+    questions.ask(grid.question(options, layout.redshift))
     questions.warn(*grid.warnings)
     questions.decide("wavelengths", grid.how)
     return _Chosen(flux=flux, affix=affix, noise=noise, noise_kind=kind, grid=grid)
@@ -240,11 +240,13 @@ def _grid(columns: Columns, options: ReadOptions, layout: TableLayout, affix: fr
 
 
 def _noise(
-    columns: Columns, options: ReadOptions, layout: TableLayout, affix: frozenset[str], questions: Questions
+    columns: Columns, options: ReadOptions, layout: TableLayout, flux: str, questions: Questions
 ) -> tuple[str | None, NoiseKind]:
+    what = named(flux)
+    affix = frozenset[str]() if what is None else what.affix
     own = options.noise_hdu is None and layout.noise is not None
     name = layout.noise if own else columns.find(options.noise_hdu, "noise", affix)
-    if name is None:
+    if name is None or (options.noise_from_residuals and is_share(columns.units.get(name))):
         if not options.noise_from_residuals:
             questions.ask(
                 "found no column of variance, error or ivar beside the flux.\nGive the noise: "
@@ -254,7 +256,7 @@ def _noise(
     if name not in columns.numeric:
         questions.ask(f"the column {name} does not hold numbers.\nName another: noise_hdu=COLUMN.")
         return None, "sigma"
-    kind = options.noise_kind or (layout.noise_kind if own else None) or noise_kind_of(name)
+    kind = options.noise_kind or (layout.noise_kind if own else None) or noise_kind_of(name, flux)
     if kind is None:
         questions.ask(
             f"the column {name} could hold errors, variances or inverse variances.\nGive it: "
@@ -322,7 +324,7 @@ def _redshifts(columns: Columns, options: ReadOptions, layout: TableLayout) -> l
         (options.redshift, AS_GIVEN),
         (layout.redshift, f"as {layout.survey} has it"),
         (None if name is None else columns.values[name], f"column {name}"),
-        (header_redshift(columns.header), "the header"),
+        *header_redshifts(columns.header),
     ]
 
 

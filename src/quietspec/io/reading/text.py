@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.errors import ReadError
-from quietspec.io.reading.columns import Columns
+from quietspec.io.reading.columns import Columns, as_truth
 from quietspec.io.reading.conventions import named, without_unit
 from quietspec.io.reading.mistakes import mistaken_for
 
@@ -170,7 +170,7 @@ def _fields(line: str, delimiter: str | None) -> list[str]:
 def _number(text: str) -> float:
     """A number as people and Fortran write it (``1,5``, ``1.0D-17``); `ValueError` where it is none."""
     plain = text.strip("\"' ").lower()
-    return float("nan") if plain in _MISSING else float(plain.replace(",", ".").replace("d", "e"))
+    return float("nan") if plain.strip("*") in _MISSING else float(plain.replace(",", ".").replace("d", "e"))
 
 
 def _all_numbers(texts: list[str]) -> bool:
@@ -252,7 +252,7 @@ def _columns(path: Path, names: list[str], rows: list[list[str]]) -> dict[str, n
         try:
             columns[name] = np.array([_number(text) for text in texts])
         except ValueError:
-            columns[name] = np.array(texts)
+            columns[name] = as_truth(np.array(texts))
     return columns
 
 

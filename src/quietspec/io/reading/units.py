@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError, UnitError
-from quietspec.units import FluxUnit, angstroms, flux_unit
+from quietspec.units import FluxUnit, angstroms, flux_unit, likely_units
 
 if TYPE_CHECKING:
     import astropy.units as u
     import numpy.typing as npt
 
 __all__ = ["FluxScale", "flux_scale", "to_angstrom"]
+
+_LENGTHS = ("Angstrom", "nm", "um", "m", "log10(Angstrom)", "ln(Angstrom)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,5 @@ def to_angstrom(values: npt.ArrayLike, text: str | None, where: str) -> tuple[Fl
     try:
         return angstroms(values, text)
     except UnitError as error:
-        raise ReadError(
-            f'{where}: {error}. Give the unit: wavelength_unit="Angstrom", "nm", "um", "m", "log10(Angstrom)" or '
-            '"ln(Angstrom)".'
-        ) from error
+        units = " or ".join(f'"{unit}"' for unit in dict.fromkeys((*likely_units(values), *_LENGTHS)))
+        raise ReadError(f"{where}: {error}. Give the unit: wavelength_unit={units}.") from error
