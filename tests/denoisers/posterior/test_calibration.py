@@ -14,6 +14,14 @@ def test_law_goes_through_json():
     assert CalibrationLaw.from_dict(law.to_dict()) == law
 
 
+def test_cards_hold_laws_by_instrument():
+    sami, wide = CalibrationLaw(0.01), CalibrationLaw(0.05)
+    card = {"calibration": {"SAMI": sami.to_dict(), "default": wide.to_dict()}}
+    assert CalibrationLaw.of(card, "SAMI") == sami
+    assert CalibrationLaw.of(card, "MUSE") == CalibrationLaw.of(card) == wide
+    assert CalibrationLaw.of({}, "SAMI") == CalibrationLaw()
+
+
 @pytest.mark.parametrize("wavelength", [ONE_ARM, TWO_ARMS])
 def test_interpolation_is_between_neighbouring_knots(wavelength):
     knots = CalibrationLaw().knots(wavelength)

@@ -142,6 +142,27 @@ class CalibrationLaw:
         waves = tuple((float(scale), float(size)) for scale, size in content["waves"])
         return cls(float(content["smooth"]), float(content["grey"]), waves)
 
+    @classmethod
+    def of(cls, card: Mapping[str, Any], instrument: str | None = None) -> Self:
+        """Law of an instrument by a model's card.
+
+        Parameters
+        ----------
+        card : mapping
+            Its entry ``calibration``, if there is one, holds laws by instrument, and one called ``default``.
+        instrument : str, optional
+            As `quietspec.instruments.instrument_of` names it.
+
+        Returns
+        -------
+        CalibrationLaw
+            The instrument's own where bright spectra taught one; the wide default of the card otherwise, and the wide
+            one of this class where the card has none.
+        """
+        laws = card.get("calibration", {})
+        content = laws.get(instrument) or laws.get("default")
+        return cls() if content is None else cls.from_dict(content)
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON types, as model cards hold them."""
         return asdict(self)
