@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,8 @@ from quietspec.arrays import FloatArray
 
 __all__ = [
     "BRIGHT_SKY_LINES", "DESI_BAD_BITS", "JWST_BAD_BITS", "LAMOST_RESOLUTION", "MANGA_BAD_BITS", "MANGA_DAP_BAD_BITS",
-    "NIGHT_SKY_LINES", "SAMI_FWHM", "SDSS_BAD_BITS", "califa_fwhm", "manga_fwhm", "muse_fwhm", "sdss_fwhm",
+    "NIGHT_SKY_LINES", "SAMI_FWHM", "SDSS_BAD_BITS", "califa_fwhm", "instrument_of", "manga_fwhm", "muse_fwhm",
+    "sdss_fwhm",
 ]  # fmt: skip
 
 #: FWHM in Å of SAMI's gratings (van de Sande et al. 2017, MNRAS 472, 1272, Table 1).
@@ -37,6 +39,34 @@ _CALIFA_V500, _CALIFA_V1200 = 6.0, 2.3  # FWHM, Å (Sánchez et al. 2016, A&A 59
 # Coefficients of λ², λ, 1 in Å. Bacon et al. 2017, A&A 608, A1 give two fits: equation 7 for the mosaic, used here, and
 # equation 8 for the deep field udf-10 (5.866e-8, -9.187e-4, 6.040); they differ by 0.4 %.
 _MUSE_MOSAIC = (5.835e-8, -9.080e-4, 5.983)
+
+
+_BY_SURVEY = {
+    "SAMI": "SAMI", "MaNGA": "MaNGA", "MaNGA DAP": "MaNGA", "SDSS": "SDSS", "CALIFA": "CALIFA", "MUSE": "MUSE",
+    "DESI": "DESI", "LEGA-C": "LEGA-C",
+}  # fmt: skip
+
+
+def instrument_of(meta: Mapping[str, Any]) -> str | None:
+    """Instrument that made spectra, by the facts that readers keep.
+
+    Parameters
+    ----------
+    meta : mapping
+        ``Spectra.meta``; its ``survey`` decides.
+
+    Returns
+    -------
+    str or None
+        SAMI, MaNGA, SDSS, CALIFA, MUSE, DESI or LEGA-C; None for any other, for simulated spectra, and for what
+        quietspec wrote.
+
+    Examples
+    --------
+    >>> instrument_of({"survey": "MaNGA DAP"}), instrument_of({"survey": "simulated MUSE"})
+    ('MaNGA', None)
+    """
+    return _BY_SURVEY.get(str(meta.get("survey", "")))
 
 
 def _bits(numbers: Iterable[int]) -> int:

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from quietspec.denoisers import load_prior
 from quietspec.io.fetching import cached
+
+from ..denoisers.posterior.rest_frame import rest_prior
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 if not FOLDER.exists():
@@ -18,6 +21,8 @@ if not FOLDER.exists():
 COMMON = {"machine", "command", "commit"}
 NEEDS = {  # scripts that need fetched data or the extras of others
     "degrade_real_spectra": ("manga",),
+    "kinematics": ("ngc3522",),
+    "learn_calibration": ("legac",),
     "learn_discrepancy": ("manga",),
     "observed_truth": ("muse-a478",),
     "real_populations": ("ngc3522",),
@@ -146,6 +151,35 @@ def test_galaxy_maps(run, tmp_path) -> None:
     assert found["scores"]["log_age_lw"]["count"] + found["failed"] == 16
     assert {path.name for path in tmp_path.glob("*.png")} == {"found.png", "found_by_mass.png"}
     assert (tmp_path / "store" / "posterior.npz").exists()
+
+
+@pytest.fixture(scope="module")
+def rest_model(tmp_path_factory) -> Path:
+    """A tiny prior of populations at rest, with its card."""
+    path, prior = tmp_path_factory.mktemp("rest") / "rest.npz", rest_prior()
+    prior.save(path)
+    path.with_suffix(".json").write_text(json.dumps(prior.card))
+    return path
+
+
+@pytest.mark.fetched
+def test_learn_calibration(run, rest_model, tmp_path) -> None:
+    said = run(
+        "learn_calibration", "--model", rest_model, "--teachers", "LEGA-C M19 56670", "--cycles", 1, "--out", tmp_path
+    )
+    assert "LEGA-C" in said
+    entry = json.loads((tmp_path / "rest.json").read_text(encoding="utf-8"))["calibration"]
+    assert entry["taught_by"]["LEGA-C"]["spectra"] == 1
+    assert load_prior(tmp_path / "rest.npz").card["calibration"] == entry
+
+
+@pytest.mark.fetched
+@pytest.mark.parametrize("what", ["blocks", "wrong-redshift", "ppxf"])
+def test_kinematic_checks(run, rest_model, what) -> None:
+    if what == "ppxf":
+        pytest.importorskip("ppxf")
+    said = run("kinematics", what, "--prior", rest_model, "--realisations", 0, library=True)
+    assert {"blocks": "SDSS", "wrong-redshift": "+600", "ppxf": "ngc3522"}[what] in said
 
 
 @pytest.mark.fetched

@@ -1,9 +1,16 @@
 """Calibration as a process between knots."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from quietspec.denoisers import KinematicPosterior
 from quietspec.denoisers.posterior.calibration import CalibrationLaw, rough_factor
+from quietspec.errors import ModelError
+from quietspec.spectra import Spectra
+
+from .rest_frame import rest_prior
 
 ONE_ARM = np.arange(4800.0, 7300.0, 1.25)
 TWO_ARMS = np.concatenate([np.arange(3700.0, 5700.0, 1.0), np.arange(6300.0, 7400.0, 0.6)])
@@ -12,6 +19,42 @@ TWO_ARMS = np.concatenate([np.arange(3700.0, 5700.0, 1.0), np.arange(6300.0, 740
 def test_law_goes_through_json():
     law = CalibrationLaw(0.02, 0.01, ((300.0, 0.01),))
     assert CalibrationLaw.from_dict(law.to_dict()) == law
+
+
+def test_cards_hold_laws_by_instrument():
+    sami, wide = CalibrationLaw(0.01), CalibrationLaw(0.05)
+    card = {"calibration": {"laws": {"SAMI": sami.to_dict(), "default": wide.to_dict()}}}
+    assert CalibrationLaw.of_card(card) == {"default": wide, "SAMI": sami}
+    assert CalibrationLaw.of_card({}) == {"default": CalibrationLaw()}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        3,
+        {"laws": 3},
+        {"laws": {"SAMI": {}}},
+        {"laws": {"SAMI": {"smooth": "much", "grey": 0, "waves": []}}},
+        {"laws": {"SAMI": {"smooth": -0.1, "grey": 0, "waves": []}}},
+        {"laws": {"SAMI": {"smooth": 0, "grey": float("nan"), "waves": []}}},
+        {"laws": {"SAMI": {"smooth": 0, "grey": 0, "waves": [[1e-9, 0.01]]}}},
+        {"laws": {"SAMI": {"smooth": 0, "grey": 0, "waves": [[400]]}}},
+    ],
+)
+def test_impossible_laws_are_refused(entry):
+    with pytest.raises(ModelError, match="calibration law.* Learn (it|them) again"):
+        CalibrationLaw.of_card({"calibration": entry})
+
+
+def test_each_instrument_is_denoised_under_its_own_law():
+    sami = CalibrationLaw(0.01)
+    prior = rest_prior()
+    denoiser = KinematicPosterior(
+        "posterior", replace(prior, card={**prior.card, "calibration": {"laws": {"SAMI": sami.to_dict()}}})
+    )
+    spectra = Spectra.from_arrays(ONE_ARM, np.ones((1, ONE_ARM.size)), 0.1, medium="air", redshift=0.0)
+    assert denoiser.law_of(spectra) == CalibrationLaw()
+    assert denoiser.law_of(replace(spectra, meta={"survey": "SAMI"})) == sami
 
 
 @pytest.mark.parametrize("wavelength", [ONE_ARM, TWO_ARMS])

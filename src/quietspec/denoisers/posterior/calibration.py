@@ -18,6 +18,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.sparse import csr_array
 
 from quietspec.arrays import FloatArray, IntArray
+from quietspec.errors import ModelError
 from quietspec.wavelengths import stretches
 
 __all__ = ["CalibrationKnots", "CalibrationLaw", "rough_factor"]
@@ -26,6 +27,7 @@ _ORDER = 4  # Legendre polynomials of the smooth part
 _SPACING = 50.0  # Å, most between knots
 _PER_SCALE = 1.0  # most between knots, in units of the shortest scale
 _ROUGH_WIDTH, _ROUGH_SIZE = 120.0, 0.03  # Å, and 1σ, of the deviations that `rough_factor` looks for
+_LARGEST, _SHORTEST = 1.0, 5.0  # size, and scale in Å, of a possible law
 _JITTER = 2e-4  # 1σ of each knot on its own, so that the covariance has an inverse
 
 
@@ -138,9 +140,41 @@ class CalibrationLaw:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Make one of what `to_dict` returned."""
-        waves = tuple((float(scale), float(size)) for scale, size in content["waves"])
-        return cls(float(content["smooth"]), float(content["grey"]), waves)
+        """Make one of what `to_dict` returned; `ModelError` if this is no possible law."""
+        try:
+            waves = tuple((float(scale), float(size)) for scale, size in content["waves"])
+            law = cls(float(content["smooth"]), float(content["grey"]), waves)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"a calibration law is malformed ({error!r}). Learn it again.") from error
+        sizes = (law.smooth, law.grey, *(size for _, size in waves))
+        if not all(0 <= size <= _LARGEST for size in sizes) or not all(scale >= _SHORTEST for scale, _ in waves):
+            raise ModelError(
+                f"a calibration law has sizes beyond 0 to {_LARGEST:g} or scales below {_SHORTEST:g} Å. Learn it again."
+            )
+        return law
+
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any]) -> dict[str, Self]:
+        """Laws of a model's card by instrument.
+
+        Parameters
+        ----------
+        card : mapping
+            Its entry ``calibration``, if there is one, holds laws by instrument, as
+            `quietspec.instruments.instrument_of` names them.
+
+        Returns
+        -------
+        dict of str to CalibrationLaw
+            ``default`` is for all instruments that have none of their own: the card's, else that of this class.
+        """
+        entry = card.get("calibration", {})
+        if not isinstance(entry, Mapping):
+            raise ModelError("the card's calibration laws are malformed. Learn them again.")
+        laws = entry.get("laws", {})
+        if not isinstance(laws, Mapping):
+            raise ModelError("the card's calibration laws are malformed. Learn them again.")
+        return {"default": cls()} | {name: cls.from_dict(content) for name, content in laws.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON types, as model cards hold them."""

@@ -21,6 +21,7 @@ from quietspec.denoisers.posterior.results import Accumulator
 from quietspec.denoisers.posterior.velocity_scan import VelocityScan, prior_sigma_of_motions
 from quietspec.denoisers.posterior.walk import Noise
 from quietspec.errors import ModelError
+from quietspec.instruments import instrument_of
 from quietspec.spectra import Spectra
 from quietspec.wavelengths import rest_air
 
@@ -40,7 +41,8 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
     prior : SpectralPrior
         Of unbroadened spectra at rest (`SpectralPrior.at_rest`).
     calibration : CalibrationLaw, optional
-        How far the flux calibration wanders; a wide law by default.
+        How far the flux calibration wanders; by default as the model's card says for the instrument that made the
+        spectra, and a wide law for instruments that the card does not know.
     emission, noise : str, optional
         As for `Posterior`.
 
@@ -73,9 +75,15 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         super().__init__(name, prior, emission, noise)
         if not prior.at_rest:
             raise ModelError(f"{name}: this prior has motions in its basis; `Posterior` takes it.")
-        self.calibration = calibration or CalibrationLaw()
+        self.calibration = calibration
+        self._calibration_laws = CalibrationLaw.of_card(prior.card)
         self.coordinates = KinematicCoordinates(prior)
         self._label_names = (*prior.label_names, "velocity", "sigma", "h3", "h4")
+
+    def law_of(self, spectra: Spectra) -> CalibrationLaw:
+        """Calibration law under which spectra are denoised."""
+        laws = self._calibration_laws
+        return self.calibration or laws.get(instrument_of(spectra.meta) or "", laws["default"])
 
     def _denoise(self, spectra: Spectra) -> Denoised:
         # Its matrices are small: threads of linear algebra would spend their time waiting for each other.
@@ -100,7 +108,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
             fwhm=own if fwhm is None else np.maximum(own, np.nan_to_num(fwhm)),
             truncation=np.interp(rest, prior.wavelength, prior.truncation),
             wavelength=observed,
-            model=PixelModel(self.coordinates, basis, self.calibration.knots(observed)),
+            model=PixelModel(self.coordinates, basis, self.law_of(spectra).knots(observed)),
             scan=VelocityScan(basis, self.coordinates.populations.centre),
         )
 

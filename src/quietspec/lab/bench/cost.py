@@ -63,7 +63,7 @@ def cost_of(denoiser: KinematicPosterior, spectra: Spectra) -> Cost:
     prior, coordinates = denoiser.prior, denoiser.coordinates
     rest = rest_air(spectra.wavelength, float(spectra.redshift[0]), spectra.medium)
     pixels = int(((rest > prior.wavelength[0]) & (rest < prior.wavelength[-1])).sum())
-    knots = denoiser.calibration.knots(spectra.wavelength).n_knots
+    knots = denoiser.law_of(spectra).knots(spectra.wavelength).n_knots
     vectors, size = coordinates.populations.size, coordinates.size
     n_mixture, n_labels, numbers = prior.n_mixture, len(prior.label_names), _NUMBERS * size
     kept = _KEPT * n_mixture

@@ -25,8 +25,8 @@ class RealSpectra:
     Parameters
     ----------
     folder : Path, optional
-        Folder of the files that cannot be fetched: ``sami/GALAXY_CUBE_sectors_ARM.fits.gz`` and
-        ``NGC2691.COMB.RSS.fits``.
+        Folder of the files that cannot be fetched: ``sami/GALAXY_CUBE_sectors_ARM.fits.gz``,
+        ``sdss/spec-PLATE-MJD-FIBRE.fits`` and ``NGC2691.COMB.RSS.fits``.
     log : callable
         Called with a line of text for each data set that is left out.
     """
@@ -53,6 +53,11 @@ class RealSpectra:
     def sami(self, cube: str) -> Spectra | None:
         """Spectra of a SAMI cube such as ``56140_B``, both arms; None if they are not in the folder."""
         files = self.sami_files(cube)
+        return None if files is None else read(*files)
+
+    def sdss(self, name: str) -> Spectra | None:
+        """Coadd of an SDSS file such as ``spec-0332-52367-0639.fits``; None if it is not in the folder."""
+        files = self._files(f"SDSS {name}", [f"sdss/{name}"])
         return None if files is None else read(*files)
 
     def califa(self) -> Spectra | None:

@@ -42,6 +42,7 @@ _FEWEST_SPAXELS, _LEAST_COVER = 4, 0.8  # of a SAMI bin that counts: spaxels, an
 _LAGS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (0, 3), (3, 3), (0, 6))  # spaxels
 
 Fit = Callable[[Spectra], Denoised]
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,13 @@ class RepeatSettings:
                 yield snr, np.random.default_rng((self.seed, *key, round(snr), realisation))
 
 
-def sami_halves(real: RealSpectra, settings: RepeatSettings, fit: Fit) -> Iterator[Halves]:
+def sami_halves(
+    real: RealSpectra,
+    settings: RepeatSettings,
+    fit: Fit,
+    pairs: Sequence[Pair] = (("B", "D"), ("D", "B")),
+    name: str = "SAMI",
+) -> Iterator[Halves]:
     """Pair bins of SAMI cube B with cube D, and the other way round.
 
     Parameters
@@ -80,23 +87,27 @@ def sami_halves(real: RealSpectra, settings: RepeatSettings, fit: Fit) -> Iterat
         How noise is added.
     fit : callable
         Denoises spectra, to find gas and spikes.
+    pairs : sequence of (str, str)
+        Letters of the cubes that are paired, the noisy one first.
+    name : str
+        Data set that the pairs belong to.
 
     Yields
     ------
     Halves
         Pairs as observed, and with noise added to the brighter noisy halves.
     """
-    cubes = sami_cubes(real)
+    cubes = sami_cubes(real, "".join(sorted({cube for pair in pairs for cube in pair})))
     if cubes is None:
         return
-    for one, other in ("BD", "DB"):
+    for one, other in pairs:
         noisy, repeat = sami_pair(cubes[one], cubes[other])
         bright = np.flatnonzero(np.nan_to_num(noisy.snr) > SAMI_SNR)
         noisy = noisy[bright]
-        halves = make_halves("SAMI", noisy, repeat[bright], fit(noisy), 4)
+        halves = make_halves(name, noisy, repeat[bright], fit(noisy), 4)
         yield halves
         for snr, rng in settings.draws((1, ord(one))):
-            yield with_noise(halves, np.flatnonzero(noisy.snr > _BRIGHT), "SAMI + noise", snr, rng)
+            yield with_noise(halves, np.flatnonzero(noisy.snr > _BRIGHT), f"{name} + noise", snr, rng)
 
 
 SamiCube = tuple[Spectra, npt.NDArray[np.int64]]  # spectra, and the number of each spaxel's bin

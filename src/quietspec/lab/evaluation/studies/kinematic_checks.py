@@ -1,0 +1,204 @@
+"""Checks of the kinematic posterior on real galaxies: repeats of pixels and blocks, pPXF, and wrong redshifts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+from rich.table import Table
+
+from quietspec.arrays import FloatArray
+from quietspec.denoised import Denoised
+from quietspec.denoisers import Denoiser, SpectralPrior
+from quietspec.denoisers.posterior.calibration import CalibrationLaw
+from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
+from quietspec.lab.evaluation.repeats import (
+    RepeatScores,
+    block_pulls,
+    pool_repeats,
+    pull_scatter,
+    repeat_pulls,
+    score_repeat,
+)
+from quietspec.lab.evaluation.studies.halves import Halves
+from quietspec.lab.evaluation.studies.real_spectra import RealSpectra, distinct_bright
+from quietspec.lab.evaluation.studies.repeats import RepeatSettings, sami_halves, sdss_halves
+from quietspec.populations.methods import PpxfMethod
+from quietspec.populations.options import PpxfOptions
+from quietspec.spectra import Spectra
+from quietspec.statistics import MAD_TO_SIGMA
+from quietspec.templates import SspLibrary
+from quietspec.wavelengths import SPEED_OF_LIGHT
+
+__all__ = ["blocks_table", "ppxf_table", "wrong_redshift_table"]
+
+#: Edges of the bins of S/N by data set.
+_EDGES: dict[str, tuple[float, ...]] = {
+    "SAMI": (8, 16, 32, 80), "SAMI → C": (8, 16, 32, 80), "SAMI + noise": (4, 7, 12), "SAMI → C + noise": (4, 7, 12),
+    "SDSS": (4, 8, 16, 40),
+}  # fmt: skip
+_COMPARED = (20.0, 150.0)  # S/N of the spectra that pPXF fits as well
+_OFF = (-600.0, -450.0, -300.0, -100.0, 100.0, 300.0, 450.0, 600.0)  # km/s by which redshifts are made wrong
+_SOME = 6  # bins of SAMI 572402 among them
+_EPOCHS = ("spec-0412-51871-0308.fits", "spec-0412-52258-0302.fits")
+
+
+def blocks_table(prior: SpectralPrior, real: RealSpectra, settings: RepeatSettings) -> Table:
+    """Tabulate the pulls of pixels and of blocks of 30 pixels against repeats, and the reduction of the noise.
+
+    Parameters
+    ----------
+    prior : SpectralPrior
+        Of populations at rest, with calibration laws in its card.
+    real : RealSpectra
+        Where SAMI 56140, NGC 3522 and NGC 3073 are.
+    settings : RepeatSettings
+        How noise is added.
+
+    Returns
+    -------
+    rich.table.Table
+        A row per data set, bin of S/N and law.
+    """
+    laws: dict[str, Denoiser] = {
+        "wide": KinematicPosterior("wide", prior, calibration=CalibrationLaw()),
+        "of the instrument": KinematicPosterior("posterior", prior),
+    }
+    found: dict[str, list[dict[str, _Repeats]]] = {}
+    for halves in _halves(real, settings, laws["of the instrument"]):
+        found.setdefault(halves.name, []).append(_scored(halves, laws))
+    table = Table("data", "S/N", "n", "law", "pixels", "blocks", "reduction", title="robust scatter of pulls")
+    for data, parts in found.items():
+        for low, high in pairwise(_EDGES[data]):
+            for law in laws:
+                table.add_row(data, f"{low:g}–{high:g}", *_row(law, [part[law] for part in parts], low, high))
+    return table
+
+
+def _halves(real: RealSpectra, settings: RepeatSettings, tool: Denoiser) -> Iterator[Halves]:
+    yield from sami_halves(real, settings, tool.denoise)
+    yield from sami_halves(real, settings, tool.denoise, pairs=(("B", "C"), ("D", "C")), name="SAMI → C")
+    yield from sdss_halves(real, settings, tool.denoise)
+
+
+class _Repeats:
+    """Pulls and scores of some spectra, each with its S/N."""
+
+    def __init__(self, estimate: Denoised, halves: Halves) -> None:
+        counted = halves.counted & estimate.valid
+        self.snr = halves.noisy.snr
+        self.pixels = repeat_pulls(estimate, halves.target, counted)
+        self.blocks = block_pulls(estimate, halves.target, counted, correlation=halves.correlation)[1]
+        self.scores = score_repeat(estimate, halves.target, counted, halves.fitted)
+
+
+def _scored(halves: Halves, tools: Mapping[str, Denoiser]) -> dict[str, _Repeats]:
+    return {name: _Repeats(tool.denoise(halves.noisy), halves) for name, tool in tools.items()}
+
+
+def _row(law: str, parts: Sequence[_Repeats], low: float, high: float) -> list[str]:
+    """Cells of a table: number of spectra, law, scatter of pixels and blocks, reduction."""
+    inside = [np.flatnonzero((part.snr >= low) & (part.snr < high)) for part in parts]
+    n = sum(map(len, inside))
+    if not n:
+        return ["0", law]
+    cells = []
+    for kind in ("pixels", "blocks"):
+        pulls = np.concatenate([getattr(part, kind)[rows].ravel() for part, rows in zip(parts, inside, strict=True)])
+        cells.append(f"{float(pull_scatter(pulls[np.isfinite(pulls)][None])[0][0]):.2f}")
+    scores = RepeatScores.stack([part.scores[rows] for part, rows in zip(parts, inside, strict=True)])
+    return [str(n), law, *cells, f"{pool_repeats(scores, np.random.default_rng(0)).reduction:.3f}"]
+
+
+def ppxf_table(prior: SpectralPrior, real: RealSpectra, library: SspLibrary, most: int = 40) -> Table:
+    """Tabulate velocities and dispersions beside those of pPXF with two moments, on the same spectra.
+
+    Parameters
+    ----------
+    prior : SpectralPrior
+        Of populations at rest.
+    real : RealSpectra
+        Where the spectra are.
+    library : SspLibrary
+        Templates of pPXF.
+    most : int
+        Most spectra from one set.
+
+    Returns
+    -------
+    rich.table.Table
+        A row per data set: median differences, posterior minus pPXF, and their robust scatter, km/s.
+    """
+    method = PpxfMethod(library, PpxfOptions(regularisation=0.0))
+    table = Table("data", "n", "σ of pPXF", "ΔV", "scatter", "Δσ", "scatter", title="posterior − pPXF, km/s")
+    for name, spectra in _bright_sets(real, most):
+        denoised, fitted = KinematicPosterior("posterior", prior).denoise(spectra), method(spectra)
+        kept = ~fitted.failed
+        if not kept.any():
+            real.log(f"{name}: all fits of pPXF failed")
+            continue
+        cells = []
+        for label in ("velocity", "sigma"):
+            difference = (denoised.parameters[label][0] - fitted.values[label])[kept]
+            cells += [f"{np.median(difference):+.1f}", f"{_scatter(difference):.1f}"]
+        table.add_row(name, str(int(kept.sum())), f"{np.median(fitted.values['sigma'][kept]):.0f}", *cells)
+    return table
+
+
+def _scatter(values: FloatArray) -> float:
+    return float(MAD_TO_SIGMA * np.median(np.abs(values - np.median(values))))
+
+
+def _bright_sets(real: RealSpectra, most: int) -> Iterator[tuple[str, Spectra]]:
+    """Distinct spectra of S/N 20 to 150, by data set."""
+    sets = {f"SAMI {cube}": real.sami(cube) for cube in ("230776_A", "572402_A")}
+    sets |= {name: real.fetched(name) for name in ("manga", "ngc3522", "ngc3073")}
+    sets |= {name: real.sdss(name) for name in _EPOCHS}
+    for name, spectra in sets.items():
+        if spectra is not None:
+            bright = distinct_bright(spectra, _COMPARED[0])
+            bright = bright[np.flatnonzero(bright.snr < _COMPARED[1])[:most]]
+            if len(bright):
+                yield name, bright
+
+
+def wrong_redshift_table(prior: SpectralPrior, real: RealSpectra) -> Table:
+    """Tabulate how far velocities are from the right ones where the given redshift is wrong.
+
+    Parameters
+    ----------
+    prior : SpectralPrior
+        Of populations at rest.
+    real : RealSpectra
+        Where the spectra are.
+
+    Returns
+    -------
+    rich.table.Table
+        A row per error of the redshift: number of spectra, largest difference from the velocity found at the right
+        redshift over the error of one, median error, and how many differ by more than 3σ without any flag.
+    """
+    tool = KinematicPosterior("posterior", prior)
+    sets = [spectra for _, spectra in _with_known_redshift(real)]
+    right = [tool.denoise(spectra).parameters["velocity"][0] for spectra in sets]
+    table = Table("redshift off by, km/s", "n", "largest difference / σ", "median σ(V), km/s", "wrong and unflagged")
+    for off in _OFF:
+        pulls, errors, silent = [], [], 0
+        for spectra, expected in zip(sets, right, strict=True):
+            moved = spectra.with_redshift((1 + spectra.redshift) * np.exp(off / SPEED_OF_LIGHT) - 1)
+            found = tool.denoise(moved)
+            velocity, error = found.parameters["velocity"]
+            pull = (velocity + off - expected) / error
+            pulls.append(pull)
+            errors.append(error)
+            silent += int(np.sum((np.abs(pull) > 3) & (found.flags == 0)))
+        largest, typical = np.max(np.abs(np.concatenate(pulls))), np.median(np.concatenate(errors))
+        table.add_row(f"{off:+.0f}", str(sum(map(len, pulls))), f"{largest:.2f}", f"{typical:.1f}", str(silent))
+    return table
+
+
+def _with_known_redshift(real: RealSpectra) -> Iterator[tuple[str, Spectra]]:
+    for name, spectra in _bright_sets(real, _SOME):
+        if not name.startswith(("SAMI 230776", "manga")):
+            yield name, spectra
