@@ -24,6 +24,7 @@ from quietspec.lab.evaluation.motions import (
     label_score,
     miscalibrated,
 )
+from quietspec.lab.evaluation.studies.kinematic_checks import ByInstrument
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra, distinct_bright
 from quietspec.lab.evaluation.studies.repeats import own_pixels, sami_cubes, sami_pair
 from quietspec.lab.simulate import SurveyRecipe
@@ -207,7 +208,7 @@ def _sdss_repeats(real: RealSpectra) -> Iterator[tuple[str, Spectra, Spectra]]:
 
 
 def _contenders(prior: SpectralPrior) -> dict[str, Denoiser]:
-    return {"0.1.0": load_denoiser("posterior"), "kinematic": KinematicPosterior("kinematic", prior)}
+    return {"0.1.0": load_denoiser("posterior"), "kinematic": ByInstrument(prior)}
 
 
 def _scatter(pulls: FloatArray) -> str:
