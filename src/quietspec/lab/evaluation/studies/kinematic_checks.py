@@ -27,7 +27,7 @@ from quietspec.lab.evaluation.studies.repeats import RepeatSettings, sami_halves
 from quietspec.populations.methods import PpxfMethod
 from quietspec.populations.options import PpxfOptions
 from quietspec.spectra import Spectra
-from quietspec.statistics import MAD_TO_SIGMA
+from quietspec.statistics import MAD_TO_SIGMA, masked_median
 from quietspec.templates import SspLibrary
 from quietspec.wavelengths import SPEED_OF_LIGHT
 
@@ -60,6 +60,14 @@ def blocks_table(prior: SpectralPrior, real: RealSpectra, settings: RepeatSettin
     -------
     rich.table.Table
         A row per data set, bin of S/N and law.
+
+    Notes
+    -----
+    Two exposures differ in blocks by more than their noise, by a factor c that is measured from their differences and
+    grows with the S/N: their calibration errors differ. The column ``blocks`` allows for the target's errors times c.
+    An estimate of the flux that an instrument without noise would have recorded has a calibration error as well, that
+    of its own exposure: ``both calibrations`` adds its variance, c² − 1 times that of the noise. An estimate that is
+    the noisy half itself has pulls of 1 there: read it beside the reduction.
     """
     laws: dict[str, Denoiser] = {
         "wide": KinematicPosterior("wide", prior, calibration=CalibrationLaw()),
@@ -68,7 +76,8 @@ def blocks_table(prior: SpectralPrior, real: RealSpectra, settings: RepeatSettin
     found: dict[str, list[dict[str, _Repeats]]] = {}
     for halves in _halves(real, settings, laws["of the instrument"]):
         found.setdefault(halves.name, []).append(_scored(halves, laws))
-    table = Table("data", "S/N", "n", "law", "pixels", "blocks", "reduction", title="robust scatter of pulls")
+    table = Table("data", "S/N", "n", "law", "pixels", "blocks", "both calibrations", "reduction")
+    table.title = "robust scatter of pulls"
     for data, parts in found.items():
         for low, high in pairwise(_EDGES[data]):
             for law in laws:
@@ -89,8 +98,21 @@ class _Repeats:
         counted = halves.counted & estimate.valid
         self.snr = halves.noisy.snr
         self.pixels = repeat_pulls(estimate, halves.target, counted)
-        self.blocks = block_pulls(estimate, halves.target, counted, correlation=halves.correlation)[1]
+        self.blocks, self.calibrations = (
+            block_pulls(estimate, halves.target, counted, correlation=factor)[1]
+            for factor in (halves.correlation, _both_calibrations(halves))
+        )
         self.scores = score_repeat(estimate, halves.target, counted, halves.fitted)
+
+
+def _both_calibrations(halves: Halves) -> FloatArray:
+    """Factor on the target's errors in blocks that has the calibration error of the noisy half in it as well, (n,)."""
+    if halves.known is None:  # noise was added: the estimate hardly sees the calibration
+        return halves.correlation
+    both = halves.counted & halves.known.good & halves.target.good
+    ratio = np.divide(halves.target.ivar, halves.known.ivar, out=np.zeros(both.shape), where=both)
+    excess = np.maximum(halves.correlation**2 - 1, 0)
+    return np.asarray(np.sqrt(halves.correlation**2 + excess * masked_median(ratio, both)))
 
 
 def _scored(halves: Halves, tools: Mapping[str, Denoiser]) -> dict[str, _Repeats]:
@@ -98,13 +120,13 @@ def _scored(halves: Halves, tools: Mapping[str, Denoiser]) -> dict[str, _Repeats
 
 
 def _row(law: str, parts: Sequence[_Repeats], low: float, high: float) -> list[str]:
-    """Cells of a table: number of spectra, law, scatter of pixels and blocks, reduction."""
+    """Cells of a table: number of spectra, law, scatter of pixels and (twice) blocks, reduction."""
     inside = [np.flatnonzero((part.snr >= low) & (part.snr < high)) for part in parts]
     n = sum(map(len, inside))
     if not n:
         return ["0", law]
     cells = []
-    for kind in ("pixels", "blocks"):
+    for kind in ("pixels", "blocks", "calibrations"):
         pulls = np.concatenate([getattr(part, kind)[rows].ravel() for part, rows in zip(parts, inside, strict=True)])
         cells.append(f"{float(pull_scatter(pulls[np.isfinite(pulls)][None])[0][0]):.2f}")
     scores = RepeatScores.stack([part.scores[rows] for part, rows in zip(parts, inside, strict=True)])
