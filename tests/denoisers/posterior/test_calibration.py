@@ -42,7 +42,7 @@ def test_cards_hold_laws_by_instrument():
     ],
 )
 def test_impossible_laws_are_refused(entry):
-    with pytest.raises(ModelError, match="calibration law.* Learn (it|them) again"):
+    with pytest.raises(ModelError, match=r"calibration law.* Learn (it|them) again"):
         CalibrationLaw.of_card({"calibration": entry})
 
 
