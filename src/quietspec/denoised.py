@@ -119,7 +119,8 @@ class Denoised(Summarised):
     remainder : (n_spectra, n_pixels), optional
         The part of `sigma` that is independent from pixel to pixel; none if not given.
     noise_scale : (n_spectra,), optional
-        Factor by which the denoiser took the input's errors to be larger than quoted; 1 if not given.
+        Factor by which the denoiser took the input's errors to be larger than quoted; 1 if not given. Where it was
+        measured on n pixels, its own relative error is √(3.5 / n).
     p_value : (n_spectra,), optional
         Probability that a galaxy at its redshift looks as odd as this spectrum; NaN where nothing tells.
     redshift : (n_spectra,), optional

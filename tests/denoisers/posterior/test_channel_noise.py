@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from quietspec.denoisers import Posterior
-from quietspec.denoisers.posterior.contamination import TRACERS, channel_noise, measure_gas
+from quietspec.denoisers.posterior.contamination import TRACERS, channel_noise, measure_gas, noise_scale
 from quietspec.lab.simulate.noise import correlated_noise, lag_correlations
 from quietspec.wavelengths import EMISSION_LINES, SPEED_OF_LIGHT, STRONG_LINES
 
@@ -120,3 +120,11 @@ def test_broad_lines_are_masked_and_do_not_become_continuum():
     assert np.abs(found.flux - truth).max() < 0.06
     quiet = tool.denoise(replace(clean, flux=clean.flux + lines(prior.wavelength, 100.0, 1.0, TRACERS, fwhm=5.0)))
     assert quiet.ignored.mean() < 0.5 * found.ignored.mean()
+
+
+@pytest.mark.parametrize("n_pixels", [800, 3000])
+def test_the_noise_scale_has_the_error_that_is_stated(n_pixels):
+    white = np.random.default_rng(8).normal(size=(2000, n_pixels))
+    found = noise_scale(white, np.ones_like(white), np.zeros(2000))
+    assert found.mean() == pytest.approx(1, abs=0.01)
+    assert found.std() == pytest.approx(np.sqrt(3.5 / n_pixels), rel=0.07)

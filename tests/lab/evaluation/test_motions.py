@@ -13,8 +13,11 @@ from quietspec.lab.evaluation.motions import (
     flux_score,
     label_pulls,
     label_score,
+    velocity_limit,
 )
+from quietspec.lab.simulate import Simulated
 from quietspec.spectra import Spectra
+from quietspec.wavelengths import SPEED_OF_LIGHT
 
 
 def spectra(n=6, snr=40.0, seed=0):
@@ -72,3 +75,17 @@ def test_degraded_spectra_state_larger_errors():
     assert [row["snr"] for row in records] == [0.0, 10.0, 4.0]
     assert np.all(np.diff([row["velocity"] for row in records]) > 0)
     assert [row["reverted"] for row in records] == [0, 0, 6]
+
+
+def test_the_limit_of_a_velocity_is_that_of_one_line():
+    """Of a line of depth a, width w (Å) and pixels of d Å with errors s: c s / (a λ) · √(2 w d / √π)."""
+    depth, width, noise = 0.4, 5.0, 0.02
+    given = spectra(1, 1 / noise)
+    truth = 1 - depth * np.exp(-0.5 * ((given.wavelength - 5300) / width) ** 2)[None]
+    found = velocity_limit(Simulated(observed=given, truth=truth, parameters={}))
+    expected = SPEED_OF_LIGHT * noise / (depth * 5300) * np.sqrt(2 * width * 2.0 / np.sqrt(np.pi))
+    assert found[0] == pytest.approx(expected, rel=0.05)
+    touched = Simulated(
+        observed=given, truth=truth, parameters={}, contaminated=np.abs(given.wavelength - 5300)[None] < 3
+    )
+    assert velocity_limit(touched)[0] > found[0]

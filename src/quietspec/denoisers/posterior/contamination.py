@@ -255,7 +255,8 @@ def noise_scale(residual: FloatArray, weight: FloatArray, dof: FloatArray) -> Fl
     Returns
     -------
     (n_spectra,)
-        Factor on the quoted 1σ; 1 for spectra of too few pixels to measure it.
+        Factor on the quoted 1σ; 1 for spectra of too few pixels to measure it. For n pixels its relative error is
+        √(3.5 / n): half of √(2 (2·3 + 1) / n), that of a variance from the products of channels up to 3 apart.
     """
     used = weight > 0
     pull = np.clip(_pull(residual, weight), -_CLIP, _CLIP)

@@ -10,14 +10,19 @@ import numpy as np
 
 from quietspec.lab.evaluation.degrade import degrade
 from quietspec.statistics import MAD_TO_SIGMA
+from quietspec.wavelengths import SPEED_OF_LIGHT
 
 if TYPE_CHECKING:
     from quietspec.arrays import FloatArray
     from quietspec.denoised import Denoised
     from quietspec.denoisers import Denoiser
+    from quietspec.lab.simulate import Simulated
     from quietspec.spectra import Spectra
 
-__all__ = ["SCORED", "LabelScore", "degraded_labels", "flux_score", "label_pulls", "label_score", "with_noise"]
+__all__ = [
+    "SCORED", "LabelScore", "degraded_labels", "flux_score", "label_pulls", "label_score", "velocity_limit",
+    "with_noise",
+]  # fmt: skip
 
 #: Labels that are scored.
 SCORED = ("velocity", "sigma", "log_age_lw", "log_age_mw", "log_t50", "log_t90", "mh_lw", "a_v")
@@ -58,6 +63,28 @@ def label_score(mean: FloatArray, error: FloatArray, truth: FloatArray) -> Label
         bias=float(np.mean(pulls)),
         scatter=float(np.std(pulls)),
     )
+
+
+def velocity_limit(simulated: Simulated) -> FloatArray:
+    """Error of the velocity if all else about a spectrum were known, (n_spectra,), km/s.
+
+    Parameters
+    ----------
+    simulated : Simulated
+        Spectra with their truths.
+
+    Returns
+    -------
+    (n_spectra,)
+        (Σ (dF/dV)² / σ²)^−½ over the good pixels that neither gas nor spikes touch, σ as quoted: a lower bound
+        (Cramér–Rao), the lower since errors of neighbouring pixels are correlated.
+    """
+    observed = simulated.observed
+    slope = np.gradient(simulated.truth.astype(float), np.log(observed.wavelength), axis=1) / SPEED_OF_LIGHT
+    used = observed.good & np.isfinite(slope)
+    if simulated.contaminated is not None:
+        used &= ~simulated.contaminated
+    return np.asarray(np.sum(np.where(used, slope**2 * observed.ivar, 0), axis=1) ** -0.5)
 
 
 def flux_score(denoised: Denoised, truth: FloatArray) -> tuple[FloatArray, float]:

@@ -15,7 +15,14 @@ from quietspec.arrays import FloatArray
 from quietspec.denoisers import Denoiser, SpectralPrior
 from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
 from quietspec.io import read
-from quietspec.lab.evaluation.motions import SCORED, degraded_labels, flux_score, label_pulls, label_score
+from quietspec.lab.evaluation.motions import (
+    SCORED,
+    degraded_labels,
+    flux_score,
+    label_pulls,
+    label_score,
+    velocity_limit,
+)
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra, distinct_bright
 from quietspec.lab.evaluation.studies.repeats import own_pixels, sami_cubes, sami_pair
 from quietspec.lab.simulate import SurveyRecipe
@@ -75,7 +82,8 @@ def simulated_tables(prior: SpectralPrior, library: SspLibrary, settings: Simula
     for snr in settings.snrs:
         rng = np.random.default_rng((settings.seed, round(snr)))
         made = recipe.simulate(settings.n, rng, snr, redshift=REDSHIFTS[settings.instrument])
-        table = Table("denoiser", "rms of the flux [%]", "pixels in 1σ", *SCORED, "ms", title=f"S/N {snr:g}")
+        title = f"S/N {snr:g}; V at best ± {np.median(velocity_limit(made)):.3g} km/s"
+        table = Table("denoiser", "rms of the flux [%]", "pixels in 1σ", *SCORED, "ms", title=title)
         for name, denoiser in _contenders(prior).items():
             denoiser.denoise(made.observed[:2])
             start = time.process_time()
