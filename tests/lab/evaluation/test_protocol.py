@@ -19,6 +19,7 @@ KEYS = [
     for name in ("rms", "rms_reduction", "recovery", "lines", "lines_rms", "lines_recovery")
     for suffix in ("", "_std", "_quartiles")
 ]
+KEYS.insert(KEYS.index("recovery"), "rms_reduction_error")
 KEYS += [f"lines_ew_{name}" for name in ("true", "bias", "scatter", "outliers")]
 KEYS += ["coverage68", "coverage95", "seconds_per_spectrum", "failed", "flagged"]
 

@@ -47,9 +47,9 @@ def evaluate(
     library: Library = None,
 ) -> None:
     """Score denoisers against the truth on simulated test spectra, all on the same noise."""
-    from quietspec.denoisers import load_denoiser
+    from quietspec.denoisers import load_denoiser, load_prior
     from quietspec.io.writing.atomic import os_errors_named
-    from quietspec.lab.evaluation import EvaluationOptions
+    from quietspec.lab.evaluation import BASELINE, EvaluationOptions, MeanTimesCubic
     from quietspec.lab.evaluation import evaluate as score
 
     levels = numbers(snr)
@@ -58,7 +58,10 @@ def evaluate(
     if figures is not None:
         with os_errors_named(figures):
             figures.mkdir(parents=True, exist_ok=True)
-    tools = {name: load_denoiser(name, prior or recipe) for name in map(str.strip, models.split(","))}
+    baseline = MeanTimesCubic(load_prior(prior or recipe))
+    tools = {BASELINE: baseline} | {
+        name: load_denoiser(name, prior or recipe) for name in map(str.strip, models.split(","))
+    }
     world = recipe_named(recipe, library)
     with progress_bar("evaluating") as progress:
         result = score(
@@ -92,7 +95,7 @@ def _print_scores(result: Evaluation) -> None:
             table.add_row(
                 f"{level:g}",
                 name,
-                _percent(scores["rms_reduction"]),
+                _with_error(scores["rms_reduction"], scores["rms_reduction_error"]),
                 _percent(scores["recovery"], 2),
                 f"{worst} {_percent(reduction)}",
                 _percent(scores["coverage68"]),
@@ -108,6 +111,10 @@ def _beside_limit(scores: Mapping[str, Any]) -> list[str]:
     if scores.get("limit_ratio") is None:
         return []
     return [f"{scores['limit_ratio']:.3f} ± {scores['limit_ratio_error']:.3f}"]
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    return _percent(value) if value is None or error is None else f"{100 * value:.1f} ± {100 * error:.1f} %"
 
 
 def _percent(value: float | None, digits: int = 1) -> str:

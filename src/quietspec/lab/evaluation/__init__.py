@@ -3,6 +3,7 @@
 `studies` holds the studies that the documentation reports, `tables` its tables.
 """
 
+from quietspec.lab.evaluation.baseline import BASELINE, MeanTimesCubic
 from quietspec.lab.evaluation.calibration import Calibration, measure_calibration
 from quietspec.lab.evaluation.degrade import DegradedScores, degrade, score_degraded
 from quietspec.lab.evaluation.limit import Limit, LimitSettings, bayes_limit
@@ -36,6 +37,7 @@ from quietspec.lab.evaluation.scores import (
 from quietspec.lab.evaluation.stresses import STRESSES, Observation, Scene, Stress, young_stars
 
 __all__ = [
+    "BASELINE",
     "STRESSES",
     "Calibration",
     "DegradedScores",
@@ -45,6 +47,7 @@ __all__ = [
     "Limit",
     "LimitSettings",
     "LineScores",
+    "MeanTimesCubic",
     "Observation",
     "PooledRepeats",
     "RepeatScores",

@@ -175,7 +175,9 @@ def _limit_scores(simulated: Simulated, limit: Limit) -> LimitScores:
 
 
 def _counted(simulated: Simulated) -> BoolArray:
-    return np.asarray(simulated.observed.good & np.isfinite(simulated.truth))
+    """Pixels that count: good ones of known truth that neither gas nor spikes touch, (n_spectra, n_pixels)."""
+    counted = simulated.observed.good & np.isfinite(simulated.truth)
+    return np.asarray(counted if simulated.contaminated is None else counted & ~simulated.contaminated)
 
 
 class _Tally:
@@ -227,6 +229,7 @@ class _Tally:
         calibrations, beside = self._calibrations[name], self._beside_limit[name]
         return Scores(
             **{score: joined[score] for score in ("rms", "reduction", "recovery")},
+            reduction_error=_between(self._scores[name]),
             lines={
                 line: LineScores(**{score: joined[f"line_{score}"][:, column] for score in _LINE_SCORES})
                 for column, line in enumerate(LINE_WINDOWS)
@@ -239,6 +242,12 @@ class _Tally:
             calibration=Calibration.stack(calibrations) if calibrations else None,
             limit_ratio=LimitRatio.of(np.concatenate(beside), LimitScores.stack(self.limits)) if beside else None,
         )
+
+
+def _between(batches: list[dict[str, FloatArray]]) -> float | None:
+    """Error of the mean reduction from the scatter between batches, each of which is one galaxy for some recipes."""
+    means = [float(np.nanmean(batch["reduction"])) for batch in batches if np.isfinite(batch["reduction"]).any()]
+    return float(np.std(means, ddof=1) / np.sqrt(len(means))) if len(means) > 1 else None
 
 
 def _weighted(fractions: FloatArray, pixels: FloatArray) -> float | None:

@@ -78,6 +78,9 @@ class Scores:
     ----------
     rms, reduction, recovery : (n,)
         RMS residual in the unit of the flux, `rms_reduction` and `recovery_rate` of each spectrum.
+    reduction_error : float or None
+        1σ error of the mean of `reduction`, from the scatter between batches: between galaxies, where a batch is one
+        galaxy with one instrument. None for a single batch.
     lines : mapping of str to LineScores
         The same scores and equivalent widths in each of `LINE_WINDOWS`.
     coverage68, coverage95 : float or None
@@ -95,6 +98,7 @@ class Scores:
     rms: FloatArray
     reduction: FloatArray
     recovery: FloatArray
+    reduction_error: float | None
     lines: Mapping[str, LineScores]
     coverage68: float | None
     coverage95: float | None
@@ -109,6 +113,7 @@ class Scores:
         return {
             **_summary("rms", self.rms),
             **_summary("rms_reduction", self.reduction),
+            "rms_reduction_error": self.reduction_error,
             **_summary("recovery", self.recovery),
             **self._by_line("lines", "reduction"),
             **self._by_line("lines_rms", "rms"),
