@@ -1,17 +1,18 @@
 """Velocity, dispersion, populations and flux by the posterior.
 
-    python benchmarks/kinematics.py simulated [--instrument MUSE] [-n 200]
+    python benchmarks/kinematics.py simulated|bins [--instrument MUSE] [-n 200]
     python benchmarks/kinematics.py real --data FOLDER
     python benchmarks/kinematics.py repeats --data FOLDER
     python benchmarks/kinematics.py blocks|ppxf|wrong-redshift --data FOLDER [--laws FILE.json]
 
-`simulated`: recipe `survey`. `real`: both epochs of SDSS 0412 as they are, bins of SAMI 572402, 230776 and 56140 as
-they are and with noise added. `repeats`: bins of SAMI 56140 B against the same sky in D (one plate) and in C (another
-plate), exposures of NGC 3522 and NGC 3073.
+`simulated`: recipe `survey`; `bins`: the same by bins of velocity and dispersion. `real`: both epochs of SDSS 0412 as
+they are, bins of SAMI 572402, 230776 and 56140 as they are and with noise added. `repeats`: bins of SAMI 56140 B
+against the same sky in D (one plate) and in C (another plate), exposures of NGC 3522 and NGC 3073.
 
 `blocks`: pixels and blocks of 30 pixels of SAMI 56140 B and D against each other and against C, and of SDSS exposures,
-with the wide calibration law and with that of the instrument. `ppxf`: velocities and dispersions beside pPXF's.
-`wrong-redshift`: velocities where the redshift is wrong by up to 600 km/s. Laws are those of the prior's card, or of a
+with the wide calibration law and with that of the instrument. `ppxf`: velocities and dispersions beside pPXF's, on real
+spectra and on simulated ones, whose truth is known. `wrong-redshift`: velocities where the redshift is wrong by up to
+600 km/s. Laws are those of the prior's card, or of a
 file that ``learn_calibration.py --json`` wrote.
 """
 
@@ -23,10 +24,16 @@ from rich.console import Console
 from script import add_data, add_library, library_of, log, parser
 
 from quietspec.denoisers import load_prior
-from quietspec.lab.evaluation.studies.kinematic_checks import blocks_table, ppxf_table, wrong_redshift_table
+from quietspec.lab.evaluation.studies.kinematic_checks import (
+    blocks_table,
+    ppxf_table,
+    ppxf_truth_table,
+    wrong_redshift_table,
+)
 from quietspec.lab.evaluation.studies.kinematics import (
     REDSHIFTS,
     SimulatedSettings,
+    bins_table,
     real_tables,
     repeats_table,
     simulated_tables,
@@ -37,7 +44,7 @@ from quietspec.lab.evaluation.studies.repeats import RepeatSettings
 
 def main() -> None:
     made = parser(__doc__)
-    made.add_argument("what", choices=("simulated", "real", "repeats", "blocks", "ppxf", "wrong-redshift"))
+    made.add_argument("what", choices=("simulated", "bins", "real", "repeats", "blocks", "ppxf", "wrong-redshift"))
     made.add_argument("--prior", default="survey", help="prior of populations at rest: a shipped one, or an .npz")
     add_data(made)
     add_library(made)
@@ -56,6 +63,9 @@ def main() -> None:
         settings = SimulatedSettings(options.instrument, options.snr, options.n, options.seed)
         for table in simulated_tables(prior, library_of(options), settings):
             console.print(table)
+    elif options.what == "bins":
+        settings = SimulatedSettings(options.instrument, options.snr, options.n, options.seed)
+        console.print(bins_table(prior, library_of(options), settings))
     elif options.what == "real":
         epochs = sorted((options.data / "sdss").glob("spec-0412-*.fits"))
         for table in real_tables(prior, real, epochs, options.seed):
@@ -66,6 +76,7 @@ def main() -> None:
         console.print(blocks_table(prior, real, RepeatSettings(options.realisations, seed=options.seed)))
     elif options.what == "ppxf":
         console.print(ppxf_table(prior, real, library_of(options)))
+        console.print(ppxf_truth_table(prior, library_of(options)))
     else:
         console.print(wrong_redshift_table(prior, real))
 

@@ -23,7 +23,6 @@ NEEDS = {  # scripts that need fetched data or the extras of others
     "degrade_real_spectra": ("manga",),
     "kinematics": ("ngc3522",),
     "learn_calibration": ("legac",),
-    "learn_discrepancy": ("manga",),
     "observed_truth": ("muse-a478",),
     "real_populations": ("ngc3522",),
     "library_resolution": ("m11-elodie", "miles"),
@@ -88,6 +87,7 @@ def test_fuzz(run, tmp_path) -> None:
 
 def test_kinematics(run) -> None:
     assert "posterior" in run("kinematics", "simulated", "--snr", 20, "-n", 4, library=True)
+    assert "sigma" in run("kinematics", "bins", "--snr", 20, "-n", 60, library=True)
 
 
 @pytest.mark.usefixtures("nothing_fetched")
@@ -180,17 +180,6 @@ def test_kinematic_checks(run, rest_model, what) -> None:
         pytest.importorskip("ppxf")
     said = run("kinematics", what, "--prior", rest_model, "--realisations", 0, library=True)
     assert {"blocks": "SDSS", "wrong-redshift": "+600", "ppxf": "ngc3522"}[what] in said
-
-
-@pytest.mark.fetched
-def test_learn_discrepancy(run, tmp_path) -> None:
-    card = FOLDER.parent / "src" / "quietspec" / "models" / "survey.json"
-    (tmp_path / "survey.json").write_bytes(card.read_bytes())
-    run("learn_discrepancy", "--least", 80, "--out", tmp_path)
-    entry = json.loads((tmp_path / "survey.json").read_text(encoding="utf-8"))["discrepancy"]
-    assert entry["learned_from"] == ["MaNGA (sdss-mangadap 4.5.0)"]
-    assert 0 <= min(entry["fraction"]) <= max(entry["fraction"]) <= 0.2
-    assert (tmp_path / "survey.npz").exists()
 
 
 @pytest.mark.fetched

@@ -30,11 +30,13 @@ from quietspec.spectra import Spectra
 from quietspec.statistics import MAD_TO_SIGMA
 from quietspec.templates import SspLibrary
 
-__all__ = ["REDSHIFTS", "SimulatedSettings", "real_tables", "repeats_table", "simulated_tables"]
+__all__ = ["REDSHIFTS", "SimulatedSettings", "bins_table", "real_tables", "repeats_table", "simulated_tables"]
 
 #: Redshift at which each instrument observes.
 REDSHIFTS: dict[str, float] = {"MUSE": 0.02, "SDSS": 0.03, "SAMI": 0.04, "MaNGA": 0.03, "CALIFA V500": 0.015}
 _GALAXIES = ("572402_A", "230776_A", "56140_A", "56140_B", "56140_C", "56140_D")
+_BINS = {"velocity": (0, 50, 150, 400), "sigma": (20, 40, 80, 150, 250, 500)}  # km/s; of velocities the sizes
+_FEWEST_IN_BIN = 15  # spectra
 _BRIGHT, _FAINTEST = 20.0, 3.0  # S/N of SAMI bins that are degraded, and of those compared with their repeats
 _DEGRADED = (20.0, 10.0, 5.0)
 
@@ -98,6 +100,45 @@ def simulated_tables(prior: SpectralPrior, library: SspLibrary, settings: Simula
             rms = f"{100 * np.sqrt(np.mean(error**2)):.2f}"
             table.add_row(name, rms, f"{coverage:.3f}", *cells, f"{spent:.1f}")
         yield table
+
+
+def bins_table(prior: SpectralPrior, library: SspLibrary, settings: SimulatedSettings) -> Table:
+    """Tabulate how velocity and dispersion are recovered, by bins of their true values.
+
+    Parameters
+    ----------
+    prior : SpectralPrior
+        Of populations at rest.
+    library : SspLibrary
+        Templates of the simulation.
+    settings : SimulatedSettings
+        What is simulated.
+
+    Returns
+    -------
+    rich.table.Table
+        A row per S/N and bin: number of spectra, share of truths inside 1σ, and mean error over the mean stated one.
+    """
+    tool, recipe = KinematicPosterior("posterior", prior), SurveyRecipe(library, instruments=[settings.instrument])
+    table = Table("S/N", "label", "truth, km/s", "n", "in 1σ", "bias / σ", "bias, km/s", title=settings.instrument)
+    for snr in settings.snrs:
+        rng = np.random.default_rng((settings.seed, round(snr), 1))
+        made = recipe.simulate(settings.n, rng, snr, redshift=REDSHIFTS[settings.instrument])
+        found = tool.denoise(made.observed).parameters
+        for label, edges in _BINS.items():
+            (mean, error), truth = found[label], made.parameters[label]
+            size = np.abs(truth)
+            for low, high in [(edges[0], edges[-1]), *pairwise(edges)]:
+                rows = (size >= low) & (size < high)
+                if rows.sum() < _FEWEST_IN_BIN:
+                    continue
+                # Towards larger |V|, not larger V: estimates that shrink do so from both sides.
+                off = ((mean - truth) * (np.sign(truth) if label == "velocity" else 1))[rows]
+                inside = np.mean(np.abs(off) < error[rows])
+                bias = off.mean() / error[rows].mean()
+                cells = f"{rows.sum()}", f"{inside:.2f}", f"{bias:+.2f}", f"{off.mean():+.1f}"
+                table.add_row(f"{snr:g}", label, f"{low:g}–{high:g}", *cells)
+    return table
 
 
 def real_tables(prior: SpectralPrior, real: RealSpectra, epochs: Sequence[Path], seed: int = 2) -> Iterator[Table]:
