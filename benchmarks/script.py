@@ -63,7 +63,9 @@ def log(line: str) -> None:
 
 def finish(options: Namespace, content: Mapping[str, Any], figures: Mapping[str, Figure] | None = None) -> None:
     """Write the results with machine, command and commit; and figures named after the results file plus a suffix."""
-    command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    # Where things lie on this machine is nobody's business.
+    given = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *given])
     made = {"machine": machine(), "command": command, "commit": commit()}
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(made | dict(content), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
