@@ -109,12 +109,12 @@ def train_prior(
     -------
     SpectralPrior
         Prior whose card states how it was trained (recipe, library, number of spectra, seed, settings) and how it is to
-        be used (emission lines, noise; kinematics where they are explicit, else number of components for plain PCA).
+        be used (emission lines, noise, kinematics where they are explicit, number of components for plain PCA).
     """
     settings = settings or PriorSettings()
     rest = training_spectra(recipe, n, seed)
     progress(f"{len(rest)} training spectra of {len(rest.wavelength)} pixels drawn")
-    explicit, own = isinstance(recipe, SurveyRecipe), _world_of_training(recipe).library
+    own = _world_of_training(recipe).library
     card = {
         "recipe": recipe.name,
         "library": recipe.library.name,
@@ -123,7 +123,7 @@ def train_prior(
         "settings": settings.model_dump(),
         "emission": "none" if recipe.name == "paper" else "auto",
         "noise": "quoted" if recipe.name == "paper" else "measured",
-        **({"kinematics": "explicit"} if explicit else {}),
+        **({"kinematics": "explicit"} if isinstance(recipe, SurveyRecipe) else {}),
     }
     prior = fit_prior(
         rest,
@@ -134,7 +134,7 @@ def train_prior(
         card=card,
         progress=lambda number, value: progress(f"EM round {number}: held-out log likelihood {value:.3f}"),
     )
-    return prior if explicit else replace(prior, card={**card, "pca_components": _best_pca(prior, recipe, seed)})
+    return replace(prior, card={**card, "pca_components": _best_pca(prior, recipe, seed)})
 
 
 def relabelled_prior(prior: SpectralPrior, recipe: Recipe, n: int, seed: int) -> SpectralPrior:
