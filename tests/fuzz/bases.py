@@ -131,8 +131,9 @@ def model_files() -> dict[str, dict[str, np.ndarray]]:
     rng = np.random.default_rng(2)
     pixels, components, mixture, labels = 60, 3, 2, 2
     shipped = json.loads(np.load(str(files("quietspec.models") / "survey.npz"))["header"].tobytes())["card"]
-    card = {key: shipped[key] for key in ("emission", "noise", "pca_components", "symptom_laws")}
+    card = {key: shipped[key] for key in ("emission", "noise", "pca_components", "calibration", "symptom_laws")}
     header = {"format": 1, "label_names": ["log_age_mw", "mh_mw"], "card": card | {"pca_components": 2}}
+    explicit = header | {"card": header["card"] | {"kinematics": "explicit"}}
     triangle = components * (components + 1) // 2
     arrays = {
         "header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
@@ -149,7 +150,11 @@ def model_files() -> dict[str, dict[str, np.ndarray]]:
         "label_covariances": np.tile(np.eye(labels)[np.tril_indices(labels)], (mixture, 1)),
     }
     assert arrays["covariances"].shape == (mixture, triangle)
-    return {"prior": arrays}
+    at_rest = {
+        "header": np.frombuffer(json.dumps(explicit).encode(), dtype=np.uint8),
+        "wavelength": np.geomspace(4000, 6400, pixels),
+    }
+    return {"prior": arrays, "at rest": arrays | at_rest}
 
 
 @cache
