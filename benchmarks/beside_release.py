@@ -35,7 +35,7 @@ from quietspec import Spectra, load_denoiser
 given = np.load(sys.argv[1])
 spectra = Spectra(**{name: given[name] for name in ("wavelength", "flux", "ivar", "fwhm", "redshift")}, medium="air")
 found = load_denoiser("posterior").denoise(spectra)
-labels = {name: np.array(found.parameters[name]) for name in sys.argv[3].split(",")}
+labels = {f"label_{name}": np.array(found.parameters[name]) for name in sys.argv[3].split(",")}
 np.savez(sys.argv[2], flux=found.flux, sigma=found.sigma, **labels)
 """
 TIME = """
@@ -86,7 +86,7 @@ def compare(python: str, recipe: SurveyRecipe, instrument: str, snr: float, n: i
         record[name] = {
             "flux": float(np.sqrt(np.mean(np.sum(error**2, axis=1) / counted.sum(axis=1)))),
             "pixels_inside": float(np.mean((np.abs(error) < one["sigma"])[counted])),
-            "labels": {label: vars(label_score(*one[label], made.parameters[label])) for label in LABELS},
+            "labels": {label: vars(label_score(*one[f"label_{label}"], made.parameters[label])) for label in LABELS},
         }
     scores = {name: record[name]["labels"] for name in both}
     ratios = {label: scores["now"][label]["rms"] / scores["release"][label]["rms"] for label in LABELS}

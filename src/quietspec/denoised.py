@@ -41,7 +41,7 @@ class Flag(IntFlag):
     NOT_GALAXY = 256  #: a smooth continuum explains it better than any galaxy does: quasar, artefact
     MISSCALED = 512  #: the scatter of its channels is not what the quoted errors say
     UNDETERMINED = 1024  #: fewer than 6 good pixels to go by, or values beyond what the arithmetic can hold
-    PRIOR_LABELS = 2048  #: at least one label is little more than the prior: its error exceeds 0.8 of the prior's
+    PRIOR_LABELS = 2048  #: at least one label is little more than the prior: its error exceeds 0.9 of the prior's
 
     @property
     def failed(self) -> bool:

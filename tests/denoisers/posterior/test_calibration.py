@@ -91,7 +91,9 @@ def test_arms_have_factors_of_their_own():
 def test_rough_factor_follows_bright_spectra_and_leaves_faint_ones():
     truth = 1 + 0.05 * np.sin(ONE_ARM / 200)
     model = np.ones((1, len(ONE_ARM)), dtype=np.float32)
-    bright = rough_factor((model * truth).astype(np.float32), model * 1e4, model, ONE_ARM)
+    bright, dof = rough_factor((model * truth).astype(np.float32), model * 1e4, model, ONE_ARM)
     np.testing.assert_allclose(bright[0], truth, atol=0.01)
-    faint = rough_factor((model * truth).astype(np.float32), model * 1e-4, model, ONE_ARM)
+    assert dof[0] == pytest.approx((ONE_ARM[-1] - ONE_ARM[0]) / 120, rel=0.05)
+    faint, dof = rough_factor((model * truth).astype(np.float32), model * 1e-4, model, ONE_ARM)
     np.testing.assert_allclose(faint, 1, atol=1e-3)
+    assert dof[0] < 0.01

@@ -86,7 +86,7 @@ def test_fit_finds_the_truth_without_noise(pixels):
     truth = replace(truth, shape=np.zeros(2), calibration=np.zeros(pixels.knots.n_knots))
     flux = pixels.linearise(truth).model
     weight = np.full(len(REST), 1e5, dtype=np.float32)
-    state = pixels.start(-120.0, float(log_width(160.0)), 2.5)
+    state = pixels.start(-120.0, float(log_width(160.0)), 2.5 * pixels.coordinates.populations.centre, 2.5)
     for _ in range(8):
         linearised = pixels.linearise(state)
         state = state.moved(*linearised.marginalise(flux - linearised.model, weight).step())

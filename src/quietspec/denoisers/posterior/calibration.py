@@ -31,7 +31,9 @@ _LARGEST, _SHORTEST = 1.0, 5.0  # size, and scale in Å, of a possible law
 _JITTER = 2e-4  # 1σ of each knot on its own, so that the covariance has an inverse
 
 
-def rough_factor(flux: FloatArray, weight: FloatArray, model: FloatArray, wavelength: FloatArray) -> FloatArray:
+def rough_factor(
+    flux: FloatArray, weight: FloatArray, model: FloatArray, wavelength: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Estimate the calibration from a rough model: what lets a fit of velocities be made without it.
 
     Parameters
@@ -43,17 +45,21 @@ def rough_factor(flux: FloatArray, weight: FloatArray, model: FloatArray, wavele
 
     Returns
     -------
-    (n_spectra, n_pixels)
+    factor : (n_spectra, n_pixels)
         1 plus the mean relative deviation within some 100 Å, as far as it stands out from the noise.
+    dof : (n_spectra,)
+        Number of deviations that the data determine.
     """
     signal, information = weight * model * (flux - model), weight * model**2
-    factor = np.ones_like(flux)
+    factor, dof = np.ones_like(flux), np.zeros(len(flux))
     for arm in stretches(wavelength):
         step = float(np.median(np.diff(wavelength[arm]))) if arm.stop - arm.start > 1 else _ROUGH_WIDTH
         width = max(round(_ROUGH_WIDTH / step), 1)
         total, known = (width * uniform_filter1d(part[:, arm], width, axis=1) for part in (signal, information))
-        factor[:, arm] += total / (np.maximum(known, 0) + _ROUGH_SIZE**-2)
-    return np.maximum(factor, 0.5)
+        known = np.maximum(known, 0)
+        factor[:, arm] += total / (known + _ROUGH_SIZE**-2)
+        dof += (known / (known + _ROUGH_SIZE**-2)).sum(axis=1) / width
+    return np.maximum(factor, 0.5), dof
 
 
 @dataclass(frozen=True, eq=False)

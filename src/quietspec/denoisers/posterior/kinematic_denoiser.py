@@ -27,7 +27,7 @@ from quietspec.wavelengths import rest_air
 
 __all__ = ["KinematicPosterior"]
 
-_LITTLE = 0.8  # of the prior's standard deviation: a label with a larger error is little more than the prior
+_LITTLE = 0.9  # of the prior's standard deviation: a label with a larger error is little more than the prior
 _MARGIN = 0.008  # of the wavelength, at the ends of the prior, that broadening and shifts use up
 
 

@@ -113,9 +113,10 @@ class BatchFit:
         first = np.zeros(self._flux.shape, dtype=bool)
         if emission != "none":
             first |= line_mask(self.grid.rest, self.grid.fwhm, *FIRST_MASK)
-        self._scan, begun, weight = self._first_look(first, measured=noise == "measured")
+        self._scan, states, weight, residual, dof = self._first_look(first, measured=noise == "measured")
         faint = self._scan.covariance[:, 0, 0] > _FAINT**2
-        states, residual, dof = self._fit(begun, weight, faint)
+        for row in np.flatnonzero(~faint):
+            states[row], residual[row], dof[row] = self._fit(states[row], self._flux[row], weight[row])
         self._ignored = self._spoilt(residual, first) & (self._weight > 0)
         weight = np.where(self._ignored, 0, self._weight)
         if noise == "measured":
@@ -158,23 +159,38 @@ class BatchFit:
             return _as_scanned(joint, labels, self._scan.mean[row], self._scan.covariance[row])
         return _with_true_dispersion(joint, labels, one)
 
-    def _first_look(self, first: BoolArray, *, measured: bool) -> tuple[ScanResult, list[State], FloatArray]:
-        """Velocities and dispersions by the scan, states to fit from, and weights without what looks spoilt."""
+    def _first_look(
+        self, first: BoolArray, *, measured: bool
+    ) -> tuple[ScanResult, list[State], FloatArray, FloatArray, FloatArray]:
+        """Scan velocities and dispersions.
+
+        Returns
+        -------
+        scan : ScanResult
+            What the scan found.
+        states : list of State
+            Where fits begin, and where those of faint spectra end.
+        weight, residual : (n_spectra, n_pixels)
+            Weights without what looks spoilt, and what the populations at the scan's peak leave.
+        dof : (n_spectra,)
+            Number of coordinates determined.
+        """
         scan = self.grid.scan
         residual = scan.residual(self._flux, np.where(first, 0, self._weight))
         weight = np.where(self._spoilt(residual, first), 0, self._weight)
         scale, error = scan.scale(self._flux, weight)
         self.flags[scale < 2 * error] |= int(Flag.NO_SIGNAL)
         model = self._flux - residual
-        factor = rough_factor(self._flux, weight, model, self.grid.wavelength)
+        factor, dof = rough_factor(self._flux, weight, model, self.grid.wavelength)
+        dof += _FIRST_DOF
         trusted = np.ones(len(factor))
         if measured:
-            noise = noise_scale(self._flux - factor * model, weight, np.full(len(factor), _FIRST_DOF))
-            trusted = np.maximum(noise, 1.0) ** -2
+            trusted = np.maximum(noise_scale(self._flux - factor * model, weight, dof), 1.0) ** -2
         found = scan(self._flux / factor, (weight * factor**2 * trusted[:, None]).astype(np.float32))
         widths = np.minimum(found.peak[:, 1], _WIDEST_START)
-        places = zip(found.peak[:, 0], widths, np.maximum(scale, error), strict=True)
-        return found, [self.grid.model.start(*place) for place in places], weight
+        places = zip(found.peak[:, 0], widths, found.populations, np.maximum(scale, error), strict=True)
+        states = [self.grid.model.start(*place) for place in places]
+        return found, states, weight, self._flux - factor * found.model, dof
 
     def _spoilt(self, residual: FloatArray, first: BoolArray) -> BoolArray:
         """Pixels spoilt by spikes and (unless `emission` is 'none') gas, seen in what a fit without `first` left."""
@@ -184,24 +200,17 @@ class BatchFit:
         pixels = self.grid.rest, self.grid.fwhm
         return spoilt | gas_mask(residual, self._flux, self._weight, pixels, self._emission)
 
-    def _fit(
-        self, states: list[State], weight: FloatArray, faint: BoolArray
-    ) -> tuple[list[State], FloatArray, FloatArray]:
-        """Fit under one Gaussian: states, residuals and numbers of coordinates the data determine."""
-        moved, residuals, dof = [], np.empty_like(self._flux), np.empty(len(states))
-        for row, (state, flux, one) in enumerate(zip(states, self._flux, weight, strict=True)):
-            for _ in range(1 if faint[row] else _FIRST_STEPS):
-                linearised = self.grid.model.linearise(state)
-                residual = flux - linearised.model
-                marginalised = linearised.marginalise(residual, one)
-                step, scale = marginalised.step()
-                state = state.moved(step, scale)
-                if _is_still(step):
-                    break
-            moved.append(state)
-            residuals[row] = residual - linearised.change(step)
-            dof[row] = marginalised.determined(scale)
-        return moved, residuals, dof
+    def _fit(self, state: State, flux: FloatArray, weight: FloatArray) -> tuple[State, FloatArray, float]:
+        """Fit one spectrum under one Gaussian: state, residual and number of coordinates the data determine."""
+        for _ in range(_FIRST_STEPS):
+            linearised = self.grid.model.linearise(state)
+            residual = flux - linearised.model
+            marginalised = linearised.marginalise(residual, weight)
+            step, scale = marginalised.step()
+            state = state.moved(step, scale)
+            if _is_still(step):
+                break
+        return state, residual - linearised.change(step), marginalised.determined(scale)
 
     def _last_fit(self, state: State, flux: FloatArray, weight: FloatArray, faint: bool) -> _Fitted:
         for last in range(1 if faint else _LAST_STEPS, 0, -1):

@@ -40,9 +40,8 @@ class PixelModel:
     basis: LosvdBasis
     knots: CalibrationKnots
 
-    def start(self, velocity: float, width: float, scale: float) -> State:
-        """State of the prior's mean populations at given motions and scale."""
-        populations = scale * self.coordinates.populations.centre
+    def start(self, velocity: float, width: float, populations: FloatArray, scale: float) -> State:
+        """State of populations at given motions and scale, without higher moments and calibration errors."""
         return State(velocity, width, populations, np.zeros(2), np.zeros(self.knots.n_knots), scale)
 
     def log_likelihood(self, state: State, width: float, flux: FloatArray, weight: FloatArray) -> float:

@@ -67,11 +67,17 @@ class ScanResult(BySpectrum):
         Posterior means.
     covariance : (n_spectra, 2, 2)
         Posterior covariances.
+    populations : (n_spectra, d)
+        Coordinates of the populations that fit best at the best point of the lattice.
+    model : (n_spectra, n_pixels)
+        Their flux there.
     """
 
     peak: FloatArray
     mean: FloatArray
     covariance: FloatArray
+    populations: FloatArray
+    model: FloatArray
 
 
 class VelocityScan:
@@ -100,7 +106,7 @@ class VelocityScan:
         self._vectors = np.ascontiguousarray(np.concatenate(nodes, axis=1))
         self._usual = (len(_VELOCITIES) // 2) * len(_WIDTHS) + int(np.abs(_WIDTHS - log_width(_USUAL)).argmin())
         self._products = np.concatenate([node[:, rows] * node[:, columns] for node in nodes], axis=1)
-        self._centre = centre[:q]
+        self._centre, self._whole_centre = centre[:q], centre
         reference = basis.at(0.0, float(log_width(120.0)))
         self._mean = reference @ centre.astype(np.float32)
         self._to_fine = (
@@ -130,8 +136,8 @@ class VelocityScan:
         found = np.linalg.solve(gram, sides[:, :, None])[:, :, 0]
         return np.asarray(flux - found.astype(np.float32) @ vectors.T)
 
-    def log_evidence(self, flux: FloatArray, weight: FloatArray, scale: FloatArray) -> FloatArray:
-        """Log evidence on the lattice, but for a constant of each spectrum.
+    def on_lattice(self, flux: FloatArray, weight: FloatArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Log evidence on the lattice, but for a constant of each spectrum, and the best coordinates at each point.
 
         Parameters
         ----------
@@ -142,8 +148,10 @@ class VelocityScan:
 
         Returns
         -------
-        (n_spectra, n_velocities, n_widths)
-            Relative to its highest value.
+        logs : (n_spectra, n_velocities, n_widths)
+            Log evidence relative to its highest value.
+        factors : (n_spectra, n_velocities · n_widths, q + 1, q + 1)
+            Cholesky factor L of the precision of the first q coordinates, and below it L⁻¹ times the gradient.
         """
         n, q = len(flux), self._size
         rows, columns = self._pairs
@@ -163,7 +171,7 @@ class VelocityScan:
         determinant = 2 * np.log(np.einsum("nkii->nki", factor)[..., :q]).sum(axis=2)
         logs = 0.5 * gain - 0.5 * determinant + size * sides[..., q] - 0.5 * size**2 * mean_square
         logs -= logs.max(axis=1, keepdims=True)
-        return np.asarray(logs.reshape(n, len(_VELOCITIES), len(_WIDTHS)))
+        return logs.reshape(n, len(_VELOCITIES), len(_WIDTHS)), factor
 
     def __call__(self, flux: FloatArray, weight: FloatArray) -> ScanResult:
         """Scan spectra.
@@ -178,8 +186,8 @@ class VelocityScan:
         ScanResult
             Peaks and moments of the posterior of velocity and u.
         """
-        scale, error = self.scale(flux, weight)
-        logs = self.log_evidence(flux, weight, np.maximum(scale, error))
+        scale = np.maximum(*self.scale(flux, weight))
+        logs, factors = self.on_lattice(flux, weight, scale)
         fine = self._to_fine[0] @ logs @ self._to_fine[1] + self._log_prior
         flat = fine.reshape(len(fine), -1)
         best = flat.argmax(axis=1)
@@ -187,7 +195,21 @@ class VelocityScan:
         density /= density.sum(axis=(1, 2), keepdims=True)
         place = np.stack(np.unravel_index(best, fine.shape[1:]), axis=1)
         peak = np.stack([_FINE_VELOCITIES[place[:, 0]], _FINE_WIDTHS[place[:, 1]]], axis=1)
-        return ScanResult(peak, *_moments(density))
+        return ScanResult(peak, *_moments(density), *self._best(logs, factors, scale))
+
+    def _best(self, logs: FloatArray, factors: FloatArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Populations and flux at the best point of the lattice, (n_spectra, d) and (n_spectra, n_pixels)."""
+        q, rows = self._size, np.arange(len(logs))
+        coarse = log_prior_of_velocity(_VELOCITIES)[:, None] + log_prior_of_width(_WIDTHS)
+        best = (logs + coarse).reshape(len(logs), -1).argmax(axis=1)
+        factor = factors[rows, best]
+        found = np.linalg.solve(np.swapaxes(factor[:, :q, :q], 1, 2), factor[:, q, :q, None])[:, :, 0]
+        populations = scale[:, None] * self._whole_centre
+        populations[:, :q] = found
+        vectors = self._vectors.reshape(len(self._vectors), -1, q + 1)
+        amounts = np.concatenate([found, scale[:, None]], axis=1).astype(np.float32)
+        model = np.stack([vectors[:, point] @ amount for point, amount in zip(best, amounts, strict=True)])
+        return populations, model
 
 
 def _moments(density: FloatArray) -> tuple[FloatArray, FloatArray]:
