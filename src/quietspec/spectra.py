@@ -76,8 +76,8 @@ class Spectra(Summarised, Grouped):
     <Spectra: 400 spectra (20 × 20), 2757 pixels, 3710–6998 Å in vacuum, z 0.03, median S/N 5.3, FITS>
     >>> spectra[4:6, 4:6].spatial_shape
     (2, 2)
-    >>> bool(spectra.good.mean() > 0.9), spectra.snr[:2].round(1)
-    (True, array([3.1, 3.2]))
+    >>> spectra.n_spectra, spectra.n_pixels, spectra.sigma.shape, bool(spectra.good.all()), spectra.snr[:2].round(1)
+    (400, 2757, (400, 2757), False, array([3.1, 3.2]))
     """
 
     wavelength: FloatArray

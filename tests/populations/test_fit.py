@@ -184,7 +184,7 @@ def test_each_spectrum_has_its_own_resolution(tiny_library):
     sharp, dull = (observe(tiny_library, weights[:1], 0, 150, fwhm=fwhm) for fwhm in (2.51, 5.5))
     spectra = replace(
         sharp, flux=np.vstack([sharp.flux, dull.flux]), ivar=np.vstack([sharp.ivar, dull.ivar]),
-        redshift=np.zeros(2), fwhm=np.stack([sharp.fwhm, dull.fwhm]),
+        redshift=np.zeros(2), ebv=0.0, fwhm=np.stack([sharp.fwhm, dull.fwhm]),
     )  # fmt: skip
     found = fit_populations(spectra, tiny_library, PLAIN)
     np.testing.assert_allclose(found.values["sigma"], 150, atol=3)
@@ -365,7 +365,11 @@ def test_errors_grow_with_the_scatter_about_the_fit(tiny_library, four):
 
 def test_spectra_that_cannot_be_fitted_are_flagged_and_the_others_fitted(tiny_library, four):
     spectra = replace(
-        four, flux=np.vstack([four.flux, four.flux]), ivar=np.vstack([four.ivar, four.ivar]), redshift=np.zeros(8)
+        four,
+        flux=np.vstack([four.flux, four.flux]),
+        ivar=np.vstack([four.ivar, four.ivar]),
+        redshift=np.zeros(8),
+        ebv=0.0,
     )
     flux, ivar, redshift = spectra.flux.copy(), spectra.ivar.copy(), np.zeros(8)
     flux[0], ivar[0] = np.nan, 0

@@ -164,6 +164,7 @@ def bin_spectra(spectra: Spectra, number: npt.NDArray[np.integer[Any]], *, covar
         flux=np.where(fine, flux / scale, 0.0),
         ivar=np.divide(scale**2, variance, out=np.zeros_like(variance), where=fine & (variance > 0)),
         redshift=(join @ spectra.redshift) / size,
+        ebv=(join @ spectra.ebv) / size,
         fwhm=fwhm if fwhm is None or fwhm.ndim == 1 else (join @ fwhm) / size[:, None],
         spatial_shape=None,
         wcs=None,

@@ -88,7 +88,7 @@ def test_evaluate_scores_the_file(trained, run, library_file):
     result = run("lab", "evaluate", *words)
     assert result.exit_code == 0
     models = json.loads(result.stdout)["models"]
-    assert list(models) == ["noisy", "gaussian", str(path)]
+    assert list(models) == ["noisy", "mean × cubic", "gaussian", str(path)]
     assert np.isfinite(models[str(path)]["5"]["rms_reduction"])
 
 

@@ -23,7 +23,7 @@ SCORES = {
         for suffix in ("", "_std", "_quartiles")
     ),
     *(f"lines_ew_{name}" for name in ("true", "bias", "scatter", "outliers")),
-    *("coverage68", "coverage95", "seconds_per_spectrum", "failed", "flagged"),
+    *("rms_reduction_error", "coverage68", "coverage95", "seconds_per_spectrum", "failed", "flagged"),
 }
 FIGURES = {
     "figure1_architecture", "figure3_example", "figure4_scores", "figure5_lines", "figure6_line_scores", "reduction",
@@ -223,7 +223,7 @@ def test_evaluate_writes_the_documented_json(evaluate, tmp_path):
     content = json.loads(out.read_text())
     assert content.keys() == {"recipe", "n", "seed", "snr", "models"}
     assert (content["recipe"], content["n"], content["seed"], content["snr"]) == ("paper", 20, 2, [5, 7.5])
-    assert list(content["models"]) == ["noisy", *names]
+    assert list(content["models"]) == ["noisy", "mean × cubic", *names]
     assert all(scores["rms_reduction"] == 0 for scores in content["models"].pop("noisy").values())
     for by_snr in content["models"].values():
         assert list(by_snr) == ["5", "7.5"]
@@ -238,10 +238,10 @@ def test_evaluate_prints_a_table_or_json(evaluate):
     table = evaluate("--models", "gaussian, wiener", "--snr", "10")
     assert "reduction" in table.stdout
     assert [line.split()[:2] for line in table.stdout.splitlines() if line.startswith(" 10 ")] == [
-        ["10", "noisy"], ["10", "gaussian"], ["10", "wiener"],
+        ["10", "noisy"], ["10", "mean"], ["10", "gaussian"], ["10", "wiener"],
     ]  # fmt: skip
     again = json.loads(evaluate("--models", "gaussian", "--snr", "10", "--json", "-").stdout)
-    assert list(again["models"]) == ["noisy", "gaussian"]
+    assert list(again["models"]) == ["noisy", "mean × cubic", "gaussian"]
 
 
 def test_evaluate_draws(evaluate, tmp_path):

@@ -16,6 +16,7 @@ __all__ = ["drawn_spectra", "with_usual_motions"]
 _SIGMA = (20.0, 400.0)  # km/s, between which dispersions are drawn evenly in ln σ
 _VELOCITY = 110.0  # km/s, 1σ of velocities
 _DRAWS, _COMPONENTS = 1000, 24
+_STREAM = 0, 77  # of the draws that are analysed: none that trains or tests
 
 
 def drawn_spectra(prior: SpectralPrior, n: int, rng: np.random.Generator) -> FloatArray:
@@ -35,7 +36,7 @@ def drawn_spectra(prior: SpectralPrior, n: int, rng: np.random.Generator) -> Flo
     (n, n_pixels)
         On the prior's wavelengths.
     """
-    member = rng.choice(prior.n_mixture, n, p=prior.weights)
+    member = rng.choice(prior.n_mixture, n, p=prior.weights / prior.weights.sum())
     half = np.linalg.cholesky(prior.covariances)[member]
     shape = prior.means[member] + np.einsum("nij,nj->ni", half, rng.standard_normal(half.shape[:2]))
     if not prior.at_rest:
@@ -50,22 +51,20 @@ def drawn_spectra(prior: SpectralPrior, n: int, rng: np.random.Generator) -> Flo
     return flux
 
 
-def with_usual_motions(prior: SpectralPrior, seed: int = 0) -> SpectralPrior:
+def with_usual_motions(prior: SpectralPrior) -> SpectralPrior:
     """Make a prior whose own basis holds the motions of a prior at rest: one Gaussian over principal components.
 
     Parameters
     ----------
     prior : SpectralPrior
         At rest.
-    seed : int
-        Seed of the draws that are analysed.
 
     Returns
     -------
     SpectralPrior
         Without labels.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_STREAM)
     flux = drawn_spectra(prior, _DRAWS, rng)
     step = BroadeningTable(prior).step
     moved = rng.normal(0.0, _VELOCITY, _DRAWS) / step
