@@ -34,7 +34,7 @@ __all__ = ["Limit", "LimitSettings", "bayes_limit", "sample_mean"]
 
 Forward = Callable[[int, np.random.Generator], "FloatArray"]
 
-_MOST_DRAWS = 100  # columns offered to a recipe to find out how many it uses
+_MOST_DRAWS = 200  # columns offered to a recipe to find out how many it uses
 _BLOCK = 200  # spectra made at a time
 _STEP_LENGTHS = ((1.0, 0.35), (0.5, 0.3), (0.25, 0.25))  # in units of the usual length, and the share of such steps
 _CLIMB = 15  # steps towards a maximum
@@ -50,7 +50,7 @@ class LimitSettings:
     Parameters
     ----------
     walkers : int
-        Walkers in each of two independent ensembles; at least twice the recipe's number of draws.
+        Walkers in each of two independent ensembles; twice the recipe's number of draws where that is more.
     steps : int
         Steps of each walker; the first half is discarded.
     pool, maxima : int
@@ -206,7 +206,7 @@ def _sampled(
 ) -> EnsembleSampler:
     """Run one ensemble from Gaussian approximations about several maxima; discard its first half."""
     members = _starting_points(log_likelihood, settings.maxima, rng)
-    points = _approximate_draws(target, pool[members], settings.walkers, rng)
+    points = _approximate_draws(target, pool[members], max(settings.walkers, 2 * pool.shape[1]), rng)
     sampler = _sampler(target, points.shape, rng)
     points = sampler.run_mcmc(points, settings.steps // 2, progress=False)
     sampler.reset()
