@@ -31,7 +31,11 @@ class BasisDenoiser(PriorDenoiser[BasisGrid]):
 
     Parameters
     ----------
-    name, prior, emission, noise
+    name : str
+        Name in tables.
+    prior : SpectralPrior
+        The prior.
+    emission, noise : str, optional
         As for `PriorDenoiser`.
     """
 

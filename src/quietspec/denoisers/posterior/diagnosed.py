@@ -30,7 +30,11 @@ class DiagnosingDenoiser(PriorDenoiser[GridT]):
 
     Parameters
     ----------
-    name, prior, emission, noise
+    name : str
+        Name in tables.
+    prior : SpectralPrior
+        The prior.
+    emission, noise : str, optional
         As for `PriorDenoiser`.
     """
 
