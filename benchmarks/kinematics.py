@@ -3,7 +3,7 @@
     python benchmarks/kinematics.py simulated|bins [--instrument MUSE] [-n 200]
     python benchmarks/kinematics.py real --data FOLDER
     python benchmarks/kinematics.py repeats --data FOLDER
-    python benchmarks/kinematics.py blocks|ppxf|wrong-redshift --data FOLDER [--laws FILE.json]
+    python benchmarks/kinematics.py blocks|ppxf|wrong-redshift|telluric --data FOLDER [--laws FILE.json]
 
 `simulated`: recipe `survey`; `bins`: the same by bins of velocity and dispersion. `real`: both epochs of SDSS 0412 as
 they are, bins of SAMI 572402, 230776 and 56140 as they are and with noise added. `repeats`: bins of SAMI 56140 B
@@ -12,7 +12,7 @@ against the same sky in D (one plate) and in C (another plate), exposures of NGC
 `blocks`: pixels and blocks of 30 pixels of SAMI 56140 B and D against each other and against C, and of SDSS exposures,
 with the wide calibration law and with that of the instrument. `ppxf`: velocities and dispersions beside pPXF's, on real
 spectra and on simulated ones, whose truth is known. `wrong-redshift`: velocities where the redshift is wrong by up to
-600 km/s. Laws are those of the prior's card, or of a
+600 km/s. `telluric`: residuals where the air absorbs. Laws are those of the prior's card, or of a
 file that ``learn_calibration.py --json`` wrote.
 """
 
@@ -28,6 +28,7 @@ from quietspec.lab.evaluation.studies.kinematic_checks import (
     blocks_table,
     ppxf_table,
     ppxf_truth_table,
+    telluric_table,
     wrong_redshift_table,
 )
 from quietspec.lab.evaluation.studies.kinematics import (
@@ -44,7 +45,9 @@ from quietspec.lab.evaluation.studies.repeats import RepeatSettings
 
 def main() -> None:
     made = parser(__doc__)
-    made.add_argument("what", choices=("simulated", "bins", "real", "repeats", "blocks", "ppxf", "wrong-redshift"))
+    made.add_argument(
+        "what", choices=("simulated", "bins", "real", "repeats", "blocks", "ppxf", "wrong-redshift", "telluric")
+    )
     made.add_argument("--prior", default="survey", help="prior of populations at rest: a shipped one, or an .npz")
     add_data(made)
     add_library(made)
@@ -77,6 +80,8 @@ def main() -> None:
     elif options.what == "ppxf":
         console.print(ppxf_table(prior, real, library_of(options)))
         console.print(ppxf_truth_table(prior, library_of(options)))
+    elif options.what == "telluric":
+        console.print(telluric_table(prior, real))
     else:
         console.print(wrong_redshift_table(prior, real))
 

@@ -174,12 +174,12 @@ def test_learn_calibration(run, rest_model, tmp_path) -> None:
 
 
 @pytest.mark.fetched
-@pytest.mark.parametrize("what", ["blocks", "wrong-redshift", "ppxf"])
+@pytest.mark.parametrize("what", ["blocks", "wrong-redshift", "telluric", "ppxf"])
 def test_kinematic_checks(run, rest_model, what) -> None:
     if what == "ppxf":
         pytest.importorskip("ppxf")
     said = run("kinematics", what, "--prior", rest_model, "--realisations", 0, library=True)
-    assert {"blocks": "SDSS", "wrong-redshift": "+600", "ppxf": "ngc3522"}[what] in said
+    assert {"blocks": "SDSS", "wrong-redshift": "+600", "telluric": "O₂ B", "ppxf": "ngc3522"}[what] in said
 
 
 @pytest.mark.fetched

@@ -143,3 +143,16 @@ def test_labels_that_the_data_do_not_determine_are_flagged(denoiser):
 def test_a_prior_with_motions_in_its_basis_is_refused():
     with pytest.raises(ModelError, match="has motions in its basis; `Posterior` takes it"):
         KinematicPosterior("kinematic", small_prior())
+
+
+def test_without_higher_moments_losvds_are_gaussian():
+    spectra, _, velocity, sigma = moving(6, 40, np.random.default_rng(21))
+    gaussian = KinematicPosterior("kinematic", rest_prior(), LAW, higher_moments=False).denoise(spectra)
+    free = KinematicPosterior("kinematic", rest_prior(), LAW).denoise(spectra)
+    for name in ("h3", "h4"):
+        assert not np.any(gaussian.parameters[name])
+        assert (free.parameters[name][1] > 0.01).all()
+    for name, truth in (("velocity", velocity), ("sigma", sigma)):
+        mean, error = gaussian.parameters[name]
+        assert (np.abs(mean - truth) < 4 * error).all()
+        assert np.median(error) <= np.median(free.parameters[name][1])

@@ -13,7 +13,7 @@ from quietspec.denoisers.posterior.calibration import CalibrationLaw
 from quietspec.denoisers.posterior.diagnosed import DiagnosingDenoiser
 from quietspec.denoisers.posterior.grid import Batch
 from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
-from quietspec.denoisers.posterior.kinematics import KinematicCoordinates
+from quietspec.denoisers.posterior.kinematics import SHAPE_SIZE, KinematicCoordinates
 from quietspec.denoisers.posterior.losvd import LosvdBasis
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.prior import SpectralPrior
@@ -45,6 +45,8 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         spectra, and a wide law for instruments that the card does not know.
     emission, noise : str, optional
         As for `Posterior`.
+    higher_moments : bool
+        Whether h3 and h4 are parameters; without them LOSVDs are Gaussian.
 
     Raises
     ------
@@ -71,11 +73,14 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         calibration: CalibrationLaw | None = None,
         emission: Emission | None = None,
         noise: Noise | None = None,
+        *,
+        higher_moments: bool = True,
     ) -> None:
         super().__init__(name, prior, emission, noise)
         if not prior.at_rest:
             raise ModelError(f"{name}: this prior has motions in its basis; `Posterior` takes it.")
         self.calibration = calibration
+        self.higher_moments = higher_moments
         self._calibration_laws = CalibrationLaw.of_card(prior.card)
         self.coordinates = KinematicCoordinates(prior)
         self._label_names = (*prior.label_names, "velocity", "sigma", "h3", "h4")
@@ -108,7 +113,12 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
             fwhm=own if fwhm is None else np.maximum(own, np.nan_to_num(fwhm)),
             truncation=np.interp(rest, prior.wavelength, prior.truncation),
             wavelength=observed,
-            model=PixelModel(self.coordinates, basis, self.law_of(spectra).knots(observed)),
+            model=PixelModel(
+                self.coordinates,
+                basis,
+                self.law_of(spectra).knots(observed),
+                SHAPE_SIZE if self.higher_moments else 0.0,
+            ),
             scan=VelocityScan(basis, self.coordinates.populations.centre),
         )
 

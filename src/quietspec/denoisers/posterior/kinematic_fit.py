@@ -13,7 +13,7 @@ from quietspec.denoisers.posterior.calibration import rough_factor
 from quietspec.denoisers.posterior.contamination import line_mask, noise_scale, spike_mask
 from quietspec.denoisers.posterior.grid import Batch, Grid
 from quietspec.denoisers.posterior.inference import infer
-from quietspec.denoisers.posterior.kinematics import MOTIONS, SHAPE_SIZE, KinematicCoordinates, State
+from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
 from quietspec.denoisers.posterior.linear import Projections
 from quietspec.denoisers.posterior.linearised import Marginalised
 from quietspec.denoisers.posterior.losvd import log_width
@@ -135,7 +135,8 @@ class BatchFit:
     def solution(self) -> Solution:
         """Give the motions their true posterior, and turn it into flux and errors."""
         found = [self._joint(row, one) for row, one in enumerate(self._fitted)]
-        pixels = [_on_pixels(one, joint) for one, (joint, _) in zip(self._fitted, found, strict=True)]
+        size = self.grid.model.shape_size
+        pixels = [_on_pixels(one, joint, size) for one, (joint, _) in zip(self._fitted, found, strict=True)]
         labels = ParameterPosterior.stack([labels for _, labels in found])
         halves = [one.half for one in pixels]
         return Solution(
@@ -262,7 +263,7 @@ class _Pixels:
     half: FloatArray
 
 
-def _on_pixels(one: _Fitted, joint: Joint) -> _Pixels:
+def _on_pixels(one: _Fitted, joint: Joint, shape_size: float) -> _Pixels:
     """Turn what is known of a spectrum's coordinates into flux, errors and moments."""
     state, data, linearised = one.state, one.marginalised, one.marginalised.linearised
     scale = np.ones(len(joint[0]))
@@ -279,8 +280,8 @@ def _on_pixels(one: _Fitted, joint: Joint) -> _Pixels:
     return _Pixels(
         flux=flux,
         variance=linearised.variance(half, data.response, data.inner_half),
-        moments=SHAPE_SIZE * (state.shape + rest[:_MOMENTS]),
-        moment_errors=SHAPE_SIZE * np.sqrt(spread),
+        moments=shape_size * (state.shape + rest[:_MOMENTS]),
+        moment_errors=shape_size * np.sqrt(spread),
         half=half.astype(np.float32),
     )
 

@@ -34,11 +34,14 @@ class PixelModel:
         On the pixels.
     knots : CalibrationKnots
         Of the calibration.
+    shape_size : float
+        1σ of h3 and h4 before the data; 0 for Gaussian LOSVDs.
     """
 
     coordinates: KinematicCoordinates
     basis: LosvdBasis
     knots: CalibrationKnots
+    shape_size: float = SHAPE_SIZE
 
     def start(self, velocity: float, width: float, populations: FloatArray, scale: float) -> State:
         """State of populations at given motions and scale, without higher moments and calibration errors."""
@@ -68,7 +71,7 @@ class PixelModel:
         np.multiply(local.vectors, (factor * root)[:, None], out=design[:, 1:])
         design[:, 0] = local.with_velocity * (factor * root * np.float32(VELOCITY_SIZE))
         single = state.populations.astype(np.float32)
-        shape = local.with_shape @ (state.shape * SHAPE_SIZE).astype(np.float32)
+        shape = local.with_shape @ (state.shape * self.shape_size).astype(np.float32)
         residual = root * (flux - factor * shape) - design[:, 1:] @ single
         prior = np.concatenate([[1.0], np.full(len(single), state.scale**-2)])
         offset = np.concatenate(
@@ -84,7 +87,7 @@ class PixelModel:
         local = self.basis.linearise(state.velocity, state.width, state.populations)
         factor = 1 + self.knots.hats @ state.calibration.astype(np.float32)
         size = local.vectors.shape[1] + MOTIONS
-        shape = local.with_shape * np.float32(SHAPE_SIZE)
+        shape = local.with_shape * np.float32(self.shape_size)
         stars = local.vectors @ state.populations.astype(np.float32) + shape @ state.shape.astype(np.float32)
         design = np.empty((len(stars), size + 2), dtype=np.float32)
         design[:, 0] = local.with_velocity * np.float32(VELOCITY_SIZE)

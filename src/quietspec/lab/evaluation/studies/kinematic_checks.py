@@ -32,7 +32,10 @@ from quietspec.statistics import MAD_TO_SIGMA, masked_median
 from quietspec.templates import SspLibrary
 from quietspec.wavelengths import SPEED_OF_LIGHT
 
-__all__ = ["blocks_table", "ppxf_table", "ppxf_truth_table", "wrong_redshift_table"]
+__all__ = [
+    "blocks_table", "ppxf_table", "ppxf_truth_table", "telluric_table",
+    "wrong_redshift_table",
+]  # fmt: skip
 
 #: Edges of the bins of S/N by data set.
 _EDGES: dict[str, tuple[float, ...]] = {
@@ -40,6 +43,9 @@ _EDGES: dict[str, tuple[float, ...]] = {
     "SDSS": (4, 8, 16, 40),
 }  # fmt: skip
 _COMPARED = (20.0, 150.0)  # S/N of the spectra that pPXF fits as well
+#: Bands of the air's absorption, observed Å, that spectra to 7350 Å in the rest frame may reach.
+_TELLURIC = {"O₂ B": (6860.0, 6950.0), "H₂O": (7160.0, 7340.0), "O₂ A": (7590.0, 7710.0)}
+_BESIDE, _MOST_TELLURIC = 300.0, 40  # Å; spectra of one set
 _OFF = (-600.0, -450.0, -300.0, -100.0, 100.0, 300.0, 450.0, 600.0)  # km/s by which redshifts are made wrong
 _SOME = 6  # bins of SAMI 572402 among them
 _EPOCHS = ("spec-0412-51871-0308.fits", "spec-0412-52258-0302.fits")
@@ -219,6 +225,39 @@ def _bright_sets(real: RealSpectra, most: int) -> Iterator[tuple[str, Spectra]]:
             bright = bright[np.flatnonzero(bright.snr < _COMPARED[1])[:most]]
             if len(bright):
                 yield name, bright
+
+
+def telluric_table(prior: SpectralPrior, real: RealSpectra) -> Table:
+    """Tabulate what is left where the air absorbs, beside what is left within 300 Å of it.
+
+    Parameters
+    ----------
+    prior : SpectralPrior
+        Of populations at rest.
+    real : RealSpectra
+        Where the spectra are.
+
+    Returns
+    -------
+    rich.table.Table
+        A row per band and data set: rms of the residuals over the errors, `noise_scale` included, inside the band and
+        beside it.
+    """
+    tool = KinematicPosterior("posterior", prior)
+    table = Table("band", "observed, Å", "data", "spectra", "pixels", "rms of pulls inside", "beside")
+    for name, spectra in _bright_sets(real, _MOST_TELLURIC):
+        found = tool.denoise(spectra)
+        pulls = found.residual * np.sqrt(spectra.ivar) / found.noise_scale[:, None]
+        for band, (low, high) in _TELLURIC.items():
+            inside = (spectra.wavelength > low) & (spectra.wavelength < high)
+            beside = ~inside & (spectra.wavelength > low - _BESIDE) & (spectra.wavelength < high + _BESIDE)
+            n = int((found.counted & inside).sum())
+            if n:
+                rms = [float(np.sqrt(np.mean(pulls[found.counted & which] ** 2))) for which in (inside, beside)]
+                table.add_row(
+                    band, f"{low:g}–{high:g}", name, str(len(spectra)), str(n), *(f"{one:.2f}" for one in rms)
+                )
+    return table
 
 
 def wrong_redshift_table(prior: SpectralPrior, real: RealSpectra) -> Table:
