@@ -31,7 +31,6 @@ from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.results import Solution
 from quietspec.denoisers.posterior.velocity_scan import ScanResult, VelocityScan
 from quietspec.denoisers.posterior.walk import Noise
-from quietspec.parameters import ParameterPosterior
 
 __all__ = ["BatchFit", "KinematicGrid"]
 
@@ -129,15 +128,18 @@ class BatchFit:
         self._used = weight
         self._scale = np.array([one.state.scale for one in self._fitted])
         self._posterior = infer(_projections(self._fitted, self._scale), self.grid.model.coordinates, self._scale)
+        labels = self._posterior.labels
+        self._width = np.stack([labels.mean("width"), labels.sigma("width")], axis=1)
         cost = np.array([one.marginalised.log_determinant for one in self._fitted])
         self.evidence = self._posterior.log_evidence - 0.5 * cost + batch.noise_constant(weight)
 
     def solution(self) -> Solution:
         """Give the motions their true posterior, and turn it into flux and errors."""
-        found = [self._joint(row, one) for row, one in enumerate(self._fitted)]
+        found = [self._motions(row, one) for row, one in enumerate(self._fitted)]
         size = self.grid.model.shape_size
-        pixels = [_on_pixels(one, joint, size) for one, (joint, _) in zip(self._fitted, found, strict=True)]
-        labels = ParameterPosterior.stack([labels for _, labels in found])
+        pixels = [_on_pixels(one, of.joint, size) for one, of in zip(self._fitted, found, strict=True)]
+        velocity = np.array([of.velocity for of in found])
+        labels = label_motions(self._posterior.labels, velocity, [of.dispersion for of in found])
         halves = [one.half for one in pixels]
         return Solution(
             flux=np.array([one.flux for one in pixels]),
@@ -151,14 +153,13 @@ class BatchFit:
             factor=_Factor(self.grid.model, [one.state for one in self._fitted], self._used, halves),
         )
 
-    def _joint(self, row: int, one: _Fitted) -> tuple[Joint, ParameterPosterior]:
-        """Posterior of motions and populations of a spectrum at unit scale, and of its labels."""
+    def _motions(self, row: int, one: _Fitted) -> _Motions:
+        """Posterior of a spectrum's motions as it is, and of its populations with them."""
         posterior, scale = self._posterior, self._scale[row]
         joint = posterior.mean[row] / scale, posterior.covariance[row] / scale**2
-        labels = posterior.labels[row : row + 1]
         if one.faint:
-            return _as_scanned(joint, labels, self._scan.mean[row], self._scan.covariance[row])
-        return _with_true_dispersion(joint, labels, one)
+            return _as_scanned(joint, self._scan.mean[row], self._scan.covariance[row])
+        return _with_true_dispersion(joint, self._width[row], one)
 
     def _first_look(
         self, first: BoolArray, *, measured: bool
@@ -300,24 +301,31 @@ def _projections(fitted: list[_Fitted], scale: FloatArray) -> Projections:
     return Projections(np.array(starts), np.array(grams), np.array(gradients), np.zeros((len(fitted), 0)), chi2)
 
 
-def _with_true_dispersion(joint: Joint, labels: ParameterPosterior, one: _Fitted) -> tuple[Joint, ParameterPosterior]:
-    mean, error = float(labels.mean("width")[0]), float(labels.sigma("width")[0])
+@dataclass(frozen=True, eq=False)
+class _Motions:
+    """Posterior of one spectrum: motions and populations at unit scale, V in km/s with its 1σ, u and σ."""
+
+    joint: Joint
+    velocity: tuple[float, float]
+    dispersion: Dispersion
+
+
+def _with_true_dispersion(joint: Joint, fitted: FloatArray, one: _Fitted) -> _Motions:
+    """Take u as its likelihood says, where that is known, or as it was `fitted` (mean and 1σ), under its true prior."""
     if one.nodes.size:
         found = Dispersion.of_nodes(one.nodes, one.log_likelihood)
     else:
-        found = Dispersion.of_gaussian(mean, error**2)
+        found = Dispersion.of_gaussian(float(fitted[0]), float(fitted[1]) ** 2)
     centre, size = KinematicCoordinates.motions(np.zeros(MOTIONS)), KinematicCoordinates.motion_sizes
     width = np.array([(found.mean - centre[1]) / size[1]])
     joint = condition_on_motions(*joint, width, np.array([[found.variance / size[1] ** 2]]), 1)
     # The velocity follows u as it is correlated with it.
     moved = KinematicCoordinates.motions(joint[0][:MOTIONS])
-    velocity = float(moved[0]), float(np.sqrt(joint[1][0, 0]) * size[0])
-    return joint, label_motions(labels, velocity, found)
+    return _Motions(joint, (float(moved[0]), float(np.sqrt(joint[1][0, 0]) * size[0])), found)
 
 
-def _as_scanned(
-    joint: Joint, labels: ParameterPosterior, mean: FloatArray, covariance: FloatArray
-) -> tuple[Joint, ParameterPosterior]:
+def _as_scanned(joint: Joint, mean: FloatArray, covariance: FloatArray) -> _Motions:
+    """Take velocity and u as the scan says."""
     centre, size = KinematicCoordinates.motions(np.zeros(MOTIONS)), KinematicCoordinates.motion_sizes
     # The flux is linear in the motions only so far; their own posterior is given as it is.
     fitted = KinematicCoordinates.motions(joint[0][:MOTIONS])
@@ -325,4 +333,4 @@ def _as_scanned(
     shrink = np.minimum(_LINEAR / np.sqrt(np.diagonal(covariance)), 1.0)
     joint = condition_on_motions(*joint, (near - centre) / size, covariance * np.outer(shrink / size, shrink / size))
     found = Dispersion.of_normal(float(mean[1]), float(covariance[1, 1]))
-    return joint, label_motions(labels, (float(mean[0]), float(covariance[0, 0] ** 0.5)), found)
+    return _Motions(joint, (float(mean[0]), float(covariance[0, 0] ** 0.5)), found)

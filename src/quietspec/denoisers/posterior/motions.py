@@ -8,6 +8,7 @@ their true mean and covariance gives all else its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,45 +105,45 @@ def condition_on_motions(
     return mean + gain @ (true_mean - mean[these]), covariance + gain @ (true_covariance - old) @ gain.T
 
 
-def label_motions(labels: ParameterPosterior, velocity: tuple[float, float], found: Dispersion) -> ParameterPosterior:
-    """Give one spectrum's labels the true moments of its motions, u turned into σ.
+def label_motions(labels: ParameterPosterior, velocity: FloatArray, found: Sequence[Dispersion]) -> ParameterPosterior:
+    """Give labels the true moments of motions, u turned into σ.
 
     Parameters
     ----------
     labels : ParameterPosterior
-        Of one spectrum; the last two are ``velocity`` and ``width``.
-    velocity : (float, float)
-        Mean and 1σ, km/s.
-    found : Dispersion
-        Of u and σ.
+        Of n spectra; the last two are ``velocity`` and ``width``.
+    velocity : (n_spectra, 2)
+        Means and 1σ, km/s.
+    found : sequence of Dispersion
+        Of u and σ of each.
 
     Returns
     -------
     ParameterPosterior
         The same with ``sigma`` (km/s) in the place of ``width``; other labels follow as they are correlated.
     """
-    targets = (velocity, (found.mean, float(np.sqrt(found.variance))))
-    means, covariances = labels.means[0].astype(np.float64), labels.covariances[0].astype(np.float64)
-    for name, (mean, error) in zip(("velocity", "width"), targets, strict=True):
-        index = labels.names.index(name)
-        total = float(labels.sigma(name)[0])
-        ratio = error / total
-        old = means[:, index].copy()
-        variance = np.maximum(covariances[:, index, index], _LEAST_SHARE * total**2)  # single precision may leave none
-        covariances[:, index, index] = variance
-        gain = covariances[:, :, index] / variance[:, None]
-        shift = mean + ratio * (old - float(labels.mean(name)[0])) - old
-        means += gain * shift[:, None]
-        covariances += (gain[:, :, None] * gain[:, None, :]) * ((ratio**2 - 1) * variance)[:, None, None]
+    width = np.array([[one.mean, one.variance**0.5] for one in found])
+    means, covariances = labels.means.astype(np.float64), labels.covariances.astype(np.float64)
+    for name, target in (("velocity", velocity), ("width", width)):
+        index, total = labels.names.index(name), labels.sigma(name)
+        ratio = target[:, 1] / total
+        old = means[:, :, index].copy()
+        variance = covariances[:, :, index, index]  # single precision may leave none
+        variance = np.maximum(variance, _LEAST_SHARE * total[:, None] ** 2)
+        covariances[:, :, index, index] = variance
+        gain = covariances[:, :, :, index] / variance[:, :, None]
+        shift = target[:, :1] + ratio[:, None] * (old - labels.mean(name)[:, None]) - old
+        means += gain * shift[:, :, None]
+        growth = (ratio**2 - 1)[:, None] * variance
+        covariances += (gain[..., :, None] * gain[..., None, :]) * growth[:, :, None, None]
     index = labels.names.index("width")
-    slope = found.sigma_error / max(float(np.sqrt(found.variance)), 1e-12)
-    means[:, index] = found.sigma + slope * (means[:, index] - found.mean)
-    covariances[:, index] *= slope
-    covariances[:, :, index] *= slope
+    sigma = np.array([[one.sigma, one.sigma_error] for one in found])
+    slope = sigma[:, 1] / np.maximum(width[:, 1], 1e-12)
+    means[:, :, index] = sigma[:, :1] + slope[:, None] * (means[:, :, index] - width[:, :1])
+    covariances[:, :, index] *= slope[:, None, None]
+    covariances[:, :, :, index] *= slope[:, None, None]
     names = tuple("sigma" if name == "width" else name for name in labels.names)
-    return ParameterPosterior(
-        names, labels.weights, means[None].astype(np.float32), covariances[None].astype(np.float32)
-    )
+    return ParameterPosterior(names, labels.weights, means.astype(np.float32), covariances.astype(np.float32))
 
 
 def label_moments(labels: ParameterPosterior, mean: FloatArray, error: FloatArray) -> ParameterPosterior:
