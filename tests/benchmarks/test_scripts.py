@@ -20,6 +20,7 @@ if not FOLDER.exists():
 
 COMMON = {"machine", "command", "commit"}
 NEEDS = {  # scripts that need fetched data or the extras of others
+    "beside_release": ("muse-a478",),
     "degrade_real_spectra": ("manga",),
     "kinematics": ("ngc3522",),
     "learn_calibration": ("legac",),
@@ -88,6 +89,14 @@ def test_fuzz(run, tmp_path) -> None:
 def test_kinematics(run) -> None:
     assert "posterior" in run("kinematics", "simulated", "--snr", 20, "-n", 4, library=True)
     assert "sigma" in run("kinematics", "bins", "--snr", 20, "-n", 60, library=True)
+
+
+@pytest.mark.fetched
+def test_beside_release(run, tmp_path) -> None:
+    words = ("--release", sys.executable, "--snr", 20, "-n", 3, "--spaxels", 8, "--json", tmp_path / "beside.json")
+    run("beside_release", *words, library=True)
+    (scores,) = json.loads((tmp_path / "beside.json").read_text(encoding="utf-8"))["scores"]
+    assert set(scores["ratios"].values()) == {1.0}  # beside itself
 
 
 @pytest.mark.usefixtures("nothing_fetched")
