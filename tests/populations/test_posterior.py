@@ -67,6 +67,15 @@ def test_flags_and_reasons_follow_the_denoiser():
     np.testing.assert_allclose(found.chi2, [1.25, 1.25, np.nan, 1.25, np.nan])
 
 
+def test_parameters_that_are_little_more_than_the_prior_are_flagged():
+    one = denoised()
+    weak = replace(one, flags=np.where(np.arange(5) == 3, int(Flag.PRIOR_LABELS), one.flags))
+    found = posterior_populations(weak)
+    assert found.flags[3] == PopulationFlag.PRIOR_LABELS == Flag.PRIOR_LABELS
+    assert found.reasons[3] == "prior_labels"
+    assert not found.failed[3]
+
+
 def test_reduced_chi2_without_degrees_of_freedom_is_nan():
     assert np.isnan(posterior_populations(replace(denoised(), dof=np.zeros(5))).chi2).all()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quietspec.denoised import Flag
 from quietspec.errors import SpectraError
 from quietspec.plots.sky import colour_limits, outer_labels, sky_axes
 from quietspec.plots.style import BLACK, COLOURS, colour_bar, figure, hatched_image, styled
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure, SubFigure
 
-    from quietspec.arrays import FloatArray
+    from quietspec.arrays import BoolArray, FloatArray
     from quietspec.populations import Populations
 
 __all__ = ["PARAMETER_LABELS", "populations_figure"]
@@ -81,7 +82,7 @@ def _draw_band(
     page: SubFigure, populations: Populations, names: Sequence[str], shape: tuple[int, int], wcs: WCS | None
 ) -> None:
     """Draw a row of maps of values above one of errors."""
-    flagged = ((populations.flags != 0) & ~populations.failed).reshape(shape)
+    flagged = _doubtful(populations).reshape(shape)
     for column, name in enumerate(names):
         title, unit = PARAMETER_LABELS[name]
         values, errors = populations.values[name].reshape(shape), populations.error(name).reshape(shape)
@@ -98,12 +99,18 @@ def _draw_band(
         outer_labels(lower, first=column == 0, last=True, wcs=wcs)
 
 
+def _doubtful(populations: Populations) -> BoolArray:
+    """Spectra that are marked as flagged; where a parameter is little more than the prior, its error shows it."""
+    flags = populations.flags & ~int(Flag.PRIOR_LABELS)
+    return np.asarray((flags != 0) & ~populations.failed)
+
+
 def _drawn_by_number(populations: Populations, names: Sequence[str]) -> Figure:
     """Draw one panel per parameter: values with their intervals against the number of the spectrum."""
     page = figure(0.95 * len(names) + 0.4)
     panels = page.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     number = np.arange(len(populations))
-    flagged = (populations.flags != 0) & ~populations.failed
+    flagged = _doubtful(populations)
     for axes, name in zip(panels, names, strict=True):
         value, low, high = populations.values[name], populations.low[name], populations.high[name]
         known = np.isfinite(value)

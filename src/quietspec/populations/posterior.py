@@ -39,6 +39,7 @@ def posterior_populations(denoised: Denoised) -> Populations:
     failed = (denoised.flags & int(FAILURES)) != 0
     doubtful = (denoised.flags & int(_DOUBTFUL)) != 0
     flags = np.where(failed, int(PopulationFlag.NO_DATA), np.where(doubtful, int(PopulationFlag.DOUBTFUL), 0))
+    flags |= denoised.flags & int(Flag.PRIOR_LABELS)
     return Populations(
         method=f"posterior of {denoised.model}",
         values={name: posterior.mean(name) for name in posterior.names},
@@ -52,5 +53,5 @@ def posterior_populations(denoised: Denoised) -> Populations:
 
 
 def _names(flag: int) -> str:
-    """Name the bits that make a spectrum's populations fail or doubtful."""
-    return " ".join((member.name or "").lower() for member in Flag(flag) & (FAILURES | _DOUBTFUL))
+    """Name the bits that make a spectrum's populations fail, doubtful, or little more than the prior."""
+    return " ".join((member.name or "").lower() for member in Flag(flag) & (FAILURES | _DOUBTFUL | Flag.PRIOR_LABELS))
