@@ -175,9 +175,7 @@ class CalibrationLaw:
             ``default`` is for all instruments that have none of their own: the card's, else that of this class.
         """
         entry = card.get("calibration", {})
-        if not isinstance(entry, Mapping):
-            raise ModelError("the card's calibration laws are malformed. Learn them again.")
-        laws = entry.get("laws", {})
+        laws = entry.get("laws", {}) if isinstance(entry, Mapping) else None
         if not isinstance(laws, Mapping):
             raise ModelError("the card's calibration laws are malformed. Learn them again.")
         return {"default": cls()} | {name: cls.from_dict(content) for name, content in laws.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
@@ -85,6 +87,11 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         self.coordinates = KinematicCoordinates(prior)
         self._label_names = (*prior.label_names, "velocity", "sigma", "h3", "h4")
 
+    @cached_property
+    def _prior_sigma(self) -> dict[str, float]:
+        """Standard deviation of each label before any data."""
+        return self.prior.label_sigma | prior_sigma_of_motions()
+
     def law_of(self, spectra: Spectra) -> CalibrationLaw:
         """Calibration law under which spectra are denoised."""
         laws = self._calibration_laws
@@ -128,6 +135,5 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         result.store(rows, batch, solution)
         estimates = result.estimates
         estimates.noise_scale[rows], estimates.evidence[rows] = fit.noise_scale, fit.evidence
-        spread = self.prior.label_sigma | prior_sigma_of_motions()
-        weak = [solution.labels.sigma(name) > _LITTLE * sigma for name, sigma in spread.items()]
+        weak = [solution.labels.sigma(name) > _LITTLE * sigma for name, sigma in self._prior_sigma.items()]
         estimates.flags[rows] |= fit.flags | np.where(np.any(weak, axis=0), int(Flag.PRIOR_LABELS), 0)

@@ -29,7 +29,7 @@ from quietspec.denoisers.posterior.prior import SpectralPrior
 from quietspec.errors import ModelError
 from quietspec.wavelengths import FWHM_PER_SIGMA, SPEED_OF_LIGHT
 
-__all__ = ["BroadeningTable", "LosvdBasis", "LosvdDerivatives", "dispersion", "log_width"]
+__all__ = ["BroadeningTable", "LosvdBasis", "LosvdDerivatives", "dispersion", "log_width", "velocity_step"]
 
 _CORE = 50.0  # σ₀, km/s: dispersions far below it leave no trace in spectra of the resolution of MILES
 _STEP = 0.1  # of u, between entries of the table
@@ -47,6 +47,19 @@ def log_width(sigma: FloatArray | float) -> FloatArray:
 def dispersion(width: FloatArray | float) -> FloatArray:
     """σ in km/s of values of u; 0 where u lies below that of no dispersion."""
     return np.asarray(np.sqrt(np.maximum(np.exp(2 * np.asarray(width)) - _CORE**2, 0.0)))
+
+
+def velocity_step(prior: SpectralPrior) -> float:
+    """Step of a prior's wavelengths, km/s; `ModelError` if they are not even in ln λ."""
+    return _log_step(prior) * SPEED_OF_LIGHT
+
+
+def _log_step(prior: SpectralPrior) -> float:
+    logarithm = np.log(prior.wavelength)
+    steps = np.diff(logarithm)
+    if np.ptp(steps) > _EVEN * logarithm[-1]:
+        raise ModelError("the prior's wavelengths are not even in ln λ, so it cannot be broadened; train it anew.")
+    return float(steps.mean())
 
 
 class BroadeningTable:
@@ -76,12 +89,8 @@ class BroadeningTable:
     """
 
     def __init__(self, prior: SpectralPrior, transform: FloatArray | None = None) -> None:
-        logarithm = np.log(prior.wavelength)
-        steps = np.diff(logarithm)
-        if np.ptp(steps) > _EVEN * logarithm[-1]:
-            raise ModelError("the prior's wavelengths are not even in ln λ, so it cannot be broadened; train it anew.")
         self.prior = prior
-        self.start, self._log_step = float(logarithm[0]), float(steps.mean())
+        self.start, self._log_step = float(np.log(prior.wavelength[0])), _log_step(prior)
         self.step = self._log_step * SPEED_OF_LIGHT
         low, high = float(log_width(0.0)), float(log_width(_WIDEST))
         self.width = low + _STEP * np.arange(int(np.ceil((high - low) / _STEP)) + 1)

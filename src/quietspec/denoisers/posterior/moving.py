@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import shift
 
 from quietspec.arrays import FloatArray
-from quietspec.denoisers.posterior.losvd import BroadeningTable, log_width
+from quietspec.denoisers.posterior.losvd import BroadeningTable, log_width, velocity_step
 from quietspec.denoisers.posterior.prior import SpectralPrior
 
 __all__ = ["drawn_spectra", "with_usual_motions"]
@@ -66,8 +66,7 @@ def with_usual_motions(prior: SpectralPrior) -> SpectralPrior:
     """
     rng = np.random.default_rng(_STREAM)
     flux = drawn_spectra(prior, _DRAWS, rng)
-    step = BroadeningTable(prior).step
-    moved = rng.normal(0.0, _VELOCITY, _DRAWS) / step
+    moved = rng.normal(0.0, _VELOCITY, _DRAWS) / velocity_step(prior)
     flux = np.array([shift(one, by, mode="nearest") for one, by in zip(flux, moved, strict=True)])
     mean = flux.mean(axis=0)
     _, spread, vectors = np.linalg.svd(flux - mean, full_matrices=False)
