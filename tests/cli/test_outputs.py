@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from astropy.io import fits
 
-from quietspec.cli.console import printable
+from quietspec.cli.console import print_path, printable
 from quietspec.io import read
 
 from ..io import layouts
@@ -135,6 +135,14 @@ def test_names_of_files_are_shown_and_not_obeyed(run, muse, tmp_path, name, comm
     said = result.stdout + result.stderr
     assert printable(name) in said
     assert not any(character in said for character in "\x1b\x9b\u202e")
+
+
+@pytest.mark.parametrize("dim", [False, True])
+@pytest.mark.parametrize("name", ["[bold]a.fits", "a\x1b[31m.fits", "b\u202estif.fits"])
+def test_paths_of_results_are_shown_and_not_obeyed(capsys, tmp_path, name, dim):
+    print_path(tmp_path / name, dim=dim)
+    said = capsys.readouterr().out
+    assert said.replace("\n", "") == str(tmp_path / printable(name))
 
 
 SLOW = """

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from quietspec.cli.assignments import changed
-from quietspec.cli.console import command_line, console, log, progress_bar
+from quietspec.cli.console import command_line, console, log, print_path, progress_bar, shown
 from quietspec.cli.options import DenoiserName, EmissionOption, Model
 from quietspec.cli.outputs import Json, require_new, stdout_is_json, write_json
 
@@ -106,7 +105,7 @@ def _tell(found: BatchReport, folder: Path, json: Path | None) -> None:
     _print_troubles(found)
     counts = ", ".join(f"{count} {status}" for status, count in found.counts.items() if count)
     console.print(f"{len(found.cubes)} cubes: {counts}", soft_wrap=True)
-    console.print(str(folder / "batch" / "index.html"), style="dim", markup=False, soft_wrap=True)
+    print_path(folder / "batch" / "index.html", dim=True)
 
 
 def _print_troubles(found: BatchReport) -> None:
@@ -119,7 +118,7 @@ def _print_troubles(found: BatchReport) -> None:
     for status in ("failed", "flagged"):
         cubes = [cube for cube in found.cubes if cube["status"] == status]
         for cube in cubes[:_SHOWN]:
-            table.add_row(escape(cube["output"]), status, escape(_why(cube)))
+            table.add_row(shown(cube["output"]), status, shown(_why(cube)))
         if len(cubes) > _SHOWN:
             table.add_row("…", status, f"{len(cubes) - _SHOWN} more; the page and --json name all")
     if table.row_count:

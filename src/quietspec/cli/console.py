@@ -21,7 +21,8 @@ from quietspec.io.reading.options import as_command_line
 from quietspec.progress import Progress
 
 __all__ = [
-    "command_line", "console", "fail", "failed", "log", "printable", "progress_bar", "shown", "verbosity", "warn",
+    "command_line", "console", "fail", "failed", "log", "print_path", "printable", "progress_bar", "shown", "verbosity",
+    "warn",
 ]  # fmt: skip
 
 _PIPE_WIDTH = 160  # characters per line where there is no terminal, so that file names are not folded
@@ -72,6 +73,11 @@ def _harmless(character: str) -> str:
 def shown(text: object) -> Text:
     """Text for a cell of a table or a line: printable, and with no markup in it."""
     return Text(printable(text))
+
+
+def print_path(path: object, *, dim: bool = False) -> None:
+    """Print where a result lies to standard output, on one line; `dim` where it stands below other output."""
+    console.print(shown(path), style="dim" if dim else None, soft_wrap=True)
 
 
 def fail(error: Exception | str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quietspec.cli.console import command_line, console, log, progress_bar
+from quietspec.cli.console import command_line, console, log, print_path, progress_bar
 from quietspec.cli.options import Model
 from quietspec.errors import WriteError
 from quietspec.models import demo_cube
@@ -105,7 +105,7 @@ def run_demo(out: Path, model: str = "survey") -> None:
     _print_populations(truth, denoised)
     figures = {"demo_maps.png": denoised_map_figure(denoised), "demo_gain.png": gain_figure(truth.flux, denoised)}
     for written in (output, *(save(figure, out / name) for name, figure in figures.items())):
-        console.print(str(written), style="dim", soft_wrap=True)
+        print_path(written, dim=True)
     log(f"done in {time.perf_counter() - start:.1f} s")
 
 

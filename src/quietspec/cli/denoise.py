@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quietspec.cli.console import command_line, console, failed, log, printable, progress_bar, shown, warn
+from quietspec.cli.console import command_line, console, failed, log, print_path, progress_bar, shown, warn
 from quietspec.cli.options import DenoiserName, EmissionOption, Model, Together, with_read_options
 from quietspec.cli.outputs import (
     Json,
@@ -142,7 +142,7 @@ def _print_reports(reports: list[FileReport]) -> None:
         for warning in report.warnings:
             warn(f"{Path(report.inputs[0]).name}: {warning}")
         for path in filter(None, (report.output, report.figure)):
-            console.print(printable(path), style="dim", markup=False, soft_wrap=True)
+            print_path(path, dim=True)
 
 
 def _noise(noise: ChannelNoise) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from quietspec.cli.console import console, log, printable, progress_bar
+from quietspec.cli.console import console, log, print_path, progress_bar
 
 __all__ = ["fetch"]
 
@@ -25,4 +25,4 @@ def fetch(
     with progress_bar(name) as progress:
         path = bring(name, progress=progress)
     log(f"{name}: {DATASETS[name].what}. {DATASETS[name].terms}")
-    console.print(printable(path), soft_wrap=True)
+    print_path(path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from quietspec.cli.assignments import changed
-from quietspec.cli.console import command_line, console, failed, printable, progress_bar, shown, warn
+from quietspec.cli.console import command_line, console, failed, print_path, progress_bar, shown, warn
 from quietspec.cli.options import Library, Model, Together, library_named, with_read_options
 from quietspec.cli.outputs import (
     Json,
@@ -164,7 +164,7 @@ def _print_reports(reports: list[MeasureReport]) -> None:
         for warning in report.warnings:
             warn(f"{Path(report.inputs[0]).name}: {warning}")
         for path in filter(None, (report.output, report.figure)):
-            console.print(printable(path), style="dim", markup=False, soft_wrap=True)
+            print_path(path, dim=True)
 
 
 def _value(median: float, error: float) -> str:

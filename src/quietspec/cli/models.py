@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from quietspec.cli.console import console
+from quietspec.cli.console import console, print_path
 from quietspec.cli.outputs import Json, write_json
 
 __all__ = ["models"]
@@ -28,7 +28,7 @@ def models(
     from quietspec.errors import ModelError
 
     for path in add or ():
-        console.print(str(add_model(path)), soft_wrap=True, markup=False)
+        print_path(add_model(path))
     if add:
         return
     cards = model_cards()

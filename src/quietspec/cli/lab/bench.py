@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from quietspec.cli.assignments import changed
-from quietspec.cli.console import command_line, console, log
+from quietspec.cli.console import command_line, console, log, print_path
 from quietspec.cli.lab.worlds import commit
 from quietspec.cli.options import Library, library_named
 from quietspec.cli.outputs import Json, Overwrite, require_new, stdout_is_json, write_json
@@ -50,7 +50,7 @@ def _draw(result: dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, page in bench_figures(result).items():
         save(page, folder / f"{name}.png")
-        console.print(str(folder / f"{name}.png"), style="dim", markup=False, soft_wrap=True)
+        print_path(folder / f"{name}.png", dim=True)
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quietspec.cli.console import console, progress_bar
+from quietspec.cli.console import console, print_path, progress_bar
 from quietspec.cli.lab.cards import card_of
 from quietspec.cli.lab.worlds import RecipeName, numbers, recipe_named, require_spectra
 from quietspec.cli.options import Library, Seed
@@ -141,4 +141,4 @@ def _draw(result: Evaluation, cards: Mapping[str, Mapping[str, Any]], folder: Pa
 
     for name, figure in evaluation_figures(result, cards).items():
         for suffix in (".png", ".pdf"):
-            console.print(str(save(figure, folder / (name + suffix))), style="dim", soft_wrap=True)
+            print_path(save(figure, folder / (name + suffix)), dim=True)

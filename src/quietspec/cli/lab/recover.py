@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quietspec.cli.console import console, log
+from quietspec.cli.console import console, log, print_path
 from quietspec.cli.lab.worlds import Changes, recipe_named
 from quietspec.cli.options import Library, library_named
 from quietspec.cli.outputs import Json, require_new, stdout_is_json, write_json
@@ -92,4 +92,4 @@ def _draw(result: Recovery, folder: Path) -> None:
 
     for name, figure in recovery_figures(result).items():
         for suffix in (".png", ".pdf"):
-            console.print(str(save(figure, folder / (name + suffix))), style="dim", soft_wrap=True)
+            print_path(save(figure, folder / (name + suffix)), dim=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from quietspec.cli.console import command_line, console, log
+from quietspec.cli.console import command_line, log, print_path
 from quietspec.cli.lab.cards import card_file, card_of, test_scores
 from quietspec.cli.lab.worlds import commit, recipe_named
 from quietspec.cli.options import Library
@@ -45,4 +45,4 @@ def relabel(
     made = {"command": command_line(), "commit": commit(), "date": date.today().isoformat(), "of": trained.hash}
     scores = test_scores(world, labelled)
     write_json(card, {**card_of(prior), **labelled.card, "labels": made, "hash": labelled.hash, "scores": scores})
-    console.print(str(out), soft_wrap=True)
+    print_path(out)

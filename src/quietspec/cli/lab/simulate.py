@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from quietspec.cli.console import command_line, console, log
+from quietspec.cli.console import command_line, log, print_path
 from quietspec.cli.lab.worlds import RecipeName, recipe_named
 from quietspec.cli.options import Library, Seed
 from quietspec.cli.outputs import Overwrite, require_new
@@ -58,7 +58,7 @@ def simulate(
     with os_errors_named(out), whole_file(out, overwrite=overwrite) as partial:
         hdus.writeto(partial, overwrite=True, output_verify="exception")
     log(f"{len(simulated)} spectra of recipe {recipe!r}, {simulated.observed.meta['survey']}")
-    console.print(str(out), soft_wrap=True)
+    print_path(out)
 
 
 def _origin(simulated: Simulated, recipe: str, seed: int) -> dict[str, tuple[str | int, str]]:

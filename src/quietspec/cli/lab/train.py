@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from quietspec.cli.console import command_line, console, log
+from quietspec.cli.console import command_line, log, print_path
 from quietspec.cli.lab.cards import TRAINED_TESTS, card_file, test_scores
 from quietspec.cli.lab.worlds import Changes, commit, recipe_named
 from quietspec.cli.options import Library
@@ -53,4 +53,4 @@ def train(
         "scores": scores,
     }
     write_json(card, content)
-    console.print(str(out), soft_wrap=True)
+    print_path(out)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quietspec.cli.console import command_line, console, log, progress_bar
+from quietspec.cli.console import command_line, log, print_path, progress_bar
 from quietspec.cli.lab.worlds import Changes, commit, recipe_named
 from quietspec.cli.options import Library
 from quietspec.cli.outputs import write_json
@@ -85,7 +85,7 @@ def _publish(corpus: Corpus, settings: Run, folder: Path, seconds: float, tests:
         "scores": scores.to_json(),
     }
     write_json(folder / f"{name}.json", card)
-    console.print(str(file), soft_wrap=True)
+    print_path(file)
 
 
 def _size(parameter: Any) -> int:
