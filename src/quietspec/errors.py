@@ -3,6 +3,7 @@
 __all__ = [
     "BatchError",
     "FetchError",
+    "IndexDefinitionError",
     "ModelError",
     "QuietspecError",
     "ReadError",
@@ -39,6 +40,10 @@ class FetchError(QuietspecError):
 
 class TemplateError(QuietspecError):
     """A template library is missing, incomplete or does not cover what is asked."""
+
+
+class IndexDefinitionError(QuietspecError):
+    """An index is unknown, or its definition is malformed."""
 
 
 class ModelError(QuietspecError):
