@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
-from quietspec.arrays import FloatArray, groups, require_shape
+from quietspec.arrays import FloatArray, IntArray, groups, require_shape
 from quietspec.denoised import Denoised
 from quietspec.indices.definitions import IndexDefinition, find_definitions
 from quietspec.indices.grids import GriddedIndices, IndexFlag
@@ -83,16 +84,14 @@ def indices_of(
     values = np.full((shape[0], len(chosen)), np.nan)
     covariance = np.full((*values.shape, len(chosen)), np.nan)
     flags = np.full(values.shape, int(IndexFlag.NO_REDSHIFT))
-    for z, rows, own in _alike(at, width):
-        rest = rest_air(denoised.spectra.wavelength, z, denoised.spectra.medium)
-        sigma = added_sigma_to(resolution, rest, None if own is None else own / (1 + z))
-        on_grid = GriddedIndices(chosen, rest, sigma)
-        for block in np.split(rows, range(_BLOCK, len(rows), _BLOCK)):
-            values[block], gradient, flags[block] = on_grid(denoised.flux[block])
-            for row, slopes in zip(block, gradient, strict=True):
-                covariance[row] = joint_covariance(slopes[None], on_grid.pixels, shape[1], _covariance(denoised, row))[
-                    0
-                ]
+    with threadpool_limits(limits=1):  # matrices as small as these lose by more threads
+        for z, rows, own in _alike(at, width):
+            rest = rest_air(denoised.spectra.wavelength, z, denoised.spectra.medium)
+            on_grid = GriddedIndices(
+                chosen, rest, added_sigma_to(resolution, rest, None if own is None else own / (1 + z))
+            )
+            for block in np.split(rows, range(_BLOCK, len(rows), _BLOCK)):
+                values[block], covariance[block], flags[block] = _measured(denoised, block, on_grid)
     meta = {"RESOLUTN": _named(resolution)}
     return Indices(definitions=chosen, values=values, covariance=covariance, flags=flags, meta=meta)
 
@@ -117,12 +116,24 @@ def _alike(
             yield float(z), rows[kind.ravel() == number], own
 
 
-def _covariance(denoised: Denoised, row: int) -> FactoredCovariance | None:
+def _measured(
+    denoised: Denoised, rows: npt.NDArray[np.intp], on_grid: GriddedIndices
+) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Values, covariance and flags of the indices of some spectra, of which one factor at a time is in memory."""
+    values, gradient, flags = on_grid(denoised.flux[rows])
+    joint = [
+        joint_covariance(slopes[None], on_grid.pixels, denoised.flux.shape[1], _covariance(denoised, row))
+        for row, slopes in zip(rows, gradient, strict=True)
+    ]
+    return values, np.concatenate(joint), flags
+
+
+def _covariance(denoised: Denoised, row: np.intp) -> FactoredCovariance | None:
     """Covariance between the pixels of one denoised spectrum; None where the denoiser gives none."""
     if denoised.factor_of is None:
         return None
     remainder = None if denoised.remainder is None else denoised.remainder[row]
-    return FactoredCovariance(factor=denoised.covariance_factor(row), remainder=remainder)
+    return FactoredCovariance(factor=denoised.covariance_factor(int(row)), remainder=remainder)
 
 
 def fitted_redshift(denoised: Denoised) -> FloatArray:
