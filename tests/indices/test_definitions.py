@@ -68,8 +68,10 @@ def test_several_are_found_once_each_and_groups_are_spelt_out():
         (CLASSIC | {"red": None}, "this one has band, blue"),
         (CLASSIC | {"kind": "break"}, "has the bands blue, red; this one has band, blue, red"),
         (CLASSIC | {"features": ((4010, 4020),)}, "this one has band, blue, features, red"),
-        (CLASSIC | {"band": (4020, 4010)}, "not two increasing"),
-        (CLASSIC | {"band": (4020, float("nan"))}, "not two increasing"),
+        (CLASSIC | {"band": (4020, 4010)}, "two increasing.*not 4020, 4010"),
+        (CLASSIC | {"band": (4020, float("nan"))}, "two increasing.*not 4020, nan"),
+        (CLASSIC | {"band": 4020}, "two increasing.*not iterable"),
+        (GENERIC | {"continuum": (1, 2)}, "two increasing.*not iterable"),
         (GENERIC | {"continuum": ((1, 2),)}, "at least two bands"),
         (GENERIC | {"weights": (1.0,)}, "1 weights for 2 features"),
         (GENERIC | {"kind": "magnitude"}, "generic index is of kind 'angstrom'"),
@@ -78,6 +80,11 @@ def test_several_are_found_once_each_and_groups_are_spelt_out():
 def test_a_malformed_definition_says_what_is_wrong(fields, message):
     with pytest.raises(IndexDefinitionError, match=f"'mine'.*{message}"):
         IndexDefinition(name="mine", **fields)
+
+
+def test_bands_may_be_lists():
+    lists = {name: list(value) if isinstance(value, tuple) else value for name, value in CLASSIC.items()}
+    assert IndexDefinition(name="mine", **lists) == IndexDefinition(name="mine", **CLASSIC)
 
 
 def test_vacuum_bands_are_shifted_to_air():

@@ -25,7 +25,7 @@ from .made import LINEAR, LOG, spectra
 
 NOT_BREAKS = [name for name, one in DEFINITIONS.items() if one.kind != "break"]
 #: Values of the MaNGA DAP's own classes AbsorptionLineIndices and BandheadIndices (sdss-mangadap 4.5.0), with the bands
-#: of its files extindx.par and bhbasic.par, for `made.spectra` on the two grids.
+#: of its files extindx.par and bhbasic.par, for `made.spectra` on the two grids; `dap_reference.py` made the file.
 DAP = json.loads((Path(__file__).parent / "dap.json").read_text())
 GRIDS = {"LINEAR": LINEAR, "LOG": LOG}
 each_index = pytest.mark.parametrize("name", DEFINITIONS)

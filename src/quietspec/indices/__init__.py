@@ -12,12 +12,12 @@ from quietspec.indices.files import read_definitions
 from quietspec.indices.grids import IndexFlag
 from quietspec.indices.measure import FactoredCovariance, measure_index, measure_indices
 from quietspec.indices.posterior import fitted_redshift, indices_of
-from quietspec.indices.resolution import added_sigma_to, constant_sigma, lick_fwhm
+from quietspec.indices.resolution import Resolution, added_sigma_to, constant_sigma, lick_fwhm
 from quietspec.indices.results import Indices
 
 __all__ = [
     "DEFINITIONS", "LICK", "DispersionCorrection", "FactoredCovariance", "IndexDefinition", "IndexFlag", "Indices",
-    "added_sigma_to", "constant_sigma", "corrected_for_dispersion", "dispersion_correction", "find_definition",
-    "find_definitions", "fitted_redshift", "indices_of", "lick_fwhm", "measure_index", "measure_indices",
-    "read_definitions",
+    "Resolution", "added_sigma_to", "constant_sigma", "corrected_for_dispersion", "dispersion_correction",
+    "find_definition", "find_definitions", "fitted_redshift", "indices_of", "lick_fwhm", "measure_index",
+    "measure_indices", "read_definitions",
 ]  # fmt: skip

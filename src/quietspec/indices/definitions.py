@@ -19,7 +19,11 @@ __all__ = [
 Band = tuple[float, float]  #: first and last wavelength, rest-frame Å
 IndexKind = Literal["angstrom", "magnitude", "break"]
 
-_KINDS: dict[str, str] = {"angstrom": "Angstrom", "magnitude": "mag", "break": ""}  # and their units
+_UNITS: dict[str, str] = {"angstrom": "Angstrom", "magnitude": "mag", "break": ""}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "kind": tuple(_UNITS), "medium": ("air", "vacuum"), "per": ("frequency", "wavelength"),
+    "ratio": ("red/blue", "blue/red"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +75,7 @@ class IndexDefinition:
     ...     name="mine", kind="angstrom", source="this work", blue=(4000, 4010), band=(4010, 4030), red=(4030, 4045)
     ... )
     >>> mine.unit, mine.bands
-    ('Angstrom', ((4000, 4010), (4010, 4030), (4030, 4045)))
+    ('Angstrom', ((4000.0, 4010.0), (4010.0, 4030.0), (4030.0, 4045.0)))
     """
 
     name: str
@@ -88,17 +92,28 @@ class IndexDefinition:
     ratio: Literal["red/blue", "blue/red"] = "red/blue"
 
     def __post_init__(self) -> None:
-        choices = {"kind": tuple(_KINDS), "medium": ("air", "vacuum"), "per": ("frequency", "wavelength"),
-                   "ratio": ("red/blue", "blue/red")}  # fmt: skip
-        for name, allowed in choices.items():
+        for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise IndexDefinitionError(
                     f"index {self.name!r}: {name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}."
                 )
+        self._settle_bands()
         self._require_bands()
-        for band in self.bands:
-            if len(band) != 2 or not 0 < band[0] < band[1] < np.inf:
-                raise IndexDefinitionError(f"index {self.name!r}: band {band} is not two increasing wavelengths in Å.")
+
+    def _settle_bands(self) -> None:
+        """Bring what bands are given as to tuples of floats."""
+        settle = object.__setattr__
+        try:
+            for name in ("blue", "band", "red"):
+                settle(self, name, None if getattr(self, name) is None else _band(getattr(self, name)))
+            for name in ("continuum", "features"):
+                settle(self, name, tuple(map(_band, getattr(self, name))))
+            settle(self, "weights", tuple(map(float, self.weights)))
+        except (TypeError, ValueError) as error:
+            raise IndexDefinitionError(
+                f"index {self.name!r}: a band is two increasing wavelengths [low, high] in Å, several are written as "
+                f"[[low, high], …] ({error})."
+            ) from error
 
     def _require_bands(self) -> None:
         """Raise unless exactly the bands of one form of index are there."""
@@ -141,7 +156,7 @@ class IndexDefinition:
     @property
     def unit(self) -> str:
         """Unit of the index as astropy spells it; empty for a ratio."""
-        return _KINDS[self.kind]
+        return _UNITS[self.kind]
 
     def in_air(self) -> IndexDefinition:
         """Convert the bands to air wavelengths.
@@ -156,6 +171,13 @@ class IndexDefinition:
         blue, band, red = (None if one is None else _air(one) for one in (self.blue, self.band, self.red))
         continuum, features = (tuple(map(_air, bands)) for bands in (self.continuum, self.features))
         return replace(self, blue=blue, band=band, red=red, continuum=continuum, features=features, medium="air")
+
+
+def _band(value: Iterable[float]) -> Band:
+    low, high = map(float, value)
+    if not 0 < low < high < np.inf:
+        raise ValueError(f"not {low:g}, {high:g}")
+    return low, high
 
 
 def _air(band: Band) -> Band:

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from quietspec.errors import IndexDefinitionError
-from quietspec.indices.definitions import Band, IndexDefinition
+from quietspec.indices.definitions import IndexDefinition
 
 __all__ = ["read_definitions"]
-
-_SINGLE, _SEVERAL = ("blue", "band", "red"), ("continuum", "features")
 
 
 def read_definitions(path: str | Path) -> tuple[IndexDefinition, ...]:
@@ -95,19 +93,6 @@ def _definition(path: Path, name: str, table: Any) -> IndexDefinition:
             f"{path}: index {name!r}: {', '.join(unknown)} not understood; known are {', '.join(sorted(known))}."
         )
     try:
-        bands: dict[str, Any] = {key: _band(table[key]) for key in _SINGLE if key in table}
-        bands |= {key: tuple(map(_band, table[key])) for key in _SEVERAL if key in table}
-        if "weights" in table:
-            bands["weights"] = tuple(map(float, table["weights"]))
-        return IndexDefinition(name=name, **{"source": path.name, "kind": "", **table, **bands})
+        return IndexDefinition(name=name, **{"source": path.name, "kind": "", **table})
     except IndexDefinitionError as error:
         raise IndexDefinitionError(f"{path}: {error}") from error
-    except (TypeError, ValueError) as error:
-        raise IndexDefinitionError(
-            f"{path}: index {name!r}: a band is written as [low, high] in Å, several as [[low, high], …] ({error})."
-        ) from error
-
-
-def _band(value: Any) -> Band:
-    low, high = map(float, value)
-    return low, high

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +37,9 @@ def measure_index(
     rest_wavelength: FloatArray,
     flux: FloatArray,
     covariance: FloatArray | FactoredCovariance | None = None,
-    **options: Any,
+    *,
+    smoothing: FloatArray | None = None,
+    continuum_weights: FloatArray | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Measure one index.
 
@@ -52,7 +53,9 @@ def measure_index(
         Flux densities per Å.
     covariance : array or FactoredCovariance, optional
         As for `measure_indices`.
-    **options
+    smoothing : (n_pixels,), optional
+        As for `measure_indices`.
+    continuum_weights : same shape as `flux`, optional
         As for `measure_indices`.
 
     Returns
@@ -79,7 +82,11 @@ def measure_index(
     >>> round(float(value), 6), round(float(error), 3)
     (5.0, 0.047)
     """
-    found = measure_indices((find_definition(definition),), rest_wavelength, np.atleast_2d(flux), covariance, **options)
+    weights = None if continuum_weights is None else np.atleast_2d(continuum_weights)
+    found = measure_indices(
+        (find_definition(definition),), rest_wavelength, np.atleast_2d(flux), covariance, smoothing=smoothing,
+        continuum_weights=weights,
+    )  # fmt: skip
     value, error = found.values[:, 0], found.errors[:, 0]
     return (value[0], error[0]) if np.ndim(flux) == 1 else (value, error)
 
