@@ -10,8 +10,21 @@ import numpy as np
 from quietspec.arrays import FloatArray
 
 __all__ = [
-    "BRIGHT_SKY_LINES", "DESI_BAD_BITS", "JWST_BAD_BITS", "LAMOST_RESOLUTION", "MANGA_BAD_BITS", "MANGA_DAP_BAD_BITS",
-    "NIGHT_SKY_LINES", "SAMI_FWHM", "SDSS_BAD_BITS", "califa_fwhm", "instrument_of", "manga_fwhm", "muse_fwhm",
+    "BRIGHT_SKY_LINES",
+    "DESI_BAD_BITS",
+    "JWST_BAD_BITS",
+    "LAMOST_RESOLUTION",
+    "MANGA_BAD_BITS",
+    "MANGA_DAP_BAD_BITS",
+    "NIGHT_SKY_LINES",
+    "SAMI_FWHM",
+    "SDSS_BAD_BITS",
+    "WEAVE_RESOLUTION",
+    "califa_fwhm",
+    "desi_fwhm",
+    "instrument_of",
+    "manga_fwhm",
+    "muse_fwhm",
     "sdss_fwhm",
 ]  # fmt: skip
 
@@ -20,6 +33,9 @@ SAMI_FWHM: dict[str, float] = {"580V": 2.66, "1000R": 1.59}
 
 #: λ/FWHM of LAMOST's low- and medium-resolution spectra (pages of its data releases).
 LAMOST_RESOLUTION: dict[str, float] = {"low": 1800.0, "medium": 7500.0}
+
+#: λ/FWHM of WEAVE's low-resolution mode (Jin et al. 2024, MNRAS 530, 2688).
+WEAVE_RESOLUTION = 5000.0
 
 #: The bright lines of the night sky, air Å: [OI], Na D and the strongest OH lines to 8500 Å (Osterbrock et al. 1996,
 #: PASP 108, 277).
@@ -43,7 +59,7 @@ _MUSE_MOSAIC = (5.835e-8, -9.080e-4, 5.983)
 
 _BY_SURVEY = {
     "SAMI": "SAMI", "MaNGA": "MaNGA", "MaNGA DAP": "MaNGA", "SDSS": "SDSS", "CALIFA": "CALIFA", "MUSE": "MUSE",
-    "DESI": "DESI", "LEGA-C": "LEGA-C",
+    "DESI": "DESI", "LEGA-C": "LEGA-C", "WEAVE": "WEAVE",
 }  # fmt: skip
 
 
@@ -58,7 +74,7 @@ def instrument_of(meta: Mapping[str, Any]) -> str | None:
     Returns
     -------
     str or None
-        SAMI, MaNGA, SDSS, CALIFA, MUSE, DESI or LEGA-C; None for any other, for simulated spectra, and for what
+        SAMI, MaNGA, SDSS, CALIFA, MUSE, DESI, LEGA-C or WEAVE; None for any other, for simulated spectra, and for what
         quietspec wrote.
 
     Examples
@@ -124,3 +140,9 @@ def manga_fwhm(wavelength: FloatArray) -> FloatArray:
 def sdss_fwhm(wavelength: FloatArray) -> FloatArray:
     """Typical FWHM (Å) of the SDSS spectrographs at observed wavelengths (Å): wdisp of NGC 3522 and NGC 3073, DR18."""
     return np.interp(wavelength, [3900, 4500, 5500, 6000, 6500, 9000], [2.33, 2.39, 2.43, 3.0, 3.22, 3.46])
+
+
+def desi_fwhm(wavelength: FloatArray) -> FloatArray:
+    """Typical FWHM (Å) of DESI at observed wavelengths (Å): the ``RESOLUTION`` of a coadd, with steps between arms."""
+    known = [3820, 5580, 5770, 5790, 7434, 7560, 7580, 8672, 9594]
+    return np.interp(wavelength, known, [1.71, 1.56, 1.55, 1.54, 1.53, 1.53, 1.88, 1.70, 1.83])

@@ -14,6 +14,7 @@ from quietspec.arrays import SHARED, BySpectrum, FloatArray
 __all__ = ["ParameterPosterior"]
 
 _REACH = 9.0  # σ beyond the farthest Gaussian within which quantiles are sought
+_LEAST = 1e-9  # σ of a parameter that a Gaussian knows
 _HALVINGS = 45
 
 
@@ -106,6 +107,7 @@ class ParameterPosterior(BySpectrum):
     def quantile(self, name: str, probability: float) -> FloatArray:
         """Value below which a parameter lies with a probability in (0, 1), (n_spectra,)."""
         weights, means, sigma = self._marginal(name)
+        sigma = np.maximum(sigma, _LEAST)
         unused = weights == 0  # NaN weights, where there is no posterior, are not 0 and pass through
         low = np.where(unused, np.inf, means - _REACH * sigma).min(axis=1)
         high = np.where(unused, -np.inf, means + _REACH * sigma).max(axis=1)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 from quietspec.arrays import FloatArray
 
 __all__ = [
-    "EMISSION_LINES", "FWHM_PER_SIGMA", "LINE_WINDOWS", "SNR_WINDOW", "SPEED_OF_LIGHT", "STRONG_LINES", "LineWindow",
+    "EMISSION_LINES", "FWHM_PER_SIGMA", "INTERSTELLAR_BANDS",
+    "LINE_WINDOWS", "SNR_WINDOW", "SPEED_OF_LIGHT", "STRONG_LINES", "LineWindow",
     "air_to_vacuum", "in_window", "rest_air", "stretches", "vacuum_to_air",
 ]  # fmt: skip
 
@@ -61,18 +62,27 @@ LINE_WINDOWS: dict[str, LineWindow] = {
 
 #: Gas emission lines, rest-frame air Å (NIST; Osterbrock & Ferland 2006).
 EMISSION_LINES: dict[str, float] = {
-    "[OII]3726": 3726.03, "[OII]3729": 3728.82, "H9": 3835.39, "[NeIII]3869": 3868.76, "H8": 3889.05,
+    "[NeV]3426": 3425.88, "[OII]3726": 3726.03, "[OII]3729": 3728.82, "H12": 3750.15, "H11": 3770.63, "H10": 3797.90,
+    "H9": 3835.39,
+    "[NeIII]3869": 3868.76, "HeI3889": 3888.65, "H8": 3889.05,
     "[NeIII]3967": 3967.47, "Hepsilon": 3970.07, "Hdelta": 4101.73, "Hgamma": 4340.47, "[OIII]4363": 4363.21,
     "HeI4471": 4471.50, "HeII4686": 4685.71, "Hbeta": 4861.33, "[OIII]4959": 4958.91, "[OIII]5007": 5006.84,
     "[NI]5198": 5197.90, "[NI]5200": 5200.26, "[NII]5755": 5754.59, "HeI5876": 5875.62, "[OI]6300": 6300.30,
-    "[OI]6364": 6363.78, "[NII]6548": 6548.05, "Halpha": 6562.80, "[NII]6583": 6583.45, "HeI6678": 6678.15,
-    "[SII]6716": 6716.44, "[SII]6731": 6730.82, "[ArIII]7136": 7135.79,
+    "[SIII]6312": 6312.06, "[OI]6364": 6363.78, "[NII]6548": 6548.05, "Halpha": 6562.80, "[NII]6583": 6583.45,
+    "HeI6678": 6678.15,
+    "[SII]6716": 6716.44, "[SII]6731": 6730.82, "HeI7065": 7065.25,
+    "[ArIII]7136": 7135.79, "[OII]7320": 7319.99, "[OII]7330": 7330.73, "[ArIII]7751": 7751.11, "OI8446": 8446.36,
+    "Pa12": 8750.47, "Pa11": 8862.78, "Pa10": 9014.91, "[SIII]9069": 9068.6, "Pa9": 9229.01, "[SIII]9531": 9530.6,
+    "Pa8": 9545.97,
 }  # fmt: skip
 
 #: Lines seen in nearly every galaxy with gas, which are masked whether or not gas is detected.
+#: Bands where gas and dust between the stars absorb: rest-frame air Å. Na D, and the band at 6283.8 Å (Jenniskens &
+#: Désert 1994, A&AS 106, 39).
+INTERSTELLAR_BANDS: tuple[tuple[float, float], ...] = ((5886.5, 5899.5), (6278.5, 6291.0))
 STRONG_LINES: tuple[str, ...] = (
     "[OII]3726", "[OII]3729", "Hbeta", "[OIII]4959", "[OIII]5007", "[NII]6548", "Halpha", "[NII]6583", "[SII]6716",
-    "[SII]6731",
+    "[SII]6731", "[SIII]9069", "[SIII]9531",
 )  # fmt: skip
 
 

@@ -237,6 +237,18 @@ def test_tables_of_the_documentation(run) -> None:
         assert sum(row in shown for row in rows) > len(rows) / 2, name
 
 
+def test_other_worlds(run) -> None:
+    assert "noise correlated by 0.6" in run("other_worlds", "false-alarms", "-n", 16, library=True)
+    assert "broad Balmer lines 100" in run("other_worlds", "nuclei", "-n", 3, "--snr", 20, library=True)
+
+
+@pytest.mark.slow
+@pytest.mark.fetched
+def test_other_worlds_of_other_libraries(run) -> None:
+    said = run("other_worlds", "libraries", "bc03", "-n", 4, "--snr", 20)
+    assert "BC03: share inside 1σ" in said
+
+
 def test_population_calibration(run, tmp_path) -> None:
     options = ("-n", 4, "--batch", 2, "--snr", 10, "--json", tmp_path / "found.json")
     run("population_calibration", *options, library=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from quietspec.errors import FetchError
-from quietspec.io.fetching import DATASETS, Dataset, cache_folder, cached, fetch
+from quietspec.io.fetching import DATASETS, Dataset, cache_folder, cached, dataset_at, fetch
 from quietspec.io.writing import atomic
 
 cache_module = import_module("quietspec.io.fetching.cache")
@@ -228,6 +228,17 @@ def test_spoiled_files_do_not_count_and_are_replaced(quick, spoil, seen_at_once)
     if seen_at_once:
         assert cached("tiny") is None
         assert fetch("tiny").read_bytes() == b"first"
+
+
+def test_a_path_in_the_cache_is_known_by_its_data_set(quick, tmp_path, monkeypatch):
+    path = fetch("tiny")
+    monkeypatch.chdir(path.parent)
+    assert dataset_at(path) == dataset_at(path.name) == quick
+    copy = tmp_path / "a.txt"
+    copy.write_bytes(path.read_bytes())
+    assert dataset_at(copy) is dataset_at(path.parent) is dataset_at(tmp_path / "nothing") is None
+    path.write_bytes(b"somebody's own")
+    assert dataset_at(path) is None
 
 
 def test_what_was_fetched_for_another_release_does_not_count(quick, monkeypatch):

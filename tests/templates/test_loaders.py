@@ -8,6 +8,7 @@ from astropy.io import fits
 
 from quietspec.errors import TemplateError
 from quietspec.templates import load_library, load_miles, load_ppxf
+from quietspec.wavelengths import vacuum_to_air
 
 AGES, METALS = (0.1, 1.0, 10.0), ("m0.40", "p0.22")
 SUFFIX = "_iPp0.00_baseFe_linear_FWHM_2.51.fits"
@@ -121,7 +122,7 @@ def test_spectra_on_other_wavelengths_are_refused(folder):
 
 def test_a_missing_spectrum_is_noticed(folder):
     (folder / f"Mun1.30Zm0.40T01.0000{SUFFIX}").unlink()
-    with pytest.raises(TemplateError, match="full grid of 6"):
+    with pytest.raises(TemplateError, match=r"full grid of 6: that of log age \d+\.000, \[M/H\] .* is missing"):
         load_library(folder)
 
 
@@ -153,6 +154,22 @@ def test_ppxf_files_load_with_every_axis_in_place(tmp_path):
     np.testing.assert_allclose(library.remaining_mass.reshape(3, 2), arrays["masses"])
     np.testing.assert_allclose(10 ** (library.log_age.reshape(3, 2)[:, 0] - 9), AGES)
     assert load_ppxf(tmp_path / "spectra_made_9.0.npz", medium="vacuum").medium == "vacuum"
+
+
+def test_own_files_may_state_medium_and_scale(tmp_path):
+    path, arrays = tmp_path / "spectra_own.npz", ppxf_arrays()
+    np.savez(path, **arrays, medium="vacuum", per_mass=False)
+    assert load_ppxf(path).medium == "vacuum"
+    library = load_library(path)
+    assert (library.medium, library.per_mass) == ("air", False)
+    np.testing.assert_allclose(library.wavelength, vacuum_to_air(arrays["lam"]))
+    assert library.in_air() is library
+
+
+def test_a_medium_that_does_not_exist_is_refused(tmp_path):
+    np.savez(tmp_path / "spectra_own.npz", **ppxf_arrays(), medium="water")
+    with pytest.raises(TemplateError, match=r"medium is 'water'\. Write 'air' or 'vacuum'"):
+        load_library(tmp_path / "spectra_own.npz")
 
 
 def test_ppxf_file_without_an_array_is_refused(tmp_path):

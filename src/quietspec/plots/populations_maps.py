@@ -33,6 +33,7 @@ PARAMETER_LABELS = {  #: name and unit of each parameter, in the order of the pa
     "a_v": (r"$A_V$", "mag"),
     "velocity": ("velocity", "km/s"),
     "sigma": (r"$\sigma$", "km/s"),
+    "nucleus": ("nucleus", "share of light"),
 }
 _COLOUR_MAPS = {"velocity": "RdBu_r"}
 _COLUMNS = 4

@@ -35,6 +35,7 @@ UNITS: dict[str, str] = {
     "sigma": "km/s",
     "h3": "",
     "h4": "",
+    "nucleus": "",
 }
 
 

@@ -5,8 +5,9 @@ from quietspec.templates.library import SspLibrary
 from quietspec.templates.loaders import load_library, load_miles, load_ppxf
 from quietspec.templates.means import population_labels
 from quietspec.templates.photometry import MassToLight, mass_to_light, v_luminosity
+from quietspec.templates.terms import TemplateTerms
 
 __all__ = [
-    "MassToLight", "SspLibrary", "load_dap", "load_library", "load_miles", "load_ppxf", "mass_to_light",
-    "population_labels", "v_luminosity",
+    "MassToLight", "SspLibrary", "TemplateTerms", "load_dap", "load_library", "load_miles", "load_ppxf",
+    "mass_to_light", "population_labels", "v_luminosity",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 
 from quietspec.errors import TemplateError
 from quietspec.resampling import Resampler, added_sigma
-from quietspec.wavelengths import SNR_WINDOW, in_window
+from quietspec.wavelengths import SNR_WINDOW, in_window, vacuum_to_air
 
 if TYPE_CHECKING:
     from quietspec.arrays import FloatArray
@@ -103,9 +103,16 @@ class SspLibrary:
         if full.shape[1] != len(self.log_age) or not np.array_equal(full, [self.log_age, self.metallicity]):
             raise TemplateError(
                 f"{self.name}: {len(self.log_age)} spectra of {len(ages)} ages and {len(metallicities)} metallicities "
-                f"do not form a full grid of {full.shape[1]}: some are missing or duplicated. Remove those that do not "
-                "belong."
+                f"do not form a full grid of {full.shape[1]}: {self._first_fault(full)}. Add what is missing, or "
+                "remove those that do not belong."
             )
+
+    def _first_fault(self, full: FloatArray) -> str:
+        """Name the first spectrum of the full grid that is missing, or there more than once."""
+        counts = [np.count_nonzero((self.log_age == age) & (self.metallicity == metal)) for age, metal in full.T]
+        row = next(row for row, count in enumerate(counts) if count != 1)
+        fault = f"is there {counts[row]} times" if counts[row] else "is missing"
+        return f"that of log age {full[0, row]:.3f}, [M/H] {full[1, row]:+.2f} {fault}"
 
     @property
     def n_ssp(self) -> int:
@@ -136,6 +143,12 @@ class SspLibrary:
                 f"{self.wavelength[0]:.1f}–{self.wavelength[-1]:.1f} Å. Choose a window inside it."
             )
         return np.asarray(self.spectra[:, inside].mean(axis=1))
+
+    def in_air(self) -> Self:
+        """Return the library with its wavelengths in air."""
+        if self.medium == "air":
+            return self
+        return replace(self, wavelength=vacuum_to_air(self.wavelength), medium="air")
 
     def normalised(self, window: tuple[float, float] = SNR_WINDOW) -> Self:
         """Scale every SSP to mean flux density 1 in a window (Å), so that weights become light fractions there."""

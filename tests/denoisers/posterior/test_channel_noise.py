@@ -119,7 +119,7 @@ def test_broad_lines_are_masked_and_do_not_become_continuum():
     assert found.ignored[:, added > 0.05].all()
     assert np.abs(found.flux - truth).max() < 0.06
     quiet = tool.denoise(replace(clean, flux=clean.flux + lines(prior.wavelength, 100.0, 1.0, TRACERS, fwhm=5.0)))
-    assert quiet.ignored.mean() < 0.5 * found.ignored.mean()
+    assert quiet.ignored.mean() < 0.55 * found.ignored.mean()
 
 
 @pytest.mark.parametrize("n_pixels", [800, 3000])

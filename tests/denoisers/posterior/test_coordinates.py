@@ -125,11 +125,11 @@ def test_a_shipped_prior_against_dense_matrices(snr):
         covariance = np.einsum("k,kij->ij", weights, covariances + offset[:, :, None] * offset[:, None, :])
         error = np.sqrt(np.einsum("pi,ij,pj->p", coordinates.vectors, covariance, coordinates.vectors))
         moved = (found.mean[row] - mean) @ coordinates.vectors.T / error
-        assert np.sqrt(np.mean(moved**2)) < 0.03
+        assert np.sqrt(np.mean(moved**2)) < 0.05
         change = np.sqrt(coordinates.variance(found.covariance[[row]])[0]) / error - 1
         assert np.sqrt(np.mean(change**2)) < 0.02
         evidence = np.logaddexp.reduce(logs) - 0.5 * projections.chi2[row]
-        assert found.log_evidence[row] == pytest.approx(evidence, abs=0.2)
+        assert found.log_evidence[row] == pytest.approx(evidence, abs=0.3)
 
 
 @pytest.mark.parametrize("noise", ["quoted", "measured"])

@@ -1,5 +1,7 @@
 """Histories: weights of the SSPs, and the labels that follow from them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -125,3 +127,16 @@ def test_a_library_without_masses_gives_light_only(tiny_library):
     labels = population_labels(library, random_ssp_mixtures(library, 3, np.random.default_rng(1)))
     assert np.isnan([labels["log_age_mw"], labels["mh_mw"]]).all()
     assert np.isfinite([labels["log_age_lw"], labels["mh_lw"]]).all()
+
+
+def test_normalised_spectra_are_noticed_though_nothing_says_so(tiny_library):
+    alike = replace(tiny_library.normalised(), per_mass=True)
+    for library, says in ((alike, "hardly changes with age"), (tiny_library.normalised(), "scaled by light")):
+        with pytest.raises(TemplateError, match=f"{says}.*per solar mass formed"):
+            random_histories(library, 3, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("part", [{"metallicity": (0.1, 0.3)}, {"log_age": (7.7, 7.9)}])
+def test_histories_need_two_ages_and_metallicities(tiny_library, part):
+    with pytest.raises(TemplateError, match="need at least two of each"):
+        random_histories(tiny_library.within(**part), 3, np.random.default_rng(0))

@@ -84,8 +84,8 @@ def test_instruments_are_well_formed(instrument):
     wavelength = instrument.wavelength
     assert np.all(np.diff(wavelength) > 0)
     assert wavelength.shape == instrument.fwhm.shape
-    assert np.all((instrument.fwhm > 1) & (instrument.fwhm < 8))
-    assert 0 < instrument.redshift[0] < instrument.redshift[1] <= 0.15
+    assert np.all((instrument.fwhm > 0.7) & (instrument.fwhm < 8))
+    assert 0 < instrument.redshift[0] < instrument.redshift[1] <= 0.3
     assert np.all(np.diff(instrument.noise.wavelength) > 0)
     assert np.all((instrument.noise.low < instrument.noise.median) & (instrument.noise.median < instrument.noise.high))
 

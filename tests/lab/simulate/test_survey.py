@@ -1,13 +1,14 @@
 """The recipe `survey`: each ingredient is there, and gone when switched off."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
 from quietspec.errors import TemplateError
 from quietspec.lab.simulate import INSTRUMENTS, SurveyRecipe, SurveySwitches, get_recipe
-from quietspec.wavelengths import EMISSION_LINES, SNR_WINDOW, in_window, rest_air
+from quietspec.wavelengths import EMISSION_LINES, SNR_WINDOW, air_to_vacuum, in_window, rest_air
 
 NOTHING = {field.name: False for field in dataclasses.fields(SurveySwitches)}
 Z = 0.02
@@ -253,3 +254,19 @@ def test_a_redshift_beyond_the_templates_is_an_error(full):
 def test_a_library_that_is_too_short_is_an_error(library):
     with pytest.raises(TemplateError, match="covers"):
         SurveyRecipe(library.between(3700, 7300))
+
+
+def test_a_library_that_is_too_short_says_which_range_it_allows(tiny_library):
+    short = tiny_library.between(3900, 6700)
+    with pytest.raises(TemplateError, match=r"need 3571\.\d–7408\.\d Å") as error:
+        SurveyRecipe(short)
+    low, high = re.search(r"limits=\((\d+), (\d+)\)", str(error.value)).groups()
+    recipe = SurveyRecipe(short, limits=(float(low), float(high)), velocity_scale=150.0)
+    assert len(recipe.rest(2, np.random.default_rng(0))) == 2
+
+
+def test_a_library_in_vacuum_says_how_to_convert_it(tiny_library):
+    vacuum = dataclasses.replace(tiny_library, wavelength=air_to_vacuum(tiny_library.wavelength), medium="vacuum")
+    with pytest.raises(TemplateError, match=r"library\.in_air\(\)"):
+        SurveyRecipe(vacuum)
+    np.testing.assert_allclose(vacuum.in_air().wavelength, tiny_library.wavelength, atol=1e-4)

@@ -13,6 +13,7 @@ from quietspec.errors import ModelError
 from quietspec.lab.simulate import get_recipe
 from quietspec.lab.training import PRESETS, MixtureSettings, PriorRun, PriorSettings, train_from, train_prior, worlds
 
+SHIPPED = ("paper", "survey")
 GOOD = """
 recipe: paper
 n: 1000
@@ -22,15 +23,15 @@ settings: {n_components: 13, mixture: {n_mixture: 2, max_iter: 3}}
 
 
 def test_the_presets_are_the_shipped_priors():
-    assert PRESETS == ("paper", "survey")
-    assert all(load_prior(name).card["recipe"] == name for name in PRESETS)
+    assert ("library", *SHIPPED) == PRESETS
+    assert [load_prior(name).card["recipe"] for name in SHIPPED] == ["paper", "wide"]
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_a_preset_holds_the_numbers_in_the_card_of_the_shipped_prior(name):
     run = PriorRun.load(name)
     for card in (load_prior(name).card, model_cards()[name]):
-        assert run == PriorRun.model_validate({key: card[key] for key in PriorRun.model_fields})
+        assert run == PriorRun.model_validate({key: card[key] for key in PriorRun.model_fields if key in card})
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -49,8 +50,8 @@ def test_training_from_a_run_is_training_with_its_settings(tiny_library, tmp_pat
     expected = train_prior(get_recipe("paper", library), 1000, 3, settings)
     assert found.hash == expected.hash
     assert found.card == expected.card
-    assert PriorRun.model_validate({key: found.card[key] for key in PriorRun.model_fields}) == run
-    assert lines[0] == "1000 training spectra of 186 pixels drawn"
+    assert PriorRun.model_validate({key: found.card[key] for key in PriorRun.model_fields if key in found.card}) == run
+    assert lines[0] == "1000 of 1000 training spectra of 186 pixels drawn"
 
 
 def test_a_saved_run_loads_as_it_was(tmp_path):
@@ -68,8 +69,9 @@ def test_a_saved_run_loads_as_it_was(tmp_path):
         (GOOD.replace("n_components: 13", "n_components: 13, outskirts: []"), "settings.outskirts: Extra inputs"),
         (GOOD.replace("n: 1000", "n: 90001"), "n 90001: recipe 'paper' has 90000 training spectra"),
         (GOOD.replace("n: 1000", "n: 999"), "n: Input should be greater than or equal to 1000"),
-        (GOOD.replace("recipe: paper", "recipe: news"), "recipe: Input should be 'paper' or 'survey'"),
+        (GOOD.replace("recipe: paper", "recipe: news"), "recipe: Input should be 'paper', 'survey' or 'wide'"),
         (GOOD.replace("seed: 3\n", ""), "seed: Field required"),
+        (GOOD + "left_out: [bc03]\n", "left_out: recipe 'paper' has one library"),
         ("[", "not YAML"),
         ("", "run: Input should be a valid dictionary"),
     ],
@@ -84,7 +86,7 @@ def test_bad_runs_are_refused_with_file_and_key(text, says, tmp_path):
 
 
 def test_unknown_names_are_refused_with_those_there_are():
-    with pytest.raises(ModelError, match=r"news: no run of this name \(paper, survey\)"):
+    with pytest.raises(ModelError, match=r"news: no run of this name \(library, paper, survey\)"):
         PriorRun.load(Path("news"))
 
 

@@ -27,7 +27,7 @@ def simulate(
     seed: Seed = 0,
     snr: Annotated[float | None, typer.Option(min=0.1, help="S/N; drawn from the recipe's range if not given.")] = None,
     instrument: Annotated[
-        Literal["sami", "manga", "califa", "muse", "sdss"] | None,
+        Literal["sami", "manga", "califa", "muse", "sdss", "desi", "weave"] | None,
         typer.Option(help="survey: whose noise and resolution; drawn if not given.", case_sensitive=False),
     ] = None,
     redshift: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 
 from quietspec.cli.console import command_line, log, print_path
-from quietspec.cli.lab.cards import TRAINED_TESTS, card_file, test_scores
+from quietspec.cli.lab.cards import TRAINED_TESTS, Licence, card_file, fetched_templates, template_terms, test_scores
 from quietspec.cli.lab.worlds import Changes, commit, recipe_named
 from quietspec.cli.options import Library
 from quietspec.cli.outputs import Overwrite, require_new, write_json
@@ -23,6 +24,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", "-o", help="Model file (.npz) to write; its card goes beside it.")],
     changes: Changes = None,
     library: Library = None,
+    licence: Licence = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a prior on simulated spectra, test it on others, and write it with its card. Needs the extra `lab`."""
@@ -33,9 +35,11 @@ def train(
     for path in (out, card):
         require_new(path, overwrite)
     settings = PriorRun.load(run).changed(changes or ())
+    fetched = fetched_templates(settings.recipe, library, licence, settings.left_out)
     start = time.perf_counter()
-    world = recipe_named(settings.recipe, library)
+    world = recipe_named(settings.recipe, library, left_out=settings.left_out)
     prior = train_prior(world, settings.n, settings.seed, settings.settings, progress=log)
+    prior = replace(prior, card={**prior.card, **template_terms(fetched, str(prior.card["library"]), licence)})
     seconds = time.perf_counter() - start
     log(f"trained in {seconds:.0f} s; now tested on {TRAINED_TESTS} spectra it has not seen")
     scores = test_scores(world, prior)

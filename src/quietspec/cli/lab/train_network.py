@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quietspec.cli.console import command_line, log, print_path, progress_bar
+from quietspec.cli.lab.cards import Licence, fetched_templates, template_terms
 from quietspec.cli.lab.worlds import Changes, commit, recipe_named
 from quietspec.cli.options import Library
 from quietspec.cli.outputs import write_json
@@ -29,6 +31,7 @@ def train_network(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
     tests: Annotated[int, typer.Option(min=1, max=10_000, help="Test spectra that score it for its card.")] = 500,
     library: Library = None,
+    licence: Licence = None,
 ) -> None:
     """Train a network on the recipe `paper`, and write it as ONNX with its card. Needs the extra `train`."""
     from quietspec.denoisers import Posterior, load_prior
@@ -39,6 +42,7 @@ def train_network(
     except ModuleNotFoundError as error:
         raise ModelError(f"{error.name} is not installed: pip install 'quietspec[train]'.") from error
     settings = networks.Run.load(run).changed(changes or ())
+    fetched = fetched_templates("paper", library, licence)
     wiener = Posterior("wiener", load_prior("paper").collapsed()) if "wiener" in settings.network.channels else None
     corpus = networks.Corpus.draw(recipe_named("paper", library), settings, wiener)  # type: ignore[arg-type]
     log(f"{len(corpus.training)} training and {len(corpus.validation)} validation spectra drawn")
@@ -46,13 +50,14 @@ def train_network(
     if not networks.main_process():
         return
     if wiener is None:
-        _publish(corpus, settings, out, seconds, tests)
+        terms = template_terms(fetched, corpus.recipe.library.name, licence)
+        _publish(corpus, settings, out, tests, {"seconds": round(seconds), **terms})
     else:
         log("a network that needs the Wiener filter's estimate is not written as ONNX")
 
 
-def _publish(corpus: Corpus, settings: Run, folder: Path, seconds: float, tests: int) -> None:
-    """Write the best network as ONNX, with its card."""
+def _publish(corpus: Corpus, settings: Run, folder: Path, tests: int, entries: Mapping[str, Any]) -> None:
+    """Write the best network as ONNX, with its card and further entries in it."""
     from quietspec.denoisers import NetworkDenoiser
     from quietspec.lab.evaluation import evaluate
     from quietspec.lab.training import networks
@@ -76,7 +81,7 @@ def _publish(corpus: Corpus, settings: Run, folder: Path, seconds: float, tests:
         "command": command_line(),
         "commit": commit(),
         "date": date.today().isoformat(),
-        "seconds": round(seconds),
+        **entries,
         "training_flops": networks.training_flops(settings, len(wavelength), int(curve["step"][-1])),
         "inference_flops": networks.inference_flops(network, len(wavelength)),
         "onnx_difference": difference,

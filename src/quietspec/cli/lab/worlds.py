@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,10 +22,12 @@ Changes = Annotated[
         "--set", help="Change a setting, as name=value with dots (settings.mixture.n_mixture=64); repeatable."
     ),
 ]
-RecipeName = Annotated[Literal["paper", "survey"], typer.Option(help="Simulated world.")]
+RecipeName = Annotated[Literal["paper", "survey", "wide"], typer.Option(help="Simulated world.")]
 
 
-def recipe_named(name: str, library: str | None, switched_off: list[str] | None = None) -> Recipe:
+def recipe_named(
+    name: str, library: str | None, switched_off: list[str] | None = None, left_out: tuple[str, ...] = ()
+) -> Recipe:
     """Make a recipe from the SSP library asked for, or the fetched MILES, without some of its ingredients.
 
     Parameters
@@ -36,6 +38,8 @@ def recipe_named(name: str, library: str | None, switched_off: list[str] | None 
         Path of the library.
     switched_off : list of str, optional
         Ingredients to leave out.
+    left_out : tuple of str, optional
+        Libraries that the recipe `wide` is to do without.
 
     Returns
     -------
@@ -48,13 +52,24 @@ def recipe_named(name: str, library: str | None, switched_off: list[str] | None 
         If the recipe has no such ingredient, or the library cannot be had.
     """
     from quietspec.errors import QuietspecError
-    from quietspec.lab.simulate import get_recipe
+    from quietspec.lab.simulate import WideRecipe, get_recipe
 
+    switches = dict.fromkeys(switched_off or [], False)
     try:
-        return get_recipe(name, library_named(library), **dict.fromkeys(switched_off or [], False))
+        if name == WideRecipe.name:
+            return _wide(library, left_out, switches)
+        return get_recipe(name, library_named(library), **switches)
     except TypeError as error:
         wanted = ", ".join(switched_off or [])
         raise QuietspecError(f"--without {wanted}: recipe {name!r} has no such switch.") from error
+
+
+def _wide(library: str | None, left_out: tuple[str, ...], switches: dict[str, Any]) -> Recipe:
+    from quietspec.lab.simulate import WideRecipe
+
+    if library is not None:
+        raise typer.BadParameter("recipe 'wide' is of several libraries, which it fetches", param_hint="--library")
+    return WideRecipe.fetched(left_out, **switches)
 
 
 def commit() -> str:

@@ -20,6 +20,7 @@ from quietspec.denoisers.posterior.masking import find_contamination
 from quietspec.denoisers.posterior.prior import SpectralPrior
 from quietspec.denoisers.posterior.results import Accumulator, Solution
 from quietspec.denoisers.posterior.walk import Noise, PriorDenoiser
+from quietspec.errors import SpectraError
 from quietspec.spectra import Spectra
 from quietspec.wavelengths import rest_air
 
@@ -109,6 +110,9 @@ class _Factor:
     def __call__(self, number: int) -> FloatArray:
         half = np.linalg.cholesky(_positive(self.covariance[number]))
         return np.asarray(self.vectors.astype(np.float64) @ half)
+
+    def nucleus(self, number: int) -> tuple[FloatArray, FloatArray]:
+        raise SpectraError("this denoiser does not tell nuclei from stars; the posterior of the model `survey` does.")
 
 
 def _positive(covariance: FloatArray) -> FloatArray:

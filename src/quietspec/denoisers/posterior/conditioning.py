@@ -19,7 +19,7 @@ are summed. So no small number is the difference of large ones, and single preci
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +29,13 @@ from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.compression import CompressedData, products
 from quietspec.denoisers.posterior.coordinates import Gaussians
 
-__all__ = ["Conditioned", "Expansion", "Prediction", "condition", "expand_residual", "predict", "sum_by_spectrum"]
+__all__ = [
+    "SCREENED_VALUES", "Conditioned", "Expansion", "Prediction", "condition", "expand_residual", "likely", "predict",
+    "sum_by_spectrum",
+]  # fmt: skip
 
+SCREENED_VALUES = 8  #: of the compressed data by which components are screened
+_UNLIKELY = 15.0  # in log weight by these
 _HUGE = 1e30
 _NO_PRECISION = 1e-9  # precision that rounding may leave
 
@@ -187,6 +192,29 @@ def _predict(data: CompressedData, mixture: Gaussians, mean: FloatArray, shapes:
         scale_mean,
         -0.5 * (chi2 + log_determinant),
     )
+
+
+def likely(data: CompressedData, mixture: Gaussians) -> npt.NDArray[np.intp]:
+    """Find the components that may have weight in any of some spectra, by their best determined data alone.
+
+    Parameters
+    ----------
+    data : CompressedData
+        The data.
+    mixture : Gaussians
+        The prior.
+
+    Returns
+    -------
+    (n,) of int
+        Components whose weight, by the first few of the values z, is above e⁻¹⁵ of the largest. The first values hold
+        most of the signal, and what the others say can hardly make up for that much.
+    """
+    few = replace(data, factor=data.factor[:, :, :SCREENED_VALUES], values=data.values[:, :SCREENED_VALUES])
+    mean = mixture.mean - data.start[:, None]
+    log_weight = mixture.log_weight + predict(few, mixture, mean).log_likelihood
+    near = log_weight > log_weight.max(axis=1, keepdims=True) - _UNLIKELY
+    return np.flatnonzero(near.any(axis=0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,18 @@ from scipy import ndimage
 
 from quietspec.arrays import BoolArray, FloatArray
 from quietspec.statistics import MAD_TO_SIGMA, robust_scatter
-from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT, STRONG_LINES
+from quietspec.wavelengths import (
+    EMISSION_LINES,
+    FWHM_PER_SIGMA,
+    INTERSTELLAR_BANDS,
+    SPEED_OF_LIGHT,
+    STRONG_LINES,
+)
 
-__all__ = ["TRACERS", "ChannelNoise", "Gas", "channel_noise", "line_mask", "measure_gas", "noise_scale", "spike_mask"]
+__all__ = [
+    "TRACERS", "ChannelNoise", "Gas", "channel_noise", "interstellar_mask", "line_mask", "measure_gas", "noise_scale",
+    "spike_mask",
+]  # fmt: skip
 
 #: km/s about the given redshift; coarse at both ends, where wrong redshifts put the lines.
 _TRIAL_VELOCITY = np.concatenate(
@@ -198,6 +207,12 @@ def line_mask(
     for first, last in zip(low, high, strict=True):
         mask[first:last] = True
     return mask
+
+
+def interstellar_mask(rest: FloatArray, fwhm: FloatArray) -> BoolArray:
+    """Find the pixels that gas and dust between the stars may darken, (n_pixels,), as `line_mask` does for lines."""
+    low, high = np.array(INTERSTELLAR_BANDS).T[:, :, None]
+    return np.asarray(((rest > low - fwhm) & (rest < high + fwhm)).any(axis=0))
 
 
 def spike_mask(residual: FloatArray, weight: FloatArray, threshold: float = 6.0, longest: int = 5) -> BoolArray:

@@ -75,6 +75,24 @@ class Gaussians:
         by_coordinate = np.swapaxes(self.shape_covariance, 0, 1)
         return np.ascontiguousarray(by_coordinate.reshape(len(by_coordinate), -1), dtype=precision)
 
+    def taken(self, which: npt.NDArray[np.intp]) -> Gaussians:
+        """Keep some of the Gaussians, (n,) of int, with all that has been computed of them."""
+        some = Gaussians(
+            self.log_weight[which],
+            self.mean[which],
+            self.covariance[which],
+            self.label_mean[which],
+            self.label_slope[which],
+        )
+        size = self.mean.shape[1]
+        stacked = self.stacked_shapes.reshape(size, -1, size)[:, which]
+        known = {
+            name: getattr(self, name)[which]
+            for name in ("flat_covariance", "flat_shapes", "label_cross", "label_covariance")
+        }
+        some.__dict__.update(known, stacked_shapes=np.ascontiguousarray(stacked.reshape(size, -1)))
+        return some
+
     @cached_property
     def label_cross(self) -> FloatArray:
         """Covariance of the labels with x, (k, n_labels, d), in single precision."""

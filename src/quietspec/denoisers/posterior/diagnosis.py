@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from quietspec.arrays import BoolArray, BySpectrum, FloatArray
 from quietspec.denoised import Denoised, Flag
@@ -34,7 +34,11 @@ _BLOCK = 64  # spectra whose arrays fit into the processor's cache
 _FAINTEST = 8.0  # σ, significance of the flux of the faintest spectrum that still counts as a signal
 _FOUND, _FOUND_OF_EXPECTED = 5.0, 0.25  # log evidence, and share of the expected one, of a galaxy found elsewhere
 _NOISE = slice(SYMPTOMS.index("noisier"), SYMPTOMS.index("quieter") + 1)
+_SURE_MISFIT = 0.05  # 1σ of the log of χ² per degree of freedom where pixels abound
+_APART = 4  # channels whose difference shows the noise: farther apart than resampling correlates them
 _ERRORS_OF_ERRORS = 0.1  # log of a factor: how well quoted errors are known, and how sharply their law ends
+#: 1σ that noise alone gives symptoms whose scale is known, of galaxies with few pixels.
+_SIGMA = {"unexplained": 1.0, "misfit": _SURE_MISFIT, "noisier": _ERRORS_OF_ERRORS, "quieter": _ERRORS_OF_ERRORS}
 _FEWEST = 40  # spectra of a world from which a tail can be read off
 
 
@@ -46,9 +50,10 @@ class Symptoms(BySpectrum):
     ----------
     values : (n_spectra, 6)
         In the order of `SYMPTOMS`: log evidence of the best other redshift over the given one; of a smooth continuum
-        over the given redshift; χ² per bin that the features at the given redshift leave; log χ² per degree of freedom
-        of the denoised spectrum relative to the noise between channels; log of that noise, and minus log of the
-        scatter of the residuals, both over the quoted error. NaN where there is no estimate.
+        over the given redshift; χ² that the features at the given redshift leave beyond that expected, in σ; log χ² per
+        degree of freedom of the denoised spectrum relative to the noise between channels; log of that noise, and minus
+        log of the scatter of the residuals, both over the quoted error. The last three are shrunk where pixels are few.
+        NaN where there is no estimate.
     information : (n_spectra,)
         Log evidence over a smooth continuum that the features of an average galaxy would have had.
     signal : (n_spectra,)
@@ -111,8 +116,8 @@ def measure(denoised: Denoised, scan: FeatureScan) -> Symptoms:
     blocks = [slice(start, start + _BLOCK) for start in range(0, max(len(used), 1), _BLOCK)]
     between, scatter, signal = np.concatenate([_scatters(denoised, used, rows) for rows in blocks], axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        misfit = np.log(denoised.chi2 / denoised.dof) - 2 * np.log(between)
-        noise = np.log(between), -np.log(scatter)
+        misfit = _shrunk(np.log(denoised.chi2 / denoised.dof) - 2 * np.log(between), used, _SURE_MISFIT, 8.0)
+        noise = (_shrunk(value, used, _ERRORS_OF_ERRORS, 3.0) for value in (np.log(between), -np.log(scatter)))
     values = (found["other"] - found["given"], -found["given"], found["unexplained"], misfit, *noise)
     signal = signal * np.sqrt(2 / np.pi * used.sum(axis=1))  # the error of a median is √(π/2) that of a mean
     return Symptoms(
@@ -123,6 +128,12 @@ def measure(denoised: Denoised, scan: FeatureScan) -> Symptoms:
         support=found["other"],
         starlike=found["starlike"] == 1,
     )
+
+
+def _shrunk(value: FloatArray, used: BoolArray, least: float, variance: float) -> FloatArray:
+    """Shrink what few pixels tell badly: by its 1σ where pixels abound, over that of this many."""
+    n = np.maximum(used.sum(axis=1), 1)
+    return np.asarray(value * least / np.sqrt(least**2 + variance / n))
 
 
 def _scanned(denoised: Denoised, seen: BoolArray, scan: FeatureScan) -> dict[str, FloatArray]:
@@ -141,15 +152,16 @@ def _scanned(denoised: Denoised, seen: BoolArray, scan: FeatureScan) -> dict[str
 
 
 def _scatters(denoised: Denoised, used: BoolArray, rows: slice) -> FloatArray:
-    """Noise between neighbouring channels, scatter of the residuals and median flux, all over the errors, (3, n)."""
+    """Noise between nearby channels, scatter of the residuals and median flux, all over the errors, (3, n)."""
     used, ivar = used[rows], denoised.spectra.ivar[rows]
     flux = np.where(used, denoised.spectra.flux[rows], 0).astype(np.float64)
     residual = flux - np.where(used, denoised.flux[rows], 0)
     root = np.sqrt(np.where(used, ivar, 0))
     variance = np.divide(1, ivar, out=np.zeros(used.shape), where=used)
-    both = used[:, 1:-1] & used[:, :-2] & used[:, 2:]
-    difference = residual[:, 1:-1] - 0.5 * (residual[:, :-2] + residual[:, 2:])
-    expected = np.sqrt(variance[:, 1:-1] + 0.25 * (variance[:, :-2] + variance[:, 2:]))
+    middle, left, right = slice(_APART, -_APART), slice(None, -2 * _APART), slice(2 * _APART, None)
+    both = used[:, middle] & used[:, left] & used[:, right]
+    difference = residual[:, middle] - 0.5 * (residual[:, left] + residual[:, right])
+    expected = np.sqrt(variance[:, middle] + 0.25 * (variance[:, left] + variance[:, right]))
     ratio = np.divide(difference, expected, out=np.zeros(both.shape), where=both)
     return np.stack(
         [robust_scatter(ratio, both), robust_scatter(residual * root, used), masked_median(flux * root, used)]
@@ -191,8 +203,8 @@ class SymptomLaws:
         -------
         SymptomLaws
             At each knot, worlds with fewer than 40 spectra about it are left out. The two symptoms of noise have one
-            law for all knots, since how wrong errors are does not depend on features; their added quantile lies 0.1
-            beyond.
+            law for all knots, since how wrong errors are does not depend on features. No quantile of a symptom whose
+            scale is known lies below that of noise alone.
         """
         places = [np.log10(1 + world.information) for world in worlds]
         knots = np.nanquantile(places[0], (np.arange(n_knots) + 0.5) / n_knots)
@@ -208,11 +220,14 @@ class SymptomLaws:
             if whole.sum() >= _FEWEST or number == 0:
                 table[number, _NOISE] = np.quantile(world.values[whole, _NOISE], tails, axis=0).T[:, None]
         quantiles = table.max(axis=0)
-        quantiles[_NOISE, :, -1] = np.maximum(quantiles[_NOISE, :, -1], _ERRORS_OF_ERRORS)
         beyond = quantiles[..., -1] - quantiles[..., -2]
-        beyond[_NOISE] = _ERRORS_OF_ERRORS
         quantiles = np.concatenate([quantiles, (quantiles[..., -1] + beyond)[..., None]], axis=2)
-        return cls(knots, np.append(levels, levels[-1] / 10), quantiles)
+        every = np.append(levels, levels[-1] / 10)
+        # Whole spectra of many pixels scatter less than the few pixels of a piece may.
+        for name, sigma in _SIGMA.items():
+            row = SYMPTOMS.index(name)
+            quantiles[row] = np.maximum(quantiles[row], -sigma * ndtri(every))
+        return cls(knots, every, quantiles)
 
     def tails(self, symptoms: Symptoms) -> FloatArray:
         """Probability that a galaxy shows more of each symptom, (n_spectra, n_symptoms), by exponential tails."""

@@ -30,6 +30,8 @@ _CONTINUUM = 5000.0  # km/s, half width of the running mean whose third iterate 
 _COMPONENTS = 4
 _DRAWS = 400
 _DISCREPANCY = 0.015  # relative 1σ per bin of features that galaxies have and the prior lacks
+_SLOPE = 0.1  # relative change of a continuum over `_CONTINUUM`
+_EVEN = 0.1  # of χ² per bin: how far that of galaxies varies beyond its noise
 _HIGHEST, _LOWEST = 0.15, -0.6  # features beyond these are lines of gas, spikes and dead pixels
 
 
@@ -46,7 +48,8 @@ class Explanations:
     starlike : (n_spectra,) of bool
         Whether the best other redshift is 0, that of stars.
     unexplained : (n_spectra,)
-        χ² per bin that the given redshift leaves.
+        By how much χ² of the bins at the given redshift exceeds their number, over its 1σ among galaxies: that of the
+        noise, and a tenth of the number, to which the model's own discrepancy is known.
     information : (n_spectra,)
         Log evidence over a smooth continuum that the prior's mean features would have.
     """
@@ -131,7 +134,7 @@ class FeatureScan:
             other=others.max(axis=1),
             velocity=SPEED_OF_LIGHT * np.expm1(lags[best] * self._step),
             starlike=np.abs(lags[best] - star) * _STEP <= _NEAR,
-            unexplained=(power - fall[:, near].max(axis=1)) / count,
+            unexplained=(power - fall[:, near].max(axis=1) - count) / np.sqrt(2 * count + (_EVEN * count) ** 2),
             information=0.5 * np.maximum(expected, 0),
         )
 
@@ -153,11 +156,12 @@ class FeatureScan:
         summed = weight @ gather
         total = (np.where(weight > 0, flux, 0.0) * weight) @ gather
         mean = np.divide(total, summed, out=np.zeros_like(total), where=summed > 0)
-        continuum = _continuum(total, summed)
+        continuum, onesided = _continuum(total, summed), _onesidedness(summed)
         error = np.divide(1, np.sqrt(summed), out=np.zeros_like(summed), where=summed > 0)
         size = np.abs(continuum)
         feature = np.clip(mean - continuum, _LOWEST * size - 3 * error, _HIGHEST * size + 3 * error)
-        weights = np.divide(summed, 1 + summed * (_DISCREPANCY * size) ** 2)
+        discrepancy = np.hypot(_DISCREPANCY, _SLOPE * onesided)
+        weights = np.divide(summed, 1 + summed * (discrepancy * size) ** 2)
         feature = np.where(summed > 0, feature, 0.0)
         single = np.float32
         return (
@@ -190,9 +194,21 @@ class FeatureScan:
 
 def _continuum(total: FloatArray, weight: FloatArray) -> FloatArray:
     """Weighted running mean, smooth to its second derivative, of sums of weight × flux and of weight in bins."""
-    width = 2 * int(_CONTINUUM / _STEP) + 1
-    for _ in range(3):
-        total = uniform_filter1d(total, width, axis=1, mode="constant")
-        weight = uniform_filter1d(weight, width, axis=1, mode="constant")
+    total, weight = _smoothed(total), _smoothed(weight)
     floor = 1e-9 * weight.max(axis=1, keepdims=True, initial=0.0)  # what rounding may leave of empty sums
     return np.divide(total, weight, out=np.zeros_like(total), where=weight > floor)
+
+
+def _onesidedness(weight: FloatArray) -> FloatArray:
+    """Distance of each bin from the centre of its running mean, in units of `_CONTINUUM`: large at ends and gaps."""
+    place, mean = np.arange(float(weight.shape[1])), _smoothed(weight)
+    centre = np.tile(place, (len(weight), 1))
+    np.divide(_smoothed(weight * place), mean, out=centre, where=mean > 0)
+    return np.asarray(np.abs(centre - place) * (_STEP / _CONTINUUM))
+
+
+def _smoothed(values: FloatArray) -> FloatArray:
+    """Three running means, one after the other."""
+    for _ in range(3):
+        values = uniform_filter1d(values, 2 * int(_CONTINUUM / _STEP) + 1, axis=1, mode="constant")
+    return values

@@ -17,7 +17,14 @@ import numpy as np
 
 from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.denoisers.posterior.compression import CompressedData, compress
-from quietspec.denoisers.posterior.conditioning import condition, expand_residual, predict, sum_by_spectrum
+from quietspec.denoisers.posterior.conditioning import (
+    SCREENED_VALUES,
+    condition,
+    expand_residual,
+    likely,
+    predict,
+    sum_by_spectrum,
+)
 from quietspec.denoisers.posterior.coordinates import Coordinates
 from quietspec.denoisers.posterior.labels import label_posterior
 from quietspec.denoisers.posterior.linear import Projections
@@ -73,7 +80,12 @@ class _Moments(BySpectrum):
 
 
 def infer(
-    projections: Projections, coordinates: Coordinates, scale: FloatArray, breadth: FloatArray | float = 1.0
+    projections: Projections,
+    coordinates: Coordinates,
+    scale: FloatArray,
+    breadth: FloatArray | float = 1.0,
+    *,
+    screened: bool = False,
 ) -> CoefficientPosterior:
     """Compute the posterior of the coordinates and labels under the whole mixture.
 
@@ -87,6 +99,8 @@ def infer(
         Flux scale s > 0 of each spectrum.
     breadth : (n_spectra,) or float
         What is known of `CoefficientPosterior.breadth`.
+    screened : bool
+        Whether components that the best determined data rule out are left out from the start (`likely`).
 
     Returns
     -------
@@ -94,7 +108,8 @@ def infer(
         Moments over the mixture.
     """
     tolerance = np.broadcast_to(_FIRST_ORDER / np.asarray(breadth), scale.shape)
-    batches = [(rows, _moments(data, coordinates)) for rows, data in compress(projections, scale, tolerance)]
+    compressed = compress(projections, scale, tolerance)
+    batches = [(rows, _moments(data, coordinates, screened=screened)) for rows, data in compressed]
     order = np.argsort(np.concatenate([rows for rows, _ in batches]))
     moments = _Moments.stack([part for _, part in batches])[order]
     prior = coordinates.prior
@@ -109,13 +124,17 @@ def infer(
     )
 
 
-def _moments(data: CompressedData, coordinates: Coordinates) -> _Moments:
-    """Moments of some spectra's ξ and labels over all components."""
-    mixture, q = coordinates.mixture, data.n_values
+def _moments(data: CompressedData, coordinates: Coordinates, *, screened: bool) -> _Moments:
+    """Moments of some spectra's ξ and labels over all components, or over those that may have weight."""
+    whole, q = coordinates.mixture, data.n_values
+    every = np.arange(len(whole.log_weight))
+    used = likely(data, whole) if screened and q > SCREENED_VALUES else every
+    mixture = whole if len(used) == len(every) else whole.taken(used)
     # Components after the residual data, then their evidence from z: posterior weights.
     expansion = expand_residual(data, mixture)
     prediction = predict(data, mixture, expansion.mean)
-    log_evidence, weights = _normalised(expansion.log_weight + prediction.log_likelihood, coordinates.prior.breadth)
+    log_weight = expansion.log_weight + prediction.log_likelihood
+    log_evidence, weights = _normalised(log_weight, coordinates.prior.breadth[used])
     # Components of weight given z, one row per pair of spectrum and component.
     spectrum, member = np.nonzero(weights)
     pairs = spectrum, member
@@ -129,12 +148,15 @@ def _moments(data: CompressedData, coordinates: Coordinates) -> _Moments:
     covariance += sum_by_spectrum(part.starts, weight[:, None] * offset, offset)
     # Labels within each component.
     n_labels = expansion.label_mean.shape[2]
-    label_mean = np.zeros((*weights.shape, n_labels))
-    label_covariance = np.zeros((*weights.shape, n_labels, n_labels))
-    label_mean[pairs], label_covariance[pairs] = part.labels(data, mixture, expansion.label_mean[pairs])
+    shape = len(weights), len(every)
+    label_mean, label_covariance = np.zeros((*shape, n_labels)), np.zeros((*shape, n_labels, n_labels))
+    place = spectrum, used[member]
+    label_mean[place], label_covariance[place] = part.labels(data, mixture, expansion.label_mean[pairs])
     breadth = (weights * expansion.breadth).sum(axis=1)
+    all_weights = np.zeros(shape)
+    all_weights[:, used] = weights
     return _Moments(
-        *data.to_coordinates(mean, covariance), log_evidence, dof, breadth, weights, label_mean, label_covariance
+        *data.to_coordinates(mean, covariance), log_evidence, dof, breadth, all_weights, label_mean, label_covariance
     )
 
 

@@ -30,6 +30,8 @@ from quietspec.wavelengths import rest_air
 __all__ = ["KinematicPosterior"]
 
 _LITTLE = 0.9  # of the prior's standard deviation: a label with a larger error is little more than the prior
+_NUCLEUS = 12.0  # χ² per coordinate of no nucleus, beyond which there is one
+_STRONG = 300.0  # Å, equivalent width of all gas lines beyond which a spectrum is flagged
 _MARGIN = 0.008  # of the wavelength, at the ends of the prior, that broadening and shifts use up
 
 
@@ -137,3 +139,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         estimates.noise_scale[rows], estimates.evidence[rows] = fit.noise_scale, fit.evidence
         weak = [solution.labels.sigma(name) > _LITTLE * sigma for name, sigma in self._prior_sigma.items()]
         estimates.flags[rows] |= fit.flags | np.where(np.any(weak, axis=0), int(Flag.PRIOR_LABELS), 0)
+        strong = fit.line_width(solution) > _STRONG
+        estimates.flags[rows[strong]] |= int(Flag.STRONG_LINES)
+        # The wings of strong lines look like a nucleus.
+        estimates.flags[rows[~strong & (fit.nucleus_chi2 > _NUCLEUS)]] |= int(Flag.NUCLEUS)

@@ -102,6 +102,8 @@ class BatchFit:
         As in `Denoised`.
     flags : (n_spectra,) of int
         Bits of `Flag`.
+    nucleus_chi2 : (n_spectra,)
+        χ² of no nucleus over its number of coordinates, once there is a solution.
     """
 
     def __init__(self, batch: Batch[KinematicGrid], emission: Emission, noise: Noise) -> None:
@@ -127,7 +129,8 @@ class BatchFit:
         self._fitted = [self._last_fit(*one) for one in spectra]
         self._used = weight
         self._scale = np.array([one.state.scale for one in self._fitted])
-        self._posterior = infer(_projections(self._fitted, self._scale), self.grid.model.coordinates, self._scale)
+        projections = _projections(self._fitted, self._scale)
+        self._posterior = infer(projections, self.grid.model.coordinates, self._scale, screened=True)
         labels = self._posterior.labels
         self._width = np.stack([labels.mean("width"), labels.sigma("width")], axis=1)
         cost = np.array([one.marginalised.log_determinant for one in self._fitted])
@@ -141,6 +144,7 @@ class BatchFit:
         velocity = np.array([of.velocity for of in found])
         labels = label_motions(self._posterior.labels, velocity, [of.dispersion for of in found])
         halves = [one.half for one in pixels]
+        self.nucleus_chi2 = np.array([self._nucleus_chi2(one) for one in pixels])
         return Solution(
             flux=np.array([one.flux for one in pixels]),
             variance=np.array([one.variance for one in pixels]),
@@ -150,8 +154,31 @@ class BatchFit:
             labels=label_moments(
                 labels, np.array([one.moments for one in pixels]), np.array([one.moment_errors for one in pixels])
             ),
-            factor=_Factor(self.grid.model, [one.state for one in self._fitted], self._used, halves),
+            factor=_Factor(
+                self.grid.model,
+                [one.state for one in self._fitted],
+                self._used,
+                halves,
+                [one.populations for one in pixels],
+            ),
         )
+
+    def _nucleus_chi2(self, one: _Pixels) -> float:
+        """χ² of no nucleus by what is known of a spectrum, over the number of components of nuclei; 0 without any."""
+        coordinates = self.grid.model.coordinates
+        number = coordinates.prior.prior.n_nucleus
+        if not number:
+            return 0.0
+        rows = coordinates.populations.transform[-number:]
+        mean, half = rows @ one.populations, rows @ one.half[MOTIONS:].astype(np.float64)
+        white = np.linalg.lstsq(half, mean, rcond=None)[0]
+        return float(white @ white) / number
+
+    def line_width(self, solution: Solution) -> FloatArray:
+        """Equivalent width of what is left out, (n_spectra,): rest-frame Å in emission."""
+        level = np.maximum(solution.flux, 0.1 * np.median(solution.flux, axis=1, keepdims=True))
+        excess = np.where(self._ignored, (self._flux - solution.flux) / np.maximum(level, 1e-30), 0.0)
+        return np.asarray(excess @ np.gradient(self.grid.rest))
 
     def _motions(self, row: int, one: _Fitted) -> _Motions:
         """Posterior of a spectrum's motions as it is, and of its populations with them."""
@@ -200,7 +227,8 @@ class BatchFit:
         if self._emission == "none":
             return spoilt
         pixels = self.grid.rest, self.grid.fwhm
-        return spoilt | gas_mask(residual, self._flux, self._weight, pixels, self._emission)
+        known = self.grid.model.coordinates.nucleus is not None
+        return spoilt | gas_mask(residual, self._flux, self._weight, pixels, self._emission, broad_lines=not known)
 
     def _fit(self, state: State, flux: FloatArray, weight: FloatArray) -> tuple[State, FloatArray, float]:
         """Fit one spectrum under one Gaussian: state, residual and number of coordinates the data determine."""
@@ -240,11 +268,20 @@ class _Factor:
     states: list[State]
     weight: FloatArray
     halves: list[FloatArray]  # of the covariances of motions and populations
+    populations: list[FloatArray]  # their means
 
     def __call__(self, number: int) -> FloatArray:
+        data, half = self._data(number)
+        return data.linearised.factor(half, data.response, data.inner_half)
+
+    def nucleus(self, number: int) -> tuple[FloatArray, FloatArray]:
+        data, half = self._data(number)
+        return data.linearised.nucleus(self.populations[number], half, data.response, data.inner_half)
+
+    def _data(self, number: int) -> tuple[Marginalised, FloatArray]:
         linearised = self.model.linearise(self.states[number])
         data = linearised.marginalise(np.zeros_like(linearised.model), self.weight[number])
-        return linearised.factor(self.halves[number].astype(np.float64), data.response, data.inner_half)
+        return data, self.halves[number].astype(np.float64)
 
 
 def _is_still(step: FloatArray) -> bool:
@@ -255,10 +292,11 @@ def _is_still(step: FloatArray) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Pixels:
-    """One spectrum's flux and variance, (n_pixels,), h3 and h4, and half, a square root of the joint covariance."""
+    """One spectrum's flux and variance, (n_pixels,), h3 and h4, x, and half, a square root of the joint covariance."""
 
     flux: FloatArray
     variance: FloatArray
+    populations: FloatArray
     moments: FloatArray
     moment_errors: FloatArray
     half: FloatArray
@@ -281,6 +319,7 @@ def _on_pixels(one: _Fitted, joint: Joint, shape_size: float) -> _Pixels:
     return _Pixels(
         flux=flux,
         variance=linearised.variance(half, data.response, data.inner_half),
+        populations=mean[MOTIONS:],
         moments=shape_size * (state.shape + rest[:_MOMENTS]),
         moment_errors=shape_size * np.sqrt(spread),
         half=half.astype(np.float32),

@@ -13,6 +13,7 @@ is marginalised in closed form: the data then speak of (V, u, x) alone, as `infe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -63,6 +64,16 @@ class KinematicCoordinates(Coordinates):
         self.transform[:size, MOTIONS:] = self.populations.transform
         self.transform[size:, :MOTIONS] = np.eye(MOTIONS)
         self.centre = np.concatenate([np.zeros(MOTIONS), self.populations.centre])
+
+    @cached_property
+    def nucleus(self) -> FloatArray | None:
+        """Matrix (d, d) that leaves the nucleus of populations x: T⁻¹ E T, E picking its components; None without."""
+        n_nucleus, transform = self.prior.prior.n_nucleus, self.populations.transform
+        if not n_nucleus:
+            return None
+        picked = np.zeros_like(transform)
+        picked[-n_nucleus:] = transform[-n_nucleus:]
+        return np.linalg.solve(transform, picked)
 
     @staticmethod
     def motions(coordinates: FloatArray) -> FloatArray:

@@ -116,6 +116,35 @@ class Linearised:
         alone += self.stars[:, None] * (self.knots.hats @ inner_half[shape:])
         return np.concatenate([following, alone], axis=1)
 
+    def nucleus(
+        self, populations: FloatArray, half: FloatArray, response: FloatArray, inner_half: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Flux of the nucleus, and a square root of its covariance whose columns are those of `factor`.
+
+        Parameters
+        ----------
+        populations : (d,)
+            x.
+        half, response, inner_half : arrays
+            As for `factor`.
+
+        Returns
+        -------
+        flux : (n_pixels,)
+            Flux of the nucleus; 0 for a prior without nuclei.
+        factor : (n_pixels, d + n_rest)
+            Square root of its covariance.
+        """
+        kept, shape = len(half), self.design.shape[1] - len(half)
+        picked = self.coordinates.nucleus
+        if picked is None:
+            return np.zeros(len(self.stars)), np.zeros((len(self.stars), kept + len(inner_half)))
+        vectors = self.design[:, MOTIONS:kept] @ picked
+        flux = vectors @ populations
+        bare = (flux / (1 + self.knots.hats @ self.state.calibration))[:, None]
+        following = vectors @ half[MOTIONS:] - bare * (self.knots.hats @ (response @ half)[shape:])
+        return flux, np.concatenate([following, bare * (self.knots.hats @ inner_half[shape:])], axis=1)
+
     def marginalise(self, residual: FloatArray, weight: FloatArray) -> Marginalised:
         """Take h and z out of what the data say.
 

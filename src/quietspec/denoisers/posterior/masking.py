@@ -6,7 +6,7 @@ import numpy as np
 
 from quietspec.arrays import BoolArray, FloatArray
 from quietspec.denoisers.base import Emission
-from quietspec.denoisers.posterior.contamination import TRACERS, line_mask, measure_gas, spike_mask
+from quietspec.denoisers.posterior.contamination import TRACERS, interstellar_mask, line_mask, measure_gas, spike_mask
 from quietspec.denoisers.posterior.grid import BasisGrid, Batch
 from quietspec.denoisers.posterior.linear import LinearFit, first_fit, fit_groups, project_groups
 from quietspec.wavelengths import EMISSION_LINES, STRONG_LINES
@@ -64,8 +64,10 @@ def gas_mask(
     weight: FloatArray,
     pixels: tuple[FloatArray, FloatArray],
     emission: Emission,
+    *,
+    broad_lines: bool = True,
 ) -> BoolArray:
-    """Mask strong lines always, weak ones where gas is detected, as wide as the gas's lines are.
+    """Mask strong lines always, weak ones where gas is detected, as wide as the gas's lines are; and Na D and 6284 Å.
 
     Parameters
     ----------
@@ -75,6 +77,8 @@ def gas_mask(
         Rest-frame wavelengths and resolution, Å.
     emission : {'auto', 'strong'}
         How gas emission lines are treated.
+    broad_lines : bool
+        Whether broad lines are masked, too, where they are seen: a prior that knows nuclei needs them.
 
     Returns
     -------
@@ -82,12 +86,13 @@ def gas_mask(
         True where there may be gas.
     """
     rest, fwhm = pixels
+    between_stars = interstellar_mask(rest, fwhm)
     gas = measure_gas(residual, weight, flux - residual, rest, fwhm)
     mask = np.zeros(residual.shape, dtype=bool)
     kinds = np.stack([gas.detected & (emission == "auto"), gas.velocity, gas.sigma], axis=1)
     for weak, velocity, sigma in np.unique(kinds, axis=0):
         alike = (kinds == (weak, velocity, sigma)).all(axis=1)
         mask[alike] = line_mask(rest, fwhm, velocity, sigma, EMISSION_LINES if weak else STRONG_LINES)
-    for broad in np.unique(gas.broad[gas.broad > 0]):
+    for broad in np.unique(gas.broad[gas.broad > 0]) if broad_lines else ():
         mask[gas.broad == broad] |= line_mask(rest, fwhm, 0.0, broad, TRACERS)
-    return mask
+    return mask | between_stars

@@ -13,7 +13,7 @@ from quietspec.denoisers.posterior.prior import SpectralPrior
 
 __all__ = ["drawn_spectra", "with_usual_motions"]
 
-_SIGMA = (20.0, 400.0)  # km/s, between which dispersions are drawn evenly in ln σ
+_SIGMA = (20.0, 500.0)  # km/s, between which dispersions are drawn evenly in ln σ
 _VELOCITY = 110.0  # km/s, 1σ of velocities
 _DRAWS, _COMPONENTS = 1000, 24
 _STREAM = 0, 77  # of the draws that are analysed: none that trains or tests
@@ -88,5 +88,5 @@ def with_usual_motions(prior: SpectralPrior) -> SpectralPrior:
         part_weights=None,
         part_offsets=None,
         part_covariances=None,
-        card={name: value for name, value in prior.card.items() if name != "kinematics"},
+        card={name: value for name, value in prior.card.items() if name not in ("kinematics", "nucleus_components")},
     )

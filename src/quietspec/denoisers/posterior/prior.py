@@ -120,6 +120,11 @@ class SpectralPrior:
         """Whether the spectra have no motions and the library's sharpness, so that motions are parameters beside it."""
         return self.card.get("kinematics") == "explicit"
 
+    @property
+    def n_nucleus(self) -> int:
+        """Number of components, the last, that are of active nuclei."""
+        return int(self.card.get("nucleus_components", 0))
+
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the prior's arrays, which identifies it in output files."""
@@ -191,12 +196,13 @@ class SpectralPrior:
         return PixelBasis(np.where(resample.covered[:, None], vectors, 0.0), truncation, np.asarray(resample.covered))
 
     def _arrays(self) -> dict[str, FloatArray]:
-        """Arrays as stored: float32 except for the wavelength, covariances as lower triangles."""
+        """Arrays as stored, covariances as lower triangles: in float32, save for the wavelength and what needs more."""
         arrays = {name: np.asarray(getattr(self, name)) for name in REQUIRED}
         arrays |= {name: getattr(self, name) for name in OPTIONAL if getattr(self, name) is not None}
         arrays |= {name: pack_symmetric(arrays[name]) for name in ("covariances", "label_covariances")}
-        stored = {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
-        return stored | {"wavelength": arrays["wavelength"].astype(np.float64, copy=False)}
+        # Nuclei vary so much more than stars that covariances rounded to single precision would have no inverse.
+        double = ("wavelength", "covariances") if self.n_nucleus else ("wavelength",)
+        return {name: array.astype(np.float64 if name in double else np.float32) for name, array in arrays.items()}
 
     def save(self, path: str | Path) -> None:
         """Write the prior to an ``.npz`` file (arrays and JSON only, no code), whole or not at all.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,17 @@ from quietspec.denoisers.posterior.grid import Batch
 from quietspec.parameters import ParameterPosterior
 from quietspec.spectra import Spectra
 
-__all__ = ["Accumulator", "Estimates", "Solution"]
+__all__ = ["Accumulator", "CovarianceOfBatch", "Estimates", "Solution"]
+
+
+class CovarianceOfBatch(Protocol):
+    """Square roots of covariances of the spectra of a batch, by their numbers in it."""
+
+    def __call__(self, number: int) -> FloatArray:
+        """F of shape (n_pixels, n_factors), with F Fᵀ the covariance."""
+
+    def nucleus(self, number: int) -> tuple[FloatArray, FloatArray]:
+        """Flux of the active nucleus, (n_pixels,), and the square root of its covariance in the columns of F."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +44,8 @@ class Solution:
         Number of parameters that the data determine.
     labels : ParameterPosterior
         Posterior of the labels.
-    factor : callable
-        Maps a number in the batch to F of shape (n_pixels, n_factors), with F Fᵀ the covariance without `remainder`.
+    factor : CovarianceOfBatch
+        Of the covariance without `remainder`.
     """
 
     flux: FloatArray
@@ -45,7 +54,7 @@ class Solution:
     ignored: BoolArray
     determined: FloatArray
     labels: ParameterPosterior
-    factor: Callable[[int], FloatArray]
+    factor: CovarianceOfBatch
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +121,7 @@ class Accumulator:
         self.estimates = Estimates.unset(spectra)
         self._label_names = label_names
         self._labels: list[tuple[npt.NDArray[np.intp], ParameterPosterior]] = []  # later ones replace earlier ones
-        self._factors: dict[int, Callable[[], FloatArray]] = {}
+        self._factors: dict[int, _Factor] = {}
 
     def store(self, rows: npt.NDArray[np.intp], batch: Batch[Any], found: Solution) -> None:
         """Put what was found about the spectra `rows`, which are those of the batch, in its place."""
@@ -160,6 +169,7 @@ class Accumulator:
             parameters={name: (labels.mean(name), labels.sigma(name)) for name in labels.names},
             parameter_posterior=labels,
             factor_of=self._factor_of,
+            nucleus_of=self._nucleus_of,
             remainder=estimates.remainder,
             noise_scale=estimates.noise_scale,
             redshift=estimates.redshift,
@@ -170,19 +180,31 @@ class Accumulator:
             return np.full((self.spectra.n_pixels, 1), np.nan)
         return self._factors[row]()
 
+    def _nucleus_of(self, row: int) -> tuple[FloatArray, FloatArray]:
+        if row not in self._factors:
+            n_pixels = self.spectra.n_pixels
+            return np.full(n_pixels, np.nan), np.full((n_pixels, 1), np.nan)
+        return self._factors[row].nucleus()
+
 
 @dataclass(frozen=True, eq=False)
 class _Factor:
     """Factor of one spectrum's covariance on all of its pixels, computed only on request."""
 
-    of_batch: Callable[[int], FloatArray]
+    of_batch: CovarianceOfBatch
     number: int
     pixels: slice
     unit: FloatArray
     n_pixels: int
 
     def __call__(self) -> FloatArray:
-        factor = self.of_batch(self.number)
+        return self._everywhere(self.of_batch(self.number))
+
+    def nucleus(self) -> tuple[FloatArray, FloatArray]:
+        flux, factor = self.of_batch.nucleus(self.number)
+        return self._everywhere(flux[:, None])[:, 0], self._everywhere(factor)
+
+    def _everywhere(self, factor: FloatArray) -> FloatArray:
         everywhere = np.zeros((self.n_pixels, factor.shape[1]))
         everywhere[self.pixels] = factor * self.unit[:, None]
         return everywhere

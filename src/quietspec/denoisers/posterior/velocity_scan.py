@@ -23,13 +23,13 @@ _FINE_WIDTHS = np.linspace(_WIDTHS[0], _WIDTHS[-1], 61)
 _COORDINATES = 8  # at most; beyond them the spectrum is the prior's mean
 _HUGE = 1e30
 _USUAL = 110.0  # km/s, of the first look at a spectrum
-_USUAL_SIGMA = (20.0, 400.0)  # km/s, between which the prior is even in ln σ …
+_USUAL_SIGMA = (20.0, 500.0)  # km/s, between which the prior is even in ln σ …
 _EDGE = 0.25  # … and 1σ in ln σ of its decline beyond
 _CORE, _TAIL, _TAIL_SHARE = 110.0, 350.0, 0.2  # km/s: widths of the prior of velocities, and share of the wider
 
 
 def log_prior_of_width(width: FloatArray) -> FloatArray:
-    """Log density of the prior of u, not normalised: even in ln σ between 20 and 400 km/s, declining beyond."""
+    """Log density of the prior of u, not normalised: even in ln σ between 20 and 500 km/s, declining beyond."""
     sigma = np.maximum(dispersion(width), 1.0)
     logarithm = np.log(sigma)
     beyond = np.maximum(np.log(_USUAL_SIGMA[0]) - logarithm, 0) + np.maximum(logarithm - np.log(_USUAL_SIGMA[1]), 0)

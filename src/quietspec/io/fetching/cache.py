@@ -21,7 +21,7 @@ from quietspec.io.fetching.index import download
 from quietspec.io.writing.atomic import unfinished
 from quietspec.progress import Progress
 
-__all__ = ["cache_folder", "cached", "fetch"]
+__all__ = ["cache_folder", "cached", "dataset_at", "fetch"]
 
 _MANIFEST = "manifest.json"
 
@@ -64,6 +64,27 @@ def cached(name: str, *, verify: bool = False) -> Path | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # absent, or no manifest of ours
     return path if intact and path.exists() else None
+
+
+def dataset_at(path: str | Path) -> Dataset | None:
+    """Find the data set that a path in the cache belongs to.
+
+    Parameters
+    ----------
+    path : str or path
+        A file or folder.
+
+    Returns
+    -------
+    Dataset or None
+        The data set whose path this is, as `cached` gives it; None for every other path, and where files were changed.
+    """
+    place = Path(path).expanduser().resolve()
+    for dataset in DATASETS.values():
+        found = cache_folder() / dataset.name / PurePosixPath(dataset.member).name
+        if found.resolve() == place:
+            return dataset if cached(dataset.name) else None
+    return None
 
 
 def fetch(name: str, *, progress: Progress | None = None) -> Path:

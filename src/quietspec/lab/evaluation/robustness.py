@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from quietspec.denoisers.base import Denoiser
     from quietspec.lab.simulate import SurveyRecipe
 
-__all__ = ["StressScores", "StressTest", "stress_test"]
+__all__ = ["StressScores", "StressTest", "scenes", "stress_test"]
 
 _OVERCONFIDENT = 2.0  # rms of error over stated error, beyond which an unflagged spectrum is a silent failure
 _LINE_SNR = 10.0  # least S/N of a line whose flux is scored
@@ -178,7 +178,7 @@ def stress_test(
     parts: dict[str, dict[str, list[list[StressScores]]]] = {
         stress.name: {name: [] for name in denoisers} for stress in stresses
     }
-    for number, scene in enumerate(_scenes(recipe, snr, n, seed)):
+    for number, scene in enumerate(scenes(recipe, snr, n, seed)):
         plain = {name: denoiser.denoise(scene.plain.simulated.observed) for name, denoiser in denoisers.items()}
         for place, stress in enumerate(stresses):
             for name, scored in _score_scene(scene, stress, denoisers, plain).items():
@@ -195,7 +195,23 @@ def stress_test(
     return StressTest(recipe=recipe.name, snr=snr, n=n, seed=seed, stresses=tuple(stresses), scores=scores)
 
 
-def _scenes(recipe: SurveyRecipe, snr: float, n: int, seed: int) -> Iterator[Scene]:
+def scenes(recipe: SurveyRecipe, snr: float, n: int, seed: int) -> Iterator[Scene]:
+    """Make the galaxies of a test, an equal share before each instrument, which sees them at one redshift.
+
+    Parameters
+    ----------
+    recipe : SurveyRecipe
+        The simulated world.
+    snr : float
+        S/N.
+    n, seed : int
+        Number of galaxies, and seed of all draws.
+
+    Yields
+    ------
+    Scene
+        One per instrument.
+    """
     shares = np.array_split(np.arange(n), len(recipe.instruments))
     for number, (instrument, share) in enumerate(zip(recipe.instruments, shares, strict=True)):
         if share.size:

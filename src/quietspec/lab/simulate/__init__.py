@@ -10,6 +10,7 @@ from quietspec.lab.simulate.recipes import RECIPES, get_recipe
 from quietspec.lab.simulate.simulated import Recipe, RestSpectra, Simulated
 from quietspec.lab.simulate.survey import SurveyRecipe
 from quietspec.lab.simulate.survey_prior import SurveyPrior, SurveySwitches
+from quietspec.lab.simulate.wide import WideRecipe
 
 __all__ = [
     "INSTRUMENTS",
@@ -30,6 +31,7 @@ __all__ = [
     "SurveyPrior",
     "SurveyRecipe",
     "SurveySwitches",
+    "WideRecipe",
     "get_recipe",
     "paper_rng",
     "paper_spectra",

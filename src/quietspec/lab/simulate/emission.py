@@ -18,6 +18,19 @@ __all__ = ["EmissionPrior", "Gas", "add_lines", "line_ratios", "random_gas"]
 
 #: Case B, 10⁴ K, 100 cm⁻³, relative to Hβ (Osterbrock & Ferland 2006, Table 4.4).
 _BALMER = {"Halpha": 2.86, "Hbeta": 1.0, "Hgamma": 0.468, "Hdelta": 0.259, "Hepsilon": 0.159, "H8": 0.105, "H9": 0.073}
+#: The same of higher Balmer and of Paschen lines.
+_PASCHEN = {
+    "H10": 0.053, "H11": 0.0398, "H12": 0.0307, "Pa8": 0.0366, "Pa9": 0.0254, "Pa10": 0.0184, "Pa11": 0.0138,
+    "Pa12": 0.0107,
+}  # fmt: skip
+#: Weaker lines that follow stronger ones of the same ion, or of like ionisation, in typical ratios (Osterbrock &
+#: Ferland 2006; Esteban et al. 2004, MNRAS 355, 229).
+_FOLLOWING = {
+    "[NeV]3426": ("HeII4686", 0.5), "HeI3889": ("HeI5876", 0.8), "HeI7065": ("HeI5876", 0.25),
+    "[OII]7320": ("[OII]3726", 0.03), "[OII]7330": ("[OII]3726", 0.025), "[ArIII]7751": ("[ArIII]7136", 0.24),
+    "[SIII]6312": ("[ArIII]7136", 0.1), "[SIII]9069": ("[ArIII]7136", 2.0), "[SIII]9531": ("[ArIII]7136", 4.94),
+    "OI8446": ("[OI]6300", 0.1),
+}  # fmt: skip
 _REACH = 5.0  # half-width over which a line is added, in its σ
 
 
@@ -182,7 +195,8 @@ def _line_ratios(n: int, rng: np.random.Generator, agn_fraction: float) -> dict[
         "[OI]6300": oi, "[OI]6364": oi / 3.1,
         "[SII]6716": sii * density, "[SII]6731": sii * (1 - density), "[ArIII]7136": log_ratio(-1.0, 0.15, -0.9),
     }  # fmt: skip
-    return forbidden | {name: np.full(n, ratio) for name, ratio in _BALMER.items()}
+    hydrogen = {name: np.full(n, ratio) for name, ratio in (_BALMER | _PASCHEN).items()}
+    return forbidden | hydrogen | {name: ratio * forbidden[line] for name, (line, ratio) in _FOLLOWING.items()}
 
 
 def add_lines(flux: FloatArray, rest_wavelength: FloatArray, rest_fwhm: FloatArray, gas: Gas) -> None:

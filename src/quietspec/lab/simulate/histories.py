@@ -34,6 +34,7 @@ __all__ = [
 
 _LOG_AGE_STEP = 0.0125  # dex; step of the fine grid on which star-formation histories are integrated
 _LOG_AGE_MIN = 6.0
+_LEAST_FADING = 3.0  # factor of the light between a library's ages, over a dex or more, below which it was normalised
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class HistoryPrior:
         Standard deviation of [M/H] among stars of one age, dex; log-uniform.
     burst_metallicity_scatter : float
         Standard deviation of a burst's mean [M/H] about the enrichment law, dex.
+    young_bursts : float, optional
+        log age below which the mass of a burst falls in proportion to its age, as young stars outshine all others.
     """
 
     start_gyr: tuple[float, float] = (0.5, 13.5)
@@ -74,6 +77,7 @@ class HistoryPrior:
     enrichment_exponent: tuple[float, float] = (0.3, 3.0)
     scatter: tuple[float, float] = (0.02, 0.3)
     burst_metallicity_scatter: float = 0.1
+    young_bursts: float | None = None
 
 
 def interpolation_weights(values: FloatArray, grid: FloatArray, scatter: FloatArray | float = 0.0) -> FloatArray:
@@ -134,13 +138,10 @@ def random_histories(
     Raises
     ------
     TemplateError
-        If the library's spectra are not per solar mass, so that mass fractions define no spectrum.
+        If the library's spectra are not per solar mass, so that mass fractions define no spectrum, or if it has a
+        single age or metallicity.
     """
-    if not library.per_mass:
-        raise TemplateError(
-            f"{library.name}: its spectra are scaled by light, not per solar mass formed, so a history of mass formed "
-            "defines no spectrum. Use histories='mixtures', which draws light fractions, or a library with masses."
-        )
+    _require_masses(library)
     prior = prior or HistoryPrior()
     start = _root_uniform(rng, prior.start_gyr, n) * 1e9
     tau = log_uniform(rng, prior.tau_gyr, n) * 1e9
@@ -159,6 +160,32 @@ def random_histories(
         weights += in_age[:, :, None] * interpolation_weights(mean, metallicities, law.scatter)[:, None, :]
     weights = weights.reshape(n, library.n_ssp)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def _require_masses(library: SspLibrary) -> None:
+    """Refuse libraries on which no history of mass formed can be drawn."""
+    if min(library.grid_shape) < 2:
+        ages, metallicities = library.grid_shape
+        raise TemplateError(
+            f"{library.name}: {ages} age(s) × {metallicities} metallicity(ies); histories need at least two of each. "
+            "Add spectra of other ages or metallicities."
+        )
+    cure = (
+        "Give the spectra as published, in light per solar mass formed; in Python, PaperRecipe(library, "
+        "histories='mixtures') draws fractions of light instead."
+    )
+    if not library.per_mass:
+        raise TemplateError(
+            f"{library.name}: its spectra are scaled by light, not per solar mass formed, so a history of mass formed "
+            f"defines no spectrum. {cure}"
+        )
+    light = library.light().reshape(library.grid_shape).mean(axis=1)
+    if np.ptp(library.log_ages) >= 1 and light.max() < _LEAST_FADING * light.min():
+        raise TemplateError(
+            f"{library.name}: the light of its spectra hardly changes with age (by a factor of "
+            f"{light.max() / light.min():.1f}; populations fade by more than 5 in a dex of age), so they were "
+            f"normalised and are not per solar mass formed. {cure}"
+        )
 
 
 def random_ssp_mixtures(library: SspLibrary, n: int, rng: np.random.Generator, *, n_max: int = 5) -> FloatArray:
@@ -248,5 +275,7 @@ def _bursts(
         masses = log_uniform(rng, prior.burst_fraction, n) * (index < count)
         low, high = prior.burst_log_age
         log_age = rng.uniform(low, np.maximum(np.minimum(high, log_start), low))
+        if prior.young_bursts is not None:
+            masses = masses * 10 ** np.minimum(log_age - prior.young_bursts, 0)
         bursts.append((masses, log_age))
     return bursts

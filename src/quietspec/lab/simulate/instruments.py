@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quietspec.instruments import SAMI_FWHM, califa_fwhm, manga_fwhm, muse_fwhm, sdss_fwhm
+from quietspec.instruments import (
+    SAMI_FWHM,
+    WEAVE_RESOLUTION,
+    califa_fwhm,
+    desi_fwhm,
+    manga_fwhm,
+    muse_fwhm,
+    sdss_fwhm,
+)
 from quietspec.lab.simulate.noise import SAMI_NOISE, NoiseLaw
 
 if TYPE_CHECKING:
@@ -132,7 +140,38 @@ def _sdss() -> Instrument:
     return Instrument("SDSS", (wavelength,), fwhm, "vacuum", noise, (0.01, 0.15))
 
 
+_DESI_NOISE = [
+    (3620, 6.3), (3720, 3.4), (3820, 2.4), (3920, 1.85), (4020, 1.6), (4220, 1.21), (4520, 1.0), (4720, 0.86),
+    (4920, 0.68), (5220, 0.60), (5620, 0.57), (5780, 0.75), (5880, 0.54), (6180, 0.44), (6580, 0.39), (7080, 0.33),
+    (7480, 0.42), (7640, 0.39), (7740, 0.27), (8140, 0.22), (8540, 0.19), (8640, 0.30), (8740, 0.19), (9240, 0.18),
+    (9340, 0.30), (9740, 0.29),
+]  # fmt: skip
+
+
+def _with_range(table: Iterable[tuple[float, float]], factor: float) -> list[tuple[float, ...]]:
+    """Rows of a noise law whose 16th and 84th percentiles are a factor from the median."""
+    return [(wavelength, median, median / factor, median * factor) for wavelength, median in table]
+
+
+def _desi() -> Instrument:
+    arms = (np.arange(3600.0, 5780.0, 0.8), np.arange(5780.8, 7570.0, 0.8), np.arange(7570.4, 9824.0, 0.8))
+    fwhm = desi_fwhm(np.concatenate(arms))
+    noise = _law(
+        _with_range(_DESI_NOISE, 1.15),
+        "IVAR of the one target of S/N above 1 in coadd-5-169 (specutils' test data); the range is ours",
+        (0.0, 0.1),
+    )
+    return Instrument("DESI", arms, fwhm, "vacuum", noise, (0.01, 0.3))
+
+
+def _weave() -> Instrument:
+    arms = np.arange(3660.0, 5900.0, 0.5), np.arange(5900.5, 9590.0, 0.5)
+    wavelength = np.concatenate(arms)
+    noise = _law(_with_range(_DESI_NOISE, 1.25), "that of DESI, with a wider range: no public data", (0.0, 0.4))
+    return Instrument("WEAVE", arms, wavelength / WEAVE_RESOLUTION, "air", noise, (0.01, 0.25))
+
+
 #: The instruments of the recipe `survey`, by name.
 INSTRUMENTS: dict[str, Instrument] = {
-    instrument.name: instrument for instrument in (_sami(), _manga(), _califa(), _muse(), _sdss())
+    instrument.name: instrument for instrument in (_sami(), _manga(), _califa(), _muse(), _sdss(), _desi(), _weave())
 }

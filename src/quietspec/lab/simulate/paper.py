@@ -65,7 +65,7 @@ class PaperRecipe:
         spread: bool = True,
     ) -> None:
         if library.medium != "air":
-            raise TemplateError(f"{library.name}: the recipe needs a library in air wavelengths.")
+            raise TemplateError(f"{library.name}: in vacuum, but recipes need air wavelengths: give library.in_air().")
         if histories not in ("smooth", "mixtures"):
             raise ValueError(f"histories: {histories!r} is neither 'smooth' nor 'mixtures'.")
         self.library = library.between(*limits)
@@ -78,6 +78,11 @@ class PaperRecipe:
         if self.histories == "mixtures":
             return random_ssp_mixtures(self.library, n, rng)
         return random_histories(self.library, n, rng, self.prior)
+
+    @property
+    def libraries(self) -> str:
+        """Name of the library whose stars are mixed."""
+        return self.library.name
 
     def rest(self, n: int, rng: np.random.Generator) -> RestSpectra:
         """Draw `n` noise-free spectra."""

@@ -34,11 +34,14 @@ class RestSpectra(BySpectrum):
     parameters : mapping of str to (n_spectra,)
         True parameters: always those of `population_labels`; also ``a_v`` (mag), ``velocity``, ``sigma``
         (km/s), ``h3`` and ``h4`` if the recipe draws them.
+    nucleus : (n_spectra, n_pixels) of float32, optional
+        Flux of active nuclei, if the recipe draws them; it is part of `flux`.
     """
 
     wavelength: FloatArray = field(metadata=SHARED)
     flux: FloatArray
     parameters: Parameters
+    nucleus: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.flux)
@@ -111,11 +114,15 @@ class Recipe(Protocol):
 
     @property
     def name(self) -> str:
-        """Name of the recipe, ``'paper'`` or ``'survey'``."""
+        """Name of the recipe, ``'paper'``, ``'survey'`` or ``'wide'``."""
 
     @property
     def library(self) -> SspLibrary:
         """Templates that are mixed."""
+
+    @property
+    def libraries(self) -> str:
+        """Names of the libraries whose stars are mixed."""
 
     def rest(self, n: int, rng: np.random.Generator) -> RestSpectra:
         """Draw `n` noise-free rest-frame spectra."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from quietspec.lab.simulate.defects import masked_runs, spikes
 from quietspec.lab.simulate.dust import transmission
 from quietspec.lab.simulate.emission import Gas, add_lines, random_gas
 from quietspec.lab.simulate.histories import HistoryPrior, log_uniform, random_histories
-from quietspec.lab.simulate.instruments import INSTRUMENTS
+from quietspec.lab.simulate.instruments import INSTRUMENTS, Instrument
 from quietspec.lab.simulate.kinematics import FourierLibrary, Losvd, log_wavelengths
 from quietspec.lab.simulate.noise import correlated_noise, scale_to_snr
 from quietspec.lab.simulate.simulated import RestSpectra, Simulated
@@ -78,18 +79,24 @@ class SurveyRecipe:
         **switches: bool,
     ) -> None:
         if library.medium != "air":
-            raise TemplateError(f"{library.name}: the recipe needs a library in air wavelengths.")
+            raise TemplateError(f"{library.name}: in vacuum, but recipes need air wavelengths: give library.in_air().")
         unknown = [name for name in instruments if name not in INSTRUMENTS]
         if unknown or not instruments:
             raise ValueError(f"instruments: {', '.join(unknown) or 'none'} given; there are {', '.join(INSTRUMENTS)}.")
         self.prior, self.switches = prior or SurveyPrior(), SurveySwitches(**switches)
         self.instruments = tuple(INSTRUMENTS[name] for name in instruments)
         grid = log_wavelengths(limits[0] * (1 - margin), limits[1] * (1 + margin), velocity_scale)
+        _require_cover(library, grid, limits)
         self.library, self._given, self._velocity_scale = library.at(grid), library, velocity_scale
-        self._inside = slice(*np.searchsorted(grid, limits))
+        self._inside, self._limits = slice(*np.searchsorted(grid, limits)), limits
         self._fourier = FourierLibrary(self.library.spectra, velocity_scale)
         self.wavelength = grid[self._inside]
         self._histories = _switched(self.prior.histories, self.switches)
+
+    @property
+    def libraries(self) -> str:
+        """Names of the libraries whose stars are mixed."""
+        return self.library.name
 
     def at_rest(self) -> SurveyRecipe:
         """Return the recipe without motions and calibration errors, over all wavelengths of its library."""
@@ -104,6 +111,12 @@ class SurveyRecipe:
             velocity_scale=self._velocity_scale,
             **asdict(self.switches) | still,
         )
+
+    def before(self, instrument: Instrument) -> Self:
+        """Return the same galaxies before one instrument, which need not be one of `INSTRUMENTS`."""
+        other = copy(self)
+        other.instruments = (instrument,)
+        return other
 
     def rest(self, n: int, rng: np.random.Generator) -> RestSpectra:
         """Draw `n` noise-free spectra with LOSVD, velocity offset and dust; their mean flux in the S/N window is 1."""
@@ -339,3 +352,17 @@ def _switched(prior: HistoryPrior, switches: SurveySwitches) -> HistoryPrior:
     if not switches.metallicity_scatter:
         prior = replace(prior, scatter=(1e-6, 1e-6), burst_metallicity_scatter=0.0)
     return prior
+
+
+def _require_cover(library: SspLibrary, grid: FloatArray, limits: tuple[float, float]) -> None:
+    """Refuse a library that ends before the wavelengths a recipe computes, margins included."""
+    first, last = library.wavelength[[0, -1]]
+    if first <= grid[0] and grid[-1] <= last:
+        return
+    low, high = np.ceil(first * limits[0] / grid[0]) + _END, np.floor(last * limits[1] / grid[-1]) - _END
+    raise TemplateError(
+        f"{library.name}: covers {first:.1f}–{last:.1f} Å, but spectra of {limits[0]:.0f}–{limits[1]:.0f} Å need "
+        f"{grid[0]:.1f}–{grid[-1]:.1f} Å, since motions shift light in from beyond the ends. Take a library that "
+        f"reaches further, or, in Python, a shorter range: SurveyRecipe(library, limits=({max(low, limits[0]):.0f}, "
+        f"{min(high, limits[1]):.0f}))."
+    )

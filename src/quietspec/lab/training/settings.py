@@ -61,7 +61,14 @@ class PriorSettings(Settings):
     Parameters
     ----------
     n_components : int
-        Number of basis vectors.
+        Number of basis vectors of stars.
+    n_nucleus : int
+        Number of further ones of active nuclei, where the recipe has them.
+    n_mixture_nuclei : int
+        Number of Gaussians of galaxies with nuclei to start with; those of the others are in `mixture`.
+    basis_spectra : int, optional
+        Number of training spectra from which the basis vectors are learned and which are in memory at once; all if not
+        given. The mixture is learned from all.
     reference_snr : float
         S/N of the noise in whose units coefficients are measured: basis vectors are ordered by their variance over
         this noise.
@@ -70,6 +77,9 @@ class PriorSettings(Settings):
     """
 
     n_components: PositiveInt = 24
+    n_nucleus: NonNegativeInt = 0
+    n_mixture_nuclei: PositiveInt = 40
+    basis_spectra: PositiveInt | None = None
     reference_snr: PositiveFloat = 40.0
     mixture: MixtureSettings = MixtureSettings()
 
@@ -114,7 +124,7 @@ class PriorSettings(Settings):
         int
             Floating-point operations.
         """
-        size = self.n_components
+        size = self.n_components + self.n_nucleus
         monomials = 1 + size + size * (size + 1) // 2
         rounds = self.mixture.max_iter if self.mixture.n_mixture > 1 else 1
         return 2 * n * n_pixels**2 + 4 * n * self.mixture.n_mixture * monomials * rounds
@@ -125,8 +135,10 @@ class PriorRun(SettingsFile):
 
     Parameters
     ----------
-    recipe : {'paper', 'survey'}
+    recipe : {'paper', 'survey', 'wide'}
         Recipe that draws the training spectra.
+    left_out : tuple of str
+        Libraries that the recipe `wide` is to do without.
     n : int
         Number of training spectra.
     seed : int
@@ -137,7 +149,8 @@ class PriorRun(SettingsFile):
 
     shipped: ClassVar[Traversable] = files("quietspec.lab.training") / "presets"
 
-    recipe: Literal["paper", "survey"]
+    recipe: Literal["paper", "survey", "wide"]
+    left_out: tuple[str, ...] = ()
     n: Annotated[int, Field(ge=1000)]
     seed: NonNegativeInt
     settings: PriorSettings
@@ -147,6 +160,8 @@ class PriorRun(SettingsFile):
         most = PAPER_SIZES["train"]
         if self.recipe == "paper" and self.n > most:
             raise ValueError(f"n {self.n}: recipe 'paper' has {most} training spectra")
+        if self.left_out and self.recipe != "wide":
+            raise ValueError(f"left_out: recipe {self.recipe!r} has one library; only 'wide' has several")
         return self
 
 

@@ -6,8 +6,9 @@ calibration as parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
@@ -52,12 +53,18 @@ def training_spectra(recipe: Recipe, n: int, seed: int) -> RestSpectra:
     RestSpectra
         Spectra; those of the recipe `survey` are at rest, unbroadened, and over all wavelengths of the library.
     """
+    return RestSpectra.stack(list(_drawn(recipe, n, seed)))
+
+
+def _drawn(recipe: Recipe, n: int, seed: int) -> Iterator[RestSpectra]:
+    """Training spectra, some at a time."""
     if isinstance(recipe, PaperRecipe):
-        return RestSpectra.stack(list(paper_spectra(recipe, "train", 0, n)))
+        yield from paper_spectra(recipe, "train", 0, n)
+        return
     rng = np.random.default_rng((seed, _TRAINING))
     world = _world_of_training(recipe)
-    parts = [world.rest(min(_DRAWN_AT_ONCE, n - start), rng) for start in range(0, n, _DRAWN_AT_ONCE)]
-    return RestSpectra.stack(parts)
+    for start in range(0, n, _DRAWN_AT_ONCE):
+        yield world.rest(min(_DRAWN_AT_ONCE, n - start), rng)
 
 
 def train_from(
@@ -112,18 +119,21 @@ def train_prior(
         be used (emission lines, noise, kinematics where they are explicit, number of components for plain PCA).
     """
     settings = settings or PriorSettings()
-    rest = training_spectra(recipe, n, seed)
-    progress(f"{len(rest)} training spectra of {len(rest.wavelength)} pixels drawn")
+    drawn = _drawn(recipe, n, seed)
+    parts = None if settings.basis_spectra is None else -(-settings.basis_spectra // _DRAWN_AT_ONCE)
+    rest = RestSpectra.stack(list(islice(drawn, parts)))
+    progress(f"{len(rest)} of {n} training spectra of {len(rest.wavelength)} pixels drawn")
     own = _world_of_training(recipe).library
     card = {
         "recipe": recipe.name,
-        "library": recipe.library.name,
+        "library": recipe.libraries,
         "n": n,
         "seed": seed,
         "settings": settings.model_dump(),
         "emission": "none" if recipe.name == "paper" else "auto",
         "noise": "quoted" if recipe.name == "paper" else "measured",
         **({"kinematics": "explicit"} if isinstance(recipe, SurveyRecipe) else {}),
+        **({"nucleus_components": settings.n_nucleus} if settings.n_nucleus else {}),
     }
     prior = fit_prior(
         rest,
@@ -131,6 +141,7 @@ def train_prior(
         np.interp(rest.wavelength, own.wavelength, own.fwhm),
         np.random.default_rng((seed, _TRAINING, 1)),
         settings,
+        more=drawn,
         card=card,
         progress=lambda number, value: progress(f"EM round {number}: held-out log likelihood {value:.3f}"),
     )

@@ -158,7 +158,9 @@ def _ranks(summaries: Summaries) -> dict[str, dict[str, Any]]:
 
 def _tarp(summaries: Summaries, rng: np.random.Generator) -> dict[str, list[float]]:
     """TARP's expected coverage at `CREDIBILITY`, with reference points from the data and random ones."""
-    low, high = np.nanmin(summaries.truth, axis=0), np.nanmax(summaries.truth, axis=0)
+    known = np.isfinite(summaries.truth)
+    low = np.where(known.any(axis=0), np.where(known, summaries.truth, np.inf).min(axis=0), 0.0)
+    high = np.where(known.any(axis=0), np.where(known, summaries.truth, -np.inf).max(axis=0), 0.0)
     spectral = len(LINE_WINDOWS) + len(FLUX_WINDOWS)  # the draws of labels are independent of those of the flux
     random = np.where(np.arange(len(low)) < spectral, rng.uniform(low, high, summaries.truth.shape), np.nan)
     points = {"data": summaries.reference, "random": random}

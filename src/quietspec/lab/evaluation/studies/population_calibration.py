@@ -91,7 +91,7 @@ def parameter_errors(recipe: Recipe, snr: float, n: int, seed: int, batch: int) 
         posterior = model.denoise(simulated.observed).parameter_posterior
         if posterior is None:
             continue
-        for name in posterior.names:
+        for name in (one for one in posterior.names if one in simulated.parameters):
             truth = simulated.parameters[name]
             errors = ParameterErrors(posterior.cdf(name, truth), posterior.mean(name) - truth)
             found.setdefault(name, []).append(errors)
