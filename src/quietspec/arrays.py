@@ -78,19 +78,23 @@ def _row_fields(value: BySpectrum) -> list[str]:
 
 
 def select_rows(value: Any, rows: Any) -> Any:
-    """Rows of an array, of a `BySpectrum`, or of each value of a mapping; None stays None."""
+    """Rows of an array, of a `BySpectrum`, or of each value of a mapping or tuple; None stays None."""
     if value is None:
         return None
+    if isinstance(value, tuple):
+        return tuple(select_rows(one, rows) for one in value)
     if isinstance(value, Mapping):
         return {name: select_rows(one, rows) for name, one in value.items()}
     return value[rows]
 
 
 def join_rows(values: Sequence[Any]) -> Any:
-    """Join arrays, `BySpectrum` values or mappings of these along their rows; None stays None."""
+    """Join arrays, `BySpectrum` values, or mappings or tuples of these along their rows; None stays None."""
     first = values[0]
     if first is None:
         return None
+    if isinstance(first, tuple):
+        return tuple(join_rows(parts) for parts in zip(*values, strict=True))
     if isinstance(first, Mapping):
         return {name: join_rows([value[name] for value in values]) for name in first}
     if isinstance(first, BySpectrum):

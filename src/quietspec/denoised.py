@@ -13,6 +13,7 @@ import numpy.typing as npt
 from quietspec.arrays import BoolArray, FloatArray, join_rows, require_shape, select_rows
 from quietspec.errors import SpectraError
 from quietspec.exchange import specutils_spectrum
+from quietspec.lines import Line, LinePosterior
 from quietspec.parameters import ParameterPosterior
 from quietspec.spectra import Spectra
 from quietspec.statistics import median_snr
@@ -90,7 +91,7 @@ class ModelId:
 
 _PER_SPECTRUM = (
     "flux", "sigma", "flags", "ignored", "chi2", "dof", "evidence", "noise_scale", "p_value", "redshift",
-    "parameter_posterior", "remainder",
+    "parameter_posterior", "remainder", "lines",
 )  # fmt: skip
 
 
@@ -134,6 +135,8 @@ class Denoised(Summarised):
         Probability that a galaxy at its redshift looks as odd as this spectrum; NaN where nothing tells.
     redshift : (n_spectra,), optional
         Redshift at which each was denoised; that of ``spectra`` if not given.
+    lines : LinePosterior, optional
+        Emission lines, where they were fitted with the stars (``emission="fit"``).
 
     Examples
     --------
@@ -167,6 +170,7 @@ class Denoised(Summarised):
     noise_scale: FloatArray = field(default_factory=lambda: np.array(1.0))
     p_value: FloatArray = field(default_factory=lambda: np.array(np.nan))
     redshift: FloatArray | None = None
+    lines: LinePosterior | None = None
 
     def __post_init__(self) -> None:
         shape = self.spectra.flux.shape
@@ -330,6 +334,37 @@ class Denoised(Summarised):
         if self.nucleus_of is None:
             raise SpectraError(f"{self.model}: this denoiser does not tell nuclei from stars.")
         return self.nucleus_of(range(len(self))[row])
+
+    def line(self, name: str) -> Line:
+        """Flux and equivalent width of an emission line, fitted with the stars.
+
+        Parameters
+        ----------
+        name : str
+            A line of `quietspec.wavelengths.EMISSION_LINES`, or ``[OII]3727`` for the sum of the doublet.
+
+        Returns
+        -------
+        Line
+            Of all spectra.
+
+        Raises
+        ------
+        SpectraError
+            If no lines were fitted, or none of this name.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> cube = quietspec.read(quietspec.demo_cube())[9:11, 9:11]
+        >>> denoised = quietspec.load_denoiser("posterior", emission="fit").denoise(cube)
+        >>> halpha = denoised.line("Halpha")
+        >>> halpha.flux.shape, bool((halpha.error > 0).all())
+        ((4,), True)
+        """
+        if self.lines is None:
+            raise SpectraError('no emission lines were fitted; make the denoiser with emission="fit".')
+        return self.lines.line(name)
 
     def __getitem__(self, index: Any) -> Self:
         """Select spectra by number, slice, list, mask, or ``[y, x]`` slices of a cube."""

@@ -237,6 +237,12 @@ def test_tables_of_the_documentation(run) -> None:
         assert sum(row in shown for row in rows) > len(rows) / 2, name
 
 
+def test_line_fluxes(run) -> None:
+    said = run("line_fluxes", "-n", 16, "--snr", 10, library=True)
+    assert "[OIII]5007" in said
+    assert "behind a mask" in said
+
+
 def test_other_worlds(run) -> None:
     assert "noise correlated by 0.6" in run("other_worlds", "false-alarms", "-n", 16, library=True)
     assert "broad Balmer lines 100" in run("other_worlds", "nuclei", "-n", 3, "--snr", 20, library=True)

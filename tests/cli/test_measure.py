@@ -67,6 +67,31 @@ def test_maps_of_a_cube(measure, muse, tmp_path):
     assert len(one["medians"]["log_age_lw"]) == 2
 
 
+def test_lines_and_indices_of_a_cube(run, muse, tmp_path):
+    out, own = tmp_path / "out.fits", tmp_path / "mine.toml"
+    own.write_text("[mine]\nkind = 'angstrom'\nblue = [4322, 4328]\nband = [4329, 4338]\nred = [4345, 4352]\n")
+    result = run("measure", muse, "-o", out, "--redshift", 0.1, "--index", "Mg_b", "--index", own)
+    assert result.exit_code == 0, result.stderr
+    with fits.open(out) as hdus:
+        names = {hdu.name for hdu in hdus}
+        for name in ("FLUX_HGAMMA", "EW_HGAMMA", "GAS_VELOCITY", "GAS_SIGMA", "INDEX_MINE"):
+            assert {name, f"{name}_ERR"} <= names
+        assert hdus["FLUX_HGAMMA"].header["BUNIT"].endswith("erg s-1 cm-2")
+        assert hdus["EW_HGAMMA"].header["BUNIT"] == "Angstrom"
+        assert hdus["GAS_SIGMA"].header["BUNIT"] == "km s-1"
+        known = np.isfinite(hdus["FLUX_HGAMMA"].data)
+        assert known.any()
+        assert (hdus["FLUX_HGAMMA_ERR"].data[known] > 0).all()
+        assert "flux_Hgamma" in hdus["POPULATIONS"].columns.names
+
+
+def test_lines_can_be_left_out(run, muse, tmp_path):
+    result = run("measure", muse, "-o", tmp_path / "out.fits", "--redshift", 0.1, "--no-lines")
+    assert result.exit_code == 0, result.stderr
+    with fits.open(tmp_path / "out.fits") as hdus:
+        assert not any(hdu.name.startswith("FLUX_") for hdu in hdus)
+
+
 def test_arms_together(measure, tmp_path):
     for arm in ("blue", "red"):
         layouts.sami(arm).writeto(tmp_path / f"{arm}.fits")

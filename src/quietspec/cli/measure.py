@@ -24,6 +24,7 @@ from quietspec.cli.outputs import (
 
 if TYPE_CHECKING:
     from quietspec.files import MeasuredFile, MeasureReport
+    from quietspec.indices import IndexDefinition
     from quietspec.populations import PpxfOptions
     from quietspec.populations.methods import PopulationMethod
 
@@ -63,6 +64,13 @@ def measure(
     json: Json = None,
     overwrite: Overwrite = False,
     library: Library = None,
+    lines: Annotated[bool, typer.Option(help="Fit emission lines with the stars, and measure them.")] = True,
+    index: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Index by name (Mg_b, Dn4000), lick, all, or a TOML, JSON or YAML file of your own; repeatable."
+        ),
+    ] = None,
     ppxf: Annotated[
         list[str] | None,
         typer.Option(help="Option of the pPXF fits as name=value, such as gas=fit or bootstrap=30; repeatable."),
@@ -70,7 +78,7 @@ def measure(
     jobs: Annotated[int, typer.Option(min=1, help="pPXF fits side by side.")] = 1,
     read: dict[str, Any],
 ) -> None:
-    """Measure ages, metallicities, M/L, dust and kinematics: maps (or a table) with errors, as FITS."""
+    """Measure ages, [M/H], M/L, dust, kinematics, lines and indices: maps (or a table) with errors, as FITS."""
     from quietspec.populations import PpxfOptions
 
     inputs: list[tuple[Path, ...]] = [tuple(files)] if together else [(path,) for path in files]
@@ -78,7 +86,8 @@ def measure(
     outputs = places(inputs, out, _SUFFIX)
     figures = places(inputs, figure, "_populations.png") if figure else [None] * len(inputs)
     claim_outputs([*outputs, *figures, json], [*files, model, library])
-    way = _method_named(method, model, library, changed(PpxfOptions(), ppxf or (), "--ppxf"), jobs)
+    options = changed(PpxfOptions(), ppxf or (), "--ppxf")
+    way = _method_named(method, model, library, options, jobs, lines=lines, indices=_indices(index or []))
     reports = [
         _measure_one(paths, output, picture, way, overwrite=overwrite, **read)
         for paths, output, picture in zip(inputs, outputs, figures, strict=True)
@@ -90,15 +99,33 @@ def measure(
         raise typer.Exit(1)
 
 
+def _indices(named: list[str]) -> tuple[IndexDefinition, ...]:
+    """Definitions of indices, by name or from files."""
+    from quietspec.indices import find_definitions, read_definitions
+
+    found: list[IndexDefinition] = []
+    for name in named:
+        found += read_definitions(name) if Path(name).suffix else find_definitions([name])
+    return tuple({one.name: one for one in found}.values())
+
+
 def _method_named(
-    method: MethodName, model: str, library: str | None, options: PpxfOptions, jobs: int
+    method: MethodName,
+    model: str,
+    library: str | None,
+    options: PpxfOptions,
+    jobs: int,
+    *,
+    lines: bool,
+    indices: tuple[IndexDefinition, ...],
 ) -> PopulationMethod:
     """Make the method asked for; only pPXF needs the library."""
-    from quietspec.denoisers import load_denoiser
+    from quietspec.denoisers import load_denoiser, load_prior
     from quietspec.populations.methods import DenoisedPpxfMethod, PosteriorMethod, PpxfMethod
 
     if method == "posterior":
-        return PosteriorMethod(load_denoiser("posterior", model))
+        known = lines and load_prior(model).at_rest  # a prior with motions in its basis knows no lines
+        return PosteriorMethod(load_denoiser("posterior", model, emission="fit" if known else None), indices)
     templates = library_named(library)
     if method == "ppxf":
         return PpxfMethod(templates, options, jobs)

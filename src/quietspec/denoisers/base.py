@@ -24,7 +24,7 @@ __all__ = [
 
 #: How gas emission lines are treated: strong lines always masked and weak ones where gas is detected; strong lines
 #: masked only; none masked.
-Emission = Literal["auto", "strong", "none"]
+Emission = Literal["auto", "strong", "none", "fit"]
 
 FEWEST_PIXELS = 6  #: good pixels that a spectrum needs to be denoised
 POOR_FIT_PROBABILITY = 0.001  #: a χ² less probable than this may set `Flag.POOR_FIT` …

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -191,13 +191,14 @@ def _alike(parts: Sequence[Populations]) -> list[Populations]:
         if part.values:
             filled.append(part)
             continue
-        mappings = {name: dict.fromkeys(whole.names, np.full(len(part), np.nan)) for name in ("values", "low", "high")}
+        unknown = np.full(len(part), np.nan)
+        nothing = dict.fromkeys(whole.names, unknown)
+        further = dict.fromkeys(whole.further, (unknown, unknown))
         filled.append(
-            Populations(
-                method=whole.method, flags=part.flags, reasons=part.reasons, chi2=part.chi2, seconds=part.seconds,
-                meta=whole.meta, **mappings,
+            replace(
+                part, method=whole.method, meta=whole.meta, values=nothing, low=nothing, high=nothing, further=further
             )
-        )  # fmt: skip
+        )
     return filled
 
 
@@ -233,4 +234,6 @@ def _images(measured: MeasuredFile) -> dict[str, Any]:
     images: dict[str, Any] = {}
     for name in populations.names:
         images |= {name: populations.values[name], f"{name}_err": populations.error(name)}
+    for name, (value, error) in populations.further.items():
+        images |= {name: value, f"{name}_err": error}
     return images | {"flags": populations.flags, "chi2": populations.chi2, "snr_in": measured.snr}

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from quietspec.denoised import ModelId
 from quietspec.denoisers import Denoiser
+from quietspec.indices import IndexDefinition
 from quietspec.populations.binning import bin_spectra, bin_to_snr
 from quietspec.populations.fit import Errors, fit_denoised, fit_populations
 from quietspec.populations.options import PpxfOptions
@@ -40,9 +41,12 @@ class PosteriorMethod:
     ----------
     denoiser : Denoiser
         ``posterior`` or ``wiener``.
+    indices : tuple of str or IndexDefinition
+        Spectral indices to measure, too.
     """
 
     denoiser: Denoiser
+    indices: tuple[str | IndexDefinition, ...] = ()
 
     @property
     def model(self) -> ModelId:
@@ -51,7 +55,7 @@ class PosteriorMethod:
 
     def __call__(self, spectra: Spectra, progress: Progress | None = None) -> Populations:
         """Find the populations of spectra."""
-        populations = posterior_populations(self.denoiser.denoise(spectra))
+        populations = posterior_populations(self.denoiser.denoise(spectra), self.indices)
         if progress is not None:
             progress(len(spectra), len(spectra))
         return populations

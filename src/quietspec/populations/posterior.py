@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
+from quietspec.arrays import FloatArray
 from quietspec.denoised import FAILURES, Denoised, Flag
 from quietspec.errors import SpectraError
+from quietspec.indices import IndexDefinition, fitted_redshift, indices_of
+from quietspec.lines.quantities import line_quantities
 from quietspec.populations.result import CENTRAL, PopulationFlag, Populations
 
 __all__ = ["posterior_populations"]
@@ -13,13 +18,15 @@ __all__ = ["posterior_populations"]
 _DOUBTFUL = Flag.WRONG_REDSHIFT | Flag.STAR | Flag.NOT_GALAXY | Flag.UNLIKE_PRIOR | Flag.NO_SIGNAL | Flag.POOR_FIT
 
 
-def posterior_populations(denoised: Denoised) -> Populations:
+def posterior_populations(denoised: Denoised, indices: Iterable[str | IndexDefinition] = ()) -> Populations:
     """Read ages, metallicities, M/L, dust and kinematics from a denoiser's posterior.
 
     Parameters
     ----------
     denoised : Denoised
-        Result of the denoiser ``posterior`` or ``wiener``.
+        Result of the denoiser ``posterior`` or ``wiener``; emission lines are measured where it fitted them.
+    indices : iterable of str or IndexDefinition, optional
+        Spectral indices to measure, too, at the fitted redshift.
 
     Returns
     -------
@@ -49,7 +56,22 @@ def posterior_populations(denoised: Denoised) -> Populations:
         reasons=np.array([_names(int(flag)) for flag in denoised.flags], dtype=np.str_),
         chi2=np.divide(denoised.chi2, denoised.dof, out=np.full(len(denoised), np.nan), where=denoised.dof > 0),
         seconds=np.full(len(denoised), np.nan),
+        further=_further(denoised, tuple(indices)),
     )
+
+
+def _further(
+    denoised: Denoised, indices: tuple[str | IndexDefinition, ...]
+) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Lines and indices, by name."""
+    found: dict[str, tuple[FloatArray, FloatArray]] = {}
+    if denoised.lines is not None:
+        found |= {name: (value, error) for name, value, error in line_quantities(denoised.lines)}
+    if indices:
+        measured = indices_of(denoised, indices, redshift=fitted_redshift(denoised))
+        columns = zip(measured.definitions, measured.values.T, measured.errors.T, strict=True)
+        found |= {f"index_{one.name}": (value, error) for one, value, error in columns}
+    return found
 
 
 def _names(flag: int) -> str:

@@ -78,6 +78,8 @@ class Populations(BySpectrum):
         Time per spectrum; NaN where it was not measured.
     meta : mapping
         What the populations rest on, for headers: ``LIBRARY``.
+    further : mapping of str to ((n_spectra,), (n_spectra,))
+        What else was measured, emission lines and indices: value and 1σ error, by name.
     """
 
     method: str = field(metadata=SHARED)
@@ -89,6 +91,7 @@ class Populations(BySpectrum):
     chi2: FloatArray
     seconds: FloatArray
     meta: Mapping[str, Any] = field(default_factory=dict, metadata=SHARED)
+    further: Mapping[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reasons", np.asarray(self.reasons, dtype=np.str_))
@@ -132,6 +135,9 @@ class Populations(BySpectrum):
             for suffix, values in (("", self.values), ("_low", self.low), ("_high", self.high)):
                 column = np.asarray(values[name], dtype=np.float32)
                 table[name + suffix] = Column(column, unit=plain, description=unit or None)
+        for name, pair in self.further.items():
+            for suffix, column in zip(("", "_err"), pair, strict=True):
+                table[name + suffix] = Column(np.asarray(column, dtype=np.float32), unit=UNITS.get(name))
         table["chi2"] = self.chi2.astype(np.float32)
         table["flags"] = self.flags.astype(np.int32)
         table["reason"] = np.array(self.reasons.tolist(), dtype=np.str_)  # no wider than the longest

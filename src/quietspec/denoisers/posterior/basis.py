@@ -20,7 +20,7 @@ from quietspec.denoisers.posterior.masking import find_contamination
 from quietspec.denoisers.posterior.prior import SpectralPrior
 from quietspec.denoisers.posterior.results import Accumulator, Solution
 from quietspec.denoisers.posterior.walk import Noise, PriorDenoiser
-from quietspec.errors import SpectraError
+from quietspec.errors import ModelError, SpectraError
 from quietspec.spectra import Spectra
 from quietspec.wavelengths import rest_air
 
@@ -46,6 +46,8 @@ class BasisDenoiser(PriorDenoiser[BasisGrid]):
         self, name: str, prior: SpectralPrior, emission: Emission | None = None, noise: Noise | None = None
     ) -> None:
         super().__init__(name, prior, emission, noise)
+        if self.emission == "fit":
+            raise ModelError(f"{name}: emission 'fit' needs the posterior of a prior at rest, such as `survey`.")
         self.prepared = PreparedPrior(prior)
 
     def _new_grid(self, spectra: Spectra, redshift: float, fwhm: FloatArray | None) -> BasisGrid | None:

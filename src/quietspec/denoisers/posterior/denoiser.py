@@ -36,7 +36,7 @@ class Posterior(DiagnosingDenoiser[BasisGrid], BasisDenoiser):
         Name in tables.
     prior : SpectralPrior
         The prior.
-    emission : {'auto', 'strong', 'none'}, optional
+    emission : {'auto', 'strong', 'none', 'fit'}, optional
         Gas emission lines: 'auto' always masks the strong ones, and the weak ones where gas is detected; 'strong' masks
         only the strong ones; 'none' masks none. As the model's card says by default, else 'auto'.
     noise : {'measured', 'quoted'}, optional

@@ -67,6 +67,8 @@ class Batch(Generic[GridT]):
         Flux and inverse variances on the pixels of `grid`; both 0 where masked.
     unit : (n_spectra, 1) or (n_spectra, n_pixels)
         Flux unit of each spectrum, times what the dust of the Milky Way lets pass.
+    scale : (n_spectra,)
+        Flux unit of each spectrum alone.
     grid : Grid
         The pixels.
     """
@@ -74,6 +76,7 @@ class Batch(Generic[GridT]):
     flux: FloatArray
     weight: FloatArray
     unit: FloatArray
+    scale: FloatArray
     grid: GridT
 
     @classmethod
@@ -81,13 +84,14 @@ class Batch(Generic[GridT]):
         """Take some spectra, each with a good pixel, so that single precision neither overflows nor underflows."""
         weight = spectra.ivar[rows, grid.pixels].astype(np.float64)
         used = weight > 0
-        unit = np.sqrt(used.sum(axis=1) / weight.sum(axis=1))[:, None]
+        scale = np.sqrt(used.sum(axis=1) / weight.sum(axis=1))
+        unit = scale[:, None]
         if spectra.ebv[rows].any():
             unit = unit * transmission(spectra.wavelength[grid.pixels], spectra.ebv[rows])
         weight = (weight * unit**2).astype(np.float32)
         # Where an inverse variance underflows, the flux may overflow.
         flux = np.where(weight > 0, spectra.flux[rows, grid.pixels], 0) / unit
-        return cls(flux.astype(np.float32), weight, unit, grid)
+        return cls(flux.astype(np.float32), weight, unit, scale, grid)
 
     def noise_constant(self, weight: FloatArray) -> FloatArray:
         """−½ Σ ln(2πσ²) over the pixels used, (n_spectra,), for inverse variances in units of each spectrum."""

@@ -13,6 +13,7 @@ from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers.base import Emission
 from quietspec.denoisers.posterior.calibration import CalibrationLaw
 from quietspec.denoisers.posterior.diagnosed import DiagnosingDenoiser
+from quietspec.denoisers.posterior.gas import LineModel
 from quietspec.denoisers.posterior.grid import Batch
 from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
 from quietspec.denoisers.posterior.kinematics import SHAPE_SIZE, KinematicCoordinates
@@ -116,6 +117,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         own = np.interp(rest, prior.wavelength, prior.fwhm)
         fwhm = None if fwhm is None else fwhm[pixels]
         basis = LosvdBasis(self.coordinates.table, rest, fwhm)
+        sharp = own if fwhm is None else np.where(fwhm > 0, fwhm, own)
         return KinematicGrid(
             pixels,
             rest,
@@ -127,6 +129,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
                 basis,
                 self.law_of(spectra).knots(observed),
                 SHAPE_SIZE if self.higher_moments else 0.0,
+                LineModel(rest, sharp) if self.emission == "fit" else None,
             ),
             scan=VelocityScan(basis, self.coordinates.populations.centre),
         )
@@ -135,6 +138,8 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         fit = BatchFit(batch, self.emission, self.noise)
         solution = fit.solution()
         result.store(rows, batch, solution)
+        for row, lines, unit in zip(rows.tolist(), fit.lines(), batch.scale.tolist(), strict=False):
+            result.store_lines(row, batch.grid.model.groups, lines, unit)
         estimates = result.estimates
         estimates.noise_scale[rows], estimates.evidence[rows] = fit.noise_scale, fit.evidence
         weak = [solution.labels.sigma(name) > _LITTLE * sigma for name, sigma in self._prior_sigma.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,7 +10,14 @@ from quietspec.arrays import BoolArray, FloatArray
 from quietspec.denoised import Flag
 from quietspec.denoisers.base import Emission
 from quietspec.denoisers.posterior.calibration import rough_factor
-from quietspec.denoisers.posterior.contamination import line_mask, noise_scale, spike_mask
+from quietspec.denoisers.posterior.contamination import (
+    interstellar_mask,
+    line_mask,
+    measure_gas,
+    noise_scale,
+    spike_mask,
+)
+from quietspec.denoisers.posterior.gas import FARTHEST_GAS, GAS_MOTIONS, USUAL_WIDTH, LineModel
 from quietspec.denoisers.posterior.grid import Batch, Grid
 from quietspec.denoisers.posterior.inference import infer
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
@@ -31,11 +38,14 @@ from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.results import Solution
 from quietspec.denoisers.posterior.velocity_scan import ScanResult, VelocityScan
 from quietspec.denoisers.posterior.walk import Noise
+from quietspec.lines.results import FittedLines
+from quietspec.wavelengths import EMISSION_LINES
 
 __all__ = ["BatchFit", "KinematicGrid"]
 
 _MOMENTS = 2  # h3 and h4, which stand first among what is marginalised
 _FIRST_STEPS, _LAST_STEPS = 2, 3  # most steps before gas and spikes are found, and after; faint spectra make one
+_GAS_STEPS = 4  # further steps, at most, that find the motion of gas
 _STILL = 5.0, 0.03  # km/s and u: within a smaller step the model is as good as linear
 _BROAD = 0.15  # 1σ of u beyond which its likelihood is evaluated, not taken for a Gaussian
 _NODES = 5  # values of u at which that is done …
@@ -91,7 +101,7 @@ class BatchFit:
     ----------
     batch : Batch
         The spectra.
-    emission : {'auto', 'strong', 'none'}
+    emission : {'auto', 'strong', 'none', 'fit'}
         How gas emission lines are treated.
     noise : {'measured', 'quoted'}
         Whether errors are rescaled by what the first fit leaves.
@@ -118,16 +128,19 @@ class BatchFit:
         faint = self._scan.covariance[:, 0, 0] > _FAINT**2
         for row in np.flatnonzero(~faint):
             states[row], residual[row], dof[row] = self._fit(states[row], self._flux[row], weight[row])
+        self._spikes = spike_mask(residual, np.where(first, 0, self._weight))
         self._ignored = self._spoilt(residual, first) & (self._weight > 0)
-        weight = np.where(self._ignored, 0, self._weight)
         if noise == "measured":
-            self.noise_scale = noise_scale(residual, weight, dof)
-            weight /= self.noise_scale.astype(np.float32)[:, None] ** 2
-        size = np.array([state.scale for state in states], dtype=np.float32)
-        weight /= 1 + weight * (size[:, None] * self.grid.truncation.astype(np.float32)) ** 2
-        spectra = zip(states, self._flux, weight, faint.tolist(), strict=True)
+            self.noise_scale = noise_scale(residual, np.where(self._ignored, 0, self._weight), dof)
+        if emission == "fit":
+            states = self._with_gas(states, residual)
+        self._used = self._trusted(states)
+        spectra = zip(states, self._flux, self._used, faint.tolist(), strict=True)
         self._fitted = [self._last_fit(*one) for one in spectra]
-        self._used = weight
+        for odd in [number for number, one in enumerate(self._fitted) if one.state.gas_is_odd]:
+            states[odd] = self._fitted[odd].state.without_moving_gas()
+            self._used[odd] = self._trusted(states)[odd]
+            self._fitted[odd] = self._last_fit(states[odd], self._flux[odd], self._used[odd], bool(faint[odd]))
         self._scale = np.array([one.state.scale for one in self._fitted])
         projections = _projections(self._fitted, self._scale)
         self._posterior = infer(projections, self.grid.model.coordinates, self._scale, screened=True)
@@ -135,6 +148,51 @@ class BatchFit:
         self._width = np.stack([labels.mean("width"), labels.sigma("width")], axis=1)
         cost = np.array([one.marginalised.log_determinant for one in self._fitted])
         self.evidence = self._posterior.log_evidence - 0.5 * cost + batch.noise_constant(weight)
+
+    def _trusted(self, states: list[State]) -> FloatArray:
+        """Weights of the last fit: without what is spoilt, with the noise as measured and what the basis leaves out."""
+        spoilt = self._ignored
+        if self._emission == "fit":
+            moving = np.array([state.gas is not None and state.gas.moves for state in states])
+            spoilt = (spoilt & ~self._lined(states)) | (self._spikes & ~moving[:, None])  # a spike looks like a line
+        weight = np.where(spoilt, 0, self._weight) / self.noise_scale.astype(np.float32)[:, None] ** 2
+        size = np.array([state.scale for state in states], dtype=np.float32)
+        weight /= 1 + weight * (size[:, None] * self.grid.truncation.astype(np.float32)) ** 2
+        return np.asarray(weight)
+
+    def _with_gas(self, states: list[State], residual: FloatArray) -> list[State]:
+        """Give states the lines of gas, at the motion seen in what the stars leave, else at that of the stars."""
+        lines = self.grid.model.lines
+        if lines is None:
+            return states
+        gas = measure_gas(residual, self._weight, self._flux - residual, self.grid.rest, self.grid.fwhm)
+        started = []
+        for row, state in enumerate(states):
+            velocity = float(gas.velocity[row])
+            moves = bool(gas.detected[row]) and abs(velocity - state.velocity) < FARTHEST_GAS
+            begin = lines.start(velocity if moves else state.velocity, float(gas.sigma[row]), moves=moves)
+            if moves:
+                begin = lines.fitted(begin, residual[row], self._weight[row], state.scale)
+            started.append(replace(state, gas=begin))
+        return started
+
+    def _lined(self, states: list[State]) -> BoolArray:
+        """Pixels that hold lines which are fitted, so that they need not be left out."""
+        lined = np.zeros(self._flux.shape, dtype=bool)
+        for row, state in zip(lined, states, strict=True):
+            if state.gas is not None:
+                row |= line_mask(
+                    self.grid.rest, self.grid.fwhm, state.gas.velocity, float(np.exp(state.gas.width)), EMISSION_LINES
+                )
+        return lined & ~interstellar_mask(self.grid.rest, self.grid.fwhm)
+
+    def lines(self) -> list[FittedLines]:
+        """What is known of the lines of each spectrum; empty where none are fitted."""
+        model = self.grid.model.lines
+        if model is None or self._fitted[0].state.gas is None:
+            return []
+        found = [self._motions(row, one) for row, one in enumerate(self._fitted)]
+        return [_fitted_lines(one, of.joint, model) for one, of in zip(self._fitted, found, strict=True)]
 
     def solution(self) -> Solution:
         """Give the motions their true posterior, and turn it into flux and errors."""
@@ -243,11 +301,12 @@ class BatchFit:
         return state, residual - linearised.change(step), marginalised.determined(scale)
 
     def _last_fit(self, state: State, flux: FloatArray, weight: FloatArray, faint: bool) -> _Fitted:
-        for last in range(1 if faint else _LAST_STEPS, 0, -1):
+        most = 1 if faint else _LAST_STEPS
+        for last in range(most if state.gas is None else most + _GAS_STEPS, 0, -1):
             linearised = self.grid.model.linearise(state)
-            marginalised = linearised.marginalise(flux - linearised.model, weight)
+            marginalised = linearised.marginalise(flux - linearised.model - linearised.lines, weight)
             step, scale = marginalised.step()
-            if last == 1 or _is_still(step):
+            if last == 1 or (_is_still(step) and (state.gas is None or marginalised.gas_is_still(step))):
                 break
             state = state.moved(step, scale)
         velocity_error, error = marginalised.errors(scale)
@@ -305,25 +364,61 @@ class _Pixels:
 def _on_pixels(one: _Fitted, joint: Joint, shape_size: float) -> _Pixels:
     """Turn what is known of a spectrum's coordinates into flux, errors and moments."""
     state, data, linearised = one.state, one.marginalised, one.marginalised.linearised
-    scale = np.ones(len(joint[0]))
-    scale[MOTIONS:] = state.scale
-    mean, covariance = joint[0] * scale, joint[1] * np.outer(scale, scale)
-    change = mean - np.concatenate([state.motions(), state.populations])
+    change, half = _change_and_half(one, joint)
     rest = data.offset - data.response @ change
-    flux = linearised.model + linearised.change(np.concatenate([change, rest]))
-    repaired = (covariance + covariance.T) / 2 + np.diag(1e-10 * np.diagonal(covariance))
-    half = np.linalg.cholesky(repaired)
+    flux = linearised.model + linearised.change(np.concatenate([change, rest]), lines=False)
     by_motions = data.response[:_MOMENTS] @ half
     spread = np.einsum("ij,ij->i", by_motions, by_motions)
     spread += np.einsum("ij,ij->i", data.inner_half[:_MOMENTS], data.inner_half[:_MOMENTS])
     return _Pixels(
         flux=flux,
         variance=linearised.variance(half, data.response, data.inner_half),
-        populations=mean[MOTIONS:],
+        populations=state.populations + change[MOTIONS:],
         moments=shape_size * (state.shape + rest[:_MOMENTS]),
         moment_errors=shape_size * np.sqrt(spread),
         half=half.astype(np.float32),
     )
+
+
+def _fitted_lines(one: _Fitted, joint: Joint, model: LineModel) -> FittedLines:
+    """Turn what is known of a spectrum's coordinates into line fluxes and the continuum under them."""
+    state, data, linearised = one.state, one.marginalised, one.marginalised.linearised
+    gas = state.gas
+    if gas is None:
+        raise ValueError("no lines are fitted")
+    change, half = _change_and_half(one, joint)
+    rest = data.offset - data.response @ change
+    motions = gas.coordinates(state.scale)[:GAS_MOTIONS] + rest[2 : 2 + GAS_MOTIONS]
+    place = slice(2 + GAS_MOTIONS, linearised.gas.stop)
+    size = model.flux_size(state.scale)
+    near = np.array([model.near(group.name) for group in model.groups])
+    joint_root = np.concatenate([-data.response @ half, data.inner_half], axis=1)
+    flux_root = size * joint_root[place]
+    continuum_root = linearised.sums(near, half, data.response, data.inner_half)
+    stars = linearised.model + linearised.change(np.concatenate([change, rest]), lines=False)
+    motion_root = joint_root[2 : 2 + GAS_MOTIONS]
+    return FittedLines(
+        flux=gas.flux + size * rest[place],
+        continuum=near @ stars,
+        covariance=_outer(np.concatenate([flux_root, continuum_root])),
+        velocity=gas.origin + float(motions[0] * model.sizes[0]),
+        log_sigma=float(gas.coordinates(state.scale)[1] + rest[3]) * model.sizes[1] + USUAL_WIDTH,
+        motion_errors=np.sqrt(np.einsum("ij,ij->i", motion_root, motion_root)) * model.sizes,
+    )
+
+
+def _outer(root: FloatArray) -> FloatArray:
+    return np.asarray(root @ root.T)
+
+
+def _change_and_half(one: _Fitted, joint: Joint) -> tuple[FloatArray, FloatArray]:
+    """Change of motions and populations from the state to their mean, and a square root of their covariance."""
+    state = one.state
+    scale = np.ones(len(joint[0]))
+    scale[MOTIONS:] = state.scale
+    mean, covariance = joint[0] * scale, joint[1] * np.outer(scale, scale)
+    repaired = (covariance + covariance.T) / 2 + np.diag(1e-10 * np.diagonal(covariance))
+    return mean - np.concatenate([state.motions(), state.populations]), np.linalg.cholesky(repaired)
 
 
 def _projections(fitted: list[_Fitted], scale: FloatArray) -> Projections:

@@ -19,6 +19,7 @@ import numpy as np
 
 from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.coordinates import Coordinates, PreparedPrior
+from quietspec.denoisers.posterior.gas import GasState
 from quietspec.denoisers.posterior.losvd import BroadeningTable, log_width
 from quietspec.denoisers.posterior.prior import SpectralPrior
 
@@ -136,6 +137,8 @@ class State:
         z.
     scale : float
         Flux scale s > 0.
+    gas : GasState, optional
+        Emission lines; none are fitted if not given.
     """
 
     velocity: float
@@ -144,6 +147,21 @@ class State:
     shape: FloatArray
     calibration: FloatArray
     scale: float
+    gas: GasState | None = None
+
+    def rest(self) -> FloatArray:
+        """Coordinates beyond motions and populations: h3 and h4, lines, z."""
+        gas = [] if self.gas is None else [self.gas.coordinates(self.scale)]
+        return np.concatenate([self.shape, *gas, self.calibration])
+
+    @property
+    def gas_is_odd(self) -> bool:
+        """Whether the motion of gas is one of a spike or a misfit, not of gas."""
+        return self.gas is not None and self.gas.moves and self.gas.is_odd(self.velocity)
+
+    def without_moving_gas(self) -> State:
+        """Return the state with lines at the velocity of the stars, where no motion of gas can be trusted."""
+        return self if self.gas is None else replace(self, gas=self.gas.at_rest_with(self.velocity))
 
     def motions(self) -> FloatArray:
         """Coordinates of velocity and u at unit scale, (2,)."""
@@ -155,11 +173,13 @@ class State:
         by_velocity = float(np.clip(step[0] * VELOCITY_SIZE, -largest, largest))
         by_width = float(np.clip(step[1] * WIDTH_SIZE, -widest, widest))
         moments = self.shape + step[size : size + 2]
+        first = len(step) - len(self.calibration)  # of the calibration
         return State(
             velocity=float(np.clip(self.velocity + by_velocity, -_FARTHEST, _FARTHEST)),
             width=float(np.clip(self.width + by_width, log_width(0.0), log_width(600.0))),
             populations=self.populations + step[MOTIONS:size],
             shape=np.clip(moments, -_LARGEST_MOMENT, _LARGEST_MOMENT),
-            calibration=self.calibration + step[size + 2 :],
+            calibration=self.calibration + step[first:],
             scale=scale,
+            gas=None if self.gas is None else self.gas.moved(step[size + 2 : first], self.scale),
         )

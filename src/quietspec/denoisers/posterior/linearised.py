@@ -9,10 +9,12 @@ from scipy.linalg.lapack import dpotrf, dtrtri
 
 from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.calibration import CalibrationKnots
+from quietspec.denoisers.posterior.gas import GAS_MOTIONS
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
 
 __all__ = ["Linearised", "Marginalised"]
 
+_STILL_GAS = 0.3  # of the error of its motion
 _FAINTEST = 1e-3  # least flux scale, in units of its error
 
 
@@ -20,7 +22,8 @@ _FAINTEST = 1e-3  # least flux scale, in units of its error
 class Linearised:
     """The model about a state: model + change · (coordinates − those of the state).
 
-    The coordinates are, in this order, velocity and u in units of their priors, x, h3 and h4 in units of theirs, z.
+    The coordinates are, in this order, velocity and u in units of their priors, x, h3 and h4 in units of theirs, those
+    of emission lines (`gas`), z.
 
     Parameters
     ----------
@@ -30,12 +33,14 @@ class Linearised:
         Of the calibration.
     state : State
         The state.
-    design : (n_pixels, d + 2)
+    design : (n_pixels, d + 2 + n_gas)
         Change with all coordinates before z.
     stars : (n_pixels,)
-        The model there without calibration.
+        The stars there without calibration.
     model : (n_pixels,)
-        The model there.
+        The stars there.
+    lines : (n_pixels,)
+        The lines there.
     """
 
     coordinates: KinematicCoordinates
@@ -44,20 +49,36 @@ class Linearised:
     design: FloatArray
     stars: FloatArray
     model: FloatArray
+    lines: FloatArray
+
+    @property
+    def n_stars(self) -> int:
+        """Number of coordinates of the stars before z; those of lines follow them."""
+        return self.coordinates.size + 2
+
+    @property
+    def gas(self) -> slice:
+        """Place of the coordinates of lines among those that are marginalised: h, lines, z."""
+        return slice(2, 2 + self.design.shape[1] - self.n_stars)
 
     @property
     def rest_precision(self) -> FloatArray:
-        """Precision of (h, z) before the data."""
-        n = 2 + self.knots.n_knots
-        precision = np.eye(n)
-        precision[2:, 2:] = self.knots.precision
+        """Precision of (h, lines, z) before the data."""
+        first = self.gas.stop
+        precision = np.eye(first + self.knots.n_knots)
+        precision[first:, first:] = self.knots.precision
         return precision
 
-    def change(self, step: FloatArray) -> FloatArray:
-        """Change of the model with a step in all coordinates, (n_pixels,)."""
+    def of_stars(self, rest: FloatArray) -> FloatArray:
+        """Rows (or elements) of h and z, without those of lines."""
+        return np.concatenate([rest[:2], rest[self.gas.stop :]])
+
+    def change(self, step: FloatArray, *, lines: bool = True) -> FloatArray:
+        """Change of the model, or of the stars alone, with a step in all coordinates, (n_pixels,)."""
         single = step.astype(np.float32)
-        own = self.design.shape[1]
-        return np.asarray(self.design @ single[:own] + self.stars * (self.knots.hats @ single[own:]))
+        own = self.design.shape[1] if lines else self.n_stars
+        knots = single[self.design.shape[1] :]
+        return np.asarray(self.design[:, :own] @ single[:own] + self.stars * (self.knots.hats @ knots))
 
     def normal_equations(self, residual: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Information (n, n) and gradient (n,) of data minus model, in float64."""
@@ -80,18 +101,19 @@ class Linearised:
 
     def variance(self, half: FloatArray, response: FloatArray, inner_half: FloatArray) -> FloatArray:
         """Variance of each pixel, (n_pixels,): the diagonal of F Fᵀ with `factor`'s F, without making it."""
-        own, knots = self.design.shape[1], self.knots
+        own, knots, design = self.n_stars, self.knots, self.design[:, : self.n_stars]
+        response, inner_half = self.of_stars(response), self.of_stars(inner_half)
         following = np.concatenate([half, -response @ half])
         covariance = following @ following.T
         kept = len(half)
         covariance[kept:, kept:] += inner_half @ inner_half.T
         single = covariance[:, :own].astype(np.float32)
         with_knots = self.stars[:, None] * (knots.hats @ single[own:])
-        total = np.einsum("pi,pi->p", self.design @ single[:own] + 2 * with_knots, self.design)
+        total = np.einsum("pi,pi->p", design @ single[:own] + 2 * with_knots, design)
         return np.asarray(total + self.stars**2 * knots.variance(covariance[own:, own:]))
 
     def factor(self, half: FloatArray, response: FloatArray, inner_half: FloatArray) -> FloatArray:
-        """Square root F of the pixel covariance F Fᵀ.
+        """Square root F of the covariance F Fᵀ of the stars' pixels.
 
         Parameters
         ----------
@@ -107,14 +129,23 @@ class Linearised:
         (n_pixels, d + n_rest)
             F.
         """
-        kept, own = len(half), self.design.shape[1]
-        shape = own - kept
+        kept, own, shape = len(half), self.n_stars, 2
+        response, inner_half = self.of_stars(response), self.of_stars(inner_half)
         rest = -response @ half
-        following = self.design[:, :kept] @ half + self.design[:, kept:] @ rest[:shape]
+        following = self.design[:, :kept] @ half + self.design[:, kept:own] @ rest[:shape]
         following += self.stars[:, None] * (self.knots.hats @ rest[shape:])
-        alone = self.design[:, kept:] @ inner_half[:shape]
+        alone = self.design[:, kept:own] @ inner_half[:shape]
         alone += self.stars[:, None] * (self.knots.hats @ inner_half[shape:])
         return np.concatenate([following, alone], axis=1)
+
+    def sums(self, weights: FloatArray, half: FloatArray, response: FloatArray, inner_half: FloatArray) -> FloatArray:
+        """Square root of the covariance of sums of the stars' pixels by weights (n_sums, n_pixels), as of `factor`."""
+        kept, own = len(half), self.n_stars
+        design = weights @ self.design[:, :own]
+        knots = self.knots.gather @ (weights * self.stars).T
+        along, alone = -self.of_stars(response) @ half, self.of_stars(inner_half)
+        by_rest = np.concatenate([design[:, kept:], np.asarray(knots).T], axis=1)
+        return np.concatenate([design[:, :kept] @ half + by_rest @ along, by_rest @ alone], axis=1)
 
     def nucleus(
         self, populations: FloatArray, half: FloatArray, response: FloatArray, inner_half: FloatArray
@@ -135,7 +166,8 @@ class Linearised:
         factor : (n_pixels, d + n_rest)
             Square root of its covariance.
         """
-        kept, shape = len(half), self.design.shape[1] - len(half)
+        kept, shape = len(half), 2
+        response, inner_half = self.of_stars(response), self.of_stars(inner_half)
         picked = self.coordinates.nucleus
         if picked is None:
             return np.zeros(len(self.stars)), np.zeros((len(self.stars), kept + len(inner_half)))
@@ -160,7 +192,7 @@ class Linearised:
         """
         information, gradient = self.normal_equations(residual, weight)
         state, kept = self.state, self.coordinates.size
-        now = np.concatenate([state.shape, state.calibration])
+        now = state.rest()
         prior = self.rest_precision
         slope = gradient[kept:] - prior @ now
         lower, failed = dpotrf(information[kept:, kept:] + prior, lower=1, clean=1)
@@ -184,7 +216,7 @@ class Linearised:
 
 @dataclass(frozen=True, eq=False)
 class Marginalised:
-    """What the data say of motions and populations, h and z marginalised; ζ = (h, z), a = (motions, x).
+    """What the data say of motions and populations, the rest marginalised; ζ = (h, lines, z), a = (motions, x).
 
     Parameters
     ----------
@@ -230,6 +262,16 @@ class Marginalised:
             found = (now + step)[MOTIONS:] @ to_scale
             scale = max(float(found), _FAINTEST * float(self.gram[MOTIONS, MOTIONS]) ** -0.5)
         return np.concatenate([step, self.offset - self.response @ step]), scale
+
+    def gas_is_still(self, step: FloatArray) -> bool:
+        """Whether a step hardly moves the gas: by less than a third of its error, with flux to move."""
+        gas = self.linearised.state.gas
+        if gas is None or not gas.moves:
+            return True
+        place = slice(len(self.gradient) + 2, len(self.gradient) + 2 + GAS_MOTIONS)
+        root = self.inner_half[2 : 2 + GAS_MOTIONS]
+        error = np.sqrt(np.einsum("ij,ij->i", root, root))
+        return bool(gas.flux.any() and np.all(np.abs(step[place]) < _STILL_GAS * error))
 
     def errors(self, scale: float) -> FloatArray:
         """1σ of velocity (km/s) and u under one Gaussian, (2,)."""

@@ -75,7 +75,7 @@ def gas_mask(
         Flux less a fit of the stars, flux, and inverse variances.
     pixels : two arrays (n_pixels,)
         Rest-frame wavelengths and resolution, Å.
-    emission : {'auto', 'strong'}
+    emission : {'auto', 'strong', 'fit'}
         How gas emission lines are treated.
     broad_lines : bool
         Whether broad lines are masked, too, where they are seen: a prior that knows nuclei needs them.
@@ -89,7 +89,7 @@ def gas_mask(
     between_stars = interstellar_mask(rest, fwhm)
     gas = measure_gas(residual, weight, flux - residual, rest, fwhm)
     mask = np.zeros(residual.shape, dtype=bool)
-    kinds = np.stack([gas.detected & (emission == "auto"), gas.velocity, gas.sigma], axis=1)
+    kinds = np.stack([gas.detected & (emission != "strong"), gas.velocity, gas.sigma], axis=1)
     for weak, velocity, sigma in np.unique(kinds, axis=0):
         alike = (kinds == (weak, velocity, sigma)).all(axis=1)
         mask[alike] = line_mask(rest, fwhm, velocity, sigma, EMISSION_LINES if weak else STRONG_LINES)

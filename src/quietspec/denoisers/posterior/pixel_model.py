@@ -8,6 +8,7 @@ import numpy as np
 
 from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.calibration import CalibrationKnots
+from quietspec.denoisers.posterior.gas import LineModel
 from quietspec.denoisers.posterior.kinematics import (
     MOTIONS,
     SHAPE_SIZE,
@@ -18,6 +19,7 @@ from quietspec.denoisers.posterior.kinematics import (
 )
 from quietspec.denoisers.posterior.linearised import Linearised
 from quietspec.denoisers.posterior.losvd import LosvdBasis
+from quietspec.lines.catalogue import LineGroup
 
 __all__ = ["PixelModel"]
 
@@ -36,12 +38,20 @@ class PixelModel:
         Of the calibration.
     shape_size : float
         1σ of h3 and h4 before the data; 0 for Gaussian LOSVDs.
+    lines : LineModel, optional
+        Emission lines, for states that have gas.
     """
 
     coordinates: KinematicCoordinates
     basis: LosvdBasis
     knots: CalibrationKnots
     shape_size: float = SHAPE_SIZE
+    lines: LineModel | None = None
+
+    @property
+    def groups(self) -> tuple[LineGroup, ...]:
+        """Groups of emission lines that are fitted."""
+        return () if self.lines is None else self.lines.groups
 
     def start(self, velocity: float, width: float, populations: FloatArray, scale: float) -> State:
         """State of populations at given motions and scale, without higher moments and calibration errors."""
@@ -72,7 +82,7 @@ class PixelModel:
         design[:, 0] = local.with_velocity * (factor * root * np.float32(VELOCITY_SIZE))
         single = state.populations.astype(np.float32)
         shape = local.with_shape @ (state.shape * self.shape_size).astype(np.float32)
-        residual = root * (flux - factor * shape) - design[:, 1:] @ single
+        residual = root * (flux - factor * shape - self._gas(state)[1]) - design[:, 1:] @ single
         prior = np.concatenate([[1.0], np.full(len(single), state.scale**-2)])
         offset = np.concatenate(
             [[state.velocity / VELOCITY_SIZE], state.populations - state.scale * self.coordinates.populations.centre]
@@ -89,10 +99,19 @@ class PixelModel:
         size = local.vectors.shape[1] + MOTIONS
         shape = local.with_shape * np.float32(self.shape_size)
         stars = local.vectors @ state.populations.astype(np.float32) + shape @ state.shape.astype(np.float32)
-        design = np.empty((len(stars), size + 2), dtype=np.float32)
+        gas, lines = self._gas(state)
+        design = np.empty((len(stars), size + 2 + gas.shape[1]), dtype=np.float32)
         design[:, 0] = local.with_velocity * np.float32(VELOCITY_SIZE)
         design[:, 1] = local.with_width * np.float32(WIDTH_SIZE)
         design[:, MOTIONS:size] = local.vectors
-        design[:, size:] = shape
-        design *= factor[:, None]
-        return Linearised(self.coordinates, self.knots, state, design, stars, factor * stars)
+        design[:, size : size + 2] = shape
+        design[:, : size + 2] *= factor[:, None]
+        design[:, size + 2 :] = gas
+        return Linearised(self.coordinates, self.knots, state, design, stars, factor * stars, lines)
+
+    def _gas(self, state: State) -> tuple[FloatArray, FloatArray]:
+        """Design of a state's lines, (n_pixels, n_gas), and their flux, (n_pixels,)."""
+        if state.gas is None or self.lines is None:
+            n_pixels = self.basis.n_pixels
+            return np.empty((n_pixels, 0), dtype=np.float32), np.zeros(n_pixels, dtype=np.float32)
+        return self.lines.design(state.gas, state.scale)

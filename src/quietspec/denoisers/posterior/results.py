@@ -12,6 +12,7 @@ from quietspec.arrays import BoolArray, BySpectrum, FloatArray
 from quietspec.denoised import Denoised, ModelId
 from quietspec.denoisers.base import finish
 from quietspec.denoisers.posterior.grid import Batch
+from quietspec.lines import FittedLines, LineGroup, LinePosterior
 from quietspec.parameters import ParameterPosterior
 from quietspec.spectra import Spectra
 
@@ -122,6 +123,7 @@ class Accumulator:
         self._label_names = label_names
         self._labels: list[tuple[npt.NDArray[np.intp], ParameterPosterior]] = []  # later ones replace earlier ones
         self._factors: dict[int, _Factor] = {}
+        self._lines: LinePosterior | None = None
 
     def store(self, rows: npt.NDArray[np.intp], batch: Batch[Any], found: Solution) -> None:
         """Put what was found about the spectra `rows`, which are those of the batch, in its place."""
@@ -137,6 +139,12 @@ class Accumulator:
         for number, row in enumerate(rows.tolist()):
             self._factors[row] = _Factor(found.factor, number, pixels, unit[number], self.spectra.n_pixels)
 
+    def store_lines(self, row: int, groups: tuple[LineGroup, ...], found: FittedLines, unit: float) -> None:
+        """Put what was found about the emission lines of a spectrum in its place."""
+        if self._lines is None:
+            self._lines = LinePosterior.empty(len(self.spectra))
+        self._lines.with_fitted(row, groups, found, unit, float(self.spectra.redshift[row]))
+
     def replace(self, rows: npt.NDArray[np.intp], other: Accumulator, which: npt.NDArray[np.intp]) -> None:
         """Replace the spectra ``rows[which]`` by those of `other`, which was made for `rows` only."""
         if not which.size:
@@ -144,6 +152,8 @@ class Accumulator:
         self.estimates = self.estimates.with_rows(rows[which], other.estimates[which])
         if other._labels:
             self._labels.append((rows[which], other.labels()[which]))
+        if self._lines is not None and other._lines is not None:
+            self._lines = self._lines.with_rows(rows[which], other._lines[which])
         self._factors.update({int(rows[k]): other._factors[int(k)] for k in which})
 
     def labels(self) -> ParameterPosterior:
@@ -173,6 +183,7 @@ class Accumulator:
             remainder=estimates.remainder,
             noise_scale=estimates.noise_scale,
             redshift=estimates.redshift,
+            lines=self._lines,
         )
 
     def _factor_of(self, row: int) -> FloatArray:

@@ -36,7 +36,7 @@ class PriorDenoiser(ABC, Generic[GridT]):
         Name in tables.
     prior : SpectralPrior
         The prior.
-    emission : {'auto', 'strong', 'none'}, optional
+    emission : {'auto', 'strong', 'none', 'fit'}, optional
         How gas emission lines are treated; as the model's card says by default, else 'auto'.
     noise : {'measured', 'quoted'}, optional
         Whether errors are rescaled by what a first fit leaves; as the model's card says by default, else 'measured'.

@@ -35,6 +35,7 @@ _MASK_BITS = {
     IGNORED: "good in the input but left out by the model: emission line, spike",
 }
 _PARAMETER_UNITS = {"sigma": u.km / u.s, "velocity": u.km / u.s, "a_v": u.mag, "ebv": u.mag}
+_LINE_UNITS = {"ew": u.AA, "gas": u.km / u.s, "av": u.mag}  # of quantities of lines, by their first word
 _LOGARITHMS = {  # FITS has no unit for them
     "log_age": "log10 of the age in years",
     "log_t50": "log10 of the lookback time in years by which 50 % of the mass had formed",
@@ -261,7 +262,7 @@ def spectrum_images(
             continue
         dtype = np.float32 if column.dtype.kind == "f" else np.int32
         image = fits.ImageHDU(column.astype(dtype).reshape(axes.spatial_shape), header=_sky(axes.wcs), name=name)
-        if (unit := _parameter_unit(name)) is not None:
+        if (unit := _parameter_unit(name, axes.unit)) is not None:
             image.header["BUNIT"] = _unit_string(unit)
         for start, meaning in _LOGARITHMS.items():
             if name.startswith(start):
@@ -305,8 +306,11 @@ def _explain_flags(header: fits.Header, bits: type[IntFlag]) -> None:
         header.add_comment(f"{flag.value}: {flag.name}")
 
 
-def _parameter_unit(name: str) -> u.UnitBase | None:
-    return _PARAMETER_UNITS.get(name.removesuffix("_err"))
+def _parameter_unit(name: str, flux: u.UnitBase | None = None) -> u.UnitBase | None:
+    kind = name.partition("_")[0]
+    if kind == "flux" and "_" in name and flux is not None:
+        return flux * u.AA
+    return _LINE_UNITS.get(kind, _PARAMETER_UNITS.get(name.removesuffix("_err")))
 
 
 def _sky(wcs: WCS | None) -> fits.Header:

@@ -1,0 +1,63 @@
+"""Line measurements by name, each with its error: what maps and tables hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from quietspec.arrays import FloatArray
+from quietspec.lines.diagnostics import balmer_attenuation, bpt_classes, whan_classes
+from quietspec.lines.results import LinePosterior
+
+__all__ = ["line_name", "line_quantities"]
+
+_DRAWS = 200
+_SEED = 17  # of the draws for ratios, which have no say of their own
+
+
+def line_name(name: str) -> str:
+    """Name of a line without brackets, as columns and images have it: ``OIII5007``."""
+    return name.replace("[", "").replace("]", "")
+
+
+def line_quantities(lines: LinePosterior) -> Iterator[tuple[str, FloatArray, FloatArray]]:
+    """List what lines say.
+
+    Parameters
+    ----------
+    lines : LinePosterior
+        Lines of spectra.
+
+    Yields
+    ------
+    name : str
+        ``flux_Halpha``, ``ew_Halpha`` and so on for every line that some spectrum covers and for the sum of the [OII]
+        doublet; ``gas_velocity``, ``gas_sigma``; ``av_gas`` by the Balmer decrement; probabilities of the classes of
+        two diagrams, ``bpt_…`` and ``whan_…``.
+    value, error : (n_spectra,)
+        The quantity and its 1σ error, NaN where there is none; half the central interval of what is no Gaussian.
+    """
+    covered = [name for name, flux in zip(lines.names, lines.flux.T, strict=True) if np.isfinite(flux).any()]
+    if {"[OII]3726", "[OII]3729"} <= set(covered):
+        covered.append("[OII]3727")
+    for name in covered:
+        line = lines.line(name)
+        yield f"flux_{line_name(name)}", line.flux, line.error
+        yield f"ew_{line_name(name)}", line.ew, line.ew_error
+    yield "gas_velocity", *lines.velocity.T
+    yield "gas_sigma", *lines.sigma.T
+    if not {"Halpha", "Hbeta"} <= set(covered):
+        return
+    rng = np.random.default_rng(_SEED)
+    low, middle, high = balmer_attenuation(lines, rng, _DRAWS).T
+    known = np.isfinite(low) & np.isfinite(high)
+    yield "av_gas", np.where(known, middle, np.nan), np.where(known, (high - low) / 2, np.nan)
+    kinds = whan_classes(lines, rng, _DRAWS) if "[NII]6583" in covered else {}
+    named = [("whan", kinds)]
+    if {"[NII]6583", "[OIII]5007"} <= set(covered):
+        named.append(("bpt", bpt_classes(lines, rng, _DRAWS)))
+    for prefix, classes in named:
+        for kind, probability in classes.items():
+            spread = np.sqrt(probability * (1 - probability) / _DRAWS)
+            yield f"{prefix}_{kind.lower().replace(' ', '_').replace('-', '_')}", probability, spread

@@ -1,0 +1,243 @@
+"""What a posterior says of emission lines: fluxes with their covariance, equivalent widths, motions, draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from quietspec.arrays import SHARED, BySpectrum, FloatArray
+from quietspec.errors import SpectraError
+from quietspec.lines.catalogue import GROUPS, LineGroup
+
+__all__ = ["FittedLines", "Line", "LinePosterior"]
+
+_OF = {name: (group, ratio) for group in GROUPS for name, ratio in group.members}
+
+
+@dataclass(frozen=True, eq=False)
+class FittedLines:
+    """Lines of one spectrum in units of the fit.
+
+    Parameters
+    ----------
+    flux : (n_groups,)
+        Fluxes, flux unit times rest-frame Å.
+    continuum : (n_groups,)
+        Flux of the stars about each line.
+    covariance : (2 n_groups, 2 n_groups)
+        Joint covariance of fluxes and continua.
+    velocity, log_sigma : float
+        Velocity (km/s) and ln σ_g.
+    motion_errors : (2,)
+        1σ of these.
+    """
+
+    flux: FloatArray
+    continuum: FloatArray
+    covariance: FloatArray
+    velocity: float
+    log_sigma: float
+    motion_errors: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One line of n spectra; every array is (n_spectra,).
+
+    Parameters
+    ----------
+    name : str
+        Name.
+    flux, error : (n_spectra,)
+        Flux and its 1σ error, flux unit times Å; may be negative where there is no line.
+    ew, ew_error : (n_spectra,)
+        Rest-frame equivalent width in emission, Å, against the stars within 15 Å, and its 1σ error.
+    """
+
+    name: str
+    flux: FloatArray
+    error: FloatArray
+    ew: FloatArray
+    ew_error: FloatArray
+
+    @property
+    def snr(self) -> FloatArray:
+        """Flux over error."""
+        return np.asarray(self.flux / self.error)
+
+    def upper_limit(self, level: float = 0.95) -> FloatArray:
+        """Flux below which a line lies with this probability, given that it is no absorption line.
+
+        Parameters
+        ----------
+        level : float
+            Probability.
+
+        Returns
+        -------
+        (n_spectra,)
+            Upper limits, flux unit times Å.
+        """
+        below = ndtr(-self.snr)
+        return np.asarray(self.flux + self.error * ndtri(below + level * (1 - below)))
+
+
+@dataclass(frozen=True, eq=False)
+class LinePosterior(BySpectrum):
+    """Joint posterior of the emission lines of spectra: Gaussian in the fluxes.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Groups of lines that are fitted, by their strongest line.
+    flux : (n_spectra, n_groups)
+        Observed flux of the strongest line of each, flux unit times observed Å; NaN where it is not covered.
+    covariance : (n_spectra, n_groups, n_groups)
+        Covariance of the fluxes, the errors of stars and calibration included.
+    continuum, continuum_variance, covariance_with_continuum : (n_spectra, n_groups)
+        Flux density of the stars about each line, its variance, and its covariance with the flux.
+    velocity, sigma : (n_spectra, 2)
+        Velocity of the gas relative to the redshift, and velocity dispersion, km/s: mean and 1σ.
+    redshift : (n_spectra,)
+        Redshift at which the spectra were fitted.
+    """
+
+    names: tuple[str, ...] = field(metadata=SHARED)
+    flux: FloatArray
+    covariance: FloatArray
+    continuum: FloatArray
+    continuum_variance: FloatArray
+    covariance_with_continuum: FloatArray
+    velocity: FloatArray
+    sigma: FloatArray
+    redshift: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.flux)
+
+    @classmethod
+    def empty(cls, n: int, names: tuple[str, ...] | None = None) -> Self:
+        """Lines of n spectra about which nothing is known."""
+        names = tuple(group.name for group in GROUPS) if names is None else names
+
+        def unknown(*shape: int) -> FloatArray:
+            return np.full((n, *shape), np.nan, dtype=np.float32)
+
+        size = len(names)
+        return cls(
+            names=names,
+            flux=unknown(size),
+            covariance=unknown(size, size),
+            continuum=unknown(size),
+            continuum_variance=unknown(size),
+            covariance_with_continuum=unknown(size),
+            velocity=unknown(2),
+            sigma=unknown(2),
+            redshift=np.full(n, np.nan),
+        )
+
+    def with_fitted(
+        self, row: int, groups: tuple[LineGroup, ...], found: FittedLines, unit: float, redshift: float
+    ) -> None:
+        """Put what was found about one spectrum in its place.
+
+        Parameters
+        ----------
+        row : int
+            Number of the spectrum.
+        groups : tuple of LineGroup
+            Groups that are fitted.
+        found : FittedLines
+            Their lines.
+        unit : float
+            Flux unit of the fit.
+        redshift : float
+            Redshift.
+        """
+        place = [self.names.index(group.name) for group in groups]
+        n, wide = len(place), unit * (1 + redshift)
+        self.flux[row, place] = found.flux * wide
+        self.covariance[np.ix_([row], place, place)] = found.covariance[:n, :n] * wide**2
+        self.continuum[row, place] = found.continuum * unit
+        self.continuum_variance[row, place] = np.diagonal(found.covariance)[n:] * unit**2
+        self.covariance_with_continuum[row, place] = np.diagonal(found.covariance, n) * unit * wide
+        sigma = np.exp(found.log_sigma)
+        self.velocity[row] = found.velocity, found.motion_errors[0]
+        self.sigma[row] = sigma, sigma * found.motion_errors[1]
+        self.redshift[row] = redshift
+
+    def line(self, name: str) -> Line:
+        """One line, or the sum of the [OII] doublet under the name ``[OII]3727``.
+
+        Parameters
+        ----------
+        name : str
+            A line of `quietspec.wavelengths.EMISSION_LINES`.
+
+        Returns
+        -------
+        Line
+            Flux, equivalent width and errors.
+
+        Raises
+        ------
+        SpectraError
+            If no such line is fitted.
+        """
+        weights = self._weights(name)
+        used = weights != 0
+        flux = self.flux[:, used] @ weights[used]
+        variance = np.einsum("nij,i,j->n", self.covariance[:, used][:, :, used], weights[used], weights[used])
+        share = np.abs(weights[used]) / np.abs(weights[used]).sum()
+        continuum = self.continuum[:, used] @ share
+        cross = self.covariance_with_continuum[:, used] @ weights[used]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ew = flux / continuum / (1 + self.redshift)
+            spread = variance - 2 * cross * flux / continuum
+            spread = spread + (self.continuum_variance[:, used] @ share) * (flux / continuum) ** 2
+            ew_error = np.sqrt(np.maximum(spread, 0)) / np.abs(continuum) / (1 + self.redshift)
+        return Line(name, flux, np.sqrt(variance), ew, ew_error)
+
+    def _weights(self, name: str) -> FloatArray:
+        """Weights of the groups' fluxes in that of a line, (n_groups,)."""
+        if name == "[OII]3727":
+            return self._weights("[OII]3726") + self._weights("[OII]3729")
+        weights = np.zeros(len(self.names))
+        group, ratio = _OF.get(name, (None, 0.0))
+        if group is None or group.name not in self.names:
+            known = ", ".join(one for group in self.names for one, _ in _OF[group][0].members)
+            raise SpectraError(f"line {name!r} is not fitted; these are: {known}, [OII]3727.")
+        weights[self.names.index(group.name)] = ratio
+        return weights
+
+    def draw(self, names: tuple[str, ...], n: int, rng: np.random.Generator) -> FloatArray:
+        """Draw fluxes of lines from their joint posterior.
+
+        Parameters
+        ----------
+        names : tuple of str
+            Lines.
+        n : int
+            Number of draws.
+        rng : numpy.random.Generator
+            Source of the draws.
+
+        Returns
+        -------
+        (n_spectra, n, n_names)
+            Fluxes; NaN where a line is not covered.
+        """
+        weights = np.stack([self._weights(name) for name in names])
+        used = (weights != 0).any(axis=0)
+        weights, flux = weights[:, used], self.flux[:, used]
+        covariance = weights @ self.covariance[:, used][:, :, used].astype(np.float64) @ weights.T
+        known = np.isfinite(covariance).all(axis=(1, 2))
+        drawn = np.full((len(flux), n, len(names)), np.nan)
+        values, vectors = np.linalg.eigh(covariance[known])
+        half = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
+        noise = rng.standard_normal((int(known.sum()), n, len(names)))
+        drawn[known] = (flux[known] @ weights.T)[:, None] + noise @ np.swapaxes(half, 1, 2)
+        return drawn
