@@ -58,8 +58,8 @@ def load_denoiser(
         For 'pca', 'wiener' and 'posterior': the name of a shipped prior ('survey', 'paper'), or a file written by
         ``quietspec lab train``.
     emission : {'auto', 'strong', 'none', 'fit'}, optional
-        For the same: how gas emission lines are treated; as the model's card says by default. 'fit', with 'posterior' and a
-        prior at rest such as 'survey', fits them with the stars.
+        For the same: how gas emission lines are treated; as the model's card says by default. 'fit', with 'posterior'
+        and a prior at rest such as 'survey', fits them with the stars.
 
     Returns
     -------

@@ -75,6 +75,11 @@ class DiagnosingDenoiser(PriorDenoiser[GridT]):
         trial = Accumulator(spectra[rows].with_redshift(redshift), self._label_names)
         self._denoise_rows(np.arange(len(rows)), trial)
         moved = super()._finish(trial)
-        better = moved.chi2 / moved.dof < denoised.chi2[rows] / denoised.dof[rows]
+        better = _per_pixel(moved) > _per_pixel(denoised[rows])
         result.replace(rows, trial, np.flatnonzero(better))
         return rows[better]
+
+
+def _per_pixel(denoised: Denoised) -> FloatArray:
+    """Log evidence per pixel used, (n_spectra,): the model covers other pixels at other redshifts."""
+    return np.asarray(denoised.evidence / np.maximum(denoised.counted.sum(axis=1), 1))

@@ -203,8 +203,8 @@ class SymptomLaws:
         -------
         SymptomLaws
             At each knot, worlds with fewer than 40 spectra about it are left out. The two symptoms of noise have one
-            law for all knots, since how wrong errors are does not depend on features. No quantile of a symptom whose
-            scale is known lies below that of noise alone.
+            law for all knots, since how wrong errors are does not depend on features; their added quantile lies 0.1
+            beyond. No quantile of a symptom whose scale is known lies below that of noise alone.
         """
         places = [np.log10(1 + world.information) for world in worlds]
         knots = np.nanquantile(places[0], (np.arange(n_knots) + 0.5) / n_knots)
@@ -221,6 +221,7 @@ class SymptomLaws:
                 table[number, _NOISE] = np.quantile(world.values[whole, _NOISE], tails, axis=0).T[:, None]
         quantiles = table.max(axis=0)
         beyond = quantiles[..., -1] - quantiles[..., -2]
+        beyond[_NOISE] = _ERRORS_OF_ERRORS
         quantiles = np.concatenate([quantiles, (quantiles[..., -1] + beyond)[..., None]], axis=2)
         every = np.append(levels, levels[-1] / 10)
         # Whole spectra of many pixels scatter less than the few pixels of a piece may.

@@ -49,7 +49,7 @@ EDGES: dict[str, tuple[float, ...]] = {
 ITSELF = "noisy half"  #: its differences from the target show where the repeats disagree by more than their noise
 _METHODS = ("posterior", "wiener", "pca", "gaussian", "savgol")
 _WITH_PULLS = ("posterior", "wiener", "pca")
-_REST_EDGES: tuple[float, ...] = tuple(range(3700, 7401, 370))  # Å
+_REST_EDGES: tuple[float, ...] = tuple(range(3700, 9621, 370))  # Å
 _FEWEST = 20  # pulls whose scatter is reported
 _SOURCES = (sami_halves, sdss_halves, muse_halves)
 
