@@ -34,8 +34,17 @@ PARAMETER_LABELS = {  #: name and unit of each parameter, in the order of the pa
     "velocity": ("velocity", "km/s"),
     "sigma": (r"$\sigma$", "km/s"),
     "nucleus": ("nucleus", "share of light"),
+    "flux_Halpha": (r"H$\alpha$", "flux"),
+    "ew_Halpha": (r"EW H$\alpha$", "Å"),
+    "flux_NII6583": ("[N II] 6583", "flux"),
+    "flux_Hbeta": (r"H$\beta$", "flux"),
+    "flux_OIII5007": ("[O III] 5007", "flux"),
+    "flux_OII3727": ("[O II] 3727", "flux"),
+    "gas_velocity": ("velocity of the gas", "km/s"),
+    "gas_sigma": (r"$\sigma$ of the gas", "km/s"),
+    "av_gas": (r"$A_V$ of the gas", "mag"),
 }
-_COLOUR_MAPS = {"velocity": "RdBu_r"}
+_COLOUR_MAPS = {"velocity": "RdBu_r", "gas_velocity": "RdBu_r"}
 _COLUMNS = 4
 _CELL = 1.5  # inches, height of one map with its title
 
@@ -58,15 +67,16 @@ def populations_figure(
     Returns
     -------
     matplotlib.figure.Figure
-        A map of each parameter (light- or mass-weighted means for ages and metallicities) above a map of its error,
-        half the width of the 68 % interval. Dots mark flagged spaxels, hatching those without a result.
+        A map of each parameter (light- or mass-weighted means for ages and metallicities) and of the main emission
+        lines above a map of its error, half the width of the 68 % interval. Dots mark flagged spaxels, hatching those
+        without a result.
 
     Raises
     ------
     SpectraError
         If no spectrum has a result.
     """
-    names = [name for name in PARAMETER_LABELS if np.isfinite(populations.values.get(name, np.nan)).any()]
+    names = [name for name in PARAMETER_LABELS if np.isfinite(_interval(populations, name)[0]).any()]
     if not names:
         raise SpectraError("populations_figure: no spectrum has a result, there is nothing to draw.")
     if spatial_shape is None:
@@ -86,7 +96,8 @@ def _draw_band(
     flagged = _doubtful(populations).reshape(shape)
     for column, name in enumerate(names):
         title, unit = PARAMETER_LABELS[name]
-        values, errors = populations.values[name].reshape(shape), populations.error(name).reshape(shape)
+        value, low, high = _interval(populations, name)
+        values, errors = value.reshape(shape), (high - low).reshape(shape) / 2
         upper, lower = (sky_axes(page, (2, _COLUMNS, row * _COLUMNS + column + 1), shape, wcs) for row in (0, 1))
         image = hatched_image(upper, values, _norm(name, values), _COLOUR_MAPS.get(name, "viridis"))
         colour_bar(upper, image, "")
@@ -98,6 +109,15 @@ def _draw_band(
         lower.set_title("1σ error")
         outer_labels(upper, first=column == 0, last=False, wcs=wcs)
         outer_labels(lower, first=column == 0, last=True, wcs=wcs)
+
+
+def _interval(populations: Populations, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Value of a quantity, and the ends of its 68 % interval, (n_spectra,) each; NaN where it was not measured."""
+    if name in populations.values:
+        return populations.values[name], populations.low[name], populations.high[name]
+    unknown = np.full(len(populations), np.nan)
+    value, error = populations.further.get(name, (unknown, unknown))
+    return value, value - error, value + error
 
 
 def _doubtful(populations: Populations) -> BoolArray:
@@ -113,7 +133,7 @@ def _drawn_by_number(populations: Populations, names: Sequence[str]) -> Figure:
     number = np.arange(len(populations))
     flagged = _doubtful(populations)
     for axes, name in zip(panels, names, strict=True):
-        value, low, high = populations.values[name], populations.low[name], populations.high[name]
+        value, low, high = _interval(populations, name)
         known = np.isfinite(value)
         for some, colour, label in ((known & ~flagged, COLOURS[0], ""), (known & flagged, COLOURS[1], "flagged")):
             bars = np.clip([value[some] - low[some], high[some] - value[some]], 0, None)
@@ -130,7 +150,7 @@ def _drawn_by_number(populations: Populations, names: Sequence[str]) -> Figure:
 def _norm(name: str, values: FloatArray) -> Normalize:
     """Choose the colour scale of a parameter, centred on the median for velocities."""
     norm = colour_limits(values)
-    if name == "velocity" and norm.vmin is not None and norm.vmax is not None:
+    if name in _COLOUR_MAPS and norm.vmin is not None and norm.vmax is not None:
         middle = float(np.nanmedian(values))
         half = max(norm.vmax - middle, middle - norm.vmin)
         norm.vmin, norm.vmax = middle - half, middle + half

@@ -16,7 +16,7 @@ from quietspec.arrays import FloatArray
 from quietspec.lines.catalogue import GROUPS, LineGroup
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT
 
-__all__ = ["FARTHEST_GAS", "GAS_MOTIONS", "USUAL_WIDTH", "GasState", "LineModel"]
+__all__ = ["GAS_MOTIONS", "USUAL_WIDTH", "GasState", "LineModel", "is_near"]
 
 GAS_MOTIONS = 2  #: velocity and ln σ of the gas
 _VELOCITY_SIZE = 150.0  # km/s, 1σ of the prior of the gas's velocity about where it was found
@@ -27,9 +27,14 @@ _REACH = 5.0  # half width over which a line is computed, in its σ
 _LARGEST_STEP = 60.0, 0.3  # km/s and ln σ
 _FARTHEST = 250.0  # km/s from where the gas was found
 _ODD = float(np.log(18.0))  # ln σ below which a line is a spike
-FARTHEST_GAS = 450.0  #: km/s from the stars, beyond which no gas is believed
+_FAR = 450.0  # km/s from the stars, beyond which no gas is believed
 _STEPS = 6  # of the fit of lines alone
 _LEAST_PIXELS = 3
+
+
+def is_near(velocity: float, stars: float) -> bool:
+    """Whether gas of a velocity (km/s) can belong to stars of another, which is uncertain where they are faint."""
+    return min(abs(velocity - stars), abs(velocity)) < _FAR
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +66,7 @@ class GasState:
 
     def is_odd(self, velocity: float) -> bool:
         """Whether lines are narrower than gas is, or far from stars of a velocity (km/s)."""
-        return self.width < _ODD or abs(self.velocity - velocity) > FARTHEST_GAS
+        return self.width < _ODD or not is_near(self.velocity, velocity)
 
     def at_rest_with(self, velocity: float) -> GasState:
         """Return lines without flux at a velocity, which is not fitted."""

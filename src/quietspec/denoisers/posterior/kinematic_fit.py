@@ -17,7 +17,7 @@ from quietspec.denoisers.posterior.contamination import (
     noise_scale,
     spike_mask,
 )
-from quietspec.denoisers.posterior.gas import FARTHEST_GAS, GAS_MOTIONS, USUAL_WIDTH, LineModel
+from quietspec.denoisers.posterior.gas import GAS_MOTIONS, USUAL_WIDTH, LineModel, is_near
 from quietspec.denoisers.posterior.grid import Batch, Grid
 from quietspec.denoisers.posterior.inference import infer
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
@@ -169,7 +169,7 @@ class BatchFit:
         started = []
         for row, state in enumerate(states):
             velocity = float(gas.velocity[row])
-            moves = bool(gas.detected[row]) and abs(velocity - state.velocity) < FARTHEST_GAS
+            moves = bool(gas.detected[row]) and is_near(velocity, state.velocity)
             begin = lines.start(velocity if moves else state.velocity, float(gas.sigma[row]), moves=moves)
             if moves:
                 begin = lines.fitted(begin, residual[row], self._weight[row], state.scale)
