@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntFlag
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from importlib import import_module
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import BoolArray, FloatArray, join_rows, require_shape, select_rows
-from quietspec.errors import SpectraError
+from quietspec.compact import CompactPosterior
+from quietspec.correlated import Correlated
 from quietspec.exchange import specutils_spectrum
-from quietspec.lines import Line, LinePosterior
+from quietspec.flags import FAILURES, Flag, ModelId
+from quietspec.lines import LinePosterior
+from quietspec.measuring import Measuring
 from quietspec.parameters import ParameterPosterior
 from quietspec.spectra import Spectra
 from quietspec.statistics import median_snr
@@ -24,79 +28,15 @@ if TYPE_CHECKING:
 
 __all__ = ["FAILURES", "Denoised", "Flag", "ModelId"]
 
-Component = Literal["host", "nucleus"]
-
-_HASH_SHOWN = 16  # digits of a hash that tell models apart in texts
-
-
-class Flag(IntFlag):
-    """Why a spectrum was not denoised, or why its result is in doubt. Bits combine."""
-
-    OK = 0
-    EMPTY = 1  #: no pixel with a finite flux and a positive inverse variance
-    NO_REDSHIFT = 2  #: the denoiser works in the rest frame and the redshift is unknown
-    OUT_OF_RANGE = 4  #: the redshift moves every good pixel out of the model's wavelengths
-    NO_SIGNAL = 8  #: the flux scale is not above zero by twice its error
-    POOR_FIT = 16  #: χ² per degree of freedom above 1.5, and improbable (p < 0.001), after `noise_scale`
-    UNLIKE_PRIOR = 32  #: at its redshift, but with features or colours that the model does not know
-    WRONG_REDSHIFT = 64  #: another redshift explains its features better; used instead if within 2000 km/s
-    STAR = 128  #: stars at redshift 0 explain its features better
-    NOT_GALAXY = 256  #: a smooth continuum explains it better than any galaxy does: quasar, artefact
-    MISSCALED = 512  #: the scatter of its channels is not what the quoted errors say
-    UNDETERMINED = 1024  #: fewer than 6 good pixels to go by, or values beyond what the arithmetic can hold
-    PRIOR_LABELS = 2048  #: at least one label is little more than the prior: its error exceeds 0.9 of the prior's
-    NUCLEUS = 4096  #: light of an active nucleus is seen: broad lines, or a power law
-    STRONG_LINES = (
-        8192  #: gas lines of more than 300 Å of equivalent width in all; stars are not seen under their wings
-    )
-
-    @property
-    def failed(self) -> bool:
-        """Whether the denoised spectrum is NaN because of this flag."""
-        return bool(self & FAILURES)
-
-
-#: Flags of spectra without an estimate.
-FAILURES = Flag.EMPTY | Flag.NO_REDSHIFT | Flag.OUT_OF_RANGE | Flag.UNDETERMINED
-
-
-@dataclass(frozen=True)
-class ModelId:
-    """What made a result; as text, name and the first 16 digits of the hash.
-
-    Parameters
-    ----------
-    name : str
-        Name of the denoiser, with its settings where there is no model file.
-    hash : str, optional
-        SHA-256 of the model behind it, 64 hexadecimal digits; None where there is none.
-
-    Examples
-    --------
-    >>> print(ModelId("posterior", "05307f056e6ba8bf9ad04d673e934f5cf3da701ab983c8765f02ff5460bd778f"))
-    posterior 05307f056e6ba8bf
-    """
-
-    name: str
-    hash: str | None = None
-
-    @property
-    def short_hash(self) -> str | None:
-        """The first 16 digits of the hash."""
-        return None if self.hash is None else self.hash[:_HASH_SHOWN]
-
-    def __str__(self) -> str:
-        return self.name if self.hash is None else f"{self.name} {self.short_hash}"
-
 
 _PER_SPECTRUM = (
     "flux", "sigma", "flags", "ignored", "chi2", "dof", "evidence", "noise_scale", "p_value", "redshift",
-    "parameter_posterior", "remainder", "lines",
+    "parameter_posterior", "remainder", "lines", "compact",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Denoised(Summarised):
+class Denoised(Summarised, Correlated, Measuring):
     """What a denoiser says the noise-free spectra are, and how sure it is.
 
     Parameters
@@ -137,6 +77,8 @@ class Denoised(Summarised):
         Redshift at which each was denoised; that of ``spectra`` if not given.
     lines : LinePosterior, optional
         Emission lines, where they were fitted with the stars (``emission="fit"``).
+    compact : CompactPosterior, optional
+        What the covariances follow from, as files hold it.
 
     Examples
     --------
@@ -171,6 +113,7 @@ class Denoised(Summarised):
     p_value: FloatArray = field(default_factory=lambda: np.array(np.nan))
     redshift: FloatArray | None = None
     lines: LinePosterior | None = None
+    compact: CompactPosterior | None = None
 
     def __post_init__(self) -> None:
         shape = self.spectra.flux.shape
@@ -196,21 +139,17 @@ class Denoised(Summarised):
     def _facts(self) -> dict[str, str]:
         """What a summary tells, by name."""
         known = np.isfinite(self.snr)
-        before, after = (np.median(snr[known]) if known.any() else np.nan for snr in (self.snr_before, self.snr))
+        after = np.median(self.snr[known]) if known.any() else np.nan
+        before = f"{np.nanmedian(self.snr_before):.1f} → " if np.isfinite(self.snr_before).any() else ""
         names = {flag.name: int(np.sum(self.flags & flag != 0)) for flag in Flag if flag}
         flagged = ", ".join(f"{count} {name}" for name, count in names.items() if count)
         return {
             "spectra": f"{len(self)} spectra" if len(self) != 1 else "1 spectrum",
             "model": f"by {self.model}",
-            "S/N": f"median S/N {before:.1f} → {after:.1f}",
+            "S/N": f"median S/N {before}{after:.1f}",
             "redshift": f"z {span(self.spectra.redshift)}",
             "flags": f"flags: {flagged or 'none'}",
         }
-
-    @property
-    def valid(self) -> BoolArray:
-        """Pixels with an estimate, (n_spectra, n_pixels)."""
-        return np.isfinite(self.flux)
 
     @property
     def counted(self) -> BoolArray:
@@ -220,7 +159,9 @@ class Denoised(Summarised):
     @property
     def snr(self) -> FloatArray:
         """Median of denoised flux over its error, on the good pixels the model covers, (n_spectra,)."""
-        return median_snr(self.flux, self.sigma, self.valid & self.spectra.good)
+        good = self.spectra.good
+        seen = self.valid & good if good.any() else self.valid  # without the input, as files are: all it covers
+        return median_snr(self.flux, self.sigma, seen)
 
     @property
     def snr_before(self) -> FloatArray:
@@ -231,140 +172,6 @@ class Denoised(Summarised):
     def residual(self) -> FloatArray:
         """Input minus estimate, (n_spectra, n_pixels): noise, emission lines and whatever the model does not know."""
         return np.asarray(self.spectra.flux - self.flux)
-
-    def covariance_factor(self, row: int) -> FloatArray:
-        """Factor F of the covariance F Fᵀ + diag(remainder²) of one spectrum's estimate.
-
-        Parameters
-        ----------
-        row : int
-            Number of the spectrum.
-
-        Returns
-        -------
-        (n_pixels, n_factors)
-            F, in the flux's unit.
-
-        Raises
-        ------
-        SpectraError
-            If the denoiser gives no covariance.
-
-        Examples
-        --------
-        >>> import quietspec
-        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
-        >>> denoised.covariance_factor(0).shape[0]
-        2757
-        """
-        if self.factor_of is None:
-            raise SpectraError(f"{self.model}: this denoiser gives no covariance; only sigma.")
-        return self.factor_of(range(len(self))[row])
-
-    def covariance(self, row: int) -> FloatArray:
-        """Covariance between the pixels of one spectrum's estimate.
-
-        Parameters
-        ----------
-        row : int
-            Number of the spectrum.
-
-        Returns
-        -------
-        (n_pixels, n_pixels)
-            In the flux's unit squared; its diagonal is ``sigma**2``.
-
-        Raises
-        ------
-        SpectraError
-            If the denoiser gives no covariance.
-
-        Examples
-        --------
-        >>> import quietspec
-        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
-        >>> bool(np.allclose(np.diag(denoised.covariance(0)), denoised.sigma[0] ** 2, rtol=1e-3))
-        True
-        """
-        factor = self.covariance_factor(row)
-        independent = 0.0 if self.remainder is None else self.remainder[row].astype(np.float64)
-        return np.asarray(factor @ factor.T + np.diag(np.broadcast_to(independent, len(factor)) ** 2))
-
-    def component(self, name: Component) -> tuple[FloatArray, FloatArray]:
-        """Flux of a part of the light by itself.
-
-        Parameters
-        ----------
-        name : {'host', 'nucleus'}
-            Stars, or the active nucleus: power law, Fe II, Balmer continuum and broad lines. Both include the
-            calibration error of the exposure, as `flux` does.
-
-        Returns
-        -------
-        flux, sigma : (n_spectra, n_pixels)
-            Estimate and its 1σ error, in the flux's unit. The two components add up to `flux`.
-
-        Raises
-        ------
-        SpectraError
-            If the denoiser does not tell them apart.
-
-        Examples
-        --------
-        >>> import quietspec
-        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
-        >>> host, _ = denoised.component("host")
-        >>> nucleus, error = denoised.component("nucleus")
-        >>> bool(np.allclose(host + nucleus, denoised.flux, rtol=1e-4)), error.shape
-        (True, (4, 2757))
-        """
-        if name not in get_args(Component):
-            raise SpectraError(f"component {name!r}: there are {' and '.join(get_args(Component))}.")
-        flux, sigma = np.full((2, *self.flux.shape), np.nan)
-        for row in range(len(self)):
-            found, factor = self._nucleus(row)
-            if name == "host":
-                found, factor = self.flux[row] - found, self.covariance_factor(row) - factor
-            flux[row], sigma[row] = found, np.sqrt(np.einsum("pi,pi->p", factor, factor))
-        unknown = ~self.valid
-        flux[unknown] = sigma[unknown] = np.nan
-        return flux, sigma
-
-    def _nucleus(self, row: int) -> tuple[FloatArray, FloatArray]:
-        if self.nucleus_of is None:
-            raise SpectraError(f"{self.model}: this denoiser does not tell nuclei from stars.")
-        return self.nucleus_of(range(len(self))[row])
-
-    def line(self, name: str) -> Line:
-        """Flux and equivalent width of an emission line, fitted with the stars.
-
-        Parameters
-        ----------
-        name : str
-            A line of `quietspec.wavelengths.EMISSION_LINES`, or ``[OII]3727`` for the sum of the doublet.
-
-        Returns
-        -------
-        Line
-            Of all spectra.
-
-        Raises
-        ------
-        SpectraError
-            If no lines were fitted, or none of this name.
-
-        Examples
-        --------
-        >>> import quietspec
-        >>> cube = quietspec.read(quietspec.demo_cube())[9:11, 9:11]
-        >>> denoised = quietspec.load_denoiser("posterior", emission="fit").denoise(cube)
-        >>> halpha = denoised.line("Halpha")
-        >>> halpha.flux.shape, bool((halpha.error > 0).all())
-        ((4,), True)
-        """
-        if self.lines is None:
-            raise SpectraError('no emission lines were fitted; make the denoiser with emission="fit".')
-        return self.lines.line(name)
 
     def __getitem__(self, index: Any) -> Self:
         """Select spectra by number, slice, list, mask, or ``[y, x]`` slices of a cube."""
@@ -380,6 +187,46 @@ class Denoised(Summarised):
             nucleus_of=None if nucleus_of is None else (lambda row: nucleus_of(int(rows[row]))),
             **{name: select_rows(getattr(self, name), rows) for name in _PER_SPECTRUM},
         )
+
+    @classmethod
+    def read(cls, path: str | PathLike[str], model: str | PathLike[str] | None = None) -> Denoised:
+        """Read a file of denoised spectra as the result from which it was written.
+
+        Parameters
+        ----------
+        path : path
+            A file that ``quietspec denoise`` or `quietspec.write` made.
+        model : str or path, optional
+            File of the model that made it, where that is none of those that ship.
+
+        Returns
+        -------
+        Denoised
+            With the covariances, where the file has a POSTERIOR. The file does not hold the input: ``spectra`` has
+            inverse variances of 0, and NaN for fluxes unless the file has a RESIDUAL. Line fluxes and the joint
+            posterior of the parameters are not in it either.
+
+        Raises
+        ------
+        ReadError
+            If it is no such file, or damaged.
+        ModelError
+            If its model is not at hand.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import quietspec
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     quietspec.write(denoised, Path(folder) / "out.fits")
+        ...     again = quietspec.Denoised.read(Path(folder) / "out.fits")
+        >>> bool(np.allclose(again.covariance(0), denoised.covariance(0), rtol=1e-5, atol=1e-8))
+        True
+        """
+        restored: Denoised = import_module("quietspec.files").restore(path, model)  # which is built on this
+        return restored
 
     @classmethod
     def stack(cls, tiles: Sequence[Denoised], spectra: Spectra) -> Self:

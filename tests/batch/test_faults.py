@@ -10,9 +10,9 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-import cloudpickle
 import pytest
 from astropy.io import fits
 
@@ -228,25 +228,25 @@ def test_lock_is_free_again(tmp_path):
         pass
 
 
-def poisoned(job: Job) -> Outcome:
-    """Denoise, but crash at one cube, as a damaged library may."""
-    from quietspec.batch import task
+def poison() -> Callable[[Job], Outcome]:
+    """Return work that crashes at one cube, as a damaged library may; made here, so that it travels by value."""
 
-    def crash(_: Job) -> dict[str, object]:
-        return {"read": ctypes.string_at(0)}
+    def poisoned(job: Job) -> Outcome:
+        from quietspec.batch import task
 
-    if "cube1" in job.cube.output:
-        task._denoise = crash
-    return denoise_cube(job)
+        def crash(_: Job) -> dict[str, object]:
+            return {"read": ctypes.string_at(0)}
+
+        if "cube1" in job.cube.output:
+            task._denoise = crash
+        return denoise_cube(job)
+
+    return poisoned
 
 
 def test_cube_that_kills_its_worker(batch, cubes, undisturbed, all_there):
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    try:
-        options = ClusterOptions(workers=2, retries=1)
-        report = run_batch(read_manifest(batch.manifest), batch.out, SETTINGS, options, work=poisoned)
-    finally:
-        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    options = ClusterOptions(workers=2, retries=1)
+    report = run_batch(read_manifest(batch.manifest), batch.out, SETTINGS, options, work=poison())
     assert report.counts["failed"] == 1
     (failed,) = (cube for cube in report.cubes if cube["status"] == "failed")
     assert failed["inputs"] == [str(cubes[1])]

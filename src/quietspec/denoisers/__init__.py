@@ -2,15 +2,22 @@
 
 from quietspec.denoisers.base import Denoiser, Emission
 from quietspec.denoisers.network import NETWORK_FORMAT, NetworkDenoiser
-from quietspec.denoisers.posterior import KinematicPosterior, Posterior, PrincipalComponents, SpectralPrior
+from quietspec.denoisers.posterior import (
+    KinematicPosterior,
+    Posterior,
+    PrincipalComponents,
+    SpectralPrior,
+    StoredCovariances,
+)
 from quietspec.denoisers.registry import DENOISERS, DenoiserName, load_denoiser, load_prior, posterior_of
-from quietspec.denoisers.shipped import ShippedModel, ShippedNetwork, add_model, model_cards, network_file
+from quietspec.denoisers.shipped import PRIORS, ShippedModel, ShippedNetwork, add_model, model_cards, network_file
 from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay
 from quietspec.denoisers.wavelet import Wavelet
 
 __all__ = [
     "DENOISERS",
     "NETWORK_FORMAT",
+    "PRIORS",
     "Butterworth",
     "Denoiser",
     "DenoiserName",
@@ -24,6 +31,7 @@ __all__ = [
     "ShippedModel",
     "ShippedNetwork",
     "SpectralPrior",
+    "StoredCovariances",
     "Wavelet",
     "add_model",
     "load_denoiser",

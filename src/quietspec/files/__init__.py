@@ -2,6 +2,7 @@
 
 from quietspec.files.denoise import FileReport, denoise_file
 from quietspec.files.measure import MeasuredFile, MeasureReport, measure_file
+from quietspec.files.restore import restore
 from quietspec.files.work import Report
 
-__all__ = ["FileReport", "MeasureReport", "MeasuredFile", "Report", "denoise_file", "measure_file"]
+__all__ = ["FileReport", "MeasureReport", "MeasuredFile", "Report", "denoise_file", "measure_file", "restore"]

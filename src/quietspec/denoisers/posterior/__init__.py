@@ -14,7 +14,7 @@ flux calibration, all of them parameters (`kinematics`). The modules, in the ord
 - `velocity_scan`, `motions`, `kinematic_fit`: from a first look at all velocities to the posterior of motions;
 - `compression`, `conditioning`, `inference`, `labels`: the posterior of x and of the labels under the whole mixture;
 - `moving`, `features`, `diagnosis`, `diagnosed`: whether a spectrum is of the kind that the prior describes;
-- `results`: from what is found to flux, errors and covariances;
+- `results`, `covariances`: from what is found to flux, errors and covariances; `stored`: covariances from a file;
 - `basis`, `denoiser`, `kinematic_denoiser`: the denoisers themselves.
 
 Symbols, for n spectra (m of them at a time) of n_pixels pixels, d coordinates, k Gaussians and q compressed data:
@@ -50,5 +50,6 @@ v      ``Prediction.innovation``                     (m, k, q)     z less its ex
 from quietspec.denoisers.posterior.denoiser import Posterior, PrincipalComponents
 from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
 from quietspec.denoisers.posterior.prior import SpectralPrior
+from quietspec.denoisers.posterior.stored import StoredCovariances
 
-__all__ = ["KinematicPosterior", "Posterior", "PrincipalComponents", "SpectralPrior"]
+__all__ = ["KinematicPosterior", "Posterior", "PrincipalComponents", "SpectralPrior", "StoredCovariances"]

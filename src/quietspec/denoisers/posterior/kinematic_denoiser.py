@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -100,20 +101,35 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         laws = self._calibration_laws
         return self.calibration or laws.get(instrument_of(spectra.meta) or "", laws["default"])
 
+    def _settings(self, spectra: Spectra) -> dict[str, Any]:
+        """What a denoiser on the same prior needs to know to make the same model again."""
+        law = self.law_of(spectra).to_dict()
+        return {"emission": self.emission, "higher_moments": self.higher_moments, "calibration": law}
+
     def _denoise(self, spectra: Spectra) -> Denoised:
         # Its matrices are small: threads of linear algebra would spend their time waiting for each other.
         with threadpool_limits(limits=1):
             return super()._denoise(spectra)
 
-    def _new_grid(self, spectra: Spectra, redshift: float, fwhm: FloatArray | None) -> KinematicGrid | None:
+    def covered(self, spectra: Spectra, redshift: float) -> slice | None:
+        """Pixels that the model covers at a redshift; None if there are none."""
         prior = self.prior
         rest = rest_air(spectra.wavelength, redshift, spectra.medium)
         inside = (rest > prior.wavelength[0] * (1 + _MARGIN)) & (rest < prior.wavelength[-1] * (1 - _MARGIN))
-        covered = np.flatnonzero(inside)
-        if not covered.size:
+        pixels = np.flatnonzero(inside)
+        return slice(int(pixels[0]), int(pixels[-1]) + 1) if pixels.size else None  # wavelengths increase
+
+    def truncation(self, spectra: Spectra, redshift: float, pixels: slice) -> FloatArray:
+        """1σ of what the basis leaves out of a shape, on some pixels at a redshift."""
+        rest = rest_air(spectra.wavelength, redshift, spectra.medium)[pixels]
+        return np.asarray(np.interp(rest, self.prior.wavelength, self.prior.truncation))
+
+    def _new_grid(self, spectra: Spectra, redshift: float, fwhm: FloatArray | None) -> KinematicGrid | None:
+        prior, pixels = self.prior, self.covered(spectra, redshift)
+        if pixels is None:
             return None
-        pixels = slice(int(covered[0]), int(covered[-1]) + 1)  # wavelengths increase
-        rest, observed = rest[pixels], spectra.wavelength[pixels]
+        rest = rest_air(spectra.wavelength, redshift, spectra.medium)[pixels]
+        observed = spectra.wavelength[pixels]
         own = np.interp(rest, prior.wavelength, prior.fwhm)
         fwhm = None if fwhm is None else fwhm[pixels]
         basis = LosvdBasis(self.coordinates.table, rest, fwhm)
@@ -122,7 +138,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
             pixels,
             rest,
             fwhm=own if fwhm is None else np.maximum(own, np.nan_to_num(fwhm)),
-            truncation=np.interp(rest, prior.wavelength, prior.truncation),
+            truncation=self.truncation(spectra, redshift, pixels),
             wavelength=observed,
             model=PixelModel(
                 self.coordinates,
@@ -132,6 +148,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
                 LineModel(rest, sharp) if self.emission == "fit" else None,
             ),
             scan=VelocityScan(basis, self.coordinates.populations.centre),
+            settings=self._settings(spectra),
         )
 
     def _denoise_batch(self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], result: Accumulator) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from quietspec.arrays import BoolArray, FloatArray
+from quietspec.compact import CompactPosterior
 from quietspec.denoised import Flag
 from quietspec.denoisers.base import Emission
 from quietspec.denoisers.posterior.calibration import rough_factor
@@ -17,6 +20,7 @@ from quietspec.denoisers.posterior.contamination import (
     noise_scale,
     spike_mask,
 )
+from quietspec.denoisers.posterior.covariances import CompactCovariances, compact_one
 from quietspec.denoisers.posterior.gas import GAS_MOTIONS, USUAL_WIDTH, LineModel, is_near
 from quietspec.denoisers.posterior.grid import Batch, Grid
 from quietspec.denoisers.posterior.inference import infer
@@ -69,11 +73,14 @@ class KinematicGrid(Grid):
         Populations, motions and calibration.
     scan : VelocityScan
         Prepared bases over a lattice of motions.
+    settings : mapping
+        Settings of the denoiser, with which the same model can be made again.
     """
 
     wavelength: FloatArray
     model: PixelModel
     scan: VelocityScan
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +125,7 @@ class BatchFit:
 
     def __init__(self, batch: Batch[KinematicGrid], emission: Emission, noise: Noise) -> None:
         self.grid, self._flux, self._weight, self._emission = batch.grid, batch.flux, batch.weight, emission
+        self._unit = batch.scale
         n = len(batch.flux)
         self.noise_scale: FloatArray = np.ones(n)
         self.flags = np.zeros(n, dtype=np.int64)
@@ -201,8 +209,8 @@ class BatchFit:
         pixels = [_on_pixels(one, of.joint, size) for one, of in zip(self._fitted, found, strict=True)]
         velocity = np.array([of.velocity for of in found])
         labels = label_motions(self._posterior.labels, velocity, [of.dispersion for of in found])
-        halves = [one.half for one in pixels]
         self.nucleus_chi2 = np.array([self._nucleus_chi2(one) for one in pixels])
+        compact = self._compact(pixels)
         return Solution(
             flux=np.array([one.flux for one in pixels]),
             variance=np.array([one.variance for one in pixels]),
@@ -212,14 +220,19 @@ class BatchFit:
             labels=label_moments(
                 labels, np.array([one.moments for one in pixels]), np.array([one.moment_errors for one in pixels])
             ),
-            factor=_Factor(
-                self.grid.model,
-                [one.state for one in self._fitted],
-                self._used,
-                halves,
-                [one.populations for one in pixels],
-            ),
+            factor=CompactCovariances(self.grid.model, compact),
+            compact=compact,
         )
+
+    def _compact(self, pixels: list[_Pixels]) -> CompactPosterior:
+        """What the covariances of the spectra follow from."""
+        found = zip(self._fitted, pixels, self._used, self._unit.tolist(), strict=True)
+        rows = [
+            compact_one(fitted.state, one.populations - fitted.state.populations, one.half, weight, unit)
+            for fitted, one, weight, unit in found
+        ]
+        columns: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        return CompactPosterior(settings=self.grid.settings, **columns)
 
     def _nucleus_chi2(self, one: _Pixels) -> float:
         """χ² of no nucleus by what is known of a spectrum, over the number of components of nuclei; 0 without any."""
@@ -228,7 +241,7 @@ class BatchFit:
         if not number:
             return 0.0
         rows = coordinates.populations.transform[-number:]
-        mean, half = rows @ one.populations, rows @ one.half[MOTIONS:].astype(np.float64)
+        mean, half = rows @ one.populations, rows @ one.half[MOTIONS:]
         white = np.linalg.lstsq(half, mean, rcond=None)[0]
         return float(white @ white) / number
 
@@ -319,30 +332,6 @@ class BatchFit:
         return _Fitted(marginalised, faint, widths, np.array(logs))
 
 
-@dataclass(frozen=True, eq=False)
-class _Factor:
-    """Square root of the pixel covariance of a batch's spectra, from what little is kept of each."""
-
-    model: PixelModel
-    states: list[State]
-    weight: FloatArray
-    halves: list[FloatArray]  # of the covariances of motions and populations
-    populations: list[FloatArray]  # their means
-
-    def __call__(self, number: int) -> FloatArray:
-        data, half = self._data(number)
-        return data.linearised.factor(half, data.response, data.inner_half)
-
-    def nucleus(self, number: int) -> tuple[FloatArray, FloatArray]:
-        data, half = self._data(number)
-        return data.linearised.nucleus(self.populations[number], half, data.response, data.inner_half)
-
-    def _data(self, number: int) -> tuple[Marginalised, FloatArray]:
-        linearised = self.model.linearise(self.states[number])
-        data = linearised.marginalise(np.zeros_like(linearised.model), self.weight[number])
-        return data, self.halves[number].astype(np.float64)
-
-
 def _is_still(step: FloatArray) -> bool:
     """Whether a step hardly moves velocity and u."""
     size = KinematicCoordinates.motion_sizes
@@ -376,7 +365,7 @@ def _on_pixels(one: _Fitted, joint: Joint, shape_size: float) -> _Pixels:
         populations=state.populations + change[MOTIONS:],
         moments=shape_size * (state.shape + rest[:_MOMENTS]),
         moment_errors=shape_size * np.sqrt(spread),
-        half=half.astype(np.float32),
+        half=half,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import BoolArray, BySpectrum, FloatArray
+from quietspec.compact import CompactPosterior
 from quietspec.denoised import Denoised, ModelId
 from quietspec.denoisers.base import finish
 from quietspec.denoisers.posterior.grid import Batch
@@ -16,7 +17,7 @@ from quietspec.lines import FittedLines, LineGroup, LinePosterior
 from quietspec.parameters import ParameterPosterior
 from quietspec.spectra import Spectra
 
-__all__ = ["Accumulator", "CovarianceOfBatch", "Estimates", "Solution"]
+__all__ = ["Accumulator", "CovarianceOfBatch", "Estimates", "Solution", "SpectrumFactor"]
 
 
 class CovarianceOfBatch(Protocol):
@@ -47,6 +48,8 @@ class Solution:
         Posterior of the labels.
     factor : CovarianceOfBatch
         Of the covariance without `remainder`.
+    compact : CompactPosterior, optional
+        What `factor` follows from, where it is to travel in files.
     """
 
     flux: FloatArray
@@ -56,6 +59,7 @@ class Solution:
     determined: FloatArray
     labels: ParameterPosterior
     factor: CovarianceOfBatch
+    compact: CompactPosterior | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +126,8 @@ class Accumulator:
         self.estimates = Estimates.unset(spectra)
         self._label_names = label_names
         self._labels: list[tuple[npt.NDArray[np.intp], ParameterPosterior]] = []  # later ones replace earlier ones
-        self._factors: dict[int, _Factor] = {}
+        self._compact: list[tuple[npt.NDArray[np.intp], CompactPosterior]] = []  # likewise
+        self._factors: dict[int, SpectrumFactor] = {}
         self._lines: LinePosterior | None = None
 
     def store(self, rows: npt.NDArray[np.intp], batch: Batch[Any], found: Solution) -> None:
@@ -136,8 +141,10 @@ class Accumulator:
         estimates.dof[rows] = ((batch.weight > 0) & ~found.ignored).sum(axis=1) - found.determined
         if found.labels.names:
             self._labels.append((rows, found.labels))
+        if found.compact is not None:
+            self._compact.append((rows, found.compact))
         for number, row in enumerate(rows.tolist()):
-            self._factors[row] = _Factor(found.factor, number, pixels, unit[number], self.spectra.n_pixels)
+            self._factors[row] = SpectrumFactor(found.factor, number, pixels, unit[number], self.spectra.n_pixels)
 
     def store_lines(self, row: int, groups: tuple[LineGroup, ...], found: FittedLines, unit: float) -> None:
         """Put what was found about the emission lines of a spectrum in its place."""
@@ -152,6 +159,8 @@ class Accumulator:
         self.estimates = self.estimates.with_rows(rows[which], other.estimates[which])
         if other._labels:
             self._labels.append((rows[which], other.labels()[which]))
+        if (compact := other.compact()) is not None:
+            self._compact.append((rows[which], compact[which]))
         if self._lines is not None and other._lines is not None:
             self._lines = self._lines.with_rows(rows[which], other._lines[which])
         self._factors.update({int(rows[k]): other._factors[int(k)] for k in which})
@@ -163,6 +172,13 @@ class Accumulator:
             return unknown
         rows, posteriors = zip(*self._labels, strict=True)
         return unknown.with_rows(np.concatenate(rows), ParameterPosterior.stack(posteriors))
+
+    def compact(self) -> CompactPosterior | None:
+        """Compact posterior of all spectra; None where none was stored."""
+        if not self._compact:
+            return None
+        rows, parts = zip(*self._compact, strict=True)
+        return CompactPosterior.stack(parts).on(np.concatenate(rows), len(self.spectra))
 
     def finish(self, model: ModelId) -> Denoised:
         """Make the result."""
@@ -184,6 +200,7 @@ class Accumulator:
             noise_scale=estimates.noise_scale,
             redshift=estimates.redshift,
             lines=self._lines,
+            compact=self.compact(),
         )
 
     def _factor_of(self, row: int) -> FloatArray:
@@ -199,8 +216,22 @@ class Accumulator:
 
 
 @dataclass(frozen=True, eq=False)
-class _Factor:
-    """Factor of one spectrum's covariance on all of its pixels, computed only on request."""
+class SpectrumFactor:
+    """Factor of one spectrum's covariance on all of its pixels, computed only on request.
+
+    Parameters
+    ----------
+    of_batch : CovarianceOfBatch
+        Of the spectra of its batch.
+    number : int
+        Its number in the batch.
+    pixels : slice
+        Pixels that the model covers.
+    unit : (n_covered,) or (1,)
+        Flux unit there.
+    n_pixels : int
+        Number of all pixels.
+    """
 
     of_batch: CovarianceOfBatch
     number: int
@@ -209,9 +240,11 @@ class _Factor:
     n_pixels: int
 
     def __call__(self) -> FloatArray:
+        """F, (n_pixels, n_factors); 0 where the model covers nothing."""
         return self._everywhere(self.of_batch(self.number))
 
     def nucleus(self) -> tuple[FloatArray, FloatArray]:
+        """Flux of the nucleus, (n_pixels,), and a root of its covariance in the columns of F."""
         flux, factor = self.of_batch.nucleus(self.number)
         return self._everywhere(flux[:, None])[:, 0], self._everywhere(factor)
 

@@ -107,7 +107,7 @@ class PriorDenoiser(ABC, Generic[GridT]):
     def _denoise_alike(self, rows: npt.NDArray[np.intp], redshift: float, result: Accumulator) -> None:
         """Denoise spectra of one redshift and one resolution."""
         spectra, flags = result.spectra, result.estimates.flags
-        grid = self._grid(spectra, redshift, int(rows[0]))
+        grid = self.grid(spectra, redshift, int(rows[0]))
         if grid is None:
             flags[rows] |= int(Flag.OUT_OF_RANGE)
             return
@@ -129,7 +129,7 @@ class PriorDenoiser(ABC, Generic[GridT]):
             for half in np.array_split(rows, 2):
                 self._denoise_batches(half, grid, result)
 
-    def _grid(self, spectra: Spectra, redshift: float, row: int) -> GridT | None:
+    def grid(self, spectra: Spectra, redshift: float, row: int) -> GridT | None:
         """Pixels of a spectrum that the model covers, None if there are none; kept for the next tile."""
         fwhm = None if spectra.fwhm is None else np.atleast_2d(spectra.fwhm)[0 if spectra.fwhm.ndim == 1 else row]
         key = (spectra.wavelength.tobytes(), spectra.medium, redshift, None if fwhm is None else fwhm.tobytes())

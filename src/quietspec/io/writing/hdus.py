@@ -209,12 +209,20 @@ def wave_table(axes: OutputAxes) -> fits.BinTableHDU:
     """
     columns = {"wavelength": (axes.wavelength, u.AA)}
     if axes.fwhm is not None:
-        columns["fwhm"] = (axes.fwhm if axes.fwhm.ndim == 1 else np.nanmedian(axes.fwhm, axis=0), u.AA)
+        columns["fwhm"] = (axes.fwhm if axes.fwhm.ndim == 1 else _medians(axes.fwhm), u.AA)
     table = _table("WAVE", columns)
     table.header["AIRORVAC"] = (axes.medium, "medium of the wavelengths")
     if axes.fwhm is not None and axes.fwhm.ndim > 1:
         table.header.add_comment("fwhm is the median over the spectra, which differ")
     return table
+
+
+def _medians(values: FloatArray) -> FloatArray:
+    """Median of each column, NaN where it has no number."""
+    known = np.isfinite(values).any(axis=0)
+    medians = np.full(values.shape[1], np.nan)
+    medians[known] = np.nanmedian(values[:, known], axis=0)
+    return medians
 
 
 def spectra_table(values: Mapping[str, npt.NDArray[Any]]) -> fits.BinTableHDU:

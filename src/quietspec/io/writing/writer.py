@@ -16,8 +16,10 @@ import numpy.typing as npt
 from astropy.io import fits
 
 from quietspec.arrays import FloatArray
+from quietspec.compact import CompactPosterior
 from quietspec.denoised import Denoised, ModelId
 from quietspec.errors import WriteError
+from quietspec.io.posterior import posterior_hdu, resolution_hdu
 from quietspec.io.writing import hdus
 from quietspec.io.writing.atomic import claim_outputs, os_errors_named, require_fits_name, whole_file
 from quietspec.io.writing.hdus import IGNORED, INPUT_MASKED, NO_ESTIMATE, OutputAxes
@@ -111,6 +113,7 @@ class DenoisedWriter:
         self._found: Provenance = {}
         self._images: MappedImages | None = None
         self._columns: dict[str, npt.NDArray[Any]] = {}
+        self._compact: list[tuple[npt.NDArray[np.intp], CompactPosterior]] = []
         self._added = np.zeros(axes.n_spectra, dtype=bool)
 
     def __enter__(self) -> Self:
@@ -195,6 +198,8 @@ class DenoisedWriter:
         self._images.release()
         for name, column in tile.columns.items():
             self._columns[name][where] = column
+        if tile.compact is not None:
+            self._compact.append((index[tile.compact.known], tile.compact[tile.compact.known]))
         self._added[where] = True
 
     def record(self, facts: Mapping[str, tuple[str, str]]) -> None:
@@ -240,11 +245,21 @@ class DenoisedWriter:
             hdus.wave_table(self._axes),
             hdus.spectra_table(self._columns),
             hdus.provenance_table({**self._provenance, **self._found}),
+            *self._posterior(),
         ]
         with os_errors_named(self._path), fits.open(partial, mode="append") as file:
             for hdu in small:
                 hdu.add_checksum()
                 file.append(hdu)
+
+    def _posterior(self) -> list[fits.hdu.base.ExtensionHDU]:
+        """HDUs from which the covariances follow."""
+        if not self._compact:
+            return []
+        rows, parts = zip(*self._compact, strict=True)
+        table = posterior_hdu(CompactPosterior.stack(parts).on(np.concatenate(rows), self._axes.n_spectra))
+        fwhm = self._axes.fwhm
+        return [] if table is None else [table, *([] if fwhm is None or fwhm.ndim == 1 else resolution_hdu(fwhm))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,6 +278,8 @@ class WritableTile:
         Unit of the flux.
     model : ModelId
         The denoiser.
+    compact : CompactPosterior, optional
+        What the covariances follow from.
     """
 
     bulk: Mapping[str, npt.NDArray[Any]]
@@ -270,6 +287,7 @@ class WritableTile:
     wavelength: FloatArray
     unit: u.UnitBase
     model: ModelId
+    compact: CompactPosterior | None = None
 
     def __len__(self) -> int:
         return len(self.bulk["FLUX"])
@@ -280,7 +298,7 @@ class WritableTile:
         spectra, bulk = denoised.spectra, _bulk(denoised)
         if residual:
             bulk["RESIDUAL"] = np.where(denoised.valid, denoised.residual, np.nan)
-        return cls(bulk, _columns(denoised), spectra.wavelength, spectra.unit, denoised.model)
+        return cls(bulk, _columns(denoised), spectra.wavelength, spectra.unit, denoised.model, denoised.compact)
 
 
 def _bulk(denoised: Denoised) -> dict[str, npt.NDArray[Any]]:

@@ -181,8 +181,9 @@ def _host(found: Denoised) -> Denoised:
     flux, sigma = found.component("host")
 
     def factor_of(row: int) -> FloatArray:
+        assert found.factor_of is not None
         assert found.nucleus_of is not None
-        return found.covariance_factor(row) - found.nucleus_of(row)[1]
+        return found.factor_of(row) - found.nucleus_of(row)[1]
 
     return replace(found, flux=flux, sigma=sigma, factor_of=factor_of)
 

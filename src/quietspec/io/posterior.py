@@ -1,0 +1,127 @@
+"""The HDU POSTERIOR of denoised files, and the instrumental resolutions that belong to it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from astropy.io import fits
+
+from quietspec.arrays import FloatArray
+from quietspec.compact import CODES, Code, CompactPosterior
+from quietspec.errors import ReadError
+from quietspec.io.reading.hdu import Hdu, readable
+
+__all__ = ["posterior_hdu", "read_posterior", "read_resolution", "resolution_hdu"]
+
+_COLUMNS = (  # in order, beside the number of the spectrum
+    "unit", "scale", "motions", "populations", "change", "moments", "calibration", "gas", "root", "log_root_size",
+    "log_snr",
+)  # fmt: skip
+_FORMATS = {"f8": "D", "f4": "E", "i2": "I", "u1": "B", "i4": "J", "i8": "K"}
+_SETTINGS = "QSPOST"
+_FWHM = Code(0.0, 1e-7, np.int32)  # of ln FWHM (Å)
+_UNKNOWN = int(np.iinfo(np.int32).min)
+
+
+def posterior_hdu(compact: CompactPosterior) -> fits.BinTableHDU | None:
+    """Table of the compact posteriors of a whole output; None where no spectrum has one.
+
+    Parameters
+    ----------
+    compact : CompactPosterior
+        Of all spectra.
+
+    Returns
+    -------
+    astropy.io.fits.BinTableHDU or None
+        ``POSTERIOR``: a row for each spectrum with an estimate, whose number (from 0) is in column `spectrum`.
+    """
+    known = compact.known
+    if not known.size:
+        return None
+    values = {"spectrum": known.astype(np.int32)} | {name: getattr(compact, name)[known] for name in _COLUMNS}
+    values = {name: array for name, array in values.items() if array.size}  # no gas
+    table = fits.BinTableHDU.from_columns([_column(name, array) for name, array in values.items()], name="POSTERIOR")
+    for number, name in enumerate(values, start=1):
+        if name in CODES:
+            table.header[f"TSCAL{number}"], table.header[f"TZERO{number}"] = CODES[name].step, CODES[name].zero
+    table.header[_SETTINGS] = json.dumps(dict(compact.settings))
+    table.header.add_comment("What the covariance between pixels follows from, with the model named in QSHASH.")
+    table.header.add_comment("quietspec.Denoised.read(FILE) turns it into covariances, draws, indices and sums.")
+    return table
+
+
+def _column(name: str, array: npt.NDArray[Any]) -> fits.Column:
+    count = "" if array.ndim == 1 else str(array.shape[1])
+    return fits.Column(name, count + _FORMATS[array.dtype.str[1:]], array=array)
+
+
+def read_posterior(hdu: Hdu, n_spectra: int) -> CompactPosterior:
+    """Invert `posterior_hdu`.
+
+    Parameters
+    ----------
+    hdu : Hdu
+        ``POSTERIOR``.
+    n_spectra : int
+        Number of spectra of the file.
+
+    Returns
+    -------
+    CompactPosterior
+        Of all spectra.
+
+    Raises
+    ------
+    ReadError
+        If it is not as `posterior_hdu` writes it.
+    """
+    table = hdu.data
+    with readable(hdu.where):
+        settings = json.loads(hdu.header[_SETTINGS])
+        rows = table["spectrum"].astype(np.intp)
+        if rows.size == 0 or rows.min() < 0 or rows.max() >= n_spectra:
+            raise ReadError(f"{hdu.where}: names spectra that the file does not have. Denoise the original file again.")
+        fields: dict[str, Any] = {name: _field(table, name, len(rows)) for name in _COLUMNS if name != "gas"}
+        has_gas = "gas" in hdu.columns.names
+        fields["gas"] = _field(table, "gas", len(rows)) if has_gas else np.zeros((len(rows), 0), np.float32)
+        return CompactPosterior(settings=settings, **fields).on(rows, n_spectra)
+
+
+def _field(table: Any, name: str, n: int) -> npt.NDArray[Any]:
+    values = table[name]
+    if name in CODES:
+        return CODES[name].encode(values.reshape(n, -1))
+    return np.ascontiguousarray(values, dtype=np.dtype(values.dtype.str.replace(">", "=")))
+
+
+def resolution_hdu(fwhm: FloatArray) -> list[fits.hdu.base.ExtensionHDU]:
+    """Instrumental resolutions of spectra that differ in it.
+
+    Parameters
+    ----------
+    fwhm : (n_spectra, n_pixels)
+        Instrumental FWHM, observed Å.
+
+    Returns
+    -------
+    list of HDU
+        ``LSF``, a compressed image of the distinct ones, and ``LSF_OF``, which of them each spectrum has.
+    """
+    distinct, which = np.unique(fwhm, axis=0, return_inverse=True)
+    logarithm = np.log(np.where(distinct > 0, distinct, np.nan))
+    coded = np.where(np.isfinite(logarithm), _FWHM.encode(np.nan_to_num(logarithm)), _UNKNOWN)
+    image = fits.CompImageHDU(coded.astype(np.int32), name="LSF", compression_type="RICE_1")
+    image.header.add_comment(f"exp({_FWHM.step} x value) is the instrumental FWHM in Angstrom; {_UNKNOWN}: unknown")
+    return [image, fits.ImageHDU(which.ravel().astype(np.int32), name="LSF_OF")]
+
+
+def read_resolution(image: Hdu, which: Hdu) -> FloatArray:
+    """Invert `resolution_hdu`: FWHM in Å, (n_spectra, n_pixels), NaN where unknown."""
+    with readable(image.where):
+        coded = np.asarray(image.data)
+        fwhm = np.where(coded == _UNKNOWN, np.nan, np.exp(_FWHM.decode(coded)))
+        return np.asarray(fwhm[np.asarray(which.data, dtype=np.intp)])
