@@ -11,7 +11,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quietspec.errors import WriteError
@@ -191,6 +191,7 @@ def test_channels_stand_for_lines_and_indices_that_exist():
         assert kinds[DEFINITIONS[name].kind] == unit
 
 
+@settings(deadline=None)
 @given(z=st.floats(0, 0.3), moved=st.floats(-0.005, 0.005), velocity=st.floats(-800, 800), logarithmic=st.booleans())
 def test_velocities_are_relative_to_one_redshift(z, moved, velocity, logarithmic):
     redshift = np.array([z, z, z + moved])

@@ -106,7 +106,7 @@ def _mask(contents: Contents) -> IntArray:
 
 
 def _flux_units(contents: Contents) -> tuple[float, str, str]:
-    """Factor to the DAP's unit, and units of flux densities and line fluxes; 1 and the input's own if not convertible."""
+    """Factor to the DAP's unit, and the units of flux densities and of line fluxes; else 1 and those of the input."""
     unit = contents.source.unit
     try:
         return float(unit.to(_DENSITY)), "1E-17 erg/s/cm^2/ang/spaxel", "1E-17 erg/s/cm^2/spaxel"

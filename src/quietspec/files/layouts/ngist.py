@@ -34,7 +34,7 @@ _LINES = {
 _INDICES = {
     "CN_1": "CN1", "CN_2": "CN2", "Mg_1": "Mg1", "Mg_2": "Mg2", "Mg_b": "Mgb", "Na_D": "NaD", "TiO_1": "TiO1",
     "TiO_2": "TiO2", "Hdelta_A": "HdA", "Hdelta_F": "HdF", "Hgamma_A": "HgA", "Hgamma_F": "HgF", "TiO2SDSS": "TiO2sdss",
-    "NaISDSS": "NaI8190sdss",
+    "NaISDSS": "NaI8190sdss", "CaII1": "Ca1", "CaII2": "Ca2", "CaII3": "Ca3",
 }  # fmt: skip
 _MOMENTS = {"velocity": "V", "sigma": "SIGMA", "h3": "H3", "h4": "H4"}
 _UNITS = {
