@@ -1,6 +1,8 @@
-"""Fixtures shared by all tests: the MILES library where it has been fetched, and a small synthetic one."""
+"""Fixtures shared by all tests: the MILES library and real spectra where they are at hand, a synthetic library."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,15 @@ def miles() -> SspLibrary:
     if folder is None:
         pytest.skip("needs the MILES models: run `quietspec fetch miles` once")
     return load_library(folder)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of real spectra beside the repository."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs the real spectra in ../shared/data")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ from mangadap.proc.spectralindices import AbsorptionLineIndices, BandheadIndices
 from quietspec.indices import find_definition
 from quietspec.wavelengths import vacuum_to_air
 
-SINGLE_LINES = {"CaII1", "CaII2", "CaII3", "Pa17", "Pa14", "Pa12"}  # of the triplet, which have no index here
 NAMES = {"Hb": "Hbeta"}  # that differ by more than case and underscores
 
 
@@ -50,8 +49,7 @@ if __name__ == "__main__":
     result: dict[str, dict[str, list[float]]] = {}
     for grid, log in (("LINEAR", False), ("LOG", True)):
         for name, values in measured(getattr(made, grid), log, Path(sys.argv[1])):
-            if name not in SINGLE_LINES:
-                ours = find_definition(NAMES.get(name, name)).name
-                result.setdefault(ours, {})[grid] = [round(value, 6) for value in values]
+            ours = find_definition(NAMES.get(name, name)).name
+            result.setdefault(ours, {})[grid] = [round(value, 6) for value in values]
     rows = (f'  "{name}": {json.dumps(values)}' for name, values in result.items())
     print("{\n" + ",\n".join(rows) + "\n}")

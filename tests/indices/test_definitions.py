@@ -27,6 +27,9 @@ def test_side_bands_lie_on_either_side_of_the_band_and_overlap_it_little(definit
         assert all(one[1] <= other[0] or other[1] <= one[0] for one, other in pairs)
         return
     middles = [sum(band) / 2 for band in definition.bands]
+    if definition.name == "Pa17":  # both side bands are redder: bluewards of it there is another Paschen line
+        assert definition.band[1] <= definition.blue[0] < definition.red[0]
+        return
     assert middles == sorted(middles)
     assert definition.blue[1] - definition.band[0] < 3.8  # Fe5335 has the largest overlap
     assert definition.band[1] - definition.red[0] < 1.3  # here Mg b

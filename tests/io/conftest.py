@@ -29,15 +29,6 @@ def save(tmp_path: Path) -> Save:
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """Folder of real spectra beside the repository."""
-    folder = Path(__file__).parents[3] / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip("needs the real spectra in ../shared/data")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def fetched() -> Callable[[str], Path]:
     """Path of a data set in the fetch cache; skips where it has not been fetched."""
 

@@ -43,6 +43,7 @@ _COLUMNS = {  # that are printed
 }
 
 MethodName = Literal["posterior", "ppxf", "denoised"]
+LayoutName = Literal["native", "dap", "nGIST"]
 
 
 @with_read_options
@@ -50,7 +51,12 @@ def measure(
     files: Annotated[list[Path], typer.Argument(help="Spectra or cubes, of any survey `quietspec info` knows.")],
     *,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="FITS file to write; with several inputs a folder for them.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="FITS file to write, with --layout nGIST the folder of a run; with several inputs a folder for them.",
+        ),
     ],
     method: Annotated[
         MethodName,
@@ -76,6 +82,14 @@ def measure(
         typer.Option(help="Option of the pPXF fits as name=value, such as gas=fit or bootstrap=30; repeatable."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="pPXF fits side by side.")] = 1,
+    layout: Annotated[
+        LayoutName,
+        typer.Option(
+            help="Structure of the output: our own; a MAPS file as the MaNGA DAP's; a folder RUN with RUN_kin.fits, "
+            "RUN_gas_bin.fits and so on, as nGIST's.",
+            case_sensitive=False,
+        ),
+    ] = "native",
     read: dict[str, Any],
 ) -> None:
     """Measure ages, [M/H], M/L, dust, kinematics, lines and indices: maps (or a table) with errors, as FITS."""
@@ -83,13 +97,13 @@ def measure(
 
     inputs: list[tuple[Path, ...]] = [tuple(files)] if together else [(path,) for path in files]
     require_new(json, overwrite)
-    outputs = places(inputs, out, _SUFFIX)
+    outputs = _outputs(inputs, out, layout)
     figures = places(inputs, figure, "_populations.png") if figure else [None] * len(inputs)
-    claim_outputs([*outputs, *figures, json], [*files, model, library])
+    claim_outputs([*(outputs if layout != "nGIST" else ()), *figures, json], [*files, model, library])
     options = changed(PpxfOptions(), ppxf or (), "--ppxf")
     way = _method_named(method, model, library, options, jobs, lines=lines, indices=_indices(index or []))
     reports = [
-        _measure_one(paths, output, picture, way, overwrite=overwrite, **read)
+        _measure_one(paths, output, picture, way, overwrite=overwrite, layout=layout, **read)
         for paths, output, picture in zip(inputs, outputs, figures, strict=True)
     ]
     if not stdout_is_json(json):
@@ -97,6 +111,13 @@ def measure(
     write_json(json, {"model": str(way.model), "method": method, "files": [asdict(report) for report in reports]})
     if any(report.error for report in reports):
         raise typer.Exit(1)
+
+
+def _outputs(inputs: list[tuple[Path, ...]], out: Path, layout: LayoutName) -> list[Path]:
+    """Say where the output of each input goes; that of nGIST's layout is a folder of its own."""
+    if layout == "nGIST" and len(inputs) == 1:
+        return [out]
+    return places(inputs, out, {"dap": "_MAPS.fits", "nGIST": ""}.get(layout, _SUFFIX))
 
 
 def _indices(named: list[str]) -> tuple[IndexDefinition, ...]:

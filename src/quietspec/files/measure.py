@@ -7,27 +7,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from quietspec.arrays import FloatArray
-from quietspec.denoised import ModelId
-from quietspec.errors import ReadError, TemplateError
+from quietspec.errors import ReadError, TemplateError, WriteError
+from quietspec.files.layouts import LAYOUTS, Contents, Layout
+from quietspec.files.light import Light, light_of
+from quietspec.files.measured import MeasuredFile
 from quietspec.files.work import Report, Work, finite_median, flag_counts, process
 from quietspec.io import SpectraSource
-from quietspec.io.writing.atomic import claim_outputs, os_errors_named, require_fits_name, whole_file
 from quietspec.io.writing.options import WriteOptions
-from quietspec.io.writing.parameters import parameter_hdus
 from quietspec.io.writing.provenance import provenance
 from quietspec.populations.methods import PopulationMethod
 from quietspec.populations.result import PopulationFlag, Populations
 from quietspec.progress import Progress
 from quietspec.spectra import Spectra
-
-if TYPE_CHECKING:
-    from astropy.io import fits
-    from astropy.wcs import WCS
 
 __all__ = ["MeasureReport", "MeasuredFile", "measure_file"]
 
@@ -48,31 +44,6 @@ class MeasureReport(Report):
     medians: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
-class MeasuredFile:
-    """Populations of a file's spectra, with their place on the sky.
-
-    Parameters
-    ----------
-    populations : Populations
-        Results for all spectra.
-    snr : (n_spectra,)
-        Median S/N per pixel of the input.
-    redshift : (n_spectra,)
-        Redshifts of the input.
-    spatial_shape : (ny, nx), optional
-        Image the spectra form.
-    wcs : astropy.wcs.WCS, optional
-        Celestial WCS of that image.
-    """
-
-    populations: Populations
-    snr: FloatArray
-    redshift: FloatArray
-    spatial_shape: tuple[int, int] | None = None
-    wcs: WCS | None = None
-
-
 def measure_file(
     paths: Sequence[str | PathLike[str]],
     output: str | PathLike[str],
@@ -88,7 +59,7 @@ def measure_file(
     paths : sequence of path
         The file, or its arms.
     output : path
-        The file to write; it appears whole or not at all.
+        The file to write, or the folder where the layout is nGIST's; it appears whole or not at all.
     method : PopulationMethod
         How to find them: one of `quietspec.populations.methods`.
     progress : callable, optional
@@ -116,10 +87,11 @@ def measure_file(
 
 @dataclass(frozen=True, eq=False)
 class _Tile:
-    """Populations of a tile, and the S/N of its spectra."""
+    """Populations of a tile, the S/N of its spectra, and their brightness where the layout has it."""
 
     populations: Populations
     snr: FloatArray
+    light: Light | None
     refusal: TemplateError | None = None
 
 
@@ -131,25 +103,31 @@ class _Measuring(Work[_Tile, MeasureReport]):
     def __init__(self, method: PopulationMethod) -> None:
         self._method = method
         self._tiles: list[_Tile] = []
+        self._layout: Layout
         self.measured: MeasuredFile
 
     @contextmanager
     def open_output(self, path: Path, source: SpectraSource, options: WriteOptions) -> Iterator[None]:
-        """Reserve the output's name; write the file at the end."""
-        claim_outputs([path], source.paths)
-        require_fits_name(path)
-        with whole_file(path, overwrite=options.overwrite, inputs=source.paths) as partial:
+        """Reserve the output's name; write it at the end."""
+        self._layout = _layout_named(options.layout)
+        with self._layout.place(path, source, options) as place:
             yield
-            hdus = _hdus(self.measured, source, self._method.model, options)
-            with os_errors_named(path):
-                hdus.writeto(partial, overwrite=True)
+            self._layout.write(place, path, self._contents(source, options))
+
+    def _contents(self, source: SpectraSource, options: WriteOptions) -> Contents:
+        facts = provenance(self._method.model, options.command, source.meta) | {
+            "QSMETHOD": (self.measured.populations.method, "how populations were found")
+        }
+        history = [*(f"Input: {warning}" for warning in source.meta["warnings"]), *options.history]
+        return Contents(self.measured, source, facts, history)
 
     def compute(self, spectra: Spectra, progress: Progress | None) -> _Tile:
         """Measure a tile; where no template covers its wavelengths, those of other tiles may still be covered."""
+        light = light_of(spectra) if self._layout.of_images else None
         try:
-            return _Tile(self._method(spectra, progress), spectra.snr)
+            return _Tile(self._method(spectra, progress), spectra.snr, light)
         except TemplateError as error:
-            return _Tile(_refused(spectra, str(error)), spectra.snr, error)
+            return _Tile(_refused(spectra, str(error)), spectra.snr, light, error)
 
     def put(self, tile: _Tile, rows: slice) -> None:
         """Keep the tile's results."""
@@ -161,7 +139,9 @@ class _Measuring(Work[_Tile, MeasureReport]):
         refusal = next((tile.refusal for tile in reversed(self._tiles) if tile.refusal), None)
         _require_any(populations, source, refusal)
         snr = np.concatenate([tile.snr for tile in self._tiles])
-        self.measured = MeasuredFile(populations, snr, source.redshift, source.spatial_shape, source.wcs)
+        lights = [tile.light for tile in self._tiles if tile.light is not None]
+        light = Light.stack(lights) if lights else None
+        self.measured = MeasuredFile(populations, snr, source.redshift, source.spatial_shape, source.wcs, light)
         found = ~populations.failed
         return {
             "method": populations.method,
@@ -172,6 +152,12 @@ class _Measuring(Work[_Tile, MeasureReport]):
                 for name in populations.names
             },
         }
+
+
+def _layout_named(name: str) -> Layout:
+    if name not in LAYOUTS:
+        raise WriteError(f"layout {name!r} is unknown; choose one of {', '.join(LAYOUTS)}.")
+    return LAYOUTS[name]
 
 
 def _refused(spectra: Spectra, reason: str) -> Populations:
@@ -215,25 +201,3 @@ def _require_any(populations: Populations, source: SpectraSource, refusal: Templ
     raise ReadError(
         f"{where}: no spectrum has a result; the first: {reason}. Is the redshift right? --redshift Z gives another."
     )
-
-
-def _hdus(measured: MeasuredFile, source: SpectraSource, model: ModelId, options: WriteOptions) -> fits.HDUList:
-    populations = measured.populations
-    facts = provenance(model, options.command, source.meta) | {
-        "QSMETHOD": (populations.method, "how populations were found")
-    }
-    history = [*(f"Input: {warning}" for warning in source.meta["warnings"]), *options.history]
-    table = populations.to_table()
-    table.add_columns([measured.redshift, measured.snr.astype(np.float32)], [0, 0], names=["redshift", "snr_in"])
-    return parameter_hdus(_images(measured), table, source, PopulationFlag, facts, history)
-
-
-def _images(measured: MeasuredFile) -> dict[str, Any]:
-    """Values that become one image each."""
-    populations = measured.populations
-    images: dict[str, Any] = {}
-    for name in populations.names:
-        images |= {name: populations.values[name], f"{name}_err": populations.error(name)}
-    for name, (value, error) in populations.further.items():
-        images |= {name: value, f"{name}_err": error}
-    return images | {"flags": populations.flags, "chi2": populations.chi2, "snr_in": measured.snr}

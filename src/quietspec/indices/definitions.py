@@ -188,6 +188,7 @@ def _air(band: Band) -> Band:
 _T98 = "Trager et al. 1998, ApJS 116, 1"
 _W97 = "Worthey & Ottaviani 1997, ApJS 111, 377"
 _C01 = "Cenarro et al. 2001, MNRAS 326, 959"
+_C01_BANDS = f"bands of {_C01}, paired by Westfall et al. 2019, AJ 158, 231"
 _CVD = "Conroy & van Dokkum 2012, ApJ 747, 69"
 _S14 = "Spiniello et al. 2014, MNRAS 438, 1483"
 _LB13 = "La Barbera et al. 2013, MNRAS 433, 3017"
@@ -228,6 +229,12 @@ _CLASSIC: tuple[tuple[str, IndexKind, Band, Band, Band, str], ...] = (
     ("NaI", "angstrom", (8150.0, 8168.4), (8168.500, 8234.125), (8235.25, 8250.00),
      "Spiniello et al. 2012, ApJ 753, L32"),
     ("NaISDSS", "angstrom", (8143.0, 8153.0), (8180.0, 8200.0), (8233.0, 8244.0), _LB13),
+    ("CaII1", "angstrom", (8474.0, 8484.0), (8484.0, 8513.0), (8563.0, 8577.0), _C01_BANDS),
+    ("CaII2", "angstrom", (8474.0, 8484.0), (8522.0, 8562.0), (8563.0, 8577.0), _C01_BANDS),
+    ("CaII3", "angstrom", (8619.0, 8642.0), (8642.0, 8682.0), (8700.0, 8725.0), _C01_BANDS),
+    ("Pa17", "angstrom", (8474.0, 8484.0), (8461.0, 8474.0), (8563.0, 8577.0), _C01_BANDS),
+    ("Pa14", "angstrom", (8563.0, 8577.0), (8577.0, 8619.0), (8619.0, 8642.0), _C01_BANDS),
+    ("Pa12", "angstrom", (8700.0, 8725.0), (8730.0, 8772.0), (8776.0, 8792.0), _C01_BANDS),
 )  # fmt: skip
 
 _VACUUM: tuple[tuple[str, IndexKind, Band, Band, Band, str], ...] = (

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,7 @@ from quietspec.errors import WriteError
 
 __all__ = [
     "claim_outputs", "os_errors_named", "removed_on_signals", "require_fits_name", "reserve", "unfinished",
-    "whole_file",
+    "whole_file", "whole_folder",
 ]  # fmt: skip
 
 AnyPath = str | os.PathLike[str]
@@ -66,6 +66,80 @@ def whole_file(path: AnyPath, *, overwrite: bool = False, inputs: Iterable[AnyPa
             _require_new(target, sources, overwrite)
             partial.replace(final)
             _sync(final.parent)
+
+
+@contextmanager
+def whole_folder(
+    path: AnyPath, names: Collection[str], *, overwrite: bool = False, inputs: Iterable[AnyPath] = ()
+) -> Iterator[Path]:
+    """Open a block that fills a hidden folder beside `path`; the folder takes that name when the block ends well.
+
+    Parameters
+    ----------
+    path : path
+        The folder to write.
+    names : collection of str
+        Names that its files may have; a folder that holds others is never replaced.
+    overwrite : bool
+        Replace the folder if it is there; it stays as it is until the new one is complete.
+    inputs : iterable of path
+        Files that must not be replaced.
+
+    Yields
+    ------
+    Path
+        The hidden folder, empty. It is removed if the block raises, KeyboardInterrupt included.
+
+    Raises
+    ------
+    WriteError
+        If the folder exists and may not be replaced, or cannot be written.
+    """
+    target, sources = Path(path), list(inputs)
+    final = _resolved(target)
+    _require_own_folder(target, final, names, overwrite, sources)
+    with unfinished(_hidden(final)) as partial:
+        with os_errors_named(target):
+            partial.mkdir()
+        yield partial
+        with os_errors_named(target):
+            for file in partial.iterdir():
+                _sync(file)
+            _require_own_folder(target, final, names, overwrite, sources)
+            _put_in_place(partial, final)
+            _sync(final.parent)
+
+
+def _put_in_place(partial: Path, final: Path) -> None:
+    """Rename a folder; one that has the name already is removed only when the new one is there."""
+    if not final.exists():
+        partial.rename(final)
+        return
+    old = final.rename(_hidden(final))
+    try:
+        partial.rename(final)
+    except OSError:
+        old.rename(final)
+        raise
+    _remove(old)
+
+
+def _require_own_folder(
+    target: Path, place: Path, names: Collection[str], overwrite: bool, inputs: Sequence[AnyPath]
+) -> None:
+    with os_errors_named(target):
+        if place.exists() and not place.is_dir():
+            raise WriteError(f"{target}: is a file, and this output is a folder of several; name another.")
+        if any(place in Path(source).resolve().parents for source in inputs) and place.exists():
+            raise WriteError(f"{target}: holds an input of this run; name another folder.")
+        held = sorted(file.name for file in place.iterdir()) if place.exists() else []
+        if others := [name for name in held if name not in names]:
+            raise WriteError(f"{target}: holds other files, such as {others[0]}; name another folder.")
+        if held and not overwrite:
+            raise WriteError(
+                f"{target}: exists already; name another folder, or allow it to be replaced: overwrite=True."
+            )
+        _require_parent(target, place)
 
 
 def _hidden(final: Path) -> Path:
@@ -184,10 +258,14 @@ def _require_place(target: Path, place: Path) -> None:
         raise WriteError(f"{target}: is a directory; name a file in it.")
     if place.is_symlink():
         raise WriteError(f"{target}: is a link in a loop; name another file.")
-    if not place.parent.is_dir():
-        raise WriteError(f"{target}: there is no folder {target.parent}; make it first.")
     if place.exists() and not place.is_file():
         raise WriteError(f"{target}: is not a regular file; name another.")
+    _require_parent(target, place)
+
+
+def _require_parent(target: Path, place: Path) -> None:
+    if not place.parent.is_dir():
+        raise WriteError(f"{target}: there is no folder {target.parent}; make it first.")
     if not os.access(place.parent, os.W_OK):
         raise WriteError(f"{target}: the folder {target.parent} may not be written to; choose another.")
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["WriteOptions"]
+__all__ = ["LayoutName", "WriteOptions"]
+
+LayoutName = Literal["native", "dap", "nGIST"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +25,13 @@ class WriteOptions:
         Lines to add to the header's HISTORY.
     residual : bool
         Write the input minus the estimate as well, where spectra are denoised.
+    layout : {'native', 'dap', 'nGIST'}
+        Structure of the output where spectra are measured: our own FITS file, a MAPS file of the MaNGA DAP, or a folder
+        of files as nGIST writes them.
     """
 
     overwrite: bool = False
     command: str | None = None
     history: Sequence[str] = ()
     residual: bool = False
+    layout: LayoutName = "native"
