@@ -203,10 +203,10 @@ def _satellite(n: int, rng: np.random.Generator) -> Particles:
 
 
 def _clusters(n: int, setup: ParticleSetup, rng: np.random.Generator) -> Particles:
-    """Stars of one age each, where one star of the disc is, and with its motion."""
+    """Stars of one age each, from 6 Myr to 0.5 Gyr, where one star of the disc is, and with its motion."""
     seeds = _disc(setup.clusters, rng, ages=(0.0, 0.01))
     which = rng.integers(0, setup.clusters, n)
-    ages = 10 ** rng.uniform(-1.8, -0.3, setup.clusters)
+    ages = 10 ** np.linspace(-2.2, -0.3, setup.clusters)
     place = seeds.place[which] + 0.12 * rng.standard_normal((n, 3))
     return Particles(
         place, seeds.motion[which] + 8 * rng.standard_normal((n, 3)), ages[which], seeds.mh[which], which + 3
