@@ -39,7 +39,11 @@ def smooth(spectra):
 
 @pytest.fixture(scope="module")
 def content(tiny_library):
-    return cube_prior_study(tiny_library, tiny_library, SETTINGS, {REFERENCE: smooth, "again": smooth})
+    looked_at = []
+    contenders = {REFERENCE: smooth, "again": smooth}
+    found = cube_prior_study(tiny_library, tiny_library, SETTINGS, contenders, look=lambda *one: looked_at.append(one))
+    assert [name for name, _, _ in looked_at] == list(found["galaxies"])
+    return found
 
 
 def test_the_study_has_every_galaxy_contender_and_row(content):

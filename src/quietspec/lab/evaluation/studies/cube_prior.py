@@ -37,6 +37,8 @@ ASKED = {
     "mh_lw / spaxels": "≤ 0.7",
     "velocity / spaxels": "≤ 0.5",
     "sigma / spaxels": "≤ 0.5",
+    "map rms, log_age_lw": "< bins",
+    "map rms, mh_lw": "< bins",
     "map FWHM added, log_age_lw": "< bins",
     "map FWHM added, mh_lw": "< bins",
     "flux inside 68 %: all": "65–71",
@@ -112,6 +114,7 @@ def cube_prior_study(
     settings: CubeStudySettings,
     contenders: Mapping[str, Contender],
     log: Callable[[str], None] = lambda _: None,
+    look: Callable[[str, GalaxyCube, Mapping[str, Denoised]], None] = lambda *_: None,
 ) -> dict[str, Any]:
     """Denoise all galaxies by all contenders, and score them.
 
@@ -127,6 +130,8 @@ def cube_prior_study(
         Contenders by name; ``spaxels`` has to be among them.
     log : callable, optional
         Called with a line of text for each galaxy and contender.
+    look : callable, optional
+        Called with each galaxy's name, its cube, and its results by contender.
 
     Returns
     -------
@@ -141,6 +146,7 @@ def cube_prior_study(
             results[who] = denoise(cube.simulated.observed)
             seconds[who] = time.perf_counter() - start
             log(f"{name}, {who}: {seconds[who]:.0f} s")
+        look(name, cube, results)
         galaxies[name] = {"snr": _percentiles(cube)} | _scores(cube, results, seconds)
     transfer = {who: _transfer(library, settings, denoise) for who, denoise in contenders.items()}
     parts = {"settings": asdict(settings), "galaxies": galaxies, "transfer": transfer}
@@ -217,6 +223,7 @@ def _summary(galaxies: Mapping[str, Any], who: str) -> dict[str, float]:
             one["labels"][name][FAINT] / other["labels"][name][FAINT] for one, other in pairs
         )
     for name in ("log_age_lw", "mh_lw"):
+        rows[f"map rms, {name}"] = _median(one["maps"][name]["rms"] for one in own)
         rows[f"map FWHM added, {name}"] = _median(one["maps"][name]["fwhm"] for one in own)
     rows |= _coverages(own)
     rows["moved at S/N > 15, σ"] = _median(max(one["moved"].values()) for one in own if one["moved"])
