@@ -131,6 +131,17 @@ def test_calibration(run, tmp_path) -> None:
     assert {path.stem for path in tmp_path.glob("*.png")} == pictures
 
 
+def test_cube_prior(run, library_file, tmp_path) -> None:
+    options = ("--size", 6, "--worlds", "core", "--periods", 2, "--stripe-snrs", 10, "--contenders", "spaxels")
+    options = (*options, "--draw", "core")
+    said = run("cube_prior", *options, "--outside", library_file, "--json", tmp_path / "found.json", library=True)
+    assert "Transfer of [M/H]" in said
+    found = results(tmp_path / "found.json")
+    assert found["summary"]["spaxels"]["shape / spaxels"] == 1
+    assert found["galaxies"].keys() == {"core", "shuffled", "particles"}
+    assert {path.name for path in tmp_path.glob("*.png")} == {"found_core.png"}
+
+
 @pytest.mark.fetched
 def test_degrade_real_spectra(run, tmp_path) -> None:
     options = ("--least", 70, "--snr", 10, "--realisations", 1, "--json", tmp_path / "found.json")

@@ -8,7 +8,7 @@ from quietspec.errors import SpectraError
 from quietspec.lab.evaluation.maps import compare_maps
 from quietspec.lab.plots import map_comparison_figure
 from quietspec.lab.simulate import Simulated
-from quietspec.lab.simulate.galaxy import _sky_wcs
+from quietspec.lab.simulate.galaxy import sky_wcs
 from quietspec.plots import populations_figure
 from quietspec.populations import Populations
 from quietspec.spectra import Spectra
@@ -34,7 +34,7 @@ def populations(n=30):
 
 @pytest.mark.parametrize("sky", [True, False])
 def test_maps_show_values_and_errors(sky):
-    figure = drawn(populations_figure(populations(), SHAPE, _sky_wcs(SHAPE) if sky else None))
+    figure = drawn(populations_figure(populations(), SHAPE, sky_wcs(SHAPE) if sky else None))
     images = figure.findobj(mpl.image.AxesImage)
     assert len(images) == 2 * len(NAMES)
     by_title = {image.axes.get_title(): image for image in images}
@@ -49,7 +49,7 @@ def test_maps_show_values_and_errors(sky):
 
 
 def test_offsets_on_the_sky_are_those_of_the_wcs():
-    axes = populations_figure(populations(), SHAPE, _sky_wcs(SHAPE)).findobj(mpl.image.AxesImage)[0].axes
+    axes = populations_figure(populations(), SHAPE, sky_wcs(SHAPE)).findobj(mpl.image.AxesImage)[0].axes
     right, up = (value.to_value("arcsec") for value in axes.wcs.pixel_to_world(2.5, 2.0).spherical_offsets_to(
         axes.wcs.pixel_to_world(0.5, 3.0)))  # fmt: skip
     np.testing.assert_allclose((right, up), (2, 1), atol=1e-6)
@@ -72,7 +72,7 @@ def world(image=True):
     rng = np.random.default_rng(2)
     observed = Spectra(
         wavelength=np.arange(4000.0, 4003.0), flux=np.ones((30, 3)), ivar=np.ones((30, 3)),
-        spatial_shape=SHAPE, wcs=_sky_wcs(SHAPE), medium="air",
+        spatial_shape=SHAPE, wcs=sky_wcs(SHAPE), medium="air",
     )  # fmt: skip
     return Simulated(
         observed=observed, truth=np.ones((30, 3)), parameters={name: rng.normal(size=30) for name in NAMES}

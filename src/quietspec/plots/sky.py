@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from astropy.wcs import WCS
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
-    from matplotlib.figure import SubFigure
+    from matplotlib.figure import Figure, SubFigure
 
     from quietspec.arrays import FloatArray
 
@@ -22,7 +22,7 @@ __all__ = ["SPREAD", "colour_limits", "outer_labels", "sky_axes"]
 SPREAD = (2.0, 98.0)  #: percentiles of a map between which its colours run
 
 
-def sky_axes(page: SubFigure, place: tuple[int, int, int], shape: tuple[int, int], wcs: WCS | None) -> Axes:
+def sky_axes(page: Figure | SubFigure, place: tuple[int, int, int], shape: tuple[int, int], wcs: WCS | None) -> Axes:
     """Make axes of offsets on the sky from the centre of the image, or of spaxels without a WCS."""
     if wcs is None:
         return page.add_subplot(*place)

@@ -5,7 +5,7 @@ import pytest
 
 from quietspec.lab.simulate import INSTRUMENTS, SAMI_NOISE
 from quietspec.lab.simulate.defects import masked_runs, spikes
-from quietspec.lab.simulate.noise import correlated_noise, scale_to_snr, window_snr
+from quietspec.lab.simulate.noise import correlated_images, correlated_noise, scale_to_snr, window_snr
 
 
 def test_the_median_law_passes_through_its_nodes():
@@ -94,3 +94,15 @@ def test_sami_has_two_arms_with_a_gap():
     sami = INSTRUMENTS["SAMI"]
     assert np.max(np.diff(sami.wavelength)) > 400
     assert len(sami.arms) == 2
+
+
+@pytest.mark.parametrize(("spatial", "spectral"), [(0.0, 0.0), (0.3, 0.2), (0.6, 0.0)])
+def test_noise_of_cubes_is_correlated_in_space_and_wavelength(spatial, spectral):
+    noise = correlated_images((40, 50, 400), np.random.default_rng(11), spatial, spectral)
+    assert noise.shape == (40, 50, 400)
+    assert noise.std() == pytest.approx(1, abs=5e-3)
+    assert np.mean(noise[1:] * noise[:-1]) == pytest.approx(spatial, abs=6e-3)
+    assert np.mean(noise[:, 1:] * noise[:, :-1]) == pytest.approx(spatial, abs=6e-3)
+    assert np.mean(noise[1:, 1:] * noise[:-1, :-1]) == pytest.approx(spatial**2, abs=6e-3)
+    assert np.mean(noise[..., 1:] * noise[..., :-1]) == pytest.approx(spectral, abs=6e-3)
+    assert np.mean(noise[3:] * noise[:-3]) == pytest.approx(0, abs=6e-3)

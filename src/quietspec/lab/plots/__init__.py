@@ -2,6 +2,7 @@
 
 from quietspec.lab.plots.bench import bench_figures
 from quietspec.lab.plots.calibration import calibration_figure, histograms_figure, tarp_figure
+from quietspec.lab.plots.cube_maps import cube_maps_figure
 from quietspec.lab.plots.degraded import degraded_figure
 from quietspec.lab.plots.detection import detection_figure
 from quietspec.lab.plots.evaluation import cost_figure, coverage_figure, evaluation_figures, reduction_figure
@@ -20,6 +21,7 @@ __all__ = [
     "calibration_figure",
     "cost_figure",
     "coverage_figure",
+    "cube_maps_figure",
     "degraded_figure",
     "detection_figure",
     "evaluation_figures",

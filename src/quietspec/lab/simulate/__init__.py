@@ -1,11 +1,15 @@
 """Simulated galaxy spectra: histories, kinematics, dust, emission, instruments and noise, joined into recipes."""
 
+from quietspec.lab.simulate.cube_worlds import WORLDS, world
 from quietspec.lab.simulate.galaxy import Galaxy, Geometry, Population, simulate_galaxy
+from quietspec.lab.simulate.galaxy_cube import GalaxyCube
+from quietspec.lab.simulate.galaxy_cubes import CubeSetup, Star, World, simulate_cube
 from quietspec.lab.simulate.given import GivenDraws
 from quietspec.lab.simulate.histories import HistoryPrior, random_histories, random_ssp_mixtures
 from quietspec.lab.simulate.instruments import INSTRUMENTS, Instrument
 from quietspec.lab.simulate.noise import SAMI_NOISE, NoiseLaw
 from quietspec.lab.simulate.paper import PAPER_SIZES, PaperRecipe, paper_rng, paper_spectra
+from quietspec.lab.simulate.particles import ParticleSetup, simulate_particles
 from quietspec.lab.simulate.recipes import RECIPES, get_recipe
 from quietspec.lab.simulate.simulated import Recipe, RestSpectra, Simulated
 from quietspec.lab.simulate.survey import SurveyRecipe
@@ -17,25 +21,34 @@ __all__ = [
     "PAPER_SIZES",
     "RECIPES",
     "SAMI_NOISE",
+    "WORLDS",
+    "CubeSetup",
     "Galaxy",
+    "GalaxyCube",
     "Geometry",
     "GivenDraws",
     "HistoryPrior",
     "Instrument",
     "NoiseLaw",
     "PaperRecipe",
+    "ParticleSetup",
     "Population",
     "Recipe",
     "RestSpectra",
     "Simulated",
+    "Star",
     "SurveyPrior",
     "SurveyRecipe",
     "SurveySwitches",
     "WideRecipe",
+    "World",
     "get_recipe",
     "paper_rng",
     "paper_spectra",
     "random_histories",
     "random_ssp_mixtures",
+    "simulate_cube",
     "simulate_galaxy",
+    "simulate_particles",
+    "world",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from quietspec.arrays import FloatArray
 from quietspec.lab.simulate.emission import Gas, line_ratios
-from quietspec.lab.simulate.histories import interpolation_weights
+from quietspec.lab.simulate.histories import normal_weights
 from quietspec.lab.simulate.kinematics import Losvd
 from quietspec.lab.simulate.simulated import Simulated
 from quietspec.lab.simulate.survey import SurveyRecipe, halpha_continuum
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from quietspec.templates import SspLibrary
 
-__all__ = ["Galaxy", "Geometry", "Population", "simulate_galaxy"]
+__all__ = ["FLUX_UNIT", "Galaxy", "Geometry", "Population", "one_calibration", "simulate_galaxy", "sky_wcs"]
 
-_UNIT = u.Unit("1e-17 erg s-1 cm-2 Angstrom-1")
+FLUX_UNIT = u.Unit("1e-17 erg s-1 cm-2 Angstrom-1")  #: of simulated galaxies
 _COMPONENTS = ("bulge", "disc", "young")
 _ARCSEC_PER_SPAXEL = 1.0
 _SKY_POSITION = (150.0, 2.2)  # RA and Dec of the centre, degrees
@@ -128,11 +128,11 @@ class Population:
 
     def weights(self, library: SspLibrary, radius: FloatArray) -> FloatArray:
         """Fractions of the mass formed, (n, n_ssp), at radii (n,) given in disc scale lengths."""
-        log_age = self.log_age + self.log_age_gradient * radius
-        mh = self.mh + self.mh_gradient * radius
-        in_age = interpolation_weights(log_age, library.log_ages, self.log_age_scatter)
-        in_mh = interpolation_weights(mh, library.metallicities, self.mh_scatter)
-        return np.asarray((in_age[:, :, None] * in_mh[:, None, :]).reshape(len(radius), -1))
+        return normal_weights(library, *self.means(radius), (self.log_age_scatter, self.mh_scatter))
+
+    def means(self, radius: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Mean log age and [M/H] at radii given in disc scale lengths."""
+        return self.log_age + self.log_age_gradient * radius, self.mh + self.mh_gradient * radius
 
 
 @dataclass(frozen=True)
@@ -224,16 +224,21 @@ def simulate_galaxy(
     rest = recipe.compose(_weights(galaxy, recipe.library, shares, radius), _motions(galaxy, shape), a_v)
     flux = rest.flux * brightness[:, None].astype(np.float32)
     if switches.get("calibration_error", True):
-        factor = recipe.prior.calibration.knots(rest.wavelength * (1 + redshift)).draw(1, rng)
-        flux *= factor.astype(np.float32)
+        flux *= one_calibration(recipe, redshift, rng)
     rest = replace(rest, flux=flux)
 
     width = np.stack([shares[name] for name in _COMPONENTS], axis=1) @ galaxy.ew_halpha
     motion, gas_sigma = rest.parameters["velocity"], np.full(len(rest), galaxy.gas_sigma)
     gas = Gas.of_width(line_ratios(1, rng), width, halpha_continuum(rest), a_v, motion, gas_sigma)
     seen = recipe.observe(rest, rng, snr * brightness, instrument=instrument, redshift=redshift, gas=gas)
-    observed = replace(seen.observed, spatial_shape=shape, wcs=_sky_wcs(shape), unit=_UNIT)
+    observed = replace(seen.observed, spatial_shape=shape, wcs=sky_wcs(shape), unit=FLUX_UNIT)
     return replace(seen, observed=observed)
+
+
+def one_calibration(recipe: SurveyRecipe, redshift: float, rng: np.random.Generator) -> FloatArray:
+    """Draw the calibration error that all spaxels of a galaxy share: a factor of the flux, (1, n_rest_pixels)."""
+    factor = recipe.prior.calibration.knots(recipe.wavelength * (1 + redshift)).draw(1, rng)
+    return np.asarray(factor.astype(np.float32))
 
 
 def _weights(galaxy: Galaxy, library: SspLibrary, shares: dict[str, FloatArray], radius: FloatArray) -> FloatArray:
@@ -264,8 +269,8 @@ def _sky(shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
     return (y - (shape[0] - 1) / 2) / half, (x - (shape[1] - 1) / 2) / half
 
 
-def _sky_wcs(shape: tuple[int, int]) -> WCS:
-    """North up, east to the left."""
+def sky_wcs(shape: tuple[int, int]) -> WCS:
+    """Celestial WCS (2-D) of an image (ny, nx) of spaxels of 1″: north up, east to the left."""
     from astropy.wcs import WCS
 
     wcs = WCS(naxis=2)

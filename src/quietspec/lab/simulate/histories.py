@@ -28,6 +28,7 @@ __all__ = [
     "HistoryPrior",
     "interpolation_weights",
     "log_uniform",
+    "normal_weights",
     "random_histories",
     "random_ssp_mixtures",
 ]
@@ -112,6 +113,30 @@ def interpolation_weights(values: FloatArray, grid: FloatArray, scatter: FloatAr
     ones = np.ones((*passed.shape[:-1], 1))
     steps = np.concatenate([ones, np.clip(passed, 0, 1), 0 * ones], axis=-1)
     return np.asarray(np.clip(steps[..., :-1] - steps[..., 1:], 0, None))
+
+
+def normal_weights(
+    library: SspLibrary, log_age: FloatArray, mh: FloatArray, scatter: tuple[float, float]
+) -> FloatArray:
+    """Weights of populations that are normally distributed in log age and, independently, in [M/H].
+
+    Parameters
+    ----------
+    library : SspLibrary
+        Library whose SSPs are mixed.
+    log_age, mh : (n,)
+        Means.
+    scatter : (log age, [M/H])
+        Standard deviations, dex.
+
+    Returns
+    -------
+    (n, n_ssp)
+        Fractions of the mass formed.
+    """
+    in_age = interpolation_weights(log_age, library.log_ages, scatter[0])
+    in_mh = interpolation_weights(mh, library.metallicities, scatter[1])
+    return np.asarray((in_age[:, :, None] * in_mh[:, None, :]).reshape(len(log_age), -1))
 
 
 def random_histories(

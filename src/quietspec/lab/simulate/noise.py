@@ -11,7 +11,9 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from quietspec.arrays import BoolArray, FloatArray
 
-__all__ = ["SAMI_NOISE", "NoiseLaw", "correlated_noise", "lag_correlations", "scale_to_snr", "window_snr"]
+__all__ = [
+    "SAMI_NOISE", "NoiseLaw", "correlated_images", "correlated_noise", "lag_correlations", "scale_to_snr", "window_snr",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,13 +188,49 @@ def correlated_noise(
         return rng.standard_normal(shape, dtype=np.float32)
     if np.any((wanted < 0) | (wanted > 0.66)):
         raise ValueError(f"correlation: {wanted.min():.2f}–{wanted.max():.2f}; this noise reaches only 0 to 0.66.")
-    side = _side_weight(wanted).astype(np.float32)[:, None]
-    white = rng.standard_normal((shape[0], shape[1] + 2), dtype=np.float32)
-    mixed = white[:, :-2] + white[:, 2:]
+    return _mixed(
+        rng.standard_normal((shape[0], shape[1] + 2), dtype=np.float32),
+        _side_weight(wanted).astype(np.float32)[:, None],
+    )
+
+
+def correlated_images(
+    shape: tuple[int, int, int], rng: np.random.Generator, spatial: float, spectral: float = 0.0
+) -> FloatArray:
+    """Draw unit-variance noise of a cube that is correlated between neighbouring spaxels, as after drizzling.
+
+    Parameters
+    ----------
+    shape : (ny, nx, n_pixels)
+        Shape of the noise.
+    rng : numpy.random.Generator
+        Source of all draws.
+    spatial : float
+        Correlation with each of the four neighbours in the image, 0 to 0.66; the noise is a moving average over 3 × 3
+        spaxels, as that of `correlated_noise` is along the wavelength.
+    spectral : float, optional
+        Correlation with the neighbouring pixel of the same spaxel, 0 to 0.66.
+
+    Returns
+    -------
+    (ny, nx, n_pixels) of float32
+        Noise of variance 1 in every pixel.
+    """
+    ny, nx, n_pixels = shape
+    white = correlated_noise(((ny + 2) * (nx + 2), n_pixels), rng, spectral).reshape(ny + 2, nx + 2, n_pixels)
+    side = _side_weight(np.array([spatial])).astype(np.float32)
+    for axis in (0, 1):
+        white = np.moveaxis(_mixed(np.moveaxis(white, axis, -1), side), -1, axis)
+    return np.ascontiguousarray(white)
+
+
+def _mixed(white: FloatArray, side: FloatArray) -> FloatArray:
+    """Moving average (a, 1, a) of unit variance along the last axis, which loses its two ends; `side` is a."""
+    mixed = white[..., :-2] + white[..., 2:]
     mixed *= side
-    mixed += white[:, 1:-1]
+    mixed += white[..., 1:-1]
     mixed /= np.sqrt(1 + 2 * side**2)
-    return mixed
+    return np.asarray(mixed)
 
 
 def lag_correlations(correlation: float) -> tuple[float, float]:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SurveyRecipe", "halpha_continuum"]
 
-_MIN_WINDOW_PIXELS = 5
 _BLOCK = 250  # spectra processed at a time
 _CONTAMINATED = 0.05  # in units of the 1σ noise: more gas or spike than this, and a pixel says nothing about stars
 _FAINTEST = 0.1  # least factor of the flux calibration: no instrument makes light negative
@@ -229,7 +228,7 @@ class SurveyRecipe:
             if self.switches.emission:
                 lines = self._gas(rest[rows], rng) if gas is None else gas[rows]
                 add_lines(flux[rows], view.rest_wavelength, view.fwhm / (1 + z), lines)
-            ivar[rows] = self._spoil(flux[rows], sigma, rng)
+            ivar[rows] = self.spoil(flux[rows], sigma, rng)
             contaminated[rows] = np.abs(np.nan_to_num(flux[rows] - clean)) > _CONTAMINATED * sigma
         observed = Spectra(
             wavelength=view.wavelength,
@@ -310,11 +309,8 @@ class SurveyRecipe:
         """1σ noise and unit-variance noise, both (n, n_pixels), and the lag-1 correlation of the latter, (n,)."""
         n, law = len(truth), view.instrument.noise
         position = law.draw(n, rng) * float(self.switches.noise_spread)
-        window = in_window(view.rest_wavelength, SNR_WINDOW)
-        if window.sum() < _MIN_WINDOW_PIXELS:
-            window = np.ones_like(window)
         correlation = rng.uniform(*law.correlation, n) * float(self.switches.noise_correlation)
-        sigma = scale_to_snr(truth, law.relative_sigma(view.wavelength, position), window, snr)
+        sigma = scale_to_snr(truth, law.relative_sigma(view.wavelength, position), view.snr_window, snr)
         return sigma, correlated_noise(truth.shape, rng, correlation), correlation
 
     def _gas(self, rest: RestSpectra, rng: np.random.Generator) -> Gas:
@@ -322,7 +318,7 @@ class SurveyRecipe:
             halpha_continuum(rest), rest.parameters["a_v"], rest.parameters["velocity"], rng, self.prior.emission
         )
 
-    def _spoil(self, flux: FloatArray, sigma: FloatArray, rng: np.random.Generator) -> FloatArray:
+    def spoil(self, flux: FloatArray, sigma: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Add spikes to `flux` and mask runs of pixels, both in place; return the quoted inverse variance."""
         if self.switches.spikes:
             spikes(flux, sigma, rng)

@@ -9,12 +9,14 @@ import numpy as np
 
 from quietspec.errors import TemplateError
 from quietspec.lab.simulate.instruments import Instrument
-from quietspec.wavelengths import in_window, rest_air
+from quietspec.wavelengths import SNR_WINDOW, in_window, rest_air
 
 if TYPE_CHECKING:
-    from quietspec.arrays import FloatArray
+    from quietspec.arrays import BoolArray, FloatArray
 
 __all__ = ["View"]
+
+_MIN_WINDOW_PIXELS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,3 +84,9 @@ class View:
             rest_wavelength=in_air[inside],
             fwhm=instrument.fwhm[pixels],
         )
+
+    @property
+    def snr_window(self) -> BoolArray:
+        """Pixels where S/N is measured, (n_pixels,): the S/N window, or all if the instrument does not observe it."""
+        window = in_window(self.rest_wavelength, SNR_WINDOW)
+        return window if window.sum() >= _MIN_WINDOW_PIXELS else np.ones_like(window)
