@@ -76,10 +76,10 @@ EMISSION_LINES: dict[str, float] = {
     "Pa8": 9545.97,
 }  # fmt: skip
 
-#: Lines seen in nearly every galaxy with gas, which are masked whether or not gas is detected.
 #: Bands where gas and dust between the stars absorb: rest-frame air Å. Na D, and the band at 6283.8 Å (Jenniskens &
 #: Désert 1994, A&AS 106, 39).
 INTERSTELLAR_BANDS: tuple[tuple[float, float], ...] = ((5886.5, 5899.5), (6278.5, 6291.0))
+#: Lines seen in nearly every galaxy with gas, which are masked whether or not gas is detected.
 STRONG_LINES: tuple[str, ...] = (
     "[OII]3726", "[OII]3729", "Hbeta", "[OIII]4959", "[OIII]5007", "[NII]6548", "Halpha", "[NII]6583", "[SII]6716",
     "[SII]6731", "[SIII]9069", "[SIII]9531",

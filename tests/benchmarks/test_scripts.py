@@ -293,6 +293,11 @@ def test_robustness(run, tmp_path) -> None:
     assert (tmp_path / "found.png").exists()
 
 
+def test_mutations(run, tmp_path) -> None:
+    run("mutations", "--only", "dust: no scale", "--json", tmp_path / "found.json")  # reads and checks the whole list
+    assert results(tmp_path / "found.json")["noticed"] == 1
+
+
 def test_simulate_speed(run) -> None:
     said = run("simulate_speed", "-n", 20, "--chunk", 10, "--threads", 1, library=True)
     assert "survey, MUSE" in said
