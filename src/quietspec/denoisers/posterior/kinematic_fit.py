@@ -155,7 +155,7 @@ class BatchFit:
         labels = self._posterior.labels
         self._width = np.stack([labels.mean("width"), labels.sigma("width")], axis=1)
         cost = np.array([one.marginalised.log_determinant for one in self._fitted])
-        self.evidence = self._posterior.log_evidence - 0.5 * cost + batch.noise_constant(weight)
+        self.evidence = self._posterior.log_evidence - 0.5 * cost + batch.noise_constant(self._used)
 
     def _trusted(self, states: list[State]) -> FloatArray:
         """Weights of the last fit: without what is spoilt, with the noise as measured and what the basis leaves out."""
