@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from quietspec.binning import MANGA_NOISE, NoiseCorrelation, bin_spectra, bin_to_snr
 from quietspec.errors import SpectraError
 from quietspec.populations import PopulationFlag, Populations
-from quietspec.populations.binning import MANGA_COVARIANCE, Binned, bin_spectra, bin_to_snr
+from quietspec.populations.spaxels import on_spaxels
 from quietspec.spectra import Spectra
 
 N_PIXELS = 6
@@ -51,9 +52,9 @@ def test_fluxes_and_variances_add_up():
 
 
 def test_covariance_makes_the_noise_of_bins_larger():
-    binned = bin_spectra(cube(np.ones((2, 5))), np.zeros(10, dtype=int), covariance=MANGA_COVARIANCE)
+    binned = bin_spectra(cube(np.ones((2, 5))), np.zeros(10, dtype=int), correlation=MANGA_NOISE)
     np.testing.assert_allclose(binned.spectra.sigma, np.sqrt(10) * (1 + 1.62))
-    alone = bin_spectra(cube([[1.0]]), np.zeros(1, dtype=int), covariance=MANGA_COVARIANCE)
+    alone = bin_spectra(cube([[1.0]]), np.zeros(1, dtype=int), correlation=MANGA_NOISE)
     np.testing.assert_allclose(alone.spectra.sigma, 1)
 
 
@@ -104,7 +105,7 @@ def test_bins_reach_the_target_and_correlated_noise_needs_larger_ones():
     binned = bin_spectra(spectra, number)
     assert 5 < len(binned.spectra) < 256
     assert np.median(np.abs(binned.spectra.snr / 20 - 1)) < 0.2
-    assert bin_to_snr(spectra, 20, covariance=0.5).max() < number.max()
+    assert bin_to_snr(spectra, 20, NoiseCorrelation(excess=0.5)).max() < number.max()
 
 
 def test_spaxels_without_light_are_in_no_bin():
@@ -126,7 +127,7 @@ def test_populations_of_bins_go_back_to_their_spaxels():
         method="x", values=values, low=values, high=values, flags=np.array([0, 4]), reasons=("", "limit"),
         chi2=np.array([1.0, 2.0]), seconds=np.array([3.0, 5.0]),
     )  # fmt: skip
-    spaxels = Binned(np.array([1, -1, 0, 0]), cube([[1, 1]])).on_spaxels(populations)
+    spaxels = on_spaxels(populations, np.array([1, -1, 0, 0]))
     np.testing.assert_array_equal(spaxels.values["mh_mw"], [-0.4, np.nan, 0.1, 0.1])
     np.testing.assert_array_equal(spaxels.flags, [4, int(PopulationFlag.NO_DATA), 0, 0])
     assert spaxels.reasons.tolist() == ["limit", "in no bin", "", ""]
