@@ -142,6 +142,34 @@ class NoiseCorrelation:
         variance = (1 - self.typical_common) * pairs + self.typical_common * n**2
         return np.asarray(np.sqrt(variance / n) * self.factor(np.array(n)))
 
+    def draw(self, shape: tuple[int, int, int], rng: np.random.Generator) -> FloatArray:
+        """Draw noise of unit variance that is correlated like this; `excess` is left out.
+
+        Parameters
+        ----------
+        shape : (ny, nx, n_pixels)
+            Spaxels, and pixels of each, between which the noise is independent.
+        rng : numpy.random.Generator
+            Source of the noise.
+
+        Returns
+        -------
+        (ny, nx, n_pixels)
+            The noise.
+
+        Examples
+        --------
+        >>> noise = NoiseCorrelation.of_kernel(1.5).draw((20, 20, 1000), np.random.default_rng(0))
+        >>> noise.var().round(2).item(), (noise[:, 1:] * noise[:, :-1]).mean().round(2).item()
+        (1.0, 0.54)
+        """
+        sides = [side + 2 * self.reach for side in shape[:2]]
+        root = np.sqrt(np.maximum(_power(self.lags, (sides[0], sides[1])), 0.0))[..., None]
+        white = np.fft.fft2(rng.standard_normal((*sides, shape[2])), axes=(0, 1))
+        near = np.fft.ifft2(white * root, axes=(0, 1)).real[: shape[0], : shape[1]]
+        shared = rng.standard_normal(shape[2])
+        return np.asarray(np.sqrt(1 - self.common) * near + np.sqrt(self.common) * shared)
+
     def factor(self, n: FloatArray) -> FloatArray:
         """Factor 1 + `excess` log10 n on the noise of sums of `n` spaxels."""
         return np.asarray(1 + self.excess * np.log10(np.maximum(n, 1.0)))
@@ -155,14 +183,19 @@ class NoiseCorrelation:
 
 def _without_negative_power(lags: FloatArray) -> FloatArray:
     """Shrink the correlations at all offsets but 0 until the power spectrum of such noise is nowhere negative."""
-    padded = np.zeros((max(64, 4 * len(lags)),) * 2)
-    padded[: len(lags), : len(lags)] = lags
-    reach = len(lags) // 2
-    power = np.fft.fft2(np.roll(padded, (-reach, -reach), axis=(0, 1))).real
-    lowest = min(float(power.min()), 0.0)
+    lowest = min(float(_power(lags, (max(64, 4 * len(lags)),) * 2).min()), 0.0)
     shrunk = lags / (1 - lowest)
-    shrunk[reach, reach] = 1.0
+    shrunk[len(lags) // 2, len(lags) // 2] = 1.0
     return np.asarray(shrunk)
+
+
+def _power(lags: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    """Power spectrum of noise of these correlations, on an image that repeats itself."""
+    reach = len(lags) // 2
+    padded = np.zeros(shape)
+    offsets = np.arange(-reach, reach + 1)
+    np.add.at(padded, (offsets[:, None], offsets[None, :]), lags)
+    return np.asarray(np.fft.fft2(padded).real)
 
 
 INDEPENDENT = NoiseCorrelation()  #: noise that is independent between spaxels

@@ -120,7 +120,8 @@ class _Measuring(Work[_Tile, MeasureReport]):
         self._layout = _layout_named(options.layout)
         if self._bins is not None and self._bins.apertures and self._layout.of_images:
             raise WriteError(
-                f'{path}: apertures form no map, and the layout {options.layout!r} holds maps. Write a table: layout="native".'
+                f"{path}: apertures form no image, and the layout {options.layout!r} holds maps. Write a table: "
+                'layout="native".'
             )
         with self._layout.place(path, source, options) as place:
             yield
