@@ -16,7 +16,16 @@ from quietspec.errors import SpectraError
 from quietspec.spectra import Spectra
 from quietspec.statistics import masked_median
 
-__all__ = ["Binned", "Weights", "bin_spectra", "label_weights", "signal_and_noise", "sum_rows", "sum_spectra"]
+__all__ = [
+    "Binned",
+    "Weights",
+    "bin_spectra",
+    "checked_weights",
+    "label_weights",
+    "signal_and_noise",
+    "sum_rows",
+    "sum_spectra",
+]
 
 Weights: TypeAlias = sparse.csr_array  #: (n_sums, n_spectra): how much of each spectrum belongs to each sum
 
@@ -154,14 +163,38 @@ def sum_spectra(
     >>> whole = sum_spectra(cube, np.ones(400))
     >>> smoothed = sum_spectra(cube, np.ones(400), NoiseCorrelation.of_kernel(1.5))
     >>> whole.snr.round().item(), (whole.snr / smoothed.snr).round(1).item()
-    (146.0, 2.3)
+    (141.0, 2.2)
     """
-    checked = _checked(weights, len(spectra))
+    checked = checked_weights(weights, len(spectra))
     light, _ = signal_and_noise(spectra)
     return sum_rows(spectra.__getitem__, checked, light, correlation, spectra.spatial_shape)
 
 
-def _checked(weights: npt.ArrayLike | Weights, n_spectra: int) -> Weights:
+def checked_weights(weights: npt.ArrayLike | Weights, n_spectra: int) -> Weights:
+    """Make weights a sparse matrix.
+
+    Parameters
+    ----------
+    weights : (n_sums, n_spectra), or (n_spectra,) for one sum
+        As for `sum_spectra`.
+    n_spectra : int
+        Number of spectra.
+
+    Returns
+    -------
+    (n_sums, n_spectra) sparse array
+        The weights, without explicit zeros.
+
+    Raises
+    ------
+    SpectraError
+        If they do not fit, are negative, or are all 0 for a sum.
+
+    Examples
+    --------
+    >>> checked_weights([0, 0.5, 1], 3).toarray()
+    array([[0. , 0.5, 1. ]])
+    """
     found = weights if sparse.issparse(weights) else np.atleast_2d(np.asarray(weights, dtype=np.float64))
     matrix = sparse.csr_array(found, dtype=np.float64)
     matrix.eliminate_zeros()

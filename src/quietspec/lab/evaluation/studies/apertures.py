@@ -8,7 +8,7 @@ with more is the difference of their variances.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -37,7 +37,7 @@ _ALONE = "posterior of the sum, noise taken as independent"
 _ESTIMATES = "sum of posteriors, errors added in quadrature"
 _SHARED = "sum of posteriors, errors added up"
 
-Measured = dict[str, tuple[FloatArray, FloatArray]]
+Measured = Mapping[str, tuple[FloatArray, FloatArray]]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class _Pulls:
 
     found: dict[tuple[str, str, int], list[FloatArray]] = field(default_factory=dict)
 
-    def add(self, method: str, size: int, measured: Measured, truth: dict[str, FloatArray]) -> None:
+    def add(self, method: str, size: int, measured: Measured, truth: Mapping[str, FloatArray]) -> None:
         for name, (value, error) in measured.items():
             pulls = ((value - truth[name]) / error).ravel()
             self.found.setdefault((method, name, size), []).append(pulls[np.isfinite(pulls)])
@@ -202,7 +202,7 @@ class _Bands:
     """Means over bands of 100 Å that all spectra cover."""
 
     def __init__(self, spectra: Spectra, denoised: Denoised) -> None:
-        wavelength, valid = spectra.wavelength, denoised.valid[denoised.valid.any(axis=1)].all(axis=0)
+        wavelength, valid = spectra.wavelength, np.asarray(denoised.valid[denoised.valid.any(axis=1)].all(axis=0))
         number = np.floor(wavelength / _BAND).astype(int)
         whole = [band for band in np.unique(number) if valid[number == band].all()]
         rows = np.array([number == band for band in whole], dtype=float)
