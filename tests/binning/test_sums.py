@@ -1,44 +1,27 @@
-"""Bins hold the sums of their spaxels, reach the S/N asked for, and give their populations back to the spaxels."""
+"""Sums of spectra: fluxes add up, variances as the noise is correlated, and masked pixels are made up for."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from quietspec.binning import MANGA_NOISE, NoiseCorrelation, bin_spectra, bin_to_snr
+from quietspec.binning import MANGA_NOISE, NoiseCorrelation, bin_spectra, sum_spectra
+from quietspec.binning.sums import label_weights
 from quietspec.errors import SpectraError
-from quietspec.populations import PopulationFlag, Populations
-from quietspec.populations.spaxels import on_spaxels
-from quietspec.spectra import Spectra
 
-N_PIXELS = 6
+from .cubes import N_PIXELS, cube, masked
 
-
-def cube(signal, sigma=1.0, **fields):
-    """Flat spectra of given levels, (ny, nx)."""
-    signal = np.asarray(signal, dtype=float)
-    flux = signal.reshape(-1, 1) * np.ones(N_PIXELS)
-    wavelength = 5000.0 + np.arange(N_PIXELS)
-    ivar = np.full(flux.shape, sigma**-2.0)
-    return Spectra(
-        wavelength=wavelength,
-        flux=flux,
-        ivar=ivar,
-        spatial_shape=signal.shape,
-        redshift=0.01,
-        **({"medium": "air"} | fields),
-    )
+LAGS = np.array([[0.02, 0.1, 0.05], [0.3, 1.0, 0.3], [0.05, 0.1, 0.02]])
 
 
-def masked(spectra, row, pixels):
-    flux, ivar = spectra.flux.copy(), spectra.ivar.copy()
-    flux[row, pixels], ivar[row, pixels] = np.nan, 0
-    return Spectra(
-        wavelength=spectra.wavelength,
-        flux=flux,
-        ivar=ivar,
-        spatial_shape=spectra.spatial_shape,
-        redshift=0.01,
-        medium="air",
-    )
+def matrix_of(correlation, shape):
+    """Correlation between all spaxels of an image, by its definition."""
+    y, x = np.indices(shape).reshape(2, -1)
+    dy, dx = (each[None] - each[:, None] + correlation.reach for each in (y, x))
+    size = len(correlation.lags)
+    near = (dy >= 0) & (dx >= 0) & (dy < size) & (dx < size)
+    lags = np.where(near, correlation.lags[np.clip(dy, 0, size - 1), np.clip(dx, 0, size - 1)], 0.0)
+    return correlation.common + (1 - correlation.common) * lags
 
 
 def test_fluxes_and_variances_add_up():
@@ -51,11 +34,53 @@ def test_fluxes_and_variances_add_up():
     assert binned.spectra.spatial_shape is None
 
 
-def test_covariance_makes_the_noise_of_bins_larger():
-    binned = bin_spectra(cube(np.ones((2, 5))), np.zeros(10, dtype=int), correlation=MANGA_NOISE)
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6))
+def test_bins_together_hold_what_all_spaxels_hold(seed, n_bins):
+    rng = np.random.default_rng(seed)
+    spectra = cube(rng.uniform(-1, 5, (4, 5)), sigma=rng.uniform(0.5, 2, 20))
+    number = np.concatenate([np.arange(n_bins), rng.integers(0, n_bins, 20 - n_bins)])
+    binned, whole = bin_spectra(spectra, number).spectra, sum_spectra(spectra, np.ones(20))
+    np.testing.assert_allclose(binned.flux.sum(axis=0), whole.flux[0], rtol=1e-6)
+    np.testing.assert_allclose((1 / binned.ivar).sum(axis=0), 1 / whole.ivar[0], rtol=1e-6)
+    np.testing.assert_allclose(whole.flux[0], spectra.flux.sum(axis=0), rtol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 0.5), st.integers(1, 9), st.integers(1, 6))
+def test_the_variance_is_that_of_the_whole_correlation_matrix(seed, common, at_once, ny):
+    rng = np.random.default_rng(seed)
+    correlation = NoiseCorrelation(LAGS, common=common)
+    sigma, weights = rng.uniform(0.5, 2, ny * 5), rng.uniform(0, 1, (3, ny * 5)) * rng.integers(0, 2, (3, ny * 5))
+    weights[:, 0] = 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("quietspec.binning.sums._AT_ONCE", at_once)
+        found = sum_spectra(cube(np.ones((ny, 5)), sigma), weights, correlation)
+    noise = weights * sigma
+    wanted = np.einsum("si,ij,sj->s", noise, matrix_of(correlation, (ny, 5)), noise)
+    np.testing.assert_allclose(1 / found.ivar, np.repeat(wanted[:, None], N_PIXELS, axis=1), rtol=1e-5)
+
+
+def test_each_pixel_may_have_a_common_part_of_its_own():
+    common = np.linspace(0, 1, N_PIXELS)
+    found = sum_spectra(cube(np.ones((2, 2))), np.ones(4), NoiseCorrelation(common=common))
+    np.testing.assert_allclose(1 / found.ivar[0], 4 + 12 * common, rtol=1e-6)
+    with pytest.raises(SpectraError, match="common"):
+        sum_spectra(cube(np.ones((2, 2))), np.ones(4), NoiseCorrelation(common=np.zeros(3)))
+
+
+def test_the_law_of_manga_makes_the_noise_of_bins_larger():
+    binned = bin_spectra(cube(np.ones((2, 5))), np.zeros(10, dtype=int), MANGA_NOISE)
     np.testing.assert_allclose(binned.spectra.sigma, np.sqrt(10) * (1 + 1.62))
-    alone = bin_spectra(cube([[1.0]]), np.zeros(1, dtype=int), correlation=MANGA_NOISE)
+    alone = bin_spectra(cube([[1.0]]), np.zeros(1, dtype=int), MANGA_NOISE)
     np.testing.assert_allclose(alone.spectra.sigma, 1)
+
+
+def test_fractions_of_spaxels_count_as_such():
+    found = sum_spectra(cube([[2, 4]], sigma=[1, 3], ebv=[0.0, 0.3]), [[1.0, 0.5]])
+    np.testing.assert_allclose(found.flux, 4)
+    np.testing.assert_allclose(1 / found.ivar, 1 + 9 / 4, rtol=1e-6)
+    np.testing.assert_allclose(found.ebv, 0.1)
 
 
 def test_a_masked_pixel_is_made_up_for_by_the_light_of_the_others():
@@ -90,45 +115,24 @@ def test_gaps_in_the_numbers_are_refused(number):
         bin_spectra(cube([[1, 1]]), np.array(number))
 
 
-def test_bright_spaxels_are_left_alone_and_faint_ones_all_joined():
-    np.testing.assert_array_equal(bin_to_snr(cube(np.full((3, 3), 30.0)), 20), np.arange(9))
-    np.testing.assert_array_equal(bin_to_snr(cube(np.full((3, 3), 0.1)), 20), 0)
-    np.testing.assert_array_equal(bin_to_snr(cube(np.full((1, 3), 10.0)), 15), 0)  # too few to tile
+def test_labels_must_be_whole_numbers_one_for_each_spectrum():
+    with pytest.raises(SpectraError, match="3 numbers for 2 spectra"):
+        label_weights([0, 0, 0], 2)
+    with pytest.raises(SpectraError, match="whole numbers"):
+        label_weights([0.5, 1.0], 2)
+    with pytest.raises(SpectraError, match="whole numbers"):
+        label_weights([np.nan, 0.0], 2)
+    with pytest.raises(SpectraError, match="whole numbers"):
+        label_weights(["a", "b"], 2)
+    np.testing.assert_array_equal(label_weights(np.array([[0.0, -1.0]]), 2).toarray(), [[1, 0]])
 
 
-def test_bins_reach_the_target_and_correlated_noise_needs_larger_ones():
-    pytest.importorskip("powerbin")
-    y, x = np.indices((16, 16)) - 7.5
-    spectra = cube(20 * np.exp(-np.hypot(y, x) / 5))
-    number = bin_to_snr(spectra, 20)
-    assert number.min() == 0
-    binned = bin_spectra(spectra, number)
-    assert 5 < len(binned.spectra) < 256
-    assert np.median(np.abs(binned.spectra.snr / 20 - 1)) < 0.2
-    assert bin_to_snr(spectra, 20, NoiseCorrelation(excess=0.5)).max() < number.max()
+@pytest.mark.parametrize("weights", [[1.0, -1.0], [0.0, 0.0], [np.nan, 1.0], [1.0, 1.0, 1.0]])
+def test_weights_that_make_no_sum_are_refused(weights):
+    with pytest.raises(SpectraError, match="weights"):
+        sum_spectra(cube([[1, 1]]), weights)
 
 
-def test_spaxels_without_light_are_in_no_bin():
-    spectra = masked(cube([[5, -5], [5, 5], [5, 5]]), 3, slice(None))
-    number = bin_to_snr(spectra, 50)
-    np.testing.assert_array_equal(number, [0, -1, 0, -1, 0, 0])
-    with pytest.raises(SpectraError, match="positive median flux"):
-        bin_to_snr(cube([[-1.0, -2.0]]), 5)
-
-
-def test_spectra_without_an_image_have_no_neighbours():
+def test_spectra_that_form_no_image_have_no_neighbours():
     with pytest.raises(SpectraError, match="form no image"):
-        bin_to_snr(cube([[1.0]])[[0]], 5)
-
-
-def test_populations_of_bins_go_back_to_their_spaxels():
-    values = {"mh_mw": np.array([0.1, -0.4])}
-    populations = Populations(
-        method="x", values=values, low=values, high=values, flags=np.array([0, 4]), reasons=("", "limit"),
-        chi2=np.array([1.0, 2.0]), seconds=np.array([3.0, 5.0]),
-    )  # fmt: skip
-    spaxels = on_spaxels(populations, np.array([1, -1, 0, 0]))
-    np.testing.assert_array_equal(spaxels.values["mh_mw"], [-0.4, np.nan, 0.1, 0.1])
-    np.testing.assert_array_equal(spaxels.flags, [4, int(PopulationFlag.NO_DATA), 0, 0])
-    assert spaxels.reasons.tolist() == ["limit", "in no bin", "", ""]
-    np.testing.assert_allclose(np.nansum(spaxels.seconds), 8)
+        sum_spectra(cube(np.ones((2, 2)))[[0, 1]], np.ones(2), NoiseCorrelation(LAGS))

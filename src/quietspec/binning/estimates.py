@@ -16,7 +16,7 @@ from quietspec.errors import SpectraError
 __all__ = ["sum_estimates"]
 
 _MOST_COLUMNS = 600  # of a factor, before it is made as short as its rank allows
-_NEGLIGIBLE = 1e-5  # of the largest singular value
+_NEGLIGIBLE = 1e-9  # of the largest variance along an axis
 
 
 def sum_estimates(denoised: Denoised, weights: npt.ArrayLike | Weights) -> Denoised:
@@ -99,8 +99,5 @@ def _factor(denoised: Denoised, matrix: Weights, row: int) -> FloatArray:
 def _narrow(root: FloatArray) -> FloatArray:
     """Fewer columns with the same covariance; pixels without an estimate stay NaN."""
     known = np.isfinite(root).all(axis=1)
-    left, size, _ = np.linalg.svd(root[known], full_matrices=False)
-    kept = size > _NEGLIGIBLE * size[0]
-    narrow = np.full((len(root), int(kept.sum())), np.nan)
-    narrow[known] = left[:, kept] * size[kept]
-    return narrow
+    variance, axes = np.linalg.eigh(root[known].T @ root[known])
+    return np.asarray(root @ axes[:, variance > _NEGLIGIBLE * variance[-1]])

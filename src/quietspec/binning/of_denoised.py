@@ -17,7 +17,7 @@ from quietspec.binning.correlation import NoiseCorrelation
 from quietspec.binning.estimates import sum_estimates
 from quietspec.binning.measured import best_patch, measure_correlation
 from quietspec.binning.regions import apertures_of
-from quietspec.binning.sums import Weights, label_weights, sum_spectra
+from quietspec.binning.sums import Weights, checked_weights, label_weights, sum_spectra
 from quietspec.denoised import Denoised
 from quietspec.denoisers import Denoiser, load_denoiser, load_prior
 from quietspec.denoisers.shipped import PRIORS
@@ -161,6 +161,7 @@ def _sums(
     denoiser: Denoiser | None,
     of: Summed,
 ) -> Denoised:
+    weights = checked_weights(weights, len(denoised))
     if of == "estimates":
         return sum_estimates(denoised, weights)
     if not denoised.spectra.good.any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -192,8 +193,9 @@ def _sampled(region: PixelRegion, shape: tuple[int, int]) -> FloatArray:
     """Fraction of each spaxel within a region of which `regions` knows no exact overlap, such as an annulus."""
     from regions import PixCoord
 
-    if not getattr(region, "area", 1):  # compound regions do not know theirs
-        raise SpectraError(f"region {_name(region, 0)!r}: {type(region).__name__} has no area to sum over.")
+    with suppress(NotImplementedError):  # compound regions do not know their areas
+        if not region.area:
+            raise SpectraError(f"region {_name(region, 0)!r}: {type(region).__name__} has no area to sum over.")
     y, x = np.indices(shape, dtype=np.float64)
     offsets = (np.arange(_SAMPLES) + 0.5) / _SAMPLES - 0.5
     inside = [region.contains(PixCoord(x + dx, y + dy)) for dy in offsets for dx in offsets]

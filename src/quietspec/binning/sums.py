@@ -118,7 +118,11 @@ def label_weights(number: npt.ArrayLike, n_spectra: int) -> Weights:
     array([[1., 0., 0., 1.],
            [0., 1., 0., 0.]])
     """
-    labels = np.asarray(number, dtype=np.intp).ravel()
+    given = np.asarray(number).ravel()
+    with np.errstate(invalid="ignore"):
+        labels = given.astype(np.intp) if given.dtype.kind in "iuf" else np.empty(0, dtype=np.intp)
+    if not np.array_equal(labels, given):
+        raise SpectraError("bins: must be whole numbers, with −1 for spectra in no bin.")
     if len(labels) != n_spectra:
         raise SpectraError(f"bins: {len(labels)} numbers for {n_spectra} spectra.")
     members = np.flatnonzero(labels >= 0)

@@ -31,6 +31,7 @@ _BAND = 100.0  # Å
 _LINES = ("Hbeta", "[OIII]5007")
 _INDEX = "Mg_b"
 _SIDE_OF_LINE = 18.0  # Å on each side of a line, within which its true flux is added up
+_HALF = 6  # half the side, in spaxels, of the patch on which correlations are measured
 _GROWN = 1.2  # added noise must raise a variance by this much to be compared
 _SUMS = "posterior of the sum"
 _ALONE = "posterior of the sum, noise taken as independent"
@@ -62,18 +63,24 @@ class ApertureSettings:
         Sizes of the apertures.
     n_apertures : int
         Apertures of each size in each cube.
+    n_compared : int
+        Number of simulated cubes on which other ways to sum are compared, which takes longer.
+    n_draws : int
+        How often noise is added to the real cube.
     seed : int
         Seed of all draws.
     """
 
     model: str = "survey"
-    n_cubes: int = 8
+    n_cubes: int = 24
     size: int = 20
     snr: float = 20.0
     instrument: str = "MaNGA"
     drizzle: float = 0.3
     n_spaxels: tuple[int, ...] = (3, 10, 30, 100, 300)
     n_apertures: int = 6
+    n_compared: int = 6
+    n_draws: int = 4
     seed: int = 17
 
 
@@ -136,7 +143,8 @@ def aperture_study(
     simulated, correlations = _Pulls(), []
     for number in range(settings.n_cubes):
         cube = _Simulated.draw(library, settings, number)
-        correlations.append(repr(cube.compare(denoiser, settings, simulated)))
+        compare = cube.compare if number < settings.n_compared else cube.add_sums
+        correlations.append(repr(compare(denoiser, settings, simulated)))
         log(f"simulated cube {number + 1} of {settings.n_cubes}: {correlations[-1]}")
     content: dict[str, Any] = {"settings": asdict(settings), "correlations": correlations}
     content["simulated"] = list(simulated.records())
@@ -155,6 +163,10 @@ class _Simulated:
     gas: FloatArray
     rng: np.random.Generator
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.spectra.spatial_shape or (1, 1)
+
     @classmethod
     def draw(cls, library: SspLibrary, settings: ApertureSettings, number: int) -> _Simulated:
         setup = CubeSetup(
@@ -170,14 +182,23 @@ class _Simulated:
         cube = observed()
         return cls(cube.observed, cube.truth, gas, np.random.default_rng([settings.seed, number, 1]))
 
+    def add_sums(self, denoiser: Denoiser, settings: ApertureSettings, pulls: _Pulls) -> NoiseCorrelation:
+        """Add the pulls of the posteriors of sums; return the correlation that was measured."""
+        middle = slice(settings.size // 2 - _HALF, settings.size // 2 + _HALF)
+        correlation = measure_correlation(denoiser.denoise(self.spectra[middle, middle])).correlation
+        for size, weights in _apertures(self.shape, settings, self.rng):
+            found = denoiser.denoise(sum_spectra(self.spectra, weights, correlation))
+            bands = _Bands(self.spectra, found)
+            pulls.add(_SUMS, size, _measured(found, bands), self._truth(found, weights, bands))
+        return correlation
+
     def compare(self, denoiser: Denoiser, settings: ApertureSettings, pulls: _Pulls) -> NoiseCorrelation:
         """Add the pulls of all ways to sum; return the correlation that was measured."""
         spaxels = denoiser.denoise(self.spectra)
         correlation = measure_correlation(spaxels).correlation
         bands = _Bands(self.spectra, spaxels)
         values, errors = bands(spaxels)
-        shape = self.spectra.spatial_shape or (1, 1)
-        for size, weights in _apertures(shape, settings, self.rng):
+        for size, weights in _apertures(self.shape, settings, self.rng):
             for method, noise in ((_SUMS, correlation), (_ALONE, INDEPENDENT)):
                 found = denoiser.denoise(sum_spectra(self.spectra, weights, noise))
                 pulls.add(method, size, _measured(found, bands), self._truth(found, weights, bands))
@@ -251,10 +272,7 @@ def _real(spectra: Spectra, denoiser: Denoiser, settings: ApertureSettings) -> d
     shape = spectra.spatial_shape or (1, 1)
     spaxels = denoiser.denoise(spectra[best_patch(spectra.image(spectra.snr))])
     found = measure_correlation(spaxels)
-    added = np.where(spectra.good, spectra.sigma, 0.0).reshape(*shape, -1) * found.correlation.draw(
-        (*shape, spectra.n_pixels), rng
-    )
-    noisier = replace(spectra, flux=spectra.flux + added.reshape(spectra.flux.shape), ivar=spectra.ivar / 2)
+    noisier = [_with_noise(spectra, found.correlation, rng) for _ in range(settings.n_draws)]
     scatter, moved = _Pulls(), _Pulls()
     for size, weights in _apertures(shape, settings, rng):
         sums = sum_spectra(spectra, weights, found.correlation)
@@ -264,8 +282,10 @@ def _real(spectra: Spectra, denoiser: Denoiser, settings: ApertureSettings) -> d
             error = np.where(known.counted, noise.sigma, np.nan)
             residual = {"pixel": (np.where(known.counted, sums.flux, np.nan), error)}
             scatter.add(method, size, residual, {"pixel": known.flux})
-        again = _measured(denoiser.denoise(sum_spectra(noisier, weights, found.correlation)), bands)
-        moved.add(_SUMS, size, *_difference(_measured(known, bands), again))
+        before = _measured(known, bands)
+        for cube in noisier:
+            again = _measured(denoiser.denoise(sum_spectra(cube, weights, found.correlation)), bands)
+            moved.add(_SUMS, size, *_difference(before, again))
     return {
         "correlation": repr(found.correlation),
         "lags": found.correlation.lags.round(4).tolist(),
@@ -274,6 +294,13 @@ def _real(spectra: Spectra, denoiser: Denoiser, settings: ApertureSettings) -> d
         "residuals": list(scatter.records()),
         "added noise": list(moved.records()),
     }
+
+
+def _with_noise(spectra: Spectra, correlation: NoiseCorrelation, rng: np.random.Generator) -> Spectra:
+    """Add noise of the quoted errors and a correlation between spaxels, so that variances double."""
+    noise = correlation.draw((*(spectra.spatial_shape or (1, 1)), spectra.n_pixels), rng)
+    added = np.where(spectra.good, spectra.sigma, 0.0) * noise.reshape(spectra.flux.shape)
+    return replace(spectra, flux=spectra.flux + added, ivar=spectra.ivar / 2)
 
 
 def _difference(before: Measured, after: Measured) -> tuple[Measured, dict[str, FloatArray]]:
