@@ -164,6 +164,26 @@ def test_detection(run, tmp_path) -> None:
     assert (tmp_path / "found.png").exists()
 
 
+def test_apertures(run, tmp_path) -> None:
+    options = ("--cubes", 2, "--compared", 1, "--size", 9, "--spaxels", 3, 9, "--apertures", 2, "--no-real")
+    said = run("apertures", *options, "--json", tmp_path / "found.json", library=True)
+    assert "sum of posteriors, errors added up" in said
+    found = results(tmp_path / "found.json")
+    assert len(found["correlations"]) == 2
+    lines = [one for one in found["simulated"] if one["quantity"] == "Hbeta" and one["n_spaxels"] == 9]
+    assert sorted(one["n"] for one in lines) == [2, 4]
+
+
+@pytest.mark.slow
+@pytest.mark.fetched
+def test_apertures_of_a_real_cube(run, tmp_path) -> None:
+    options = ("--cubes", 1, "--size", 12, "--spaxels", 3, "--apertures", 2, "--draws", 1)
+    run("apertures", *options, "--json", tmp_path / "found.json")
+    real = results(tmp_path / "found.json")["real"]
+    assert {one["quantity"] for one in real["added noise"]} >= {"band"}
+    assert real["residuals"][0]["n"] > 1000
+
+
 def test_galaxy_maps(run, tmp_path) -> None:
     options = ("--size", 4, "--methods", "posterior", "--store", tmp_path / "store", "--json", tmp_path / "found.json")
     run("galaxy_maps", *options, library=True)

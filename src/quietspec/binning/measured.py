@@ -82,7 +82,7 @@ def measure_correlation(denoised: Denoised) -> MeasuredCorrelation:
 
     >>> import quietspec
     >>> cube = quietspec.read(quietspec.demo_cube())
-    >>> denoised = quietspec.load_denoiser("posterior").denoise(cube[4:16, 4:16])
+    >>> denoised = quietspec.load_denoiser("posterior").denoise(cube[5:15, 5:15])
     >>> measure_correlation(denoised).correlation
     <NoiseCorrelation: independent neighbours, common 0.000>
     """

@@ -6,6 +6,7 @@ of Voronoi binning.
 
 from __future__ import annotations
 
+import warnings
 from importlib.util import find_spec
 from typing import Any
 
@@ -147,5 +148,7 @@ def _power_bins(places: npt.NDArray[np.intp], law: _Law, target: float) -> npt.N
         raise QuietspecError("powerbin is not installed: pip install 'quietspec[populations]'.")
     from powerbin import PowerBin
 
-    bins = PowerBin(places.astype(float), law, float(target) ** 2, pixelsize=1.0, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # about the scatter of bins where there is but one
+        bins = PowerBin(places.astype(float), law, float(target) ** 2, pixelsize=1.0, verbose=0)
     return np.asarray(bins.bin_num, dtype=np.intp)

@@ -151,7 +151,8 @@ def plan_sums(
     --------
     >>> import quietspec
     >>> with quietspec.open_spectra(quietspec.demo_cube()) as source:
-    ...     plan = plan_sums(source, Binning(snr=40), quietspec.load_denoiser("posterior"))
+    ...     binning = Binning(snr=40, correlation=NoiseCorrelation())
+    ...     plan = plan_sums(source, binning, quietspec.load_denoiser("posterior"))
     ...     sums = list(plan.tiles(source))
     >>> plan.name, bool(abs(np.median(sums[0].snr) / 40 - 1) < 0.2)
     ('bins of S/N 40', True)

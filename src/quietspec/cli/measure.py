@@ -24,7 +24,7 @@ from quietspec.cli.outputs import (
 from quietspec.errors import SpectraError
 
 if TYPE_CHECKING:
-    from quietspec.binning import Binning
+    from quietspec.binning import Binning, Correlation
     from quietspec.files import MeasuredFile, MeasureReport
     from quietspec.indices import IndexDefinition
     from quietspec.populations import PpxfOptions
@@ -99,11 +99,12 @@ def measure(
         list[Path] | None, typer.Option(help="Sum the spaxels in each region of a ds9, CRTF or FITS file; repeatable.")
     ] = None,
     noise_correlation: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Of the spaxels that are summed: measured, none, manga, or the FWHM in spaxels of a drizzling kernel."
+            help="Correlation of the noise of the spaxels that are summed: measured (the default), none, manga, or the "
+            "FWHM in spaxels of a drizzling kernel."
         ),
-    ] = "measured",
+    ] = None,
     read: dict[str, Any],
 ) -> None:
     """Measure ages, [M/H], M/L, dust, kinematics, lines and indices: maps (or a table) with errors, as FITS."""
@@ -147,25 +148,32 @@ def _indices(named: list[str]) -> tuple[IndexDefinition, ...]:
     return tuple({one.name: one for one in found}.values())
 
 
-def _binning(snr: float | None, apertures: list[Path], noise: str) -> Binning | None:
+def _binning(snr: float | None, apertures: list[Path], noise: str | None) -> Binning | None:
     """Read which spaxels to sum, and how their noise is correlated."""
-    from quietspec.binning import INDEPENDENT, MANGA_NOISE, Binning, NoiseCorrelation
+    from quietspec.binning import Binning
 
     if snr is None and not apertures:
+        if noise is not None:
+            raise SpectraError("--noise-correlation is that of spaxels that are summed: give --bin-snr or --aperture.")
         return None
     if snr is not None and apertures:
         raise SpectraError("--bin-snr and --aperture each say which spaxels to sum: give one of them.")
-    known: dict[str, NoiseCorrelation | Literal["measured"]] = {
-        "measured": "measured", "none": INDEPENDENT, "manga": MANGA_NOISE,
-    }  # fmt: skip
-    if noise not in known:
-        try:
-            known[noise] = NoiseCorrelation.of_kernel(float(noise))
-        except ValueError as error:
-            raise SpectraError(
-                f"--noise-correlation {noise}: expected {', '.join(known)}, or the FWHM of a kernel, 0 to 20 spaxels."
-            ) from error
-    return Binning(snr=snr, apertures=tuple(apertures), correlation=known[noise])
+    return Binning(snr=snr, apertures=tuple(apertures), correlation=_correlation(noise or "measured"))
+
+
+def _correlation(named: str) -> Correlation:
+    """Correlation of the noise between spaxels, by name or by the FWHM of a kernel."""
+    from quietspec.binning import INDEPENDENT, MANGA_NOISE, NoiseCorrelation
+
+    known: dict[str, Correlation] = {"measured": "measured", "none": INDEPENDENT, "manga": MANGA_NOISE}
+    if named in known:
+        return known[named]
+    try:
+        return NoiseCorrelation.of_kernel(float(named))
+    except ValueError as error:
+        raise SpectraError(
+            f"--noise-correlation {named}: expected {', '.join(known)}, or the FWHM of a kernel, 0 to 20 spaxels."
+        ) from error
 
 
 def _method_named(

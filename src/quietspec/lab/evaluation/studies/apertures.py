@@ -184,7 +184,7 @@ class _Simulated:
 
     def add_sums(self, denoiser: Denoiser, settings: ApertureSettings, pulls: _Pulls) -> NoiseCorrelation:
         """Add the pulls of the posteriors of sums; return the correlation that was measured."""
-        middle = slice(settings.size // 2 - _HALF, settings.size // 2 + _HALF)
+        middle = slice(max(settings.size // 2 - _HALF, 0), settings.size // 2 + _HALF)
         correlation = measure_correlation(denoiser.denoise(self.spectra[middle, middle])).correlation
         for size, weights in _apertures(self.shape, settings, self.rng):
             found = denoiser.denoise(sum_spectra(self.spectra, weights, correlation))
