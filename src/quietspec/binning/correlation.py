@@ -1,4 +1,4 @@
-"""`NoiseCorrelation`: how the noise of the spaxels of a cube is correlated, and so how the noise of a sum grows."""
+"""`NoiseCorrelation`: how the noise of the spaxels of a cube is correlated, hence how the noise of a sum grows."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class NoiseCorrelation:
     Parameters
     ----------
     lags : (2 r + 1, 2 r + 1)
-        Correlation at offsets (dy, dx) of −r to r spaxels; 1 in the centre, and the same for opposite offsets. None
-        beyond r.
+        Correlation at offsets (dy, dx) of −r to r spaxels; 1 in the centre, and the same for opposite offsets. There is
+        none beyond r.
     common : float or (n_pixels,)
         Correlation that does not fall with distance, 0 to 1.
     excess : float
@@ -38,7 +38,7 @@ class NoiseCorrelation:
     Raises
     ------
     SpectraError
-        If the lags are no such square, or a number is out of its range.
+        If the lags do not form such a square, or a number is out of range.
 
     Examples
     --------
@@ -117,7 +117,7 @@ class NoiseCorrelation:
         return cls(np.exp(-(dy**2 + dx**2) / (4 * sigma**2)))
 
     def error_of_sum(self, ny: int, nx: int) -> FloatArray:
-        """Error of the sum over a rectangle of spaxels of equal noise, over that of as many independent ones.
+        """Error of the sum over a rectangle of spaxels of equal noise, relative to that of as many independent ones.
 
         Parameters
         ----------

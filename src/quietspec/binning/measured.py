@@ -1,4 +1,4 @@
-"""The correlation of a cube's noise between its spaxels, measured from what denoising leaves."""
+"""The correlation of a cube's noise between its spaxels, measured from the residuals that denoising leaves."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from quietspec.statistics import MAD_TO_SIGMA
 __all__ = ["REACH", "MeasuredCorrelation", "best_patch", "measure_correlation"]
 
 REACH = 4  #: spaxels; correlations are measured up to this offset
-_FAR = 2 * REACH  # between the reach and this offset, what correlates is common to all spaxels
+_FAR = 2 * REACH  # any correlation between the reach and this offset is common to all spaxels
 _STEP = 3  # channels between those whose difference is taken
 _BLOCKS = 16  # of wavelengths, whose scatter is the error
-_SIGNIFICANT = 4.0  # σ; smaller correlations count as none, of which there are forty
+_SIGNIFICANT = 4.0  # σ; those of the forty correlations that are smaller count as none
 _FEWEST = 3000  # products at the smallest offset and in the common part
 _FEWEST_CHANNELS = 20  # of a part of the wavelengths
 _SIDE = 20  # spaxels along each side of the patch that is denoised
@@ -33,7 +33,7 @@ class MeasuredCorrelation:
     Parameters
     ----------
     correlation : NoiseCorrelation
-        The correlation to use, in which what is insignificant is 0.
+        The correlation to use, in which insignificant values are 0.
     lags, error : (2 r + 1, 2 r + 1)
         Correlation at each offset, the common part taken out, and its 1σ error.
     common : (n_pixels,)
@@ -70,11 +70,11 @@ def measure_correlation(denoised: Denoised) -> MeasuredCorrelation:
 
     Notes
     -----
-    Correlated are differences of residuals 3 channels apart, in which what is broad along the wavelength drops out,
-    such as an error of calibration. Only their signs count (the quadrant correlation, Blomqvist 1950, Ann. Math. Stat.
-    21, 593), so that neither outliers nor the size of the quoted errors matter. The common part is measured in 16 parts
-    of the wavelengths, by the median size of the mean sign over all spaxels, so that single sky lines do not count.
-    Lags within 4σ of 0, and a common part within 4σ of 0, are set to 0.
+    The correlation is that of differences of residuals 3 channels apart, from which drops out whatever is broad along
+    the wavelength, such as an error of calibration. Only their signs count (the quadrant correlation, Blomqvist 1950,
+    Ann. Math. Stat. 21, 593), so that neither outliers nor the size of the quoted errors matter. The common part is
+    measured in 16 parts of the wavelengths, by the median size of the mean sign over all spaxels, so that single sky
+    lines do not count. Lags within 4σ of 0, and a common part within 4σ of 0, are set to 0.
 
     Examples
     --------

@@ -99,7 +99,7 @@ def bin_image(
 
 
 class _Law:
-    """How S/N adds up: signals add linearly, noise in quadrature and faster where it is correlated."""
+    """How S/N adds up: signals linearly, noise in quadrature or faster where it is correlated."""
 
     def __init__(
         self, signal: FloatArray, noise: FloatArray, places: npt.NDArray[np.intp], correlation: NoiseCorrelation
@@ -109,7 +109,7 @@ class _Law:
         offsets = correlation.offsets()
         self._values = np.array([value for *_, value in offsets])
         self._neighbours = _neighbours(places, [offset[:2] for offset in offsets])
-        self._inside = np.zeros(len(signal) + 1)  # noise of the spaxels of the bin in question; the last is nobody
+        self._inside = np.zeros(len(signal) + 1)  # noise of the spaxels of one bin; the last entry stands for none
 
     def __call__(self, index: Any) -> float:
         """Return (S/N)² of a bin of these spaxels, which PowerBin calls its capacity."""

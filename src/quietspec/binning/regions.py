@@ -92,7 +92,7 @@ def apertures_of(
     names = [_name(given[number], place) for place, number in enumerate(kept, start=1)]
     rows = [(images[number] * free).ravel() for number in kept]
     if not rows:
-        raise SpectraError("apertures: there is no region but excluded ones.")
+        raise SpectraError("apertures: all regions are marked as excluded.")
     for name, row in zip(names, rows, strict=True):
         if not row.any():
             raise SpectraError(
@@ -190,7 +190,7 @@ def _overlap(region: Region, shape: tuple[int, int], wcs: WCS | None) -> FloatAr
 
 
 def _sampled(region: PixelRegion, shape: tuple[int, int]) -> FloatArray:
-    """Fraction of each spaxel within a region of which `regions` knows no exact overlap, such as an annulus."""
+    """Fraction of each spaxel within a region for which `regions` computes no exact overlap, such as a compound one."""
     from regions import PixCoord
 
     with suppress(NotImplementedError):  # compound regions do not know their areas

@@ -1,4 +1,4 @@
-"""Sums over the spaxels of an open file, which is read twice, a part at a time: for the plan, and for the sums."""
+"""Sums over the spaxels of an open file, which is read twice, part by part: once to plan the sums, once to sum."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def plan_sums(
     binning : Binning
         What is asked for.
     denoiser : Denoiser
-        Denoiser of the patch on which the noise is measured, where it is to be.
+        What denoises the patch of the cube on which the correlation is measured, if it is not given.
     see : callable, optional
         Called with the spaxels, tile by tile, as they are read.
 

@@ -157,8 +157,8 @@ def sum_spectra(
     Raises
     ------
     SpectraError
-        If the weights do not fit, are negative, or are all 0 for a sum; or neighbours are said to be correlated and the
-        spectra form no image.
+        If the weights do not fit, are negative, or are all 0 for a sum; or neighbours are correlated but the spectra
+        form no image.
 
     Examples
     --------
@@ -239,7 +239,7 @@ def sum_rows(
     Raises
     ------
     SpectraError
-        If neighbours are said to be correlated and the spectra form no image.
+        If neighbours are correlated but the spectra form no image.
     """
     if correlation.reach and spatial_shape is None:
         raise SpectraError("sums: these spectra form no image, so that none of them are neighbours with common noise.")
@@ -258,7 +258,7 @@ def _blocks(rows: npt.NDArray[np.intp]) -> Iterator[npt.NDArray[np.intp]]:
 
 
 class _Sums:
-    """Fluxes and variances of sums, of which the spectra come a block at a time, by increasing number."""
+    """Fluxes and variances of sums whose spectra arrive a block at a time, in increasing order."""
 
     def __init__(
         self, weights: Weights, light: FloatArray, correlation: NoiseCorrelation, shape: tuple[int, int]
@@ -348,7 +348,7 @@ class _Pairs:
 
 
 class _Means:
-    """Weighted means of what there is one of per spectrum."""
+    """Weighted means of the redshift, E(B−V) and resolution of spectra."""
 
     def __init__(self, weights: Weights) -> None:
         self._weights, self._size = weights, weights.sum(axis=1)
