@@ -64,8 +64,8 @@ def mutations() -> list[Mutation]:
     return [Mutation(**entry) for entry in tomllib.loads(LIST.read_text(encoding="utf-8"))["mutation"]]
 
 
-def outcome(tests: list[str], mutation: Mutation | None = None) -> int:
-    """Exit status of pytest on a copy of the package, with a mutation or without."""
+def outcome(tests: list[str], mutation: Mutation | None = None) -> subprocess.CompletedProcess[str]:
+    """Run pytest on a copy of the package, with a mutation or without."""
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "quietspec"
         shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -73,17 +73,18 @@ def outcome(tests: list[str], mutation: Mutation | None = None) -> int:
             mutation.apply(package)
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
         environment = os.environ | {"PYTHONPATH": folder}
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False).returncode
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def measured(chosen: list[Mutation]) -> list[dict[str, Any]]:
     """Run mutations; each with whether the tests noticed."""
     every = sorted({test for mutation in chosen for test in mutation.tests})
-    if outcome(every) != 0:
-        raise SystemExit("the tests fail on the code as it is; mend that first")
+    before = outcome(every)
+    if before.returncode != 0:
+        raise SystemExit(f"{before.stdout[-2000:]}\nthe tests fail on the code as it is; mend that first")
     table = []
     for mutation in chosen:
-        status = outcome(mutation.tests, mutation)
+        status = outcome(mutation.tests, mutation).returncode
         table.append({"what": mutation.what, "module": mutation.module, "noticed": status == _FAILED, "status": status})
         log(f"{'noticed ' if status == _FAILED else f'SURVIVED ({status})'} {mutation.module}: {mutation.what}")
     return table
