@@ -209,7 +209,7 @@ def score(line: ScoredLines) -> dict[str, Any]:
     dict
         Coverage of 68 and 95 %, slope of measured against true flux weighted by the errors, 1.48 × the median error
         over that by photons, each with its own 1σ error; of spectra without gas (`bare`), the mean flux over its error,
-        and the share beyond 3σ.
+        and the share beyond 3σ. None where there is nothing to count.
     """
     n, pulls = len(line.flux), (line.flux - line.truth) / line.error
     bare = line.truth == 0
@@ -219,17 +219,22 @@ def score(line: ScoredLines) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     rows = rng.integers(n, size=(_DRAWS, n))
     for name, statistic in (("slope", _slope), ("error_over_photon", _size)):
-        found[name] = statistic(line), float(np.std([statistic(line[some]) for some in rows]))
+        found[name] = _known(statistic(line), float(np.std([statistic(line[some]) for some in rows])))
     without = pulls[bare]
-    found["mean_without"] = (float(without.mean()), len(without) ** -0.5) if len(without) else (np.nan, np.nan)
-    found["false"] = _share(without > _FALSE)
+    found["mean_without"] = (float(without.mean()), len(without) ** -0.5) if len(without) else None
+    found["false"] = _share(without > _FALSE) if len(without) else None
     return found
+
+
+def _known(value: float, error: float) -> tuple[float, float] | None:
+    """A number and its error, or None where either is not finite, as JSON knows no NaN."""
+    return (value, error) if np.isfinite([value, error]).all() else None
 
 
 def _share(hits: BoolArray) -> tuple[float, float]:
     """Share of hits, and its 1σ error with a hit and a miss added, so that it is never 0."""
     n, mean = len(hits), (hits.sum() + 1) / (len(hits) + 2)
-    return (float(hits.mean()) if n else np.nan), float(np.sqrt(mean * (1 - mean) / (n + 2)))
+    return float(hits.mean()), float(np.sqrt(mean * (1 - mean) / (n + 2)))
 
 
 def _slope(line: ScoredLines) -> float:
@@ -309,12 +314,12 @@ def _together(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[float, str], list
     return found
 
 
-def _pooled(rows: Sequence[Mapping[str, Any]], key: str, count: str) -> tuple[float, float]:
+def _pooled(rows: Sequence[Mapping[str, Any]], key: str, count: str) -> tuple[float, float] | None:
     """Share over all lines, and its 1σ error as if lines were independent."""
     hits = sum(round(row[key][0] * row[count]) for row in rows if row[count])
     n = sum(row[count] for row in rows)
-    return _share(np.arange(n) < hits)
+    return _share(np.arange(n) < hits) if n else None
 
 
-def _cell(value: Sequence[float]) -> str:
-    return f"{value[0]:.3f} ± {value[1]:.3f}"
+def _cell(value: Sequence[float] | None) -> str:
+    return "–" if value is None else f"{value[0]:.3f} ± {value[1]:.3f}"
