@@ -274,6 +274,24 @@ def test_line_fluxes(run) -> None:
     assert "behind a mask" in said
 
 
+@pytest.mark.slow
+def test_line_contenders(run, tmp_path) -> None:
+    pytest.importorskip("ppxf")
+    options = ("-n", 8, "--snr", 20, "--bootstrapped", 1, "--draws", 2, "--json", tmp_path / "found.json")
+    assert "posterior over contender" in run("line_contenders", *options, library=True)
+    scores = results(tmp_path / "found.json")["scores"]
+    halpha = {row["contender"]: row for row in scores if row["line"] == "Halpha"}
+    assert halpha.keys() == {"posterior", "subtract, then Gaussians", "pPXF, formal"}  # one bootstrap gives no score
+    assert all(0.8 < row["slope"][0] < 1.2 for row in halpha.values())
+
+
+def test_line_repeats(run, tmp_path) -> None:
+    said = run("line_repeats", "--data", tmp_path, "--json", tmp_path / "found.json")
+    assert "SAMI 56140_B left out" in said
+    assert "UDF left out" in said
+    assert results(tmp_path / "found.json")["udf"] == []
+
+
 def test_other_worlds(run) -> None:
     assert "noise correlated by 0.6" in run("other_worlds", "false-alarms", "-n", 16, library=True)
     assert "broad Balmer lines 100" in run("other_worlds", "nuclei", "-n", 3, "--snr", 20, library=True)
