@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quietspec.binning import MANGA_NOISE, NoiseCorrelation, bin_spectra, sum_spectra
-from quietspec.binning.sums import label_weights
+from quietspec.binning.weights import label_weights
 from quietspec.errors import SpectraError
 
 from .cubes import N_PIXELS, cube, masked

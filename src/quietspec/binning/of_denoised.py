@@ -17,7 +17,8 @@ from quietspec.binning.correlation import NoiseCorrelation
 from quietspec.binning.estimates import sum_estimates
 from quietspec.binning.measured import best_patch, measure_correlation
 from quietspec.binning.regions import apertures_of
-from quietspec.binning.sums import Weights, checked_weights, label_weights, sum_spectra
+from quietspec.binning.sums import sum_spectra
+from quietspec.binning.weights import Weights, checked_weights, label_weights
 from quietspec.denoised import Denoised
 from quietspec.denoisers import Denoiser, load_denoiser, load_prior
 from quietspec.denoisers.shipped import PRIORS
