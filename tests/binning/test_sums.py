@@ -109,6 +109,12 @@ def test_dark_spaxels_count_alike():
     np.testing.assert_allclose(binned.flux, 0)
 
 
+def test_members_without_a_redshift_have_no_say():
+    spectra = cube([[1, 1, 1]], redshift=np.array([0.1, np.nan, np.nan]))
+    binned = bin_spectra(spectra, np.array([0, 0, 1])).spectra
+    np.testing.assert_allclose(binned.redshift, [0.1, np.nan])
+
+
 @pytest.mark.parametrize("number", [[-1, -1], [0, 2]])
 def test_gaps_in_the_numbers_are_refused(number):
     with pytest.raises(SpectraError, match="without gaps"):

@@ -109,11 +109,12 @@ class _Pairs:
 
 
 class Means:
-    """Weighted means of the redshift, E(B−V) and resolution of spectra."""
+    """Weighted means of the redshift, E(B−V) and resolution of spectra, over those where they are known."""
 
     def __init__(self, weights: Weights) -> None:
-        self._weights, self._size = weights, weights.sum(axis=1)
+        self._weights = weights
         self._totals: dict[str, FloatArray] = {}
+        self._known: dict[str, FloatArray] = {}
 
     def add(self, rows: npt.NDArray[np.intp], spectra: Spectra) -> None:
         """Add the spectra of these numbers."""
@@ -121,9 +122,14 @@ class Means:
         for name in ("redshift", "ebv", "fwhm"):
             values = getattr(spectra, name)
             if values is not None and (name != "fwhm" or values.ndim == 2):
-                self._totals[name] = self._totals.get(name, 0.0) + some @ values
+                known = np.isfinite(values)
+                self._totals[name] = self._totals.get(name, 0.0) + some @ np.where(known, values, 0.0)
+                self._known[name] = self._known.get(name, 0.0) + some @ known.astype(float)
 
     def result(self, spectra: Spectra) -> dict[str, FloatArray | None]:
-        """Redshift, E(B−V) and resolution of the sums."""
-        means = {name: (total.T / self._size).T for name, total in self._totals.items()}
+        """Redshift, E(B−V) and resolution of the sums; NaN where no member knows its own."""
+        means = {
+            name: np.divide(total, self._known[name], out=np.full(total.shape, np.nan), where=self._known[name] > 0)
+            for name, total in self._totals.items()
+        }
         return {"fwhm": spectra.fwhm, **means}
