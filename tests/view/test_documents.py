@@ -146,6 +146,24 @@ def test_another_file_of_the_name_is_not_taken_for_the_original(tmp_path):
         document.close()
 
 
+def test_an_original_that_has_changed_is_given_up(tmp_path):
+    cube = plain_cube(tmp_path / "cube.fits")
+    path = tmp_path / "out.fits"
+    denoise_file([cube], path, quietspec.load_denoiser("savgol"))
+    with fits.open(cube, mode="update") as hdus:
+        hdus["FLUX"].data[1000] *= 2
+    document = Document(path)
+    try:
+        assert document.spectra is not None
+        assert document.spectra.has_input
+        prepared(document)
+        assert not document.spectra.has_input
+        assert "changed" in document.spectra.input_from
+        assert document.spectra.read([0]).input is None
+    finally:
+        document.close()
+
+
 def test_single_and_stacked_spectra_open(denoised: Denoised, tmp_path):
     for rows, name in (([20], "one.fits"), (list(range(10, 30)), "many.fits")):
         quietspec.write(denoised[rows], tmp_path / name, residual=True)

@@ -168,6 +168,9 @@ def test_about_says_what_there_is(server, denoised: Denoised):
 
 
 def test_maps_are_those_of_the_file(server, denoised: Denoised):
+    white = values(told(server, "api/map?name=WHITE")["values"])
+    mean = np.array([np.nanmean(flux) if np.isfinite(flux).any() else np.nan for flux in denoised.flux])
+    assert white == pytest.approx(mean, rel=0.1, nan_ok=True)  # of 48 wavelengths
     answer = told(server, "api/map?name=VELOCITY")
     mean, error = denoised.parameters["velocity"]
     assert values(answer["values"]) == pytest.approx(mean, rel=1e-5, nan_ok=True)

@@ -178,6 +178,8 @@ class Document:
         try:
             for columns in self.spectra.columns:
                 columns.build(self._stop.is_set)
+            if self.file is not None and not self._stop.is_set():
+                self.spectra.check_input(str(self.file.primary.get("QSINSHA", "")))
             if self.kind == "spectra":
                 self._measure_all()
         except (QuietspecError, OSError, ValueError):  # what asks for the same data says what is wrong with it

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from quietspec.arrays import FloatArray, IntArray
 from quietspec.errors import QuietspecError
+from quietspec.hashing import file_sha256
 from quietspec.io import SpectraSource, open_spectra
 from quietspec.io.reading.bulk import Bulk, CubeBulk, Rows, StackBulk
 from quietspec.io.reading.fitsfile import FitsFile
@@ -110,13 +111,34 @@ class OpenedSpectra:
             return f"The file does not hold the input. {advice}"
         for places in ([Path(each) for each in originals], [path.parent / Path(each).name for each in originals]):
             if all(place.is_file() for place in places):
-                with suppress(QuietspecError):
-                    found = self._opened(*places)
-                    if self._fits(found):
-                        self._input = found
-                        return ", ".join(place.name for place in places)
+                if self._take_input(places):
+                    return ", ".join(place.name for place in places)
                 return f"{places[0].name} is not as it was when it was denoised. {advice}"
         return f"The input {Path(originals[0]).name} was not found. {advice}"
+
+    def _take_input(self, places: list[Path]) -> bool:
+        """Open the input; whether it can be that of this file."""
+        known = len(self.columns)
+        with suppress(QuietspecError):
+            found = self._opened(*places)
+            if self._fits(found):
+                self._input = found
+                return True
+            found.close()
+        for each in self.columns[known:]:
+            each.close()
+        del self.columns[known:]
+        return False
+
+    def check_input(self, sha256: str) -> None:
+        """Give up the input if its file has another SHA-256 than the one that was denoised."""
+        if self._input is None or not sha256 or file_sha256(self._input.paths[0]) == sha256:
+            return
+        with self._lock:
+            name = self._input.paths[0].name
+            self._input.close()
+            self._input = None
+            self.input_from = f"{name} has changed since it was denoised, and is not shown."
 
     def _fits(self, other: SpectraSource) -> bool:
         here = self.source

@@ -60,7 +60,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        """Answer a request."""
+        """Answer a request; none once the server is closed, though the connection may still be there."""
+        if self.server.closed:
+            self.close_connection = True
+            return
         try:
             status, kind, body, extra = self._answer()
         except ViewError as error:
@@ -155,6 +158,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.documents, self.token, self.static = documents, token, _static()
         self.hosts = _LOCAL | {host.lower() for host in hosts}
+        self.closed = False
 
     def handle_error(self, *_: object) -> None:
         """Keep quiet about connections that end in the middle."""
@@ -232,6 +236,7 @@ class ViewServer:
 
     def close(self) -> None:
         """Stop answering, and close the files."""
+        self._server.closed = True
         if self._thread.is_alive():
             self._server.shutdown()
         self._server.server_close()

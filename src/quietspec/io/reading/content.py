@@ -265,8 +265,9 @@ class Content:
 
     def through(self, replaced: Callable[[Bulk], Bulk]) -> Content:
         """Read through other bulks of the same values."""
+        flux = replaced(self.flux)
         noise, mask = (None if bulk is None else replaced(bulk) for bulk in (self.noise, self.mask))
-        return replace(self, flux=replaced(self.flux), noise=noise, mask=mask)
+        return replace(self, flux=flux, noise=noise, mask=mask)
 
     def select(self, numbers: Rows) -> Content:
         """Keep some of the spectra, which then form no image."""

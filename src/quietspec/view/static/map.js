@@ -28,6 +28,7 @@ export function autoLimits(values, diverging) {
 export class SkyMap {
   constructor(canvas, { shape, sky }) {
     this.canvas = canvas;
+    canvas.map = this;
     [this.ny, this.nx] = shape;
     this.sky = sky;
     this.window = { x0: -0.5, x1: this.nx - 0.5, y0: -0.5, y1: this.ny - 0.5 };

@@ -14,6 +14,7 @@ const DETAIL = 1400; // Å; weak lines are named where less is seen
 export class SpectrumPlot {
   constructor(main, residual, { onRange, onCursor }) {
     this.places = { main, residual };
+    main.plot = this;
     this.onRange = onRange;
     this.onCursor = onCursor;
     this.view = { axis: "observed", line: null, smooth: 9, range: null, index: null, shown: {} };
