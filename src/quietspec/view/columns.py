@@ -1,7 +1,7 @@
 """Cubes rearranged so that the pixels of a spaxel lie together, in the background and in a temporary file.
 
 A cube in a FITS file holds an image per wavelength, so that one spectrum of 3700 pixels takes as many reads, far apart.
-The copy holds blocks of 64 wavelengths in which each spaxel's values are contiguous: it is read and written in
+The copy holds blocks of 32 wavelengths in which each spaxel's values are contiguous: it is read and written in
 sequence, with little memory, and a spectrum takes one read per block.
 """
 
@@ -23,7 +23,7 @@ from quietspec.io.reading.bulk import Bulk, CubeBulk, Rows
 
 __all__ = ["Columns", "rearrange"]
 
-_BLOCK = 64  # wavelengths: 23 MB of a cube of 300 × 300 in single precision
+_BLOCK = 32  # wavelengths: 12 MB of a cube of 300 × 300 in single precision
 _SPARE = 1.2  # times the size of a copy that must be free on the disk
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from functools import partial
 from os import PathLike
@@ -29,6 +30,7 @@ __all__ = ["Document"]
 _LIGHT_PLANES = 48  # wavelengths that make the map of white light
 _TILE = 256  # spectra read at once where all are
 _KEPT = 400  # maps kept in memory
+_QUIET, _LONGEST_WAIT = 0.4, 1.0  # seconds without a question before work goes on in the background; the most it waits
 
 
 class Document:
@@ -77,6 +79,7 @@ class Document:
         self.file = FitsFile(self.path, ignore_checksum=True) if is_fits else None
         self.spectra: OpenedSpectra | None = None
         self._stop, self._lock = Event(), Lock()
+        self._asked = 0.0
         self._cache: dict[tuple[str, bool], FloatArray] = {}
         self._done = 1.0
         try:
@@ -160,7 +163,19 @@ class Document:
 
     def start(self) -> None:
         """Begin to prepare what makes answers fast, in the background."""
+        self.asked()
         self._thread.start()
+
+    def asked(self) -> None:
+        """Note that somebody waits for an answer now, so that the background work waits a moment."""
+        self._asked = time.monotonic()
+
+    def _halted(self) -> bool:
+        """Whether to end the work in the background; before that, let questions go first, up to a limit."""
+        since = time.monotonic()
+        while not self._stop.is_set() and time.monotonic() < min(self._asked + _QUIET, since + _LONGEST_WAIT):
+            time.sleep(0.02)
+        return self._stop.is_set()
 
     @property
     def done(self) -> float:
@@ -177,8 +192,8 @@ class Document:
             return
         try:
             for columns in self.spectra.columns:
-                columns.build(self._stop.is_set)
-            if self.file is not None and not self._stop.is_set():
+                columns.build(self._halted)
+            if self.file is not None and not self._halted():
                 self.spectra.check_input(str(self.file.primary.get("QSINSHA", "")))
             if self.kind == "spectra":
                 self._measure_all()
@@ -188,7 +203,7 @@ class Document:
     def _measure_all(self) -> None:
         spectra = self._with_spectra()
         for start in range(0, self.n_spectra, _TILE):
-            if self._stop.is_set():
+            if self._halted():
                 return
             rows = slice(start, min(start + _TILE, self.n_spectra))
             found = spectra.read(np.arange(rows.start, rows.stop))

@@ -1,4 +1,4 @@
-"""Lines and indices that a spectrum can be marked with, at rest in vacuum."""
+"""Lines and indices that a spectrum can be marked with, at rest."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import re
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 from quietspec.indices.definitions import DEFINITIONS
 from quietspec.plots.style import line_label
-from quietspec.wavelengths import EMISSION_LINES, STRONG_LINES, air_to_vacuum
+from quietspec.wavelengths import EMISSION_LINES, STRONG_LINES
 
 __all__ = ["marks"]
 
@@ -29,31 +27,26 @@ def marks() -> dict[str, list[dict[str, Any]]]:
     Returns
     -------
     dict of str to list
-        ``emission`` and ``absorption``: `name`, `wavelength` (vacuum, Å) and whether it is `strong`; ``indices``:
-        `name` and `bands`, pairs of wavelengths (vacuum, Å), the blue side first.
+        ``emission`` and ``absorption``: `name`, `wavelength` (Å), its `medium`, and whether it is `strong`;
+        ``indices``: `name`, `bands`, pairs of wavelengths (Å), the blue side first, and their `medium`.
 
     Examples
     --------
     >>> [round(line["wavelength"], 1) for line in marks()["emission"] if line["name"] == "Hα"]
-    [6564.6]
+    [6562.8]
     """
     return {
         "emission": [_line(_named(name), rest, name in STRONG_LINES) for name, rest in EMISSION_LINES.items()],
         "absorption": [_line(name, rest, True) for name, rest in _ABSORPTION.items()],
         "indices": [
-            {"name": name, "bands": [_vacuum(band, definition.medium) for band in definition.bands]}
+            {"name": name, "bands": definition.bands, "medium": definition.medium}
             for name, definition in sorted(DEFINITIONS.items())
         ],
     }
 
 
 def _line(name: str, rest: float, strong: bool) -> dict[str, Any]:
-    return {"name": name, "wavelength": float(air_to_vacuum(np.array([rest]))[0]), "strong": strong}
-
-
-def _vacuum(band: tuple[float, float], medium: str) -> list[float]:
-    values = np.array(band, dtype=np.float64)
-    return [float(value) for value in (air_to_vacuum(values) if medium == "air" else values)]
+    return {"name": name, "wavelength": rest, "medium": "air", "strong": strong}
 
 
 def _named(name: str) -> str:

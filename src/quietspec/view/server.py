@@ -20,7 +20,6 @@ from quietspec.view.answers import ANSWERS
 from quietspec.view.document import Document
 from quietspec.view.encoding import as_json
 from quietspec.view.export import EXPORTS
-from quietspec.view.marks import marks
 
 __all__ = ["ViewServer"]
 
@@ -102,6 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _page(self, name: str, query: dict[str, str]) -> tuple[HTTPStatus, str, bytes, dict[str, str]]:
         documents, folder, last = self.server.documents, *name.rpartition("/")[::2]
+        for document in documents:
+            document.asked()
         if folder == "api" and last in ANSWERS:
             return HTTPStatus.OK, "application/json", as_json(ANSWERS[last](documents, query, self._abandoned)), {}
         if folder == "api" and last in EXPORTS:
@@ -206,7 +207,6 @@ class ViewServer:
         try:
             for path in paths:
                 self.documents.append(Document(path))
-            marks()  # the first call takes a second, which nobody should wait for in front of an empty page
             self._server = _Server(port, self.documents, self.token, hosts)
         except OSError as error:
             self._close_documents()

@@ -13,12 +13,11 @@ import numpy.typing as npt
 
 from quietspec.arrays import FloatArray
 from quietspec.denoised import Denoised, ModelId
-from quietspec.denoisers import SpectralPrior, StoredCovariances
 from quietspec.errors import ViewError
-from quietspec.files.restore import prior_of
 from quietspec.io.posterior import read_resolution, read_some_posteriors
 
 if TYPE_CHECKING:
+    from quietspec.denoisers import SpectralPrior
     from quietspec.view.document import Document
     from quietspec.view.opened_spectra import ShownSpectra
 
@@ -46,6 +45,8 @@ class Stored:
     @classmethod
     def of(cls, document: Document) -> Stored:
         """Load the model of a file, once; a `ViewError` without a posterior, a `ModelError` without its model."""
+        from quietspec.files.restore import prior_of  # takes a second
+
         with _loading:
             if document not in _known:
                 file = document.file
@@ -85,6 +86,8 @@ class Stored:
 
     def _denoised(self, rows: npt.NDArray[np.intp], shown: ShownSpectra) -> Denoised:
         """Estimates of some spectra with their covariances."""
+        from quietspec.denoisers import StoredCovariances
+
         document = self._document
         if document.file is None or document.spectra is None or shown.flux is None or shown.sigma is None:
             raise ViewError(f"{document.path.name}: holds no estimates.")

@@ -7,30 +7,29 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 from quietspec.flags import Flag
-from quietspec.populations.result import PopulationFlag
 
 __all__ = ["FLAG_WORDS", "GROUPS", "Name", "flag_list", "name_of"]
 
-#: What each flag says about a spectrum.
-FLAG_WORDS: dict[IntFlag, str] = {
-    Flag.EMPTY: "no pixel has a finite flux and a positive inverse variance",
-    Flag.NO_REDSHIFT: "the redshift is unknown",
-    Flag.OUT_OF_RANGE: "at its redshift, no good pixel lies within the model's wavelengths",
-    Flag.NO_SIGNAL: "the flux is not above zero by twice its error",
-    Flag.POOR_FIT: "the model does not fit: χ² per degree of freedom above 1.5, improbable by chance",
-    Flag.UNLIKE_PRIOR: "features or colours that the model does not know at this redshift",
-    Flag.WRONG_REDSHIFT: "another redshift explains the features better",
-    Flag.STAR: "a star at redshift 0 explains the features better",
-    Flag.NOT_GALAXY: "a smooth continuum explains it better than any galaxy does: quasar or artefact",
-    Flag.MISSCALED: "the scatter between channels is not what the quoted errors say",
-    Flag.UNDETERMINED: "fewer than 6 good pixels, or values beyond what the arithmetic can hold",
-    Flag.PRIOR_LABELS: "at least one label is little more than the prior",
-    Flag.NUCLEUS: "light of an active nucleus is seen: broad lines or a power law",
-    Flag.STRONG_LINES: "gas lines of more than 300 Å of equivalent width in all",
-    PopulationFlag.NO_DATA: "too few usable pixels, no redshift, or no template covers the wavelengths",
-    PopulationFlag.FAILED: "the fit raised an error",
-    PopulationFlag.AT_LIMIT: "velocity or dispersion is at the end of its range",
-    PopulationFlag.DOUBTFUL: "the denoiser flagged the spectrum",
+#: What each flag says about a spectrum, by its name.
+FLAG_WORDS: dict[str, str] = {
+    "EMPTY": "no pixel has a finite flux and a positive inverse variance",
+    "NO_REDSHIFT": "the redshift is unknown",
+    "OUT_OF_RANGE": "at its redshift, no good pixel lies within the model's wavelengths",
+    "NO_SIGNAL": "the flux is not above zero by twice its error",
+    "POOR_FIT": "the model does not fit: χ² per degree of freedom above 1.5, improbable by chance",
+    "UNLIKE_PRIOR": "features or colours that the model does not know at this redshift",
+    "WRONG_REDSHIFT": "another redshift explains the features better",
+    "STAR": "a star at redshift 0 explains the features better",
+    "NOT_GALAXY": "a smooth continuum explains it better than any galaxy does: quasar or artefact",
+    "MISSCALED": "the scatter between channels is not what the quoted errors say",
+    "UNDETERMINED": "fewer than 6 good pixels, or values beyond what the arithmetic can hold",
+    "PRIOR_LABELS": "at least one label is little more than the prior",
+    "NUCLEUS": "light of an active nucleus is seen: broad lines or a power law",
+    "STRONG_LINES": "gas lines of more than 300 Å of equivalent width in all",
+    "NO_DATA": "too few usable pixels, no redshift, or no template covers the wavelengths",
+    "FAILED": "the fit raised an error",
+    "AT_LIMIT": "velocity or dispersion is at the end of its range",
+    "DOUBTFUL": "the denoiser flagged the spectrum",
 }
 
 
@@ -157,14 +156,10 @@ def flag_list(measured: bool) -> list[dict[str, str | int]]:
     list of dict
         ``bit``, ``name`` and ``words`` of each.
     """
-    kind = PopulationFlag if measured else Flag
-    return [
-        {"bit": int(flag), "name": (flag.name or "").replace("_", " "), "words": FLAG_WORDS.get(flag) or _shared(flag)}
-        for flag in kind
-        if flag
-    ]
+    kind: type[IntFlag] = Flag
+    if measured:
+        from quietspec.populations.result import PopulationFlag  # takes a second
 
-
-def _shared(flag: IntFlag) -> str:
-    """Words of a flag that means the same in both kinds of files."""
-    return FLAG_WORDS[Flag(int(flag))]
+        kind = PopulationFlag
+    named = [(int(flag), flag.name or "") for flag in kind if flag]
+    return [{"bit": bit, "name": name.replace("_", " "), "words": FLAG_WORDS[name]} for bit, name in named]

@@ -9,7 +9,7 @@ import { autoLimits, SkyMap } from "./map.js";
 import { parsed, withError, written } from "./numbers.js";
 import { download, picture, spectrumCsv, spectrumSvg } from "./save.js";
 import { SpectrumPlot } from "./spectrum.js";
-import { observedAt } from "./waves.js";
+import { inVacuum, observedAt } from "./waves.js";
 
 const $ = (id) => document.getElementById(id);
 const MILD = ["PRIOR LABELS", "NUCLEUS", "STRONG LINES"]; // say something about the galaxy, not against the result
@@ -27,6 +27,7 @@ let cursor = 0; // spaxel under the keyboard
 async function begin() {
   try {
     about = await server.about();
+    about.marks = inVacuum(about.marks);
   } catch (error) {
     return complain(error);
   }
@@ -262,14 +263,14 @@ function describe(quantity) {
 function overlay(changes) {
   for (const file of files) {
     Object.assign(file.map.overlay, changes);
-    file.map.draw();
+    file.map.drawOver();
   }
 }
 
 function mark(row, name = "row") {
   for (const file of files) {
     file.map.overlay[name] = row === null ? null : counterpart(row, files[0], file);
-    file.map.draw();
+    file.map.drawOver();
   }
 }
 

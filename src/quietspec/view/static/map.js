@@ -92,7 +92,13 @@ export class SkyMap {
     return this.sky ? this.sky.arcsec[1] / this.sky.arcsec[0] : 1;
   }
 
+  // Draw it all; `overlay` alone leaves what does not change as it is.
   draw() {
+    this.still = null;
+    this.drawOver();
+  }
+
+  drawOver() {
     const box = this.layout();
     const total = MARGIN.top + box.height + MARGIN.bottom;
     const ratio = window.devicePixelRatio || 1;
@@ -100,15 +106,29 @@ export class SkyMap {
     if (this.canvas.width !== pixels[0] || this.canvas.height !== pixels[1]) {
       [this.canvas.width, this.canvas.height] = pixels;
       this.canvas.style.height = `${total}px`;
+      this.still = null;
     }
-    const context = this.canvas.getContext("2d");
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.box = box;
-    this.render(context, theme());
+    if (!this.still) this.drawStill(pixels, ratio);
+    const context = this.canvas.getContext("2d");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.drawImage(this.still, 0, 0);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.save();
+    context.beginPath();
+    context.rect(box.left, box.top, box.width, box.height);
+    context.clip();
+    this.drawOverlay(context);
+    context.restore();
   }
 
-  render(context, colours) {
+  drawStill([width, height], ratio) {
+    this.still = document.createElement("canvas");
+    [this.still.width, this.still.height] = [width, height];
+    const context = this.still.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const box = this.box;
+    const colours = theme();
     context.fillStyle = colours.panel;
     context.fillRect(0, 0, box.whole, MARGIN.top + box.height + MARGIN.bottom);
     context.save();
@@ -119,7 +139,6 @@ export class SkyMap {
     context.fillRect(box.left, box.top, box.width, box.height);
     if (this.values) this.drawImage(context);
     if (this.flags && this.hatched) this.drawFlags(context);
-    this.drawOverlay(context, colours);
     context.restore();
     this.drawFrame(context, colours);
     if (this.values) this.drawBar(context, colours);
@@ -158,13 +177,12 @@ export class SkyMap {
     context.restore();
   }
 
-  drawOverlay(context, colours) {
+  drawOverlay(context) {
     const { row, cursor, region, draft, marks } = this.overlay;
     for (const shape of [region, draft]) if (shape) this.drawShape(context, shape, shape === draft);
     for (const mark of marks) this.drawMark(context, mark);
     if (row !== null) this.drawCell(context, row, 2);
     if (cursor !== null && cursor !== row) this.drawCell(context, cursor, 1);
-    void colours;
   }
 
   drawCell(context, row, width) {

@@ -5,6 +5,7 @@ import { element, flagsOf, placeName, showFlags, showLabels } from "./facts.js";
 import { autoLimits, SkyMap } from "./map.js";
 import { unpack } from "./numbers.js";
 import { SpectrumPlot } from "./spectrum.js";
+import { inVacuum } from "./waves.js";
 
 const $ = (id) => document.getElementById(id);
 const MILD = ["PRIOR LABELS", "NUCLEUS", "STRONG LINES"];
@@ -23,7 +24,7 @@ async function begin() {
     return spectrum;
   });
   const plot = new SpectrumPlot($("plot"), $("residual"), { onRange: (range) => plot.set({ view: { range } }), onCursor: () => undefined });
-  plot.set({ marks: data.marks });
+  plot.set({ marks: inVacuum(data.marks) });
   const maps = drawMaps(data, file, spectra, (number) => show(number));
 
   function show(number) {
@@ -37,7 +38,7 @@ async function begin() {
     [...$("choice").children].forEach((button, k) => button.setAttribute("aria-pressed", String(k === number)));
     for (const map of maps) {
       map.overlay.row = thinned(spectrum.row, file, data.step);
-      map.draw();
+      map.drawOver();
     }
   }
 

@@ -16,6 +16,14 @@ export function toVacuum(air) {
   return vacuum;
 }
 
+// Lines and indices with all wavelengths in vacuum, where light is redshifted.
+export function inVacuum(marks) {
+  const to = (medium) => (medium === "air" ? toVacuum : (w) => w);
+  const lines = (list) => list.map((line) => ({ ...line, wavelength: to(line.medium)(line.wavelength) }));
+  const indices = marks.indices.map((index) => ({ ...index, bands: index.bands.map((band) => band.map(to(index.medium))) }));
+  return { emission: lines(marks.emission), absorption: lines(marks.absorption), indices };
+}
+
 // Where a rest wavelength in vacuum is observed.
 export function observedAt(rest, redshift, medium) {
   const vacuum = rest * (1 + redshift);
