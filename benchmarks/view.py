@@ -121,7 +121,7 @@ def measured(cube: Path, options: Namespace) -> dict[str, Any]:
         page = in_browser(address, options.side, rows[: options.clicks])
         facts |= page(None) if page else {}
         began = time.perf_counter()
-        while not is_prepared(process.pid, cube) and time.perf_counter() - began < 600:
+        while not is_prepared(process.pid) and time.perf_counter() - began < 600:
             time.sleep(0.5)
         facts["copy_seconds"] = round(time.perf_counter() - began, 1)
         facts["answer_ms"] = quantiles([timed(f"{address}api/spectrum?row={row}") for row in rows[: options.clicks]])
@@ -173,7 +173,7 @@ def in_browser(address: str, side: int, first: list[int]) -> Any:
     return times
 
 
-def is_prepared(pid: int, cube: Path) -> bool:
+def is_prepared(pid: int) -> bool:
     """Whether the server has read the cube to its end: its copies no longer grow."""
     sizes = [sum(each.stat().st_size for each in copies(pid)) for _ in range(2) if time.sleep(0.5) is None]
     return sizes[0] == sizes[1] and sizes[0] > 0

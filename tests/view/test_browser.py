@@ -108,7 +108,7 @@ def test_fifty_spaxels_are_shown_as_clicked(opened: Opened, denoised: Denoised):
         if row != 3:
             value = denoised.parameters["sigma"][0][row]
             cells = opened.page.locator("#labels tr", has_text=re.compile("^σ"))
-            shown = float(cells.locator("td").inner_text().split("±")[0].replace("\u2212", "-"))
+            shown = float(cells.first.locator("td").inner_text().split("±")[0].replace("\u2212", "-"))
             assert shown == pytest.approx(value, abs=1.0)
 
 

@@ -85,6 +85,11 @@ _NAMES: dict[str, Name] = {
     "GAS_VELOCITY": Name("V of the gas", "km/s", _GAS, diverging=True),
     "GAS_SIGMA": Name("σ of the gas", "km/s", _GAS),
     "AV_GAS": Name("A_V of the gas", "mag", _GAS),
+    "SPX_MFLUX": Name("Mean flux in g", group="Light"),
+    "BIN_MFLUX": Name("Mean flux in g, bins", group="Light"),
+    "SPX_SNR": Name("S/N in g", group=_QUALITY),
+    "BIN_SNR": Name("S/N in g, bins", group=_QUALITY),
+    "BIN_AREA": Name("Area of the bin", "arcsec²"),
     "STELLAR_VEL": Name("V", "km/s", _KINEMATICS, diverging=True),
     "STELLAR_SIGMA": Name("σ", "km/s", _KINEMATICS),
 }

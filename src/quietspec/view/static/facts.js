@@ -44,12 +44,13 @@ export function showLabels(place, spectra, quantities, chosen, onChoose) {
 function labelRow(spectra, quantity, chosen, onChoose) {
   const cells = spectra.map((spectrum) => {
     const label = spectrum && spectrum.labels.find(({ name }) => name === quantity.name);
-    return label && label.value !== null ? [withError(label.value, label.error ?? NaN), quantity.unit] : null;
+    return label && label.value !== null ? withError(label.value, label.error ?? NaN) : null;
   });
   if (cells.every((cell) => cell === null)) return null;
   const name = element("button", { type: "button", title: "Show the map", onclick: () => onChoose(quantity.name) }, quantity.label);
-  const values = cells.map((cell) => (cell ? element("td", {}, cell[0], element("small", {}, cell[1])) : element("td", {}, "–")));
-  return element("tr", { class: quantity.name === chosen ? "chosen" : "" }, element("th", { scope: "row" }, name), ...values);
+  const values = cells.map((cell) => element("td", {}, cell || "–"));
+  const unit = element("small", { title: quantity.unit }, quantity.unit);
+  return element("tr", { class: quantity.name === chosen ? "chosen" : "" }, element("th", { scope: "row" }, name, unit), ...values);
 }
 
 const PROVENANCE = {

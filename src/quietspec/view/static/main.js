@@ -33,6 +33,7 @@ async function begin() {
   }
   files = about.files.map((file, number) => ({ ...file, number, flagBits: null, sky: file.sky }));
   Object.assign(state, readLink(location.hash));
+  document.body.classList.toggle("pair", files.length === 2);
   title();
   plot = new SpectrumPlot($("plot"), $("residual"), { onRange: setRange, onCursor: readout });
   plot.set({ marks: about.marks });
@@ -74,6 +75,7 @@ function buildMaps() {
     $("canvases").append(element("figure", {}, ...caption, canvas));
     file.grid = gridOf(file);
     file.map = new SkyMap(canvas, { shape: file.grid, sky: file.sky });
+    file.map.plain = !file.shape;
     listenToMap(file, canvas);
   });
   if (!files[0].shape) $("map-note").textContent = "These spectra form no image: they are shown in the order of their numbers, row by row from the bottom.";

@@ -279,6 +279,7 @@ export class SkyMap {
     context.strokeStyle = colours.soft;
     context.lineWidth = 1;
     context.strokeRect(left + 0.5, top + 0.5, width - 1, height - 1);
+    if (this.plain) return; // a block of spectra has no places
     context.font = FONT;
     context.fillStyle = colours.soft;
     const centre = [(this.nx - 1) / 2, (this.ny - 1) / 2];

@@ -43,7 +43,7 @@ export function written(value, digits = 4) {
 // A value with its error: as many decimals as the error has two digits.
 export function withError(value, error) {
   if (!Number.isFinite(value)) return "–";
-  if (!Number.isFinite(error) || error === null || error <= 0) return written(value);
+  if (!Number.isFinite(error) || error === null || error <= 1e-6 * Math.abs(value)) return written(value);
   if (Math.abs(value) >= 1e5 || error < 1e-4) return `${written(value)} ± ${written(error, 2)}`;
   const decimals = Math.min(6, Math.max(0, 1 - Math.floor(Math.log10(error))));
   return `${value.toFixed(decimals).replace("-", MINUS)} ± ${error.toFixed(decimals)}`;
@@ -68,7 +68,9 @@ export function ticksBetween(low, high, about) {
 export function tickText(value, ticks) {
   const step = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : Math.abs(value) || 1;
   if (Math.abs(value) >= 1e5 || (step < 1e-3 && value !== 0)) return written(value, 3);
-  const decimals = Math.max(0, Math.min(6, -Math.floor(Math.log10(step) + 1e-9)));
+  let decimals = Math.max(0, Math.min(6, -Math.floor(Math.log10(step) + 1e-9)));
+  const whole = (size) => Math.abs(size - Math.round(size)) < 1e-6 * Math.max(1, size);
+  if (decimals < 6 && !whole(step * 10 ** decimals)) decimals += 1;
   return (Math.abs(value) < step * 1e-6 ? 0 : value).toFixed(decimals).replace("-", MINUS);
 }
 
