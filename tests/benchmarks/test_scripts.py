@@ -358,3 +358,11 @@ def test_result_hashes(run, tmp_path) -> None:
     run("result_hashes", "demo", "-n", 3, "--json", tmp_path / "found.json")
     found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["demo.fits"]
     assert {"flux", "sigma", "covariance 0", "labels means"} <= set(found)
+
+
+def test_view(run, tmp_path) -> None:
+    run("view", "--side", 24, "--clicks", 3, "--json", tmp_path / "found.json")
+    found = results(tmp_path / "found.json")
+    assert found["side"] == 24
+    assert found["answer_ms"]["median"] > 0
+    assert found["server_peak_mb"] > 50

@@ -22,7 +22,7 @@ from quietspec.io.reading.hdu import Hdu
 from quietspec.io.writing.hdus import IGNORED
 from quietspec.spectra import Spectra
 
-__all__ = ["restore"]
+__all__ = ["prior_of", "restore"]
 
 _OWN = ("flags", "chi2", "dof", "evidence", "noise_scale", "p_value", "redshift_used")  # columns that are fields
 _OTHER = ("redshift", "ebv", "snr_in", "snr_out")  # … and those that follow from others
@@ -111,7 +111,7 @@ def _covariances(
     compact: CompactPosterior,
 ) -> dict[str, Any]:
     """Fields of a `Denoised` that speak of covariance."""
-    stored = StoredCovariances.of(_prior(path, hash_start, model), spectra, redshift, compact)
+    stored = StoredCovariances.of(prior_of(path, hash_start, model), spectra, redshift, compact)
     return {
         "factor_of": stored.factor,
         "nucleus_of": stored.nucleus,
@@ -120,8 +120,28 @@ def _covariances(
     }
 
 
-def _prior(path: Path, hash_start: str | None, model: str | PathLike[str] | None) -> SpectralPrior:
-    """The prior that made a file: the one given, or the shipped one of its hash."""
+def prior_of(path: Path, hash_start: str | None, model: str | PathLike[str] | None) -> SpectralPrior:
+    """Load the prior that made a file: the one given, or the shipped one of its hash.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    hash_start : str or None
+        Start of the SHA-256 of its model.
+    model : str or path, optional
+        The model, where it is none of those that ship.
+
+    Returns
+    -------
+    SpectralPrior
+        The prior.
+
+    Raises
+    ------
+    ModelError
+        If it is not at hand, or the one given is another.
+    """
     cards = model_cards()
     shipped = (name for name in PRIORS if str(cards[name]["hash"]).startswith(str(hash_start)))
     name = model or next(shipped, None)
