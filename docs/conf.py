@@ -22,7 +22,6 @@ extensions = [
     "generated_pages",
 ]
 exclude_patterns = ["_build", "_extensions", "_templates"]
-suppress_warnings = ["toc.empty_glob"]
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the tutorials: small matrices, which threads only slow down
 templates_path = ["_templates"]
 
@@ -56,7 +55,7 @@ html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "quietspec"},
     "navbar_align": "left",
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 9,
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],

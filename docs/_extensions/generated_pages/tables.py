@@ -8,6 +8,10 @@ __all__ = ["table"]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Make a Markdown table whose cells may hold any text."""
+    """Make a Markdown table whose cells may hold any text; a number and its error stay on one line."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace(" ± ", "\u00a0±\u00a0")
