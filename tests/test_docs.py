@@ -215,12 +215,12 @@ def test_named_results_exist(name):
 
 
 def toctree_entries(page: Path) -> Iterator[Path]:
-    """Yield the pages that the tables of contents of a page name, glob patterns expanded."""
+    """Yield the pages that the tables of contents of a page name, as ``target`` or ``Title <target>``."""
     for block in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
         for entry in block.split("\n"):
             if entry and not entry.startswith(":"):
-                pattern = os.path.normpath(page.parent.relative_to(DOCS) / entry)
-                yield from DOCS.glob(f"{pattern}.md") if "*" in entry else [DOCS / f"{pattern}.md"]
+                target = re.sub(r".*<(.*)>", r"\1", entry)
+                yield Path(os.path.normpath(page.parent / f"{target}.md"))
 
 
 def test_every_page_stands_in_a_table_of_contents():
