@@ -18,6 +18,7 @@ _PRODUCT = (
     "quietspec.lines",
     "quietspec.lines.diagnostics",
     "quietspec.indices",
+    "quietspec.binning",
     "quietspec.parameters",
     "quietspec.templates",
     "quietspec.files",
