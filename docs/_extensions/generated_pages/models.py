@@ -100,11 +100,11 @@ def _laws(card: Mapping[str, Any]) -> list[str]:
 
 
 def _law(law: Mapping[str, Any]) -> list[str]:
-    waves = ", ".join(f"{length:g} Å: {100 * size:.1f} %" for length, size in law["waves"])
+    waves = ", ".join(f"{length:g}\u00a0Å:\u00a0{100 * size:.1f}\u00a0%" for length, size in law["waves"])
     return [f"{100 * law['smooth']:.1f} %", f"{100 * law['grey']:.1f} %", waves]
 
 
 def _teachers(taught: Mapping[str, Any] | None) -> str:
     if taught is None:
         return "chosen wide"
-    return f"{', '.join(taught['from'])}: {taught['spectra']} spectra, {taught['exposures']} exposures"
+    return f"{', '.join(taught['from'])} (spectra: {taught['spectra']}, exposures: {taught['exposures']})"
