@@ -131,6 +131,14 @@ def test_calibration(run, tmp_path) -> None:
     assert {path.stem for path in tmp_path.glob("*.png")} == pictures
 
 
+def test_claims(run, tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("claims", "-n", 20, "--json", tmp_path / "claims.json")
+    found = results(tmp_path / "claims.json")["claims"]
+    assert ended.value.code == 0, [one for one in found if not one["passed"]]
+    assert capsys.readouterr().out.count("PASS ") == len(found) >= 12
+
+
 def test_cube_prior(run, library_file, tmp_path) -> None:
     options = ("--size", 6, "--worlds", "core", "--periods", 2, "--stripe-snrs", 10, "--contenders", "spaxels")
     options = (*options, "--draw", "core")
