@@ -20,7 +20,7 @@ __all__ = [
     "prior_file",
 ]  # fmt: skip
 
-ShippedModel = Literal["survey", "paper"]  #: priors, in the package
+ShippedModel = Literal["survey", "ultraviolet", "paper"]  #: priors, in the package
 ShippedNetwork = Literal["eut-position", "eut-small"]  #: networks, in a checkout or added by `add_model`
 
 PRIORS: tuple[str, ...] = get_args(ShippedModel)

@@ -16,7 +16,7 @@ from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers.base import FEWEST_PIXELS, Denoiser
 from quietspec.denoisers.posterior.contamination import ChannelNoise, channel_noise
 from quietspec.errors import ReadError
-from quietspec.files.work import Report, Work, finite_median, flag_counts, process
+from quietspec.files.work import Report, Work, finite_median, flag_counts, process, settled
 from quietspec.io import SpectraSource
 from quietspec.io.writing.options import WriteOptions
 from quietspec.io.writing.writer import DenoisedWriter, WritableTile
@@ -118,6 +118,7 @@ class _Denoising(Work[_Tile, FileReport]):
 
     def open_output(self, path: Path, source: SpectraSource, options: WriteOptions) -> DenoisedWriter:
         """Open the writer."""
+        self._denoiser = settled(self._denoiser, source)
         self._residual = options.residual
         self._writer = DenoisedWriter(path, source, **asdict(options))
         return self._writer

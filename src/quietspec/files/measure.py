@@ -16,11 +16,11 @@ from quietspec.errors import ReadError, TemplateError, WriteError
 from quietspec.files.layouts import LAYOUTS, Contents, Layout
 from quietspec.files.light import Light, light_of
 from quietspec.files.measured import MeasuredFile
-from quietspec.files.work import Report, Work, finite_median, flag_counts, process
+from quietspec.files.work import Report, Work, finite_median, flag_counts, process, settled
 from quietspec.io import SpectraSource
 from quietspec.io.writing.options import WriteOptions
 from quietspec.io.writing.provenance import provenance
-from quietspec.populations.methods import PopulationMethod
+from quietspec.populations.methods import PopulationMethod, with_denoiser
 from quietspec.populations.result import PopulationFlag, Populations
 from quietspec.progress import Progress
 from quietspec.spectra import Spectra
@@ -109,6 +109,7 @@ class _Measuring(Work[_Tile, MeasureReport]):
     @contextmanager
     def open_output(self, path: Path, source: SpectraSource, options: WriteOptions) -> Iterator[None]:
         """Reserve the output's name; write it at the end."""
+        self._method = with_denoiser(self._method, lambda denoiser: settled(denoiser, source))
         self._layout = _layout_named(options.layout)
         with self._layout.place(path, source, options) as place:
             yield

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from quietspec.arrays import FloatArray
+from quietspec.denoisers import ByCoverage, Denoiser
 from quietspec.errors import ReadError
 from quietspec.io import SpectraSource, open_spectra
 from quietspec.io.reading.source import TILE
@@ -26,7 +27,7 @@ from quietspec.io.writing.options import WriteOptions
 from quietspec.progress import Progress
 from quietspec.spectra import Spectra
 
-__all__ = ["Report", "Work", "finite_median", "flag_counts", "process"]
+__all__ = ["Report", "Work", "finite_median", "flag_counts", "process", "settled"]
 
 Tile = TypeVar("Tile")
 AnyReport = TypeVar("AnyReport", bound="Report")
@@ -93,6 +94,13 @@ class Work(ABC, Generic[Tile, AnyReport]):
 
         Raises a `QuietspecError` where no spectrum has a result: better no file than one of NaN.
         """
+
+
+def settled(denoiser: Denoiser, source: SpectraSource) -> Denoiser:
+    """Let a denoiser that chooses among models do so for a whole file, so that all its tiles name the same."""
+    if not isinstance(denoiser, ByCoverage):
+        return denoiser
+    return denoiser.settled(source.wavelength, source.redshift, source.medium)
 
 
 def process(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -17,7 +18,9 @@ from quietspec.progress import Progress
 from quietspec.spectra import Spectra
 from quietspec.templates import SspLibrary
 
-__all__ = ["BinnedMethod", "DenoisedPpxfMethod", "PopulationMethod", "PosteriorMethod", "PpxfMethod"]
+__all__ = [
+    "BinnedMethod", "DenoisedPpxfMethod", "PopulationMethod", "PosteriorMethod", "PpxfMethod", "with_denoiser",
+]  # fmt: skip
 
 
 class PopulationMethod(Protocol):
@@ -155,3 +158,12 @@ class BinnedMethod:
         number = bin_to_snr(spectra, self.target, covariance=self.covariance)
         binned = bin_spectra(spectra, number, covariance=self.covariance)
         return binned.on_spaxels(self.method(binned.spectra, progress))
+
+
+def with_denoiser(method: PopulationMethod, change: Callable[[Denoiser], Denoiser]) -> PopulationMethod:
+    """Replace the denoiser of a method by what a function makes of it; methods without one stay as they are."""
+    if isinstance(method, BinnedMethod):
+        return replace(method, method=with_denoiser(method.method, change))
+    if isinstance(method, PosteriorMethod | DenoisedPpxfMethod):
+        return replace(method, denoiser=change(method.denoiser))
+    return method

@@ -254,6 +254,7 @@ def _lines_of(members: tuple[Any, ...]) -> list[tuple[float, float]]:
     """Lines of unit flux together: equal ones, or those of a blend."""
     if not isinstance(members[0], tuple):
         return [(float(centre), 1 / len(members)) for centre in members]
-    centres = np.arange(*members[0], 10.0)
+    low, high = members[0]
+    centres = np.arange(low, high, 10.0)
     strength = np.sin(np.pi * (np.arange(len(centres)) + 0.5) / len(centres))
     return list(zip(centres.tolist(), (strength / strength.sum()).tolist(), strict=True))

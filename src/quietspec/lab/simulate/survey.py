@@ -117,6 +117,12 @@ class SurveyRecipe:
         other.instruments = (instrument,)
         return other
 
+    def without_gas(self) -> Self:
+        """Return the same galaxies without emission lines."""
+        other = copy(self)
+        other.switches = replace(self.switches, emission=False)
+        return other
+
     def rest(self, n: int, rng: np.random.Generator) -> RestSpectra:
         """Draw `n` noise-free spectra with LOSVD, velocity offset and dust; their mean flux in the S/N window is 1."""
         weights = random_histories(self.library, n, rng, self._histories)
@@ -220,7 +226,7 @@ class SurveyRecipe:
         """
         n = len(rest)
         seen = INSTRUMENTS[instrument] if instrument else self.instruments[rng.integers(len(self.instruments))]
-        z = float(rng.uniform(*self._redshifts(seen))) if redshift is None else float(redshift)
+        z = float(rng.uniform(*self.redshifts(seen))) if redshift is None else float(redshift)
         view = View.of(seen, z, rest.wavelength)
         wanted = log_uniform(rng, self.prior.snr, n) if snr is None else np.broadcast_to(np.asarray(snr, float), n)
         record = self._recorder(view, rest.wavelength)
@@ -254,7 +260,7 @@ class SurveyRecipe:
         parameters = {**rest.parameters, "snr": wanted.copy(), "noise_correlation": correlation}
         return Simulated(observed=observed, truth=truth, parameters=parameters, contaminated=contaminated)
 
-    def _redshifts(self, instrument: Instrument) -> tuple[float, float]:
+    def redshifts(self, instrument: Instrument) -> tuple[float, float]:
         """Range of the redshifts of galaxies before an instrument."""
         return instrument.redshift
 

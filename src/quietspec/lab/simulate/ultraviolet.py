@@ -92,7 +92,8 @@ class UltravioletRecipe(WideRecipe):
                 found[name] = like(library.between(*trusted), found["emiles"])
         return {name: found[name] for name in names}
 
-    def _redshifts(self, instrument: Instrument) -> tuple[float, float]:
+    def redshifts(self, instrument: Instrument) -> tuple[float, float]:
+        """Range of the redshifts of galaxies, which is that of all instruments."""
         return _REDSHIFTS
 
 
