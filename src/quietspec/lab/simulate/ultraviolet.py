@@ -1,4 +1,4 @@
-"""The recipe `ultraviolet`: the galaxies of `wide` from 2100 to 6750 Å, as seen at redshifts of 0.45 to 1.2."""
+"""The recipe `ultraviolet`: the galaxies of `wide` from 2100 to 7000 Å, as seen at redshifts of 0.45 to 1.2."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UltravioletRecipe"]
 
-_LIMITS = (2100.0, 6750.0)  # Å at rest: with Hα, to which gas and broad lines are normalised
+_LIMITS = (2100.0, 7000.0)  # Å at rest: with Hα, to which gas and broad lines are normalised, and the V band
 _VELOCITY_SCALE = 50.0  # km/s
 _MARGIN = 0.008
 _METALLICITY = (-2.31, 0.41)  # [M/H] of the grid
@@ -27,7 +27,7 @@ _VACUUM = (3061.0, 3541.0)  # Å, the section of E-MILES that is published at va
 _REDSHIFTS = (0.45, 1.2)
 _INSTRUMENTS = ("DESI", "MUSE", "SDSS", "WEAVE")  # those that look at such redshifts
 #: Where each library that does not reach 2100 Å is trusted; elsewhere it has the stars of E-MILES.
-_TRUSTED = {"bpass": (3650.0, 6800.0), "mastar": (3650.0, 6800.0), "bc03": (3500.0, 6800.0)}  # Å
+_TRUSTED = {"bpass": (3650.0, 7060.0), "mastar": (3650.0, 7060.0), "bc03": (3500.0, 7060.0)}  # Å
 #: Libraries between E-MILES and BC03 and beyond E-MILES, by the fraction of the way, since only these two reach the
 #: ultraviolet: real galaxies need be like neither.
 _BETWEEN = {"between": 0.5, "beyond": -0.25}
