@@ -6,7 +6,7 @@ import re
 import shlex
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from quietspec.io.reading.options import as_command_line
 from quietspec.progress import Progress
 
 __all__ = [
-    "command_line", "console", "fail", "failed", "log", "log_model", "print_path", "printable", "progress_bar", "shown",
+    "command_line", "console", "fail", "failed", "log", "print_path", "printable", "progress_bar", "shown",
     "verbosity", "warn",
 ]  # fmt: skip
 
@@ -122,12 +122,6 @@ def log(message: str) -> None:
     """Print a line for people to standard error, so that standard output stays for results; not with ``--quiet``."""
     if not verbosity.quiet:
         _errors.print(shown(message))
-
-
-def log_model(name: str, flags: Mapping[str, int]) -> None:
-    """Say how many spectra of a file were denoised by another model than the usual one, by the counts of its flags."""
-    if count := flags.get("ULTRAVIOLET", 0):
-        log(f"{name}: {count} by the model `ultraviolet`, since `survey` leaves out too much; --model NAME decides")
 
 
 @contextmanager

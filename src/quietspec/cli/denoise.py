@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quietspec.cli.console import command_line, console, failed, log, log_model, print_path, progress_bar, shown, warn
+from quietspec.cli.console import command_line, console, failed, log, print_path, progress_bar, shown, warn
 from quietspec.cli.options import DenoiserName, EmissionOption, Model, Together, with_read_options
 from quietspec.cli.outputs import (
     Json,
@@ -139,7 +139,8 @@ def _print_reports(reports: list[FileReport]) -> None:
     for report in reports:
         if report.noise is not None:
             log(f"{Path(report.inputs[0]).name}: {_noise(report.noise)}")
-        log_model(Path(report.inputs[0]).name, report.flags)
+        if report.choice:
+            log(f"{Path(report.inputs[0]).name}: {report.choice}")
         for warning in report.warnings:
             warn(f"{Path(report.inputs[0]).name}: {warning}")
         for path in filter(None, (report.output, report.figure)):

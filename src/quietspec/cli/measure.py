@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from quietspec.cli.assignments import changed
-from quietspec.cli.console import command_line, console, failed, log_model, print_path, progress_bar, shown, warn
+from quietspec.cli.console import command_line, console, failed, log, print_path, progress_bar, shown, warn
 from quietspec.cli.options import Library, Model, Together, library_named, with_read_options
 from quietspec.cli.outputs import (
     Json,
@@ -210,7 +210,8 @@ def _print_reports(reports: list[MeasureReport]) -> None:
         table.add_row(name, counts[0], *values, counts[1], flags or "none", f"{report.seconds:.1f}")
     console.print(table)
     for report in reports:
-        log_model(Path(report.inputs[0]).name, report.flags)
+        if report.choice:
+            log(f"{Path(report.inputs[0]).name}: {report.choice}")
         for warning in report.warnings:
             warn(f"{Path(report.inputs[0]).name}: {warning}")
         for path in filter(None, (report.output, report.figure)):

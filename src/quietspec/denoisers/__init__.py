@@ -1,7 +1,7 @@
 """Denoisers: noisy `Spectra` in, `Denoised` out, behind one protocol."""
 
 from quietspec.denoisers.base import Denoiser, Emission
-from quietspec.denoisers.choice import ByCoverage
+from quietspec.denoisers.choice import ByCoverage, Chosen
 from quietspec.denoisers.network import NETWORK_FORMAT, NetworkDenoiser
 from quietspec.denoisers.posterior import (
     KinematicPosterior,
@@ -22,6 +22,7 @@ __all__ = [
     "PRIORS",
     "Butterworth",
     "ByCoverage",
+    "Chosen",
     "Denoiser",
     "DenoiserName",
     "Emission",

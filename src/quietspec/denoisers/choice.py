@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,11 +12,12 @@ from quietspec.arrays import FloatArray
 from quietspec.denoised import Denoised, Flag, ModelId
 from quietspec.denoisers.base import Denoiser, require_spectra
 from quietspec.denoisers.posterior import KinematicPosterior
+from quietspec.denoisers.shipped import model_card
 from quietspec.kinds import Medium
 from quietspec.spectra import Spectra
 from quietspec.wavelengths import rest_air
 
-__all__ = ["ByCoverage"]
+__all__ = ["ByCoverage", "Chosen"]
 
 _LEFT_OUT = 0.2  # share of the pixels that the first model may leave out before another is looked at
 _UNKNOWN = -1
@@ -35,8 +36,8 @@ class ByCoverage:
     name : str
         Name in tables.
     makers : mapping of str to callable
-        Makes the denoiser of each model, by the model's name; the first is preferred. The others are made only when
-        they are needed.
+        Makes the denoiser of each model, by the name of the model, which ships; the first is preferred. The others are
+        made only when they are needed.
 
     Examples
     --------
@@ -49,6 +50,8 @@ class ByCoverage:
     >>> far = denoiser.settled(np.linspace(3600.0, 9800.0, 5000), np.array([0.9]), "vacuum")
     >>> far.model == load_denoiser("posterior", "ultraviolet").model
     True
+    >>> far.explanation
+    '1 of 1 spectra by the model ultraviolet, which covers 93 % of the pixels at their redshifts; survey covers 52 %'
     """
 
     name: str
@@ -57,8 +60,8 @@ class ByCoverage:
 
     @property
     def model(self) -> ModelId:
-        """All models that may be chosen; a result names those that were."""
-        return _ids(self.name, [(name, self._of(name)) for name in self.makers])
+        """All models that may be chosen, none of which is loaded for this; a result names those that were."""
+        return _several(self.name, {name: str(model_card(name)["hash"]) for name in self.makers})
 
     def denoise(self, spectra: Spectra) -> Denoised:
         """Estimate the noise-free flux and its error on the pixels of `spectra`, each by its model."""
@@ -66,7 +69,7 @@ class ByCoverage:
         return self.settled(spectra.wavelength, spectra.redshift, spectra.medium).denoise(spectra)
 
     def settled(self, wavelength: FloatArray, redshift: FloatArray, medium: Medium) -> Denoiser:
-        """Choose for all spectra of a set, of which parts may then be denoised one by one.
+        """Choose for all spectra of a set, parts of which may then be denoised one by one.
 
         Parameters
         ----------
@@ -80,22 +83,26 @@ class ByCoverage:
         Returns
         -------
         Denoiser
-            One whose results all name the models used for the set.
+            The first model alone, or a `Chosen`. All its results name the models used for the set.
         """
-        choices = {float(z): self._choice(wavelength, float(z), medium) for z in np.unique(redshift[redshift > -1])}
-        used = [name for name in self.makers if name in choices.values()]
+        known, counts = np.unique(redshift[redshift > -1], return_counts=True)
+        covered = [self._covered(wavelength, float(z), medium) for z in known]
+        chosen = [max(shares, key=lambda name: shares[name]) for shares in covered]  # the first of equals
         first = next(iter(self.makers))
-        if used in ([], [first]):
+        if set(chosen) <= {first}:
             return self._of(first)
-        return _Chosen(self.name, [(name, self._of(name)) for name in used], choices, first)
+        models = {name: self._of(name) for name in self.makers if name in chosen}
+        explanation = _explanation(first, chosen, covered, counts)
+        return Chosen(self.name, models, dict(zip(known.tolist(), chosen, strict=True)), first, explanation)
 
-    def _choice(self, wavelength: FloatArray, redshift: float, medium: Medium) -> str:
+    def _covered(self, wavelength: FloatArray, redshift: float, medium: Medium) -> dict[str, float]:
+        """Share of the pixels that each model covers; that of the first alone where it covers enough."""
         rest = rest_air(wavelength, redshift, medium)
         first, *others = self.makers
-        covered = {first: self._of(first).covers(rest).mean()}
-        if covered[first] < 1 - _LEFT_OUT:
-            covered |= {name: self._of(name).covers(rest).mean() for name in others}
-        return max(covered, key=lambda name: covered[name])  # the first of equals
+        shares = {first: float(self._of(first).covers(rest).mean())}
+        if shares[first] < 1 - _LEFT_OUT:
+            shares |= {name: float(self._of(name).covers(rest).mean()) for name in others}
+        return shares
 
     def _of(self, name: str) -> KinematicPosterior:
         if name not in self._made:
@@ -104,39 +111,52 @@ class ByCoverage:
 
 
 @dataclass(frozen=True, eq=False)
-class _Chosen:
-    """The models chosen for a set of spectra, by redshift.
+class Chosen:
+    """The models that `ByCoverage` chose for a set of spectra, by redshift.
 
     Parameters
     ----------
     name : str
         Name in tables.
-    models : list of (str, KinematicPosterior)
-        Those that are used.
+    models : mapping of str to KinematicPosterior
+        Those that are used, by name.
     choices : mapping of float to str
         Name of the model, by redshift.
     first : str
-        Name of the one that is usual, and not flagged.
+        Name of the usual one, whose spectra are not flagged.
+    explanation : str
+        How many spectra have another than the usual model, and why.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from quietspec.denoisers import load_denoiser
+    >>> chosen = load_denoiser("posterior").settled(np.linspace(3600.0, 9800.0, 900), np.array([0.05, 0.9]), "air")
+    >>> list(chosen.models), chosen.choices[0.9]
+    (['survey', 'ultraviolet'], 'ultraviolet')
     """
 
     name: str
-    models: list[tuple[str, KinematicPosterior]]
+    models: Mapping[str, KinematicPosterior]
     choices: Mapping[float, str]
     first: str
+    explanation: str
 
     @property
     def model(self) -> ModelId:
         """That of the only model, or the names of all."""
-        return _ids(self.name, self.models)
+        ids = [denoiser.model for denoiser in self.models.values()]
+        named = {name: str(denoiser.model.hash) for name, denoiser in self.models.items()}
+        return ids[0] if len(ids) == 1 else _several(self.name, named)
 
     def denoise(self, spectra: Spectra) -> Denoised:
         """Estimate the noise-free flux and its error on the pixels of `spectra`, each by its model."""
-        numbers = {name: number for number, (name, _) in enumerate(self.models)}
+        numbers = {name: number for number, name in enumerate(self.models)}
         known = [numbers.get(self.choices.get(float(z), ""), _UNKNOWN) for z in spectra.redshift]
         rows = _rows_by_number(np.array(known, dtype=int), len(self.models))
-        parts = [(*model, which) for model, which in zip(self.models, rows, strict=True) if which.size]
+        parts = [(*model, which) for model, which in zip(self.models.items(), rows, strict=True) if which.size]
         if not parts:
-            parts = [(*self.models[0], np.arange(len(spectra)))]
+            parts = [(*next(iter(self.models.items())), np.arange(len(spectra)))]
         order = np.concatenate([which for _, _, which in parts])
         denoised = [self._flagged(name, model.denoise(spectra[which])) for name, model, which in parts]
         joined = Denoised.stack(denoised, spectra[order])[np.argsort(order)]
@@ -155,7 +175,20 @@ def _rows_by_number(numbers: npt.NDArray[np.int_], n: int) -> list[npt.NDArray[n
     return [np.flatnonzero(numbers == number) for number in range(n)]
 
 
-def _ids(name: str, models: list[tuple[str, KinematicPosterior]]) -> ModelId:
-    if len(models) == 1:
-        return models[0][1].model
-    return ModelId(f"{name}: {', '.join(f'{one} {denoiser.model.short_hash}' for one, denoiser in models)}")
+def _explanation(
+    first: str, chosen: Sequence[str], covered: Sequence[Mapping[str, float]], counts: npt.NDArray[np.intp]
+) -> str:
+    """Say how many spectra have another than the first model, and why; coverages are means over these."""
+    parts = []
+    for name in dict.fromkeys(one for one in chosen if one != first):
+        which = [number for number, one in enumerate(chosen) if one == name]
+        own, other = (np.average([covered[n][one] for n in which], weights=counts[which]) for one in (name, first))
+        parts.append(
+            f"{counts[which].sum()} of {counts.sum()} spectra by the model {name}, which covers {100 * own:.0f} % of "
+            f"the pixels at their redshifts; {first} covers {100 * other:.0f} %"
+        )
+    return ". ".join(parts)
+
+
+def _several(name: str, hashes: Mapping[str, str]) -> ModelId:
+    return ModelId(f"{name}: {', '.join(f'{one} {ModelId(one, found).short_hash}' for one, found in hashes.items())}")

@@ -37,6 +37,12 @@ def model_cards() -> Mapping[str, dict[str, Any]]:
     }
 
 
+def model_card(name: str) -> dict[str, Any]:
+    """Card of one of this version's models, `PRIORS` or `NETWORKS`."""
+    card: dict[str, Any] = json.loads((_package() / f"{name}.json").read_text(encoding="utf-8"))
+    return card
+
+
 def model_folder() -> Path:
     """Folder of the user's data where added models lie."""
     return user_data_path("quietspec", appauthor=False) / "models"

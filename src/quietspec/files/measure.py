@@ -16,11 +16,11 @@ from quietspec.errors import ReadError, TemplateError, WriteError
 from quietspec.files.layouts import LAYOUTS, Contents, Layout
 from quietspec.files.light import Light, light_of
 from quietspec.files.measured import MeasuredFile
-from quietspec.files.work import Report, Work, finite_median, flag_counts, process, settled
+from quietspec.files.work import Report, Work, explanation_of, finite_median, flag_counts, process, settled
 from quietspec.io import SpectraSource
 from quietspec.io.writing.options import WriteOptions
 from quietspec.io.writing.provenance import provenance
-from quietspec.populations.methods import PopulationMethod, with_denoiser
+from quietspec.populations.methods import PopulationMethod, denoiser_of, with_denoiser
 from quietspec.populations.result import PopulationFlag, Populations
 from quietspec.progress import Progress
 from quietspec.spectra import Spectra
@@ -109,7 +109,8 @@ class _Measuring(Work[_Tile, MeasureReport]):
     @contextmanager
     def open_output(self, path: Path, source: SpectraSource, options: WriteOptions) -> Iterator[None]:
         """Reserve the output's name; write it at the end."""
-        self._method = with_denoiser(self._method, lambda denoiser: settled(denoiser, source))
+        if (denoiser := denoiser_of(self._method)) is not None:
+            self._method = with_denoiser(self._method, settled(denoiser, source))
         self._layout = _layout_named(options.layout)
         with self._layout.place(path, source, options) as place:
             yield
@@ -119,8 +120,13 @@ class _Measuring(Work[_Tile, MeasureReport]):
         facts = provenance(self._method.model, options.command, source.meta) | {
             "QSMETHOD": (self.measured.populations.method, "how populations were found")
         }
-        history = [*(f"Input: {warning}" for warning in source.meta["warnings"]), *options.history]
+        notes = [*(f"Input: {warning}" for warning in source.meta["warnings"]), self._choice]
+        history = [*filter(None, notes), *options.history]
         return Contents(self.measured, source, facts, history)
+
+    @property
+    def _choice(self) -> str:
+        return explanation_of(denoiser_of(self._method))
 
     def compute(self, spectra: Spectra, progress: Progress | None) -> _Tile:
         """Measure a tile; where no template covers its wavelengths, those of other tiles may still be covered."""
@@ -145,6 +151,8 @@ class _Measuring(Work[_Tile, MeasureReport]):
         self.measured = MeasuredFile(populations, snr, source.redshift, source.spatial_shape, source.wcs, light)
         found = ~populations.failed
         return {
+            "model": str(self._method.model),
+            "choice": self._choice,
             "method": populations.method,
             "failed": int((~found).sum()),
             "flags": flag_counts(populations.flags, PopulationFlag),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -10,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quietspec.arrays import FloatArray
+from quietspec.arrays import BoolArray, FloatArray
 from quietspec.compact import CompactPosterior
-from quietspec.denoised import Denoised, ModelId
+from quietspec.denoised import Denoised, Flag, ModelId
 from quietspec.denoisers import PRIORS, SpectralPrior, StoredCovariances, load_prior, model_cards
 from quietspec.errors import ModelError, ReadError
 from quietspec.io import ReadOptions, read
@@ -26,6 +28,7 @@ __all__ = ["restore"]
 
 _OWN = ("flags", "chi2", "dof", "evidence", "noise_scale", "p_value", "redshift_used")  # columns that are fields
 _OTHER = ("redshift", "ebv", "snr_in", "snr_out")  # … and those that follow from others
+_HASH = re.compile(r"\b[0-9a-f]{16}\b")  # starts of hashes, where a model's name lists several
 
 
 def restore(path: str | PathLike[str], model: str | PathLike[str] | None = None) -> Denoised:
@@ -64,7 +67,10 @@ def restore(path: str | PathLike[str], model: str | PathLike[str] | None = None)
     flux = np.where(spectra.good, spectra.flux, np.nan).astype(spectra.flux.dtype)
     sigma = np.where(spectra.good, spectra.sigma, np.nan).astype(spectra.flux.dtype)
     given = _input(spectra, flux, residual)
-    known = {} if compact is None else _covariances(Path(path), identity[1], model, given, fields["redshift"], compact)
+    known: dict[str, Any] = {}
+    if compact is not None:
+        priors = _priors(Path(path), *identity, model)
+        known = _covariances(priors, fields["flags"] & int(Flag.ULTRAVIOLET) != 0, given, fields["redshift"], compact)
     return Denoised(
         spectra=given,
         flux=flux,
@@ -103,34 +109,46 @@ def _input(spectra: Spectra, flux: FloatArray, residual: npt.NDArray[Any] | None
 
 
 def _covariances(
-    path: Path,
-    hash_start: str | None,
-    model: str | PathLike[str] | None,
+    priors: Sequence[SpectralPrior],
+    second: BoolArray,
     spectra: Spectra,
     redshift: FloatArray,
     compact: CompactPosterior,
 ) -> dict[str, Any]:
-    """Fields of a `Denoised` that speak of covariance."""
-    stored = StoredCovariances.of(_prior(path, hash_start, model), spectra, redshift, compact)
+    """Fields of a `Denoised` that speak of covariance; of two priors, `second` tells which spectra have the second."""
+    stored = [StoredCovariances.of(prior, spectra, redshift, compact) for prior in priors]
+    remainder = stored[0].remainder()
+    if len(stored) > 1:
+        remainder = np.where(second[:, None], stored[1].remainder(), remainder)
+
+    def of(row: int) -> StoredCovariances:
+        return stored[-1] if second[row] else stored[0]
+
     return {
-        "factor_of": stored.factor,
-        "nucleus_of": stored.nucleus,
-        "remainder": stored.remainder(),
+        "factor_of": lambda row: of(row).factor(row),
+        "nucleus_of": lambda row: of(row).nucleus(row),
+        "remainder": remainder,
         "compact": compact,
     }
 
 
-def _prior(path: Path, hash_start: str | None, model: str | PathLike[str] | None) -> SpectralPrior:
-    """The prior that made a file: the one given, or the shipped one of its hash."""
+def _priors(path: Path, name: str, hash_start: str | None, model: str | PathLike[str] | None) -> list[SpectralPrior]:
+    """The prior that made a file, the one given or the shipped one of its hash; or all whose hashes its model names."""
+    starts = [hash_start] if hash_start else _HASH.findall(name)
+    if model is not None and len(starts) == 1:
+        return [_given(path, starts[0], model)]
     cards = model_cards()
-    shipped = (name for name in PRIORS if str(cards[name]["hash"]).startswith(str(hash_start)))
-    name = model or next(shipped, None)
-    if name is None:
+    found = [next((one for one in PRIORS if str(cards[one]["hash"]).startswith(start)), None) for start in starts]
+    if not starts or None in found:
         raise ModelError(
-            f"{path}: its covariances need the model that made it, {hash_start}, which does not ship. Give its file: "
-            "Denoised.read(path, model='MODEL.npz')."
+            f"{path}: its covariances need the model that made it, {hash_start or name}, which does not ship. Give its "
+            "file: Denoised.read(path, model='MODEL.npz')."
         )
-    prior = load_prior(str(name))
-    if not prior.hash.startswith(str(hash_start)):
-        raise ModelError(f"{path}: was made by the model {hash_start}, and {name} is {prior.hash[:16]}.")
+    return [load_prior(str(one)) for one in found]
+
+
+def _given(path: Path, hash_start: str, model: str | PathLike[str]) -> SpectralPrior:
+    prior = load_prior(str(model))
+    if not prior.hash.startswith(hash_start):
+        raise ModelError(f"{path}: was made by the model {hash_start}, and {model} is {prior.hash[:16]}.")
     return prior

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -19,7 +18,8 @@ from quietspec.spectra import Spectra
 from quietspec.templates import SspLibrary
 
 __all__ = [
-    "BinnedMethod", "DenoisedPpxfMethod", "PopulationMethod", "PosteriorMethod", "PpxfMethod", "with_denoiser",
+    "BinnedMethod", "DenoisedPpxfMethod", "PopulationMethod", "PosteriorMethod", "PpxfMethod", "denoiser_of",
+    "with_denoiser",
 ]  # fmt: skip
 
 
@@ -160,10 +160,17 @@ class BinnedMethod:
         return binned.on_spaxels(self.method(binned.spectra, progress))
 
 
-def with_denoiser(method: PopulationMethod, change: Callable[[Denoiser], Denoiser]) -> PopulationMethod:
-    """Replace the denoiser of a method by what a function makes of it; methods without one stay as they are."""
+def denoiser_of(method: PopulationMethod) -> Denoiser | None:
+    """Return the denoiser that a method rests on; None where it has none."""
     if isinstance(method, BinnedMethod):
-        return replace(method, method=with_denoiser(method.method, change))
+        return denoiser_of(method.method)
+    return method.denoiser if isinstance(method, PosteriorMethod | DenoisedPpxfMethod) else None
+
+
+def with_denoiser(method: PopulationMethod, denoiser: Denoiser) -> PopulationMethod:
+    """Replace the denoiser of a method; a method without one stays as it is."""
+    if isinstance(method, BinnedMethod):
+        return replace(method, method=with_denoiser(method.method, denoiser))
     if isinstance(method, PosteriorMethod | DenoisedPpxfMethod):
-        return replace(method, denoiser=change(method.denoiser))
+        return replace(method, denoiser=denoiser)
     return method
