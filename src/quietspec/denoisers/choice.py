@@ -19,7 +19,7 @@ from quietspec.wavelengths import rest_air
 
 __all__ = ["ByCoverage", "Chosen"]
 
-_LEFT_OUT = 0.2  # share of the pixels that the first model may leave out before another is looked at
+_LEFT_OUT = 0.1  # share of the pixels that the first model may leave out before another is looked at
 _UNKNOWN = -1
 
 
@@ -27,7 +27,7 @@ _UNKNOWN = -1
 class ByCoverage:
     """The first of several models, or for spectra that it leaves out too much of the one that covers most.
 
-    Another model is taken where the first leaves out more than a fifth of the pixels at a spectrum's redshift, good or
+    Another model is taken where the first leaves out more than a tenth of the pixels at a spectrum's redshift, good or
     bad, and the other leaves out fewer; so all spectra of one redshift have one model, whatever is masked. Spectra
     denoised by another than the first are flagged `Flag.ULTRAVIOLET`.
 

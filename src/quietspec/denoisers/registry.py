@@ -60,7 +60,7 @@ def load_denoiser(
     model : str or path
         For 'pca', 'wiener' and 'posterior': the name of a shipped prior ('survey', 'ultraviolet', 'paper'), or a file
         written by ``quietspec lab train``. 'auto' is 'survey', but 'ultraviolet' for spectra of which it covers more
-        and 'survey' leaves out over a fifth of the pixels (not with 'pca').
+        and 'survey' leaves out over a tenth of the pixels (not with 'pca').
     emission : {'auto', 'strong', 'none', 'fit'}, optional
         For the same: how gas emission lines are treated; as the model's card says by default. 'fit', with 'posterior'
         and a prior at rest such as 'survey', fits them with the stars.
