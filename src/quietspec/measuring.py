@@ -1,4 +1,4 @@
-"""What is measured of an estimate, as its methods: emission lines, their ratios, indices."""
+"""What is measured of an estimate, as its methods: emission lines, their ratios, indices, and sums of spectra."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from quietspec.lines.diagnostics import log_ratio
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["Measuring"]
 
@@ -115,3 +116,75 @@ class Measuring:
         ((4, 2), True)
         """
         return import_module("quietspec.indices").indices_of(self, names, **options)
+
+    def bin(self, labels: npt.ArrayLike, **options: Any) -> Any:
+        """Sum the data over bins of spectra, and denoise the sums.
+
+        Parameters
+        ----------
+        labels : (n_spectra,) of int, or (ny, nx)
+            Bin of each spectrum, numbered from 0 without gaps; −1 for none. `quietspec.binning.bin_to_snr` makes bins
+            of equal S/N.
+        **options
+            ``correlation``, ``denoiser`` and ``of``, as for `sum`.
+
+        Returns
+        -------
+        Denoised
+            One spectrum per bin; the flux is that of the whole bin.
+
+        Raises
+        ------
+        SpectraError
+            If the labels do not fit, or as for `sum`.
+        ModelError
+            As for `sum`.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.binning import INDEPENDENT
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
+        >>> denoised.bin([[0, 0], [1, -1]], correlation=INDEPENDENT).flux.shape
+        (2, 2757)
+        """
+        return import_module("quietspec.binning").bin_denoised(self, labels, **options)
+
+    def sum(self, region: Any = None, **options: Any) -> Any:
+        """Sum the data over an aperture, and denoise the sum.
+
+        That is not the sum of the estimates: these share their prior, so that their errors neither average out nor are
+        independent, while the sum of the data is one spectrum of higher S/N, for which the prior matters less.
+
+        Parameters
+        ----------
+        region : array, regions.Region or iterable of these, optional
+            Which spectra: a mask of bool, numbers of int, a fraction of each (float), or regions on the image or on
+            the sky, each of which makes one sum. All spectra by default.
+        **options
+            ``correlation``: a `quietspec.binning.NoiseCorrelation` between spaxels, which is measured from the
+            residuals if not given; ``denoiser``, if not the one that made this; ``of="estimates"`` for the sum of the
+            estimates, where the data are not at hand, with errors that assume the worst of correlations.
+
+        Returns
+        -------
+        Denoised
+            One spectrum per region; the flux is that of the whole region.
+
+        Raises
+        ------
+        SpectraError
+            If the region does not fit, or the data are to be summed and are not at hand.
+        ModelError
+            If this was not made by a shipped model and no denoiser is given.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> from quietspec.binning import INDEPENDENT
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
+        >>> aperture = denoised.sum([0, 1, 2], correlation=INDEPENDENT)
+        >>> aperture.spectra
+        <Spectra: 1 spectrum, 2757 pixels, 3710–6998 Å in vacuum, z 0.03, median S/N 53.1, FITS>
+        """
+        return import_module("quietspec.binning").sum_denoised(self, region, **options)

@@ -166,6 +166,26 @@ def test_detection(run, tmp_path) -> None:
     assert (tmp_path / "found.png").exists()
 
 
+def test_apertures(run, tmp_path) -> None:
+    options = ("--cubes", 2, "--compared", 1, "--size", 9, "--spaxels", 3, 9, "--apertures", 2, "--no-real")
+    said = run("apertures", *options, "--json", tmp_path / "found.json", library=True)
+    assert "sum of posteriors, errors added up" in said
+    found = results(tmp_path / "found.json")
+    assert len(found["correlations"]) == 2
+    lines = [one for one in found["simulated"] if one["quantity"] == "Hbeta" and one["n_spaxels"] == 9]
+    assert sorted(one["n"] for one in lines) == [2, 4]
+
+
+@pytest.mark.slow
+@pytest.mark.fetched
+def test_apertures_of_a_real_cube(run, tmp_path) -> None:
+    options = ("--cubes", 1, "--size", 12, "--spaxels", 3, "--apertures", 2, "--draws", 1)
+    run("apertures", *options, "--json", tmp_path / "found.json")
+    real = results(tmp_path / "found.json")["real"]
+    assert {one["quantity"] for one in real["added noise"]} >= {"band"}
+    assert real["residuals"][0]["n"] > 1000
+
+
 def test_galaxy_maps(run, tmp_path) -> None:
     options = ("--size", 4, "--methods", "posterior", "--store", tmp_path / "store", "--json", tmp_path / "found.json")
     run("galaxy_maps", *options, library=True)
@@ -262,6 +282,24 @@ def test_line_fluxes(run) -> None:
     assert "behind a mask" in said
 
 
+@pytest.mark.slow
+def test_line_contenders(run, tmp_path) -> None:
+    pytest.importorskip("ppxf")
+    options = ("-n", 8, "--snr", 20, "--bootstrapped", 1, "--draws", 2, "--json", tmp_path / "found.json")
+    assert "posterior over contender" in run("line_contenders", *options, library=True)
+    scores = results(tmp_path / "found.json")["scores"]
+    halpha = {row["contender"]: row for row in scores if row["line"] == "Halpha"}
+    assert halpha.keys() == {"posterior", "subtract, then Gaussians", "pPXF, formal"}  # one bootstrap gives no score
+    assert all(0.8 < row["slope"][0] < 1.2 for row in halpha.values())
+
+
+def test_line_repeats(run, tmp_path) -> None:
+    said = run("line_repeats", "--data", tmp_path, "--json", tmp_path / "found.json")
+    assert "SAMI 56140_B left out" in said
+    assert "UDF left out" in said
+    assert results(tmp_path / "found.json")["udf"] == []
+
+
 def test_other_worlds(run) -> None:
     assert "noise correlated by 0.6" in run("other_worlds", "false-alarms", "-n", 16, library=True)
     assert "broad Balmer lines 100" in run("other_worlds", "nuclei", "-n", 3, "--snr", 20, library=True)
@@ -299,6 +337,11 @@ def test_robustness(run, tmp_path) -> None:
     (test,) = results(tmp_path / "found.json")["tests"]
     assert set(test["stresses"]) == {"masks", "arm gap"}
     assert (tmp_path / "found.png").exists()
+
+
+def test_mutations(run, tmp_path) -> None:
+    run("mutations", "--only", "dust: no scale", "--json", tmp_path / "found.json")  # reads and checks the whole list
+    assert results(tmp_path / "found.json")["noticed"] == 1
 
 
 def test_simulate_speed(run) -> None:

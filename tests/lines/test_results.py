@@ -18,6 +18,18 @@ def test_every_line_is_in_one_group_but_blends():
     assert all(group.members[0] == (group.name, 1.0) for group in GROUPS)
 
 
+@pytest.mark.parametrize("correlation", [-0.9, 0.0, 0.9])
+def test_equivalent_widths_know_how_flux_and_continuum_go_together(correlation):
+    flux, error, continuum, continuum_error = 30.0, 0.4, 2.0, 0.02
+    lines = posterior({"Hbeta": [flux]}, {"Hbeta": [error]}, continuum=continuum)
+    place = lines.names.index("Hbeta")
+    lines.covariance_with_continuum[:, place] = correlation * error * continuum_error
+    pair = np.array([[1, correlation], [correlation, 1]]) * np.outer([error, continuum_error], [error, continuum_error])
+    drawn = np.random.default_rng(1).multivariate_normal([flux, continuum], pair, 20_000)
+    expected = np.std(drawn[:, 0] / drawn[:, 1]) / 1.05
+    assert lines.line("Hbeta").ew_error[0] == pytest.approx(expected, rel=0.03)
+
+
 def test_a_tied_line_follows_its_strongest():
     lines = posterior({"[OIII]5007": [298.0]}, {"[OIII]5007": [29.8]})
     weaker = lines.line("[OIII]4959")

@@ -21,8 +21,10 @@ from quietspec.cli.outputs import (
     stdout_is_json,
     write_json,
 )
+from quietspec.errors import SpectraError
 
 if TYPE_CHECKING:
+    from quietspec.binning import Binning, Correlation
     from quietspec.files import MeasuredFile, MeasureReport
     from quietspec.indices import IndexDefinition
     from quietspec.populations import PpxfOptions
@@ -90,6 +92,19 @@ def measure(
             case_sensitive=False,
         ),
     ] = "native",
+    bin_snr: Annotated[
+        float | None, typer.Option(help="Sum the spaxels of a cube in bins of this S/N first, and measure the sums.")
+    ] = None,
+    aperture: Annotated[
+        list[Path] | None, typer.Option(help="Sum the spaxels in each region of a ds9, CRTF or FITS file; repeatable.")
+    ] = None,
+    noise_correlation: Annotated[
+        str | None,
+        typer.Option(
+            help="Correlation of the noise of the spaxels that are summed: measured (the default), none, manga, or the "
+            "FWHM in spaxels of a drizzling kernel."
+        ),
+    ] = None,
     read: dict[str, Any],
 ) -> None:
     """Measure ages, [M/H], M/L, dust, kinematics, lines and indices: maps (or a table) with errors, as FITS."""
@@ -99,11 +114,14 @@ def measure(
     require_new(json, overwrite)
     outputs = _outputs(inputs, out, layout)
     figures = places(inputs, figure, "_populations.png") if figure else [None] * len(inputs)
-    claim_outputs([*(outputs if layout != "nGIST" else ()), *figures, json], [*files, model, library])
+    claim_outputs(
+        [*(outputs if layout != "nGIST" else ()), *figures, json], [*files, model, library, *(aperture or ())]
+    )
+    bins = _binning(bin_snr, aperture or [], noise_correlation)
     options = changed(PpxfOptions(), ppxf or (), "--ppxf")
     way = _method_named(method, model, library, options, jobs, lines=lines, indices=_indices(index or []))
     reports = [
-        _measure_one(paths, output, picture, way, overwrite=overwrite, layout=layout, **read)
+        _measure_one(paths, output, picture, way, bins=bins, overwrite=overwrite, layout=layout, **read)
         for paths, output, picture in zip(inputs, outputs, figures, strict=True)
     ]
     if not stdout_is_json(json):
@@ -128,6 +146,34 @@ def _indices(named: list[str]) -> tuple[IndexDefinition, ...]:
     for name in named:
         found += read_definitions(name) if Path(name).suffix else find_definitions([name])
     return tuple({one.name: one for one in found}.values())
+
+
+def _binning(snr: float | None, apertures: list[Path], noise: str | None) -> Binning | None:
+    """Read which spaxels to sum, and how their noise is correlated."""
+    from quietspec.binning import Binning
+
+    if snr is None and not apertures:
+        if noise is not None:
+            raise SpectraError("--noise-correlation is that of spaxels that are summed: give --bin-snr or --aperture.")
+        return None
+    if snr is not None and apertures:
+        raise SpectraError("--bin-snr and --aperture each say which spaxels to sum: give one of them.")
+    return Binning(snr=snr, apertures=tuple(apertures), correlation=_correlation(noise or "measured"))
+
+
+def _correlation(named: str) -> Correlation:
+    """Correlation of the noise between spaxels, by name or by the FWHM of a kernel."""
+    from quietspec.binning import INDEPENDENT, MANGA_NOISE, NoiseCorrelation
+
+    known: dict[str, Correlation] = {"measured": "measured", "none": INDEPENDENT, "manga": MANGA_NOISE}
+    if named in known:
+        return known[named]
+    try:
+        return NoiseCorrelation.of_kernel(float(named))
+    except ValueError as error:
+        raise SpectraError(
+            f"--noise-correlation {named}: expected {', '.join(known)}, or the FWHM of a kernel, 0 to 20 spaxels."
+        ) from error
 
 
 def _method_named(
@@ -184,7 +230,8 @@ def _drawn(report: MeasureReport, recovered: MeasuredFile, figure: Path) -> Meas
     from quietspec.plots import populations_figure, save
 
     try:
-        save(populations_figure(recovered.populations, recovered.spatial_shape, recovered.wcs), figure)
+        maps = recovered.on_sky
+        save(populations_figure(maps.populations, maps.spatial_shape, maps.wcs), figure)
     except Exception as error:  # noqa: BLE001  (the output is there all the same)
         return replace(report, error=failed(error, report.inputs))
     return replace(report, figure=str(figure))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from quietspec.arrays import FloatArray
+from quietspec.binning import Binning, SumPlan, plan_sums
+from quietspec.denoisers import load_denoiser
 from quietspec.errors import ReadError, TemplateError, WriteError
 from quietspec.files.layouts import LAYOUTS, Contents, Layout
 from quietspec.files.light import Light, light_of
@@ -49,6 +51,7 @@ def measure_file(
     output: str | PathLike[str],
     method: PopulationMethod,
     *,
+    bins: Binning | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> tuple[MeasureReport, MeasuredFile]:
@@ -62,6 +65,8 @@ def measure_file(
         The file to write, or the folder where the layout is nGIST's; it appears whole or not at all.
     method : PopulationMethod
         How to find them: one of `quietspec.populations.methods`.
+    bins : Binning, optional
+        Which spaxels of a cube are summed first; each sum is then measured like one spectrum.
     progress : callable, optional
         Called with the number of spectra done and their total.
     **options
@@ -80,17 +85,18 @@ def measure_file(
         If the input cannot be read, none of its spectra has a result, or the output cannot be written; then nothing is
         left behind.
     """
-    work = _Measuring(method)
+    work = _Measuring(method, bins)
     report = process(paths, output, work, progress=progress, **options)
     return report, work.measured
 
 
 @dataclass(frozen=True, eq=False)
 class _Tile:
-    """Populations of a tile, the S/N of its spectra, and their brightness where the layout has it."""
+    """Populations of a tile, the S/N and redshift of its spectra, and their brightness where the layout has it."""
 
     populations: Populations
     snr: FloatArray
+    redshift: FloatArray
     light: Light | None
     refusal: TemplateError | None = None
 
@@ -100,8 +106,10 @@ class _Measuring(Work[_Tile, MeasureReport]):
 
     report = MeasureReport
 
-    def __init__(self, method: PopulationMethod) -> None:
-        self._method = method
+    def __init__(self, method: PopulationMethod, bins: Binning | None = None) -> None:
+        self._method, self._bins = method, bins
+        self._sums: SumPlan | None = None
+        self._spaxels: list[Light] = []
         self._tiles: list[_Tile] = []
         self._layout: Layout
         self.measured: MeasuredFile
@@ -112,6 +120,11 @@ class _Measuring(Work[_Tile, MeasureReport]):
         if (denoiser := denoiser_of(self._method)) is not None:
             self._method = with_denoiser(self._method, settled(denoiser, source))
         self._layout = _layout_named(options.layout)
+        if self._bins is not None and self._bins.apertures and self._layout.of_images:
+            raise WriteError(
+                f"{path}: apertures form no image, and the layout {options.layout!r} holds maps. Write a table: "
+                'layout="native".'
+            )
         with self._layout.place(path, source, options) as place:
             yield
             self._layout.write(place, path, self._contents(source, options))
@@ -120,6 +133,9 @@ class _Measuring(Work[_Tile, MeasureReport]):
         facts = provenance(self._method.model, options.command, source.meta) | {
             "QSMETHOD": (self.measured.populations.method, "how populations were found")
         }
+        if self._sums is not None:
+            facts["QSBIN"] = (self._sums.name, "what was summed before it was measured")
+            facts["QSNCORR"] = (str(self._sums.correlation), "correlation of the noise of spaxels")
         notes = [*(f"Input: {warning}" for warning in source.meta["warnings"]), self._choice]
         history = [*filter(None, notes), *options.history]
         return Contents(self.measured, source, facts, history)
@@ -128,13 +144,24 @@ class _Measuring(Work[_Tile, MeasureReport]):
     def _choice(self) -> str:
         return explanation_of(denoiser_of(self._method))
 
+    def tiles(self, source: SpectraSource, progress: Progress | None) -> tuple[int, Iterable[Spectra]]:
+        """Tiles of the file, or of sums of its spaxels."""
+        if self._bins is None:
+            return super().tiles(source, progress)
+        own = denoiser_of(self._method) or settled(load_denoiser("posterior"), source)
+        self._sums = plan_sums(source, self._bins, own, self._see if self._layout.of_images else None)
+        return len(self._sums), self._sums.tiles(source)
+
+    def _see(self, spaxels: Spectra) -> None:
+        self._spaxels.append(light_of(spaxels))
+
     def compute(self, spectra: Spectra, progress: Progress | None) -> _Tile:
         """Measure a tile; where no template covers its wavelengths, those of other tiles may still be covered."""
         light = light_of(spectra) if self._layout.of_images else None
         try:
-            return _Tile(self._method(spectra, progress), spectra.snr, light)
+            return _Tile(self._method(spectra, progress), spectra.snr, spectra.redshift, light)
         except TemplateError as error:
-            return _Tile(_refused(spectra, str(error)), spectra.snr, light, error)
+            return _Tile(_refused(spectra, str(error)), spectra.snr, spectra.redshift, light, error)
 
     def put(self, tile: _Tile, rows: slice) -> None:
         """Keep the tile's results."""
@@ -145,10 +172,17 @@ class _Measuring(Work[_Tile, MeasureReport]):
         populations = Populations.stack(_alike([tile.populations for tile in self._tiles]))
         refusal = next((tile.refusal for tile in reversed(self._tiles) if tile.refusal), None)
         _require_any(populations, source, refusal)
-        snr = np.concatenate([tile.snr for tile in self._tiles])
-        lights = [tile.light for tile in self._tiles if tile.light is not None]
-        light = Light.stack(lights) if lights else None
-        self.measured = MeasuredFile(populations, snr, source.redshift, source.spatial_shape, source.wcs, light)
+        snr, redshift = (np.concatenate([getattr(tile, name) for tile in self._tiles]) for name in ("snr", "redshift"))
+        self.measured = MeasuredFile(
+            populations,
+            snr,
+            redshift,
+            source.spatial_shape,
+            source.wcs,
+            light=_stacked([tile.light for tile in self._tiles if tile.light is not None]),
+            sums=self._sums,
+            spaxel_light=_stacked(self._spaxels),
+        )
         found = ~populations.failed
         return {
             "model": str(self._method.model),
@@ -161,6 +195,10 @@ class _Measuring(Work[_Tile, MeasureReport]):
                 for name in populations.names
             },
         }
+
+
+def _stacked(lights: list[Light]) -> Light | None:
+    return Light.stack(lights) if lights else None
 
 
 def _layout_named(name: str) -> Layout:

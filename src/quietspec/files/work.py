@@ -86,6 +86,10 @@ class Work(ABC, Generic[Tile, AnyReport]):
     def open_output(self, path: Path, source: SpectraSource, options: WriteOptions) -> AbstractContextManager[object]:
         """Context in which the output is filled; the file appears when the context ends without an exception."""
 
+    def tiles(self, source: SpectraSource, progress: Progress | None) -> tuple[int, Iterable[Spectra]]:
+        """Number of spectra to compute, and the tiles that hold them, each with its rows as ``meta["rows"]``."""
+        return source.n_spectra, source.tiles(TILE)
+
     @abstractmethod
     def compute(self, spectra: Spectra, progress: Progress | None) -> Tile:
         """Compute the result of a tile, possibly in a thread beside those of other tiles."""
@@ -161,16 +165,17 @@ def process(
         _require_original(source)
         source.hash_inputs()
         with work.open_output(path, source, WriteOptions(**writing)):
-            for rows, tile in _computed(source, work, workers, progress):
+            n_spectra, tiles = work.tiles(source, progress)
+            for rows, tile in _computed(tiles, n_spectra, work, workers, progress):
                 work.put(tile, rows)
                 if progress is not None:
-                    progress(rows.stop, source.n_spectra)
+                    progress(rows.stop, n_spectra)
             source.require_unchanged()
             facts = work.finish(source)
         return work.report(
             inputs=tuple(str(path) for path in paths),
             output=str(path),
-            n_spectra=source.n_spectra,
+            n_spectra=n_spectra,
             seconds=time.perf_counter() - start,
             warnings=tuple(source.meta["warnings"]),
             **facts,
@@ -189,19 +194,18 @@ _WRITE_OPTIONS = {each.name for each in fields(WriteOptions)}
 
 
 def _computed(
-    source: SpectraSource, work: Work[Tile, AnyReport], workers: int, progress: Progress | None
+    tiles: Iterable[Spectra], n_spectra: int, work: Work[Tile, AnyReport], workers: int, progress: Progress | None
 ) -> Iterator[tuple[slice, Tile]]:
-    """Compute the tiles of a source; yield their rows and results in order."""
+    """Compute tiles; yield their rows and results in order."""
 
     def compute(spectra: Spectra) -> tuple[slice, Tile]:
         rows: slice = spectra.meta["rows"]
         # Only tiles that are computed one after the other can tell how far all of them are.
-        within = None if workers else _shifted(progress, rows.start, source.n_spectra)
+        within = None if workers else _shifted(progress, rows.start, n_spectra)
         return rows, work.compute(spectra, within)
 
     # A worker has one thread: those of the linear-algebra library would get in each other's way.
     with threadpool_limits(limits=1):
-        tiles = source.tiles(TILE)
         yield from map(compute, tiles) if workers == 0 else _side_by_side(compute, tiles, workers)
 
 

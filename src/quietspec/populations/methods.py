@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from quietspec.binning import INDEPENDENT, NoiseCorrelation, bin_spectra, bin_to_snr
 from quietspec.denoised import ModelId
 from quietspec.denoisers import Denoiser
 from quietspec.indices import IndexDefinition
-from quietspec.populations.binning import bin_spectra, bin_to_snr
 from quietspec.populations.fit import Errors, fit_denoised, fit_populations
 from quietspec.populations.options import PpxfOptions
 from quietspec.populations.posterior import posterior_populations
 from quietspec.populations.result import Populations
+from quietspec.populations.spaxels import on_spaxels
 from quietspec.progress import Progress
 from quietspec.spectra import Spectra
 from quietspec.templates import SspLibrary
@@ -140,13 +141,13 @@ class BinnedMethod:
         Method that is applied to the bins.
     target : float
         S/N of a bin.
-    covariance : float
-        Excess noise of bins, see `bin_to_snr`.
+    correlation : NoiseCorrelation
+        Correlation of the noise between spaxels.
     """
 
     method: PopulationMethod
     target: float
-    covariance: float = 0.0
+    correlation: NoiseCorrelation = INDEPENDENT
 
     @property
     def model(self) -> ModelId:
@@ -155,9 +156,9 @@ class BinnedMethod:
 
     def __call__(self, spectra: Spectra, progress: Progress | None = None) -> Populations:
         """Find the populations of the spaxels of an image, equal within each bin."""
-        number = bin_to_snr(spectra, self.target, covariance=self.covariance)
-        binned = bin_spectra(spectra, number, covariance=self.covariance)
-        return binned.on_spaxels(self.method(binned.spectra, progress))
+        number = bin_to_snr(spectra, self.target, self.correlation)
+        binned = bin_spectra(spectra, number, self.correlation)
+        return on_spaxels(self.method(binned.spectra, progress), number)
 
 
 def denoiser_of(method: PopulationMethod) -> Denoiser | None:

@@ -133,7 +133,7 @@ def test_a_network_that_needs_the_wiener_mean_gets_no_file(needs_training, run, 
         (SETTINGS.replace("kernel: 3", "kernel: 4"), "kernel 4: must be odd"),
         (SETTINGS.replace("channels: [flux, sigma]", "channels: [sigma]"), "'flux' comes first"),
         ("network: [", "not YAML"),
-        (None, "no run of this name (eut-paper, eut-position, eut-small)"),
+        (None, "no run of this name (eut-paper, eut-placed, eut-position, eut-small)"),
     ],
 )
 def test_bad_settings_are_refused_in_one_message(needs_training, run, library_file, tmp_path, text, says):

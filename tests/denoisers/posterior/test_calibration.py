@@ -97,3 +97,9 @@ def test_rough_factor_follows_bright_spectra_and_leaves_faint_ones():
     faint, dof = rough_factor((model * truth).astype(np.float32), model * 1e-4, model, ONE_ARM)
     np.testing.assert_allclose(faint, 1, atol=1e-3)
     assert dof[0] < 0.01
+
+
+def test_variance_on_the_pixels_is_that_of_dense_algebra():
+    knots = CalibrationLaw().knots(np.concatenate([np.arange(4000.0, 5000, 3), np.arange(5300.0, 6000, 2)]))
+    hats = knots.hats.toarray()
+    np.testing.assert_allclose(knots.variance(knots.covariance), np.diag(hats @ knots.covariance @ hats.T), rtol=1e-4)

@@ -132,6 +132,22 @@ def test_a_shipped_prior_against_dense_matrices(snr):
         assert found.log_evidence[row] == pytest.approx(evidence, abs=0.3)
 
 
+@pytest.mark.parametrize("snr", [2.0, 20.0])
+def test_components_that_are_screened_out_have_no_weight(snr):
+    prior = small_prior(n_mixture=40)
+    spectra, *_ = draw(prior, 6, snr, np.random.default_rng(4))
+    scale = np.ones(6)
+    coordinates = Coordinates(PreparedPrior(prior), np.vstack([prior.mean, prior.components]).T)
+    start = np.tile(coordinates.centre, (6, 1))
+    information = coordinates.information(spectra.ivar)
+    difference = spectra.flux - start @ coordinates.vectors.T
+    projections = project(difference, spectra.ivar, start, coordinates, information, coordinates.size)
+    every, some = infer(projections, coordinates, scale), infer(projections, coordinates, scale, screened=True)
+    np.testing.assert_allclose(some.mean, every.mean, atol=1e-3 * np.sqrt(every.covariance.max()))
+    np.testing.assert_allclose(some.covariance, every.covariance, atol=1e-3 * every.covariance.max())
+    np.testing.assert_allclose(some.log_evidence, every.log_evidence, atol=1e-3)
+
+
 @pytest.mark.parametrize("noise", ["quoted", "measured"])
 @pytest.mark.parametrize("emission", ["none", "auto"])
 def test_one_spectrum_alone_is_as_in_company(noise, emission):

@@ -156,3 +156,27 @@ def test_without_higher_moments_losvds_are_gaussian():
         mean, error = gaussian.parameters[name]
         assert (np.abs(mean - truth) < 4 * error).all()
         assert np.median(error) <= np.median(free.parameters[name][1])
+
+
+def test_what_the_basis_leaves_out_counts_as_noise():
+    spectra, *_ = moving(4, 60, np.random.default_rng(11))
+    left_out = 0.05
+    prior = rest_prior()
+    lossy = replace(prior, truncation=np.full(len(prior.wavelength), left_out))
+    found = KinematicPosterior("kinematic", lossy, LAW).denoise(spectra)
+    noisier = replace(spectra, ivar=1 / (1 / spectra.ivar + left_out**2))
+    expected = KinematicPosterior("kinematic", prior, LAW).denoise(noisier)
+    for name in ("velocity", "sigma"):
+        error = expected.parameters[name][1]
+        np.testing.assert_allclose(found.parameters[name][1], error, rtol=0.1)
+        assert (np.abs(found.parameters[name][0] - expected.parameters[name][0]) < 0.1 * error).all()
+
+
+def test_errors_follow_the_noise_as_measured():
+    spectra, *_ = moving(4, 20, np.random.default_rng(12))
+    expected = KinematicPosterior("kinematic", rest_prior(), LAW).denoise(spectra)
+    understated = replace(spectra, ivar=9 * spectra.ivar)
+    found = KinematicPosterior("kinematic", rest_prior(), LAW, noise="measured").denoise(understated)
+    np.testing.assert_allclose(found.noise_scale, 3, rtol=0.2)
+    np.testing.assert_allclose(found.sigma.mean(axis=1), expected.sigma.mean(axis=1), rtol=0.2)
+    np.testing.assert_allclose(found.evidence, expected.evidence, rtol=0.05)

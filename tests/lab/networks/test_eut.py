@@ -108,3 +108,39 @@ def test_an_output_pixel_sees_the_whole_spectrum():
     tool, features = small(), torch.rand(1, 1, 64, requires_grad=True)
     tool.estimate(features)[0, 0, 5].backward()
     assert (features.grad != 0).float().mean() > 0.9
+
+
+def placed(**changes: object) -> EUT:
+    return small(fold=4, n_pixels=30, summary=5, **changes)
+
+
+def test_a_network_with_its_place_begins_as_the_layout_with_a_companion_of_the_first_convolution():
+    tool = placed()
+    assert torch.count_nonzero(tool.exit.weight) == torch.count_nonzero(tool.positions) == 0
+    assert tool.entrance.weight.shape == (8, 4, 4)
+    assert tool.exit.weight.shape == (8, 3, 4)
+    assert tool.positions.shape == (2, 6)
+    assert tool.estimate(torch.rand(2, 1, 30)).shape == (2, 1, 30)
+
+
+def test_what_a_companion_does_differs_from_place_to_place():
+    tool = placed()
+    with torch.no_grad():
+        before = tool.estimate(torch.ones(1, 1, 30))
+        tool.exit.weight[2] += 1.0
+        changed = tool.estimate(torch.ones(1, 1, 30)) != before
+    assert changed[0, 0].nonzero().flatten().tolist() == [8, 9, 10, 11]
+
+
+def test_every_token_sees_the_summary():
+    tool, features = placed(n_blocks=1), torch.rand(3, 4, 8)
+    tokens = torch.zeros(3, 2, 6)
+    with torch.no_grad():
+        added = tool._placed(tokens, features) - tool._placed(tokens, torch.zeros_like(features))
+    torch.testing.assert_close(added[:, 0], added[:, 1])
+    assert (added.abs() > 0).all()
+
+
+def test_a_network_with_its_place_takes_spectra_of_its_grid_alone():
+    with pytest.raises(ValueError, match="this network's grid has 30"):
+        placed().estimate(torch.rand(1, 1, 31))

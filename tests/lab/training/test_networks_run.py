@@ -28,7 +28,7 @@ def test_shipped_runs_load(name):
 
 
 def test_shipped_runs_are_those_of_the_papers_experiment():
-    assert RUNS == ("eut-paper", "eut-position", "eut-small")
+    assert RUNS == ("eut-paper", "eut-placed", "eut-position", "eut-small")
     assert Run.load("eut-paper").network == EUTSettings()
     assert Run.load("eut-small").network == EUTSettings(encoder=(64, 96, 128), n_blocks=4, n_heads=4, fold=8)
     assert isinstance(Run.load("eut-position").network, PatchNetworkSettings)
@@ -92,6 +92,8 @@ def test_all_faults_are_named_at_once(tmp_path):
 def test_files_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     for path in (tmp_path / "none.yaml", tmp_path, tmp_path / "bytes.yaml", Path("eut-large")):
-        with pytest.raises(ModelError, match=r"no run of this name \(eut-paper, eut-position, eut-small\)") as refused:
+        with pytest.raises(
+            ModelError, match=r"no run of this name \(eut-paper, eut-placed, eut-position, eut-small\)"
+        ) as refused:
             Run.load(path)
         assert str(refused.value).startswith(f"{path}: ")

@@ -25,7 +25,9 @@ _TEST_SNR = (5.0, 10.0, 15.0, 20.0)
 
 
 def train_network(
-    run: Annotated[str, typer.Argument(help="eut-small, eut-position, eut-paper, or a YAML file of settings.")],
+    run: Annotated[
+        str, typer.Argument(help="eut-small, eut-placed, eut-position, eut-paper, or a YAML file of settings.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for settings, checkpoints, curve and model.")],
     changes: Changes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from quietspec.arrays import BoolArray, FloatArray
+from quietspec.denoisers.posterior.gas import is_near
 from quietspec.statistics import MAD_TO_SIGMA, robust_scatter
 from quietspec.wavelengths import (
     EMISSION_LINES,
@@ -68,7 +69,12 @@ class Gas:
 
 
 def measure_gas(
-    residual: FloatArray, weight: FloatArray, continuum: FloatArray, rest: FloatArray, fwhm: FloatArray
+    residual: FloatArray,
+    weight: FloatArray,
+    continuum: FloatArray,
+    rest: FloatArray,
+    fwhm: FloatArray,
+    stars: FloatArray | None = None,
 ) -> Gas:
     """Find emission lines in the residuals of a stellar fit, by matched filters over velocity and width.
 
@@ -82,6 +88,8 @@ def measure_gas(
         Rest-frame air wavelengths, Å.
     fwhm : (n_pixels,)
         Instrumental resolution in the rest frame, FWHM in Å.
+    stars : (n_spectra,), optional
+        Velocity of the stars, km/s; if given, only gas is looked for that can belong to them.
 
     Returns
     -------
@@ -94,6 +102,8 @@ def measure_gas(
     weighted = np.where(weight > 0, residual, 0.0) * weight
     level = {name: _level(name, continuum, rest) for name in TRACERS}
     gain, _ = _improvement(weighted, weight, level, rest, fwhm, trials)
+    if stars is not None:
+        gain = np.where(is_near(trials[:, 0], stars[:, None]), gain, 0.0)
     best = gain.argmax(axis=1)
     top = gain[np.arange(len(best)), best] / _scatter(_pull(residual, weight), weight) ** 2
     velocity, sigma = trials[best].T

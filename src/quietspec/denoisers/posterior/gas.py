@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
-from quietspec.arrays import FloatArray
+from quietspec.arrays import BoolArray, FloatArray, IntArray
 from quietspec.lines.catalogue import GROUPS, LineGroup
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT
 
@@ -32,9 +33,9 @@ _STEPS = 6  # of the fit of lines alone
 _LEAST_PIXELS = 3
 
 
-def is_near(velocity: float, stars: float) -> bool:
+def is_near(velocity: FloatArray | float, stars: FloatArray | float) -> BoolArray:
     """Whether gas of a velocity (km/s) can belong to stars of another, which is uncertain where they are faint."""
-    return min(abs(velocity - stars), abs(velocity)) < _FAR
+    return np.asarray(np.minimum(np.abs(velocity - stars), np.abs(velocity)) < _FAR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class GasState:
 
     def is_odd(self, velocity: float) -> bool:
         """Whether lines are narrower than gas is, or far from stars of a velocity (km/s)."""
-        return self.width < _ODD or not is_near(self.velocity, velocity)
+        return self.width < _ODD or not bool(is_near(self.velocity, velocity))
 
     def at_rest_with(self, velocity: float) -> GasState:
         """Return lines without flux at a velocity, which is not fitted."""
@@ -186,6 +187,36 @@ class LineModel:
             step = np.linalg.solve(weighted.T @ weighted + np.eye(weighted.shape[1]), slope)
             state = state.moved(step, scale)
         return state
+
+    def profiles(self, velocity: FloatArray, sigma: FloatArray) -> tuple[csr_array, IntArray]:
+        """Profiles of unit flux at several motions.
+
+        Parameters
+        ----------
+        velocity, sigma : (n_motions,)
+            Velocity and dispersion of the gas, km/s.
+
+        Returns
+        -------
+        profiles : sparse (n_motions * n_groups, n_used)
+            The groups' profiles at each motion, 1/Å.
+        pixels : (n_used,)
+            Numbers of the pixels that some profile reaches.
+        """
+        group, wavelength, ratio = (np.array(column) for column in zip(*self._members, strict=True))
+        centre = wavelength * np.exp(velocity[:, None] / SPEED_OF_LIGHT)
+        width = np.hypot(np.interp(centre, self._rest, self._sigma), centre * (sigma[:, None] / SPEED_OF_LIGHT))
+        low, high = (np.searchsorted(self._rest, centre + side * _REACH * width).ravel() for side in (-1, 1))
+        count = high - low
+        of = np.repeat(np.arange(count.size), count)  # which line each value belongs to
+        pixel = np.arange(of.size) - np.repeat(np.cumsum(count) - count, count) + low[of]
+        centre, width = centre.ravel()[of], width.ravel()[of]
+        value = np.tile(ratio, len(velocity))[of] / (width * np.sqrt(2 * np.pi))
+        value *= np.exp(-0.5 * ((self._rest[pixel] - centre) / width) ** 2)
+        row = (np.arange(len(velocity))[:, None] * self.size + group).ravel()[of]
+        pixels, column = np.unique(pixel, return_inverse=True)
+        shape = (len(velocity) * self.size, len(pixels))
+        return csr_array((value.astype(np.float32), (row, column)), shape=shape), pixels
 
     def flux_size(self, scale: float) -> float:
         """1σ of the prior of fluxes."""

@@ -21,12 +21,13 @@ from quietspec.denoisers.posterior.contamination import (
     spike_mask,
 )
 from quietspec.denoisers.posterior.covariances import CompactCovariances, compact_one
-from quietspec.denoisers.posterior.gas import GAS_MOTIONS, USUAL_WIDTH, LineModel, is_near
+from quietspec.denoisers.posterior.fitted import Fitted, Pixels, change_and_half, fitted_lines, on_pixels
+from quietspec.denoisers.posterior.gas import LineModel
+from quietspec.denoisers.posterior.gas_scan import Starlight, is_doubtful, spikes_on_lines, with_unknown_motion
 from quietspec.denoisers.posterior.grid import Batch, Grid
 from quietspec.denoisers.posterior.inference import infer
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
 from quietspec.denoisers.posterior.linear import Projections
-from quietspec.denoisers.posterior.linearised import Marginalised
 from quietspec.denoisers.posterior.losvd import log_width
 from quietspec.denoisers.posterior.masking import FIRST_MASK, gas_mask
 from quietspec.denoisers.posterior.motions import (
@@ -47,7 +48,6 @@ from quietspec.wavelengths import EMISSION_LINES
 
 __all__ = ["BatchFit", "KinematicGrid"]
 
-_MOMENTS = 2  # h3 and h4, which stand first among what is marginalised
 _FIRST_STEPS, _LAST_STEPS = 2, 3  # most steps before gas and spikes are found, and after; faint spectra make one
 _GAS_STEPS = 4  # further steps, at most, that find the motion of gas
 _STILL = 5.0, 0.03  # km/s and u: within a smaller step the model is as good as linear
@@ -81,24 +81,6 @@ class KinematicGrid(Grid):
     model: PixelModel
     scan: VelocityScan
     settings: Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class _Fitted:
-    """One spectrum's last linearisation, what the data said there, and the likelihood of u where it is no Gaussian.
-
-    The motions of a faint one are what the scan says of them.
-    """
-
-    marginalised: Marginalised
-    faint: bool
-    nodes: FloatArray
-    log_likelihood: FloatArray
-
-    @property
-    def state(self) -> State:
-        """Where the model was linearised."""
-        return self.marginalised.linearised.state
 
 
 class BatchFit:
@@ -137,25 +119,24 @@ class BatchFit:
         for row in np.flatnonzero(~faint):
             states[row], residual[row], dof[row] = self._fit(states[row], self._flux[row], weight[row])
         self._spikes = spike_mask(residual, np.where(first, 0, self._weight))
+        self._hit = np.zeros_like(self._spikes)
         self._ignored = self._spoilt(residual, first) & (self._weight > 0)
         if noise == "measured":
             self.noise_scale = noise_scale(residual, np.where(self._ignored, 0, self._weight), dof)
         if emission == "fit":
-            states = self._with_gas(states, residual)
+            states = self._with_gas(states, self._flux, residual, self._weight)
         self._used = self._trusted(states)
         spectra = zip(states, self._flux, self._used, faint.tolist(), strict=True)
         self._fitted = [self._last_fit(*one) for one in spectra]
-        for odd in [number for number, one in enumerate(self._fitted) if one.state.gas_is_odd]:
-            states[odd] = self._fitted[odd].state.without_moving_gas()
-            self._used[odd] = self._trusted(states)[odd]
-            self._fitted[odd] = self._last_fit(states[odd], self._flux[odd], self._used[odd], bool(faint[odd]))
+        if emission == "fit":
+            self._settle_gas(states, residual, faint)
         self._scale = np.array([one.state.scale for one in self._fitted])
         projections = _projections(self._fitted, self._scale)
         self._posterior = infer(projections, self.grid.model.coordinates, self._scale, screened=True)
         labels = self._posterior.labels
         self._width = np.stack([labels.mean("width"), labels.sigma("width")], axis=1)
         cost = np.array([one.marginalised.log_determinant for one in self._fitted])
-        self.evidence = self._posterior.log_evidence - 0.5 * cost + batch.noise_constant(weight)
+        self.evidence = self._posterior.log_evidence - 0.5 * cost + batch.noise_constant(self._used)
 
     def _trusted(self, states: list[State]) -> FloatArray:
         """Weights of the last fit: without what is spoilt, with the noise as measured and what the basis leaves out."""
@@ -163,26 +144,50 @@ class BatchFit:
         if self._emission == "fit":
             moving = np.array([state.gas is not None and state.gas.moves for state in states])
             spoilt = (spoilt & ~self._lined(states)) | (self._spikes & ~moving[:, None])  # a spike looks like a line
+            spoilt |= self._hit
         weight = np.where(spoilt, 0, self._weight) / self.noise_scale.astype(np.float32)[:, None] ** 2
         size = np.array([state.scale for state in states], dtype=np.float32)
         weight /= 1 + weight * (size[:, None] * self.grid.truncation.astype(np.float32)) ** 2
         return np.asarray(weight)
 
-    def _with_gas(self, states: list[State], residual: FloatArray) -> list[State]:
+    def _with_gas(self, states: list[State], flux: FloatArray, residual: FloatArray, weight: FloatArray) -> list[State]:
         """Give states the lines of gas, at the motion seen in what the stars leave, else at that of the stars."""
         lines = self.grid.model.lines
-        if lines is None:
+        if lines is None or not states:
             return states
-        gas = measure_gas(residual, self._weight, self._flux - residual, self.grid.rest, self.grid.fwhm)
+        stars = np.array([state.velocity for state in states])
+        gas = measure_gas(residual, weight, flux - residual, self.grid.rest, self.grid.fwhm, stars)
         started = []
         for row, state in enumerate(states):
-            velocity = float(gas.velocity[row])
-            moves = bool(gas.detected[row]) and is_near(velocity, state.velocity)
-            begin = lines.start(velocity if moves else state.velocity, float(gas.sigma[row]), moves=moves)
+            moves = bool(gas.detected[row])
+            velocity = float(gas.velocity[row]) if moves else state.velocity
+            begin = lines.start(velocity, float(gas.sigma[row]), moves=moves)
             if moves:
-                begin = lines.fitted(begin, residual[row], self._weight[row], state.scale)
+                begin = lines.fitted(begin, residual[row], weight[row], state.scale)
             started.append(replace(state, gas=begin))
         return started
+
+    def _settle_gas(self, states: list[State], residual: FloatArray, faint: BoolArray) -> None:
+        """Fit again without spikes among lines, and at rest with the stars where lines are odd or faint."""
+        lines = self.grid.model.lines
+        if lines is None:
+            return
+        for row, one in enumerate(self._fitted):
+            self._hit[row] = spikes_on_lines(one.marginalised, self._flux[row], self._used[row])
+        odd = [row for row, one in enumerate(self._fitted) if self._hit[row].any() or one.state.gas_is_odd]
+        weight = np.where(self._spikes | self._hit, 0, self._weight)[odd]
+        self._refit(odd, self._with_gas([states[row] for row in odd], self._flux[odd], residual[odd], weight), faint)
+        odd = [row for row, one in enumerate(self._fitted) if is_doubtful(one.marginalised, lines)]
+        self._refit(odd, [self._fitted[row].state.without_moving_gas() for row in odd], faint)
+
+    def _refit(self, rows: list[int], starts: list[State], faint: BoolArray) -> None:
+        """Fit some spectra again, from other states."""
+        states = [one.state for one in self._fitted]
+        for row, start in zip(rows, starts, strict=True):
+            states[row] = start
+        self._used[rows] = self._trusted(states)[rows]
+        for row in rows:
+            self._fitted[row] = self._last_fit(states[row], self._flux[row], self._used[row], bool(faint[row]))
 
     def _lined(self, states: list[State]) -> BoolArray:
         """Pixels that hold lines which are fitted, so that they need not be left out."""
@@ -199,14 +204,21 @@ class BatchFit:
         model = self.grid.model.lines
         if model is None or self._fitted[0].state.gas is None:
             return []
-        found = [self._motions(row, one) for row, one in enumerate(self._fitted)]
-        return [_fitted_lines(one, of.joint, model) for one, of in zip(self._fitted, found, strict=True)]
+        return [self._lines_of(row, one, model) for row, one in enumerate(self._fitted)]
+
+    def _lines_of(self, row: int, one: Fitted, model: LineModel) -> FittedLines:
+        joint = self._motions(row, one).joint
+        lines = fitted_lines(one, joint, model)
+        if one.state.gas is None or one.state.gas.moves:
+            return lines
+        stars = Starlight(*change_and_half(one, joint))
+        return with_unknown_motion(lines, model, one.marginalised, stars, self._flux[row], self._used[row])
 
     def solution(self) -> Solution:
         """Give the motions their true posterior, and turn it into flux and errors."""
         found = [self._motions(row, one) for row, one in enumerate(self._fitted)]
         size = self.grid.model.shape_size
-        pixels = [_on_pixels(one, of.joint, size) for one, of in zip(self._fitted, found, strict=True)]
+        pixels = [on_pixels(one, of.joint, size) for one, of in zip(self._fitted, found, strict=True)]
         velocity = np.array([of.velocity for of in found])
         labels = label_motions(self._posterior.labels, velocity, [of.dispersion for of in found])
         self.nucleus_chi2 = np.array([self._nucleus_chi2(one) for one in pixels])
@@ -224,7 +236,7 @@ class BatchFit:
             compact=compact,
         )
 
-    def _compact(self, pixels: list[_Pixels]) -> CompactPosterior:
+    def _compact(self, pixels: list[Pixels]) -> CompactPosterior:
         """What the covariances of the spectra follow from."""
         found = zip(self._fitted, pixels, self._used, self._unit.tolist(), strict=True)
         rows = [
@@ -234,7 +246,7 @@ class BatchFit:
         columns: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
         return CompactPosterior(settings=self.grid.settings, **columns)
 
-    def _nucleus_chi2(self, one: _Pixels) -> float:
+    def _nucleus_chi2(self, one: Pixels) -> float:
         """χ² of no nucleus by what is known of a spectrum, over the number of components of nuclei; 0 without any."""
         coordinates = self.grid.model.coordinates
         number = coordinates.prior.prior.n_nucleus
@@ -251,7 +263,7 @@ class BatchFit:
         excess = np.where(self._ignored, (self._flux - solution.flux) / np.maximum(level, 1e-30), 0.0)
         return np.asarray(excess @ np.gradient(self.grid.rest))
 
-    def _motions(self, row: int, one: _Fitted) -> _Motions:
+    def _motions(self, row: int, one: Fitted) -> _Motions:
         """Posterior of a spectrum's motions as it is, and of its populations with them."""
         posterior, scale = self._posterior, self._scale[row]
         joint = posterior.mean[row] / scale, posterior.covariance[row] / scale**2
@@ -313,7 +325,7 @@ class BatchFit:
                 break
         return state, residual - linearised.change(step), marginalised.determined(scale)
 
-    def _last_fit(self, state: State, flux: FloatArray, weight: FloatArray, faint: bool) -> _Fitted:
+    def _last_fit(self, state: State, flux: FloatArray, weight: FloatArray, faint: bool) -> Fitted:
         most = 1 if faint else _LAST_STEPS
         for last in range(most if state.gas is None else most + _GAS_STEPS, 0, -1):
             linearised = self.grid.model.linearise(state)
@@ -329,7 +341,7 @@ class BatchFit:
             centre, reach = state.width, _NODE_REACH * error
             widths = np.linspace(max(centre - reach, NARROWEST), min(centre + reach, WIDEST), _NODES)
         logs = [self.grid.model.log_likelihood(state, float(width), flux, weight) for width in widths]
-        return _Fitted(marginalised, faint, widths, np.array(logs))
+        return Fitted(marginalised, faint, widths, np.array(logs))
 
 
 def _is_still(step: FloatArray) -> bool:
@@ -338,79 +350,7 @@ def _is_still(step: FloatArray) -> bool:
     return bool(np.all(np.abs(step[:MOTIONS] * size) < _STILL))
 
 
-@dataclass(frozen=True, eq=False)
-class _Pixels:
-    """One spectrum's flux and variance, (n_pixels,), h3 and h4, x, and half, a square root of the joint covariance."""
-
-    flux: FloatArray
-    variance: FloatArray
-    populations: FloatArray
-    moments: FloatArray
-    moment_errors: FloatArray
-    half: FloatArray
-
-
-def _on_pixels(one: _Fitted, joint: Joint, shape_size: float) -> _Pixels:
-    """Turn what is known of a spectrum's coordinates into flux, errors and moments."""
-    state, data, linearised = one.state, one.marginalised, one.marginalised.linearised
-    change, half = _change_and_half(one, joint)
-    rest = data.offset - data.response @ change
-    flux = linearised.model + linearised.change(np.concatenate([change, rest]), lines=False)
-    by_motions = data.response[:_MOMENTS] @ half
-    spread = np.einsum("ij,ij->i", by_motions, by_motions)
-    spread += np.einsum("ij,ij->i", data.inner_half[:_MOMENTS], data.inner_half[:_MOMENTS])
-    return _Pixels(
-        flux=flux,
-        variance=linearised.variance(half, data.response, data.inner_half),
-        populations=state.populations + change[MOTIONS:],
-        moments=shape_size * (state.shape + rest[:_MOMENTS]),
-        moment_errors=shape_size * np.sqrt(spread),
-        half=half,
-    )
-
-
-def _fitted_lines(one: _Fitted, joint: Joint, model: LineModel) -> FittedLines:
-    """Turn what is known of a spectrum's coordinates into line fluxes and the continuum under them."""
-    state, data, linearised = one.state, one.marginalised, one.marginalised.linearised
-    gas = state.gas
-    if gas is None:
-        raise ValueError("no lines are fitted")
-    change, half = _change_and_half(one, joint)
-    rest = data.offset - data.response @ change
-    motions = gas.coordinates(state.scale)[:GAS_MOTIONS] + rest[2 : 2 + GAS_MOTIONS]
-    place = slice(2 + GAS_MOTIONS, linearised.gas.stop)
-    size = model.flux_size(state.scale)
-    near = np.array([model.near(group.name) for group in model.groups])
-    joint_root = np.concatenate([-data.response @ half, data.inner_half], axis=1)
-    flux_root = size * joint_root[place]
-    continuum_root = linearised.sums(near, half, data.response, data.inner_half)
-    stars = linearised.model + linearised.change(np.concatenate([change, rest]), lines=False)
-    motion_root = joint_root[2 : 2 + GAS_MOTIONS]
-    return FittedLines(
-        flux=gas.flux + size * rest[place],
-        continuum=near @ stars,
-        covariance=_outer(np.concatenate([flux_root, continuum_root])),
-        velocity=gas.origin + float(motions[0] * model.sizes[0]),
-        log_sigma=float(gas.coordinates(state.scale)[1] + rest[3]) * model.sizes[1] + USUAL_WIDTH,
-        motion_errors=np.sqrt(np.einsum("ij,ij->i", motion_root, motion_root)) * model.sizes,
-    )
-
-
-def _outer(root: FloatArray) -> FloatArray:
-    return np.asarray(root @ root.T)
-
-
-def _change_and_half(one: _Fitted, joint: Joint) -> tuple[FloatArray, FloatArray]:
-    """Change of motions and populations from the state to their mean, and a square root of their covariance."""
-    state = one.state
-    scale = np.ones(len(joint[0]))
-    scale[MOTIONS:] = state.scale
-    mean, covariance = joint[0] * scale, joint[1] * np.outer(scale, scale)
-    repaired = (covariance + covariance.T) / 2 + np.diag(1e-10 * np.diagonal(covariance))
-    return mean - np.concatenate([state.motions(), state.populations]), np.linalg.cholesky(repaired)
-
-
-def _projections(fitted: list[_Fitted], scale: FloatArray) -> Projections:
+def _projections(fitted: list[Fitted], scale: FloatArray) -> Projections:
     """What the data say, in coordinates that grow with the scale."""
     starts, grams, gradients = [], [], []
     for one, size in zip(fitted, scale, strict=True):
@@ -433,7 +373,7 @@ class _Motions:
     dispersion: Dispersion
 
 
-def _with_true_dispersion(joint: Joint, fitted: FloatArray, one: _Fitted) -> _Motions:
+def _with_true_dispersion(joint: Joint, fitted: FloatArray, one: Fitted) -> _Motions:
     """Take u as its likelihood says, where that is known, or as it was `fitted` (mean and 1σ), under its true prior."""
     if one.nodes.size:
         found = Dispersion.of_nodes(one.nodes, one.log_likelihood)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quietspec.arrays import FloatArray
+import numpy as np
+
+from quietspec.arrays import FloatArray, IntArray
 from quietspec.errors import WriteError
 from quietspec.files.light import Light
 from quietspec.files.measured import MeasuredFile
@@ -50,11 +52,28 @@ class Contents:
         return self.source.spatial_shape or (1, self.source.n_spectra)
 
     @property
+    def on_sky(self) -> Contents:
+        """The same with one row of measurements per spaxel."""
+        return replace(self, measured=self.measured.on_sky)
+
+    @property
     def light(self) -> Light:
-        """Brightness of the input."""
-        if self.measured.light is None:
-            raise ValueError("measured.light: this layout holds the brightness of the input; give it.")
-        return self.measured.light
+        """Brightness of what was measured."""
+        return _given(self.measured.light)
+
+    @property
+    def spaxel_light(self) -> Light:
+        """Brightness of the spaxels of the input."""
+        return _given(self.measured.light if self.measured.sums is None else self.measured.spaxel_light)
+
+    @property
+    def number(self) -> IntArray:
+        """Row of each spaxel's measurements, if all rows that failed were left out; −1 for none, (n_spaxels,)."""
+        if self.measured.number is None:
+            raise ValueError("measured.sums: apertures form no image.")
+        used = ~self.measured.populations.failed
+        dense = np.where(used, np.cumsum(used) - 1, -1)
+        return np.where(self.measured.number < 0, -1, dense[self.measured.number])
 
     def primary(self) -> fits.PrimaryHDU:
         """Make a primary HDU without data that says how the output was made; it has no checksum yet."""
@@ -73,6 +92,12 @@ class Contents:
         if name in populations.values:
             return populations.values[name], populations.error(name)
         return populations.further.get(name)
+
+
+def _given(light: Light | None) -> Light:
+    if light is None:
+        raise ValueError("measured.light: this layout holds the brightness of the input; give it.")
+    return light
 
 
 @dataclass(frozen=True)

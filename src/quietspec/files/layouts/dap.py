@@ -11,7 +11,7 @@ import astropy.units as u
 import numpy as np
 from astropy.io import fits
 
-from quietspec.arrays import BoolArray, IntArray
+from quietspec.arrays import FloatArray, IntArray
 from quietspec.extinction import LAW
 from quietspec.files.layouts.base import Contents, Layout
 from quietspec.files.layouts.dap_maps import Channels, DapBit, MapMaker
@@ -19,6 +19,7 @@ from quietspec.files.layouts.dap_names import FIGURES_OF_MERIT, INDEX_CHANNELS, 
 from quietspec.files.layouts.native import table_of
 from quietspec.files.layouts.quantities import line_values, systemic_redshift, systemic_velocity
 from quietspec.files.layouts.sky import centre_of, offsets, pixel_area
+from quietspec.files.measured import MeasuredFile
 from quietspec.io.writing import hdus
 from quietspec.io.writing.parameters import parameter_hdus
 from quietspec.populations.result import PopulationFlag
@@ -51,11 +52,12 @@ def dap_files(contents: Contents) -> dict[str, fits.HDUList]:
     primary = contents.primary()
     _complete(primary.header, contents)
     maps = MapMaker(contents.shape, contents.source.wcs)
-    mask = _mask(contents)
+    on_sky = contents.on_sky
+    mask = _mask(on_sky)
     _add_light(maps, contents, mask, primary.header)
-    _add_stars(maps, contents, mask)
-    _add_lines(maps, contents, mask)
-    _add_indices(maps, contents, mask)
+    _add_stars(maps, on_sky, mask)
+    _add_lines(maps, on_sky, mask)
+    _add_indices(maps, on_sky, mask)
     for hdu in (primary, *maps.hdus):
         hdu.add_checksum()
     return {"": fits.HDUList([primary, *maps.hdus, *tables])}
@@ -68,9 +70,7 @@ def _complete(header: fits.Header, contents: Contents) -> None:
     source, redshift = contents.source, systemic_redshift(contents.measured)
     header["MASKNAME"] = ("MANGA_DAPPIXMASK", "Bits of the mask extensions")
     header["DAPFRMT"] = ("MAPS", "DAP data file format")
-    header["DAPTYPE"] = ("SPX-QUIETSPEC", "layout of the DAP; not made by it")
-    header["BINKEY"], header["BINTYPE"] = ("SPX", "one spectrum per spaxel"), ("None", "Binning method")
-    header["NBINS"] = (int((~contents.measured.populations.failed).sum()), "Number of measured spectra")
+    _add_binning(header, contents.measured)
     header["SCKEY"] = ("QUIETSPEC", "Stellar-continuum model keyword")
     if np.isfinite(redshift):
         header["SCINPVEL"] = (redshift * SPEED_OF_LIGHT, "[km/s] cz that velocities are relative to")
@@ -81,6 +81,16 @@ def _complete(header: fits.Header, contents: Contents) -> None:
         longitude, latitude = centre_of(source.wcs, contents.shape)
         header["OBJRA"] = (longitude, "[deg] middle of the field: origin of SPX_SKYCOO")
         header["OBJDEC"] = (latitude, "[deg] middle of the field: origin of SPX_SKYCOO")
+
+
+def _add_binning(header: fits.Header, measured: MeasuredFile) -> None:
+    sums = measured.sums
+    key, what = ("SPX", "one spectrum per spaxel") if sums is None else ("POWER", "spaxels were summed in bins")
+    header["DAPTYPE"] = (f"{key}-QUIETSPEC", "layout of the DAP; not made by it")
+    header["BINKEY"], header["BINTYPE"] = (key, what), ("None" if sums is None else "PowerBin", "Binning method")
+    if sums is not None and sums.target is not None:
+        header["BINSNR"] = (sums.target, "Desired S/N of the bins")
+    header["NBINS"] = (int((~measured.populations.failed).sum()), "Number of measured spectra")
 
 
 def _input_cards(contents: Contents) -> dict[str, tuple[str | float, str]]:
@@ -115,11 +125,12 @@ def _flux_units(contents: Contents) -> tuple[float, str, str]:
 
 
 def _add_light(maps: MapMaker, contents: Contents, mask: IntArray, primary: fits.Header) -> None:
-    """Coordinates, brightness and numbers of the spaxels, each of which is its own bin."""
-    wcs, light = contents.source.wcs, contents.light
+    """Coordinates, brightness and numbers of the spaxels and their bins; without bins each spaxel is its own."""
+    wcs, light, of_bins = contents.source.wcs, contents.spaxel_light, contents.on_sky.light
     factor, unit, _ = _flux_units(contents)
     flux, error = factor * light.flux, factor * np.sqrt(light.variance)
     used = mask & int(DapBit.DONOTUSE) == 0
+    number = np.where(used, contents.number, -1)
     sky = None
     if wcs is not None:
         sky = offsets(wcs, contents.shape, (primary["OBJRA"], primary["OBJDEC"])).reshape(2, -1)
@@ -130,19 +141,29 @@ def _add_light(maps: MapMaker, contents: Contents, mask: IntArray, primary: fits
     header["HDUCLAS2"], header["HDUCLAS3"] = "ERROR", ("INVMSE", "Value is inverse mean-square error")
     header["SCIDATA"] = ("SPX_MFLUX", "Associated data extension")
     maps.add("SPX_SNR", light.snr)
-    _add_numbers(maps, contents, used)
+    _add_numbers(maps, contents, number)
     if sky is not None and wcs is not None:
         names = Channels(("Lum. weighted on-sky X", "Lum. weighted on-sky Y"))
-        maps.add("BIN_LWSKYCOO", np.where(used, sky, np.nan), "arcsec", names)
-        maps.add("BIN_AREA", np.where(used, pixel_area(wcs), 0.0), "arcsec^2")
+        maps.add("BIN_LWSKYCOO", np.where(used, _centres(sky, light.flux, number), np.nan), "arcsec", names)
+        size = np.bincount(number[used], minlength=1)[number]
+        maps.add("BIN_AREA", np.where(used, size * pixel_area(wcs), 0.0), "arcsec^2")
     maps.add("BIN_FAREA", used.astype(np.float32))
-    maps.add_measured("BIN_MFLUX", [(flux, error)], mask, unit)
-    maps.add("BIN_SNR", np.where(used, light.snr, np.nan))
+    maps.add_measured("BIN_MFLUX", [(factor * of_bins.flux, factor * np.sqrt(of_bins.variance))], mask, unit)
+    maps.add("BIN_SNR", np.where(used, of_bins.snr, np.nan))
 
 
-def _add_numbers(maps: MapMaker, contents: Contents, used: BoolArray) -> None:
-    """BINID: numbers of the measured spaxels in five channels, −1 elsewhere."""
-    number = np.where(used, np.cumsum(used) - 1, -1)
+def _centres(sky: FloatArray, flux: FloatArray, number: IntArray) -> FloatArray:
+    """Coordinates of the bin of each spaxel, (2, n_spaxels): means over its spaxels, weighted by their flux."""
+    inside = number >= 0
+    weight = np.where(inside & (flux > 0), flux, 0.0)
+    weight = np.where(inside & (weight == 0), 1e-10 * np.max(weight, initial=1e-10), weight)
+    total = np.bincount(number[inside], weight[inside], minlength=1)
+    means = [np.bincount(number[inside], (weight * each)[inside], minlength=1) / total for each in sky]
+    return np.array([mean[number] for mean in means])
+
+
+def _add_numbers(maps: MapMaker, contents: Contents, number: IntArray) -> None:
+    """BINID: numbers of the measured spectra in five channels, −1 elsewhere."""
     nowhere = np.full(number.shape, -1)
     further = contents.measured.populations.further
     lines = number if "gas_velocity" in further else nowhere

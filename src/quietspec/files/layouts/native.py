@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quietspec.binning import SumPlan
 from quietspec.files.layouts.base import Contents, Layout
 from quietspec.files.measured import MeasuredFile
 from quietspec.io.writing.parameters import parameter_hdus
@@ -32,14 +33,16 @@ def native_files(contents: Contents) -> dict[str, fits.HDUList]:
         One file, under the empty ending.
     """
     measured = contents.measured
+    images = _images(measured.on_sky) if measured.number is not None else {}
     hdus = parameter_hdus(
-        _images(measured), table_of(measured), contents.source, PopulationFlag, contents.facts, contents.history
-    )
+        images | _sum_images(measured), table_of(measured), contents.source, PopulationFlag, contents.facts,
+        contents.history,
+    )  # fmt: skip
     return {"": hdus}
 
 
 def table_of(measured: MeasuredFile) -> Table:
-    """Tabulate all that was measured, one row per spectrum.
+    """Tabulate all that was measured, one row per spectrum, bin or aperture.
 
     Parameters
     ----------
@@ -49,11 +52,32 @@ def table_of(measured: MeasuredFile) -> Table:
     Returns
     -------
     astropy.table.Table
-        Columns of `Populations.to_table`, after ``redshift`` and ``snr_in``.
+        Columns of `Populations.to_table`, after ``redshift`` and ``snr_in``; for sums first ``bin`` or ``aperture``
+        and ``name``, and ``n_spaxels``.
     """
     table = measured.populations.to_table()
     table.add_columns([measured.redshift, measured.snr.astype(np.float32)], [0, 0], names=["redshift", "snr_in"])
+    if measured.sums is not None:
+        columns = _sum_columns(measured.sums)
+        table.add_columns(list(columns.values()), [0] * len(columns), names=list(columns))
     return table
+
+
+def _sum_columns(sums: SumPlan) -> dict[str, Any]:
+    """What the table says of each bin or aperture."""
+    size = sums.n_spaxels.astype(np.float32)
+    if sums.number is None:
+        return {"aperture": np.arange(1, len(sums) + 1), "name": np.array(sums.names, dtype=np.str_), "n_spaxels": size}
+    return {"bin": np.arange(len(sums)), "n_spaxels": size}
+
+
+def _sum_images(measured: MeasuredFile) -> dict[str, Any]:
+    """Numbers of the bins; or, for apertures, the share of each spaxel that lies within each."""
+    if measured.sums is None:
+        return {}
+    if measured.sums.number is not None:
+        return {"binid": measured.sums.number}
+    return {f"aperture_{number}": row for number, row in enumerate(measured.sums.weights.toarray(), start=1)}
 
 
 def _images(measured: MeasuredFile) -> dict[str, Any]:

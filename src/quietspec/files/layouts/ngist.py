@@ -1,7 +1,8 @@
 """Measurements as the folder of a run of nGIST: tables with one row per bin, the bins of the spaxels, and maps.
 
 Names of files, columns and lines are those of nGIST 7.6 (https://geckos-survey.github.io/gist-documentation;
-Fraser-McKelvie et al. 2025, A&A 700, 237; GIST: Bittner et al. 2019, A&A 628, A117). Each measured spaxel is a bin.
+Fraser-McKelvie et al. 2025, A&A 700, 237; GIST: Bittner et al. 2019, A&A 628, A117). Without bins, each measured
+spaxel is its own; fluxes are those of whole bins.
 """
 
 from __future__ import annotations
@@ -48,31 +49,43 @@ _MAPS = {
 
 @dataclass(frozen=True, eq=False)
 class _Bins:
-    """Which spaxels were measured, and the number of the bin of each."""
+    """Which spaxels were measured, the number of the bin of each, and which rows of the measurements are bins."""
 
     used: BoolArray
     number: IntArray
+    rows: BoolArray
     x: FloatArray
     y: FloatArray
     pixel: float
 
     @classmethod
     def of(cls, contents: Contents) -> _Bins:
-        used = ~contents.measured.populations.failed
+        number = contents.number
         wcs, (ny, nx) = contents.source.wcs, contents.shape
         pixel = 1.0 if wcs is None else float(np.sqrt(pixel_area(wcs)))
         row, column = np.indices((ny, nx)).reshape(2, -1)
         x, y = (column - (nx - 1) / 2) * pixel, (row - (ny - 1) / 2) * pixel
-        return cls(used, _numbers(used, x, y), x, y, pixel)
+        return cls(number >= 0, _numbers(number, x, y), ~contents.measured.populations.failed, x, y, pixel)
+
+    def spread(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Give each spaxel the value of its bin, (n_spaxels,); that of another where it has none."""
+        return values[self.rows][np.maximum(self.number, 0)]
+
+    def mean(self, values: FloatArray, weight: FloatArray) -> FloatArray:
+        """Mean over the bin of each spaxel, weighted, (n_spaxels,)."""
+        number = np.maximum(self.number, 0)
+        some = np.where(self.used, np.maximum(np.nan_to_num(weight), 1e-10), 0.0)
+        return (np.bincount(number, some * values) / np.maximum(np.bincount(number, some), 1e-300))[number]
 
 
-def _numbers(used: BoolArray, x: FloatArray, y: FloatArray) -> IntArray:
+def _numbers(number: IntArray, x: FloatArray, y: FloatArray) -> IntArray:
     """Numbers of the bins; of a spaxel outside, minus that of the nearest one (but 0, which has no sign)."""
     from scipy.spatial import cKDTree
 
-    number = np.where(used, np.cumsum(used) - 1, 0)
+    used = number >= 0
+    number = np.where(used, number, 0)
     place = np.column_stack([x, y])
-    inside = np.flatnonzero(used)[1:]
+    inside = np.flatnonzero(used & (number > 0))
     if inside.size and not used.all():
         number[~used] = -number[inside][cKDTree(place[inside]).query(place[~used])[1]]
     return number
@@ -101,11 +114,13 @@ def ngist_files(contents: Contents) -> dict[str, fits.HDUList]:
     for module, columns in tables.items():
         if not columns:
             continue
-        rows = {name: column[bins.used] for name, column in columns.items()}
+        rows = {name: column[bins.rows] for name, column in columns.items()}
         if module == "gas_bin":
-            rows = {"BIN_ID": bins.number[bins.used], **rows}
+            rows = {"BIN_ID": np.arange(bins.rows.sum()), **rows}
         files[f"_{module}.fits"] = _file(contents, _binary_table(rows, _MODULES[module], contents))
-        files[f"_{_MAPS[module]}.fits"] = _map_file(contents, columns, bins.used)
+        files[f"_{_MAPS[module]}.fits"] = _map_file(
+            contents, {name: bins.spread(column) for name, column in columns.items()}, bins.used
+        )
     return files
 
 
@@ -150,11 +165,19 @@ def _map_file(contents: Contents, columns: Columns, used: BoolArray) -> fits.HDU
 
 
 def _spatial(contents: Contents, bins: _Bins) -> Columns:
-    """Columns of the table of spaxels."""
-    snr = np.asarray(contents.measured.snr, dtype=np.float64)
+    """Columns of the table of spaxels; where these are not binned, each is its own bin."""
+    of_bins, light = np.asarray(contents.measured.snr, dtype=np.float64), contents.spaxel_light
+    snr = of_bins if contents.measured.sums is None else np.asarray(light.snr, dtype=np.float64)
+    own = {"XBIN": bins.x, "YBIN": bins.y, "SNRBIN": snr, "NSPAX": np.ones(len(snr), dtype=np.int64)}
+    if contents.measured.sums is not None:
+        shared = {
+            "XBIN": bins.mean(bins.x, light.median), "YBIN": bins.mean(bins.y, light.median),
+            "SNRBIN": bins.spread(of_bins), "NSPAX": np.bincount(bins.number[bins.used])[np.maximum(bins.number, 0)],
+        }  # fmt: skip
+        own = {name: np.where(bins.used, values, own[name]) for name, values in shared.items()}
     return {
-        "ID": np.arange(len(snr)), "BIN_ID": bins.number, "X": bins.x, "Y": bins.y, "FLUX": contents.light.median,
-        "SNR": snr, "XBIN": bins.x, "YBIN": bins.y, "SNRBIN": snr, "NSPAX": np.ones(len(snr), dtype=np.int64),
+        "ID": np.arange(len(snr)), "BIN_ID": bins.number, "X": bins.x, "Y": bins.y, "FLUX": light.median, "SNR": snr,
+        **own,
     }  # fmt: skip
 
 
@@ -172,7 +195,7 @@ def _mask_file(contents: Contents, bins: _Bins) -> fits.HDUList:
     """Which spaxels have no result, and which of these no data."""
     masked, nothing = (~bins.used).astype(np.int64), np.zeros(len(bins.used), dtype=np.int64)
     columns: Columns = {
-        "MASK": masked, "MASK_DEFUNCT": np.isnan(contents.light.median).astype(np.int64), "MASK_SNR": nothing,
+        "MASK": masked, "MASK_DEFUNCT": np.isnan(contents.spaxel_light.median).astype(np.int64), "MASK_SNR": nothing,
         "MASK_FILE": nothing,
     }  # fmt: skip
     return _file(contents, _binary_table(columns, "MASKFILE", contents))

@@ -232,6 +232,7 @@ class SurveyRecipe:
         record = self._recorder(view, rest.wavelength)
         truth, flux, ivar = (np.empty((n, len(view.rest_wavelength)), dtype=np.float32) for _ in range(3))
         contaminated, correlation = np.empty(flux.shape, dtype=bool), np.empty(n)
+        fwhm = np.maximum(view.fwhm / (1 + z), self._own_fwhm(view))  # templates cannot be sharpened; lines are as wide
         for rows in _blocks(n):
             truth[rows] = record(rest.flux[rows], rng)
             sigma, noise, correlation[rows] = self._noise(view, truth[rows], wanted[rows], rng)
@@ -240,7 +241,7 @@ class SurveyRecipe:
             clean = flux[rows].copy()
             if self.switches.emission:
                 lines = self._gas(rest[rows], rng) if gas is None else gas[rows]
-                add_lines(flux[rows], view.rest_wavelength, view.fwhm / (1 + z), lines)
+                add_lines(flux[rows], view.rest_wavelength, fwhm, lines)
             ivar[rows] = self.spoil(flux[rows], sigma, rng)
             contaminated[rows] = np.abs(np.nan_to_num(flux[rows] - clean)) > _CONTAMINATED * sigma
         observed = Spectra(
@@ -249,7 +250,7 @@ class SurveyRecipe:
             ivar=ivar,
             redshift=np.full(n, z),
             medium=seen.medium,
-            fwhm=np.maximum(view.fwhm, self._own_fwhm(view) * (1 + z)),  # templates cannot be sharpened
+            fwhm=fwhm * (1 + z),
             meta={
                 "survey": f"simulated {seen.name}",
                 "instrument": seen.name,

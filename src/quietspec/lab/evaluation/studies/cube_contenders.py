@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from quietspec.arrays import FloatArray
+from quietspec.binning import INDEPENDENT, Binned, NoiseCorrelation, bin_spectra, bin_to_snr
 from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers import load_denoiser
 from quietspec.errors import QuietspecError
-from quietspec.populations.binning import Binned, bin_spectra, bin_to_snr
 from quietspec.spectra import Spectra
 
 __all__ = ["CONTENDERS", "REFERENCE", "Contender", "available", "denoise_bins", "make_contender"]
@@ -55,7 +55,9 @@ def available() -> list[str]:
     return [name for name in CONTENDERS if name != "spatial" or _knows_spatial()]
 
 
-def denoise_bins(spectra: Spectra, denoise: Contender, target: float = _TARGET, covariance: float = 0.0) -> Denoised:
+def denoise_bins(
+    spectra: Spectra, denoise: Contender, target: float = _TARGET, correlation: NoiseCorrelation = INDEPENDENT
+) -> Denoised:
     """Denoise the bins of a cube, and give each spaxel the answer of its bin, scaled to its own brightness.
 
     Parameters
@@ -66,8 +68,8 @@ def denoise_bins(spectra: Spectra, denoise: Contender, target: float = _TARGET, 
         What denoises the sums over bins.
     target : float, optional
         S/N of a bin (`bin_to_snr`).
-    covariance : float, optional
-        Growth of the noise of sums, as for `bin_to_snr`.
+    correlation : NoiseCorrelation, optional
+        Correlation of the noise between spaxels; none by default.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def denoise_bins(spectra: Spectra, denoise: Contender, target: float = _TARGET, 
         Estimates of the spaxels; those in no bin are flagged as empty. Errors are those of the bin's estimate and of
         the spaxel's brightness. There is no covariance.
     """
-    binned = bin_spectra(spectra, bin_to_snr(spectra, target, covariance=covariance), covariance=covariance)
+    binned = bin_spectra(spectra, bin_to_snr(spectra, target, correlation), correlation)
     return _on_spaxels(spectra, binned, denoise(binned.spectra))
 
 

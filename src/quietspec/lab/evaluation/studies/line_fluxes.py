@@ -17,13 +17,13 @@ from quietspec.lab.simulate.survey import halpha_continuum
 from quietspec.statistics import MAD_TO_SIGMA
 from quietspec.wavelengths import EMISSION_LINES
 
-__all__ = ["LINES", "LineSettings", "line_tables"]
+__all__ = ["LINES", "LineSettings", "line_tables", "observed_lines"]
 
 #: Lines that are scored; [OII] is the sum of its doublet.
 LINES = ("[OII]3727", "Hbeta", "[OIII]5007", "Halpha", "[NII]6583", "[SII]6716")
 _PARTS = {"[OII]3727": ("[OII]3726", "[OII]3729")}
 _FALSE = 3.0  # σ
-_BATCHES = 8
+BATCHES = 8  #: spectra of one instrument and redshift, in which they are simulated
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def line_tables(prior: SpectralPrior, recipe: SurveyRecipe, settings: LineSettin
     table = Table(*columns, title="emission lines")
     stars = Table("S/N", "stars", "rms flux", "log age (light)", "[M/H] (light)", title="rms errors")
     for snr in settings.snrs:
-        pairs = [(made, gas, fit.denoise(made.observed)) for made, gas in _observed(recipe, snr, settings)]
+        pairs = [(made, gas, fit.denoise(made.observed)) for made, gas in observed_lines(recipe, snr, settings)]
         for line in LINES:
             table.add_row(line, f"{snr:g}", *_cells(line, pairs))
         behind = [(made, mask.denoise(made.observed)) for made, _, _ in pairs]
@@ -92,10 +92,28 @@ def line_tables(prior: SpectralPrior, recipe: SurveyRecipe, settings: LineSettin
     yield stars
 
 
-def _observed(recipe: SurveyRecipe, snr: float, settings: LineSettings) -> Iterator[tuple[Simulated, Gas]]:
+def observed_lines(recipe: SurveyRecipe, snr: float, settings: LineSettings) -> Iterator[tuple[Simulated, Gas]]:
+    """Simulate spectra whose lines are known.
+
+    Parameters
+    ----------
+    recipe : SurveyRecipe
+        Galaxies.
+    snr : float
+        S/N of the spectra.
+    settings : LineSettings
+        What is simulated.
+
+    Yields
+    ------
+    made : Simulated
+        Spectra of one instrument and redshift.
+    gas : Gas
+        Their emission lines.
+    """
     rng = np.random.default_rng((settings.seed, round(100 * snr)))
-    share = max(settings.n // _BATCHES, 1)
-    for number in range(_BATCHES):
+    share = max(settings.n // BATCHES, 1)
+    for number in range(BATCHES):
         instrument = settings.instruments[number % len(settings.instruments)]
         rest = recipe.rest(share, rng)
         known = rest.parameters

@@ -30,8 +30,8 @@ from quietspec.resampling import Resampler
 from quietspec.spectra import Spectra
 
 __all__ = [
-    "SAMI_SNR", "RepeatSettings", "muse_halves", "own_pixels", "sami_cubes", "sami_halves", "sami_pair", "sdss_halves",
-    "spatial_correlation",
+    "SAMI_SNR", "RepeatSettings", "SamiCube", "muse_halves", "overlaps", "own_pixels", "sami_cubes", "sami_halves",
+    "sami_pair", "sdss_halves", "spatial_correlation",
 ]  # fmt: skip
 
 SAMI_SNR = 1  #: least S/N of a SAMI bin
@@ -150,14 +150,29 @@ def sami_pair(own: SamiCube, other: SamiCube) -> tuple[Spectra, Spectra]:
     noisy, repeat : Spectra
         One spectrum per bin of the first cube, and the mean of the other cube over its spaxels.
     """
-    rows, members, shares = _overlaps(own[1], other[1])
+    rows, members, shares = overlaps(own[1], other[1])
     return own[0][rows], _average(other[0], members, shares)
 
 
-def _overlaps(
+def overlaps(
     own: npt.NDArray[np.int64], others: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray]:
-    """For each bin: one of its spaxels, and spaxels of the other cube's bins with their shares of the overlap."""
+    """Find the spaxels of another cube that each bin of a cube covers.
+
+    Parameters
+    ----------
+    own, others : (n_spaxels,) of int
+        Numbers of the spaxels' bins in both cubes, 0 outside.
+
+    Returns
+    -------
+    rows : (n_bins,) of int
+        A spaxel of each bin that the other cube covers.
+    members : (n_bins, n) of int
+        Spaxels of the other cube, one of each of its bins.
+    shares : (n_bins, n)
+        Shares of these in the overlap; 0 where there are fewer.
+    """
     # Both cubes have one WCS, so that the same spaxel is the same place on the sky.
     rows, tables = [], []
     for number in np.unique(own[own > 0]):

@@ -1,0 +1,16 @@
+"""Sums of spaxels: bins of equal S/N and apertures, with the noise's correlation between spaxels."""
+
+from quietspec.binning.correlation import INDEPENDENT, MANGA_NOISE, NoiseCorrelation
+from quietspec.binning.estimates import sum_estimates
+from quietspec.binning.measured import MeasuredCorrelation, best_patch, measure_correlation
+from quietspec.binning.of_denoised import Correlation, bin_denoised, sum_denoised
+from quietspec.binning.power import bin_to_snr
+from quietspec.binning.regions import Apertures, apertures_of, read_apertures
+from quietspec.binning.sources import Binning, SumPlan, plan_sums
+from quietspec.binning.sums import Binned, bin_spectra, sum_spectra
+
+__all__ = [
+    "INDEPENDENT", "MANGA_NOISE", "Apertures", "Binned", "Binning", "Correlation", "MeasuredCorrelation",
+    "NoiseCorrelation", "SumPlan", "apertures_of", "best_patch", "bin_denoised", "bin_spectra", "bin_to_snr",
+    "measure_correlation", "plan_sums", "read_apertures", "sum_denoised", "sum_estimates", "sum_spectra",
+]  # fmt: skip

@@ -1,0 +1,231 @@
+"""Emission lines too faint to tell their own motion: an average over the motions that gas may have.
+
+Lines held at one velocity and width lose flux where the gas has others: a line 80 km/s off its place seems a tenth
+fainter. Here amplitudes are fitted, stars and calibration marginalised, at each of several motions about that of the
+stars; the posterior is the mixture of these fits, weighted by prior and evidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+
+from quietspec.arrays import BoolArray, FloatArray
+from quietspec.denoisers.posterior.contamination import TRACERS, spike_mask
+from quietspec.denoisers.posterior.gas import GAS_MOTIONS, USUAL_WIDTH, LineModel
+from quietspec.denoisers.posterior.kinematics import MOTIONS
+from quietspec.denoisers.posterior.linearised import Marginalised
+from quietspec.lines.results import FittedLines
+
+__all__ = ["Starlight", "is_doubtful", "spikes_on_lines", "with_unknown_motion"]
+
+_STEP, _OFFSET_SIZE = 60.0, 70.0  # km/s: between velocities, and 1σ of that of gas about that of the stars
+_OFFSETS = _STEP * np.arange(-3, 4)
+_WIDTHS, _WIDTH_SIZE = np.log([45.0, 90.0, 160.0, 270.0]), 0.6  # ln σ (km/s), and 1σ of its prior
+_STRONG, _WEAK = 3.0, 0.3  # Å, equivalent widths usual in tracers of gas and in other lines, for the evidence
+_SPIKE, _PROFILE = 5.0, 0.1  # σ, and share of a line by which its profile may be wrong
+_SURE = 64.0  # χ² of lines beyond which their motion is known
+
+
+class Starlight(NamedTuple):
+    """Posterior of motions and populations about the state: mean (d,) and square root (d, d) of the covariance."""
+
+    change: FloatArray
+    half: FloatArray
+
+
+def is_doubtful(data: Marginalised, model: LineModel) -> bool:
+    """Whether the lines of a fit have no motion of gas, or are too faint for theirs to be known.
+
+    Parameters
+    ----------
+    data : Marginalised
+        What the data say about the last state.
+    model : LineModel
+        Lines on the pixels.
+
+    Returns
+    -------
+    bool
+        Whether lines are too narrow or too far from the stars, or all tracers of gas together below 8σ, the errors of
+        stars and calibration included.
+    """
+    state, size = data.linearised.state, len(data.gradient)
+    if state.gas is None or not state.gas.moves:
+        return False
+    step, scale = data.step()
+    if state.moved(step, scale).gas_is_odd:
+        return True
+    place = 2 + GAS_MOTIONS + np.array(_tracers(model))
+    value = state.rest()[place] + step[size:][place]
+    response = data.response[place]
+    within = np.linalg.solve(data.gram + np.diag(_sizes(data) ** -2), response.T)
+    covariance = response @ within + data.inner_half[place] @ data.inner_half[place].T
+    return bool(value @ np.linalg.solve(covariance, value) < _SURE)
+
+
+def spikes_on_lines(data: Marginalised, flux: FloatArray, weight: FloatArray) -> BoolArray:
+    """Find spikes among emission lines: short runs of pixels that no line of the fit explains.
+
+    Parameters
+    ----------
+    data : Marginalised
+        What the data say about the last state.
+    flux, weight : (n_pixels,)
+        Data and inverse variances.
+
+    Returns
+    -------
+    (n_pixels,) of bool
+        True where a spike is.
+    """
+    linearised = data.linearised
+    step, _ = data.step()
+    left = flux - linearised.model - linearised.lines - linearised.change(step)
+    weight = weight / (1 + weight * (_PROFILE * linearised.lines) ** 2)
+    return np.asarray(spike_mask(left[None], weight[None], _SPIKE)[0])
+
+
+def _tracers(model: LineModel) -> list[int]:
+    return [number for number, group in enumerate(model.groups) if group.name in TRACERS]
+
+
+def _sizes(data: Marginalised) -> FloatArray:
+    """1σ of motions and populations under the prior as one Gaussian, (d,)."""
+    sizes = np.full(len(data.gradient), data.linearised.state.scale)
+    sizes[:MOTIONS] = 1.0
+    return sizes
+
+
+def with_unknown_motion(
+    lines: FittedLines,
+    model: LineModel,
+    data: Marginalised,
+    stars: Starlight,
+    flux: FloatArray,
+    weight: FloatArray,
+) -> FittedLines:
+    """Average lines over the motions that gas may have.
+
+    Parameters
+    ----------
+    lines : FittedLines
+        Lines at the motion of the stars.
+    model : LineModel
+        Lines on the pixels.
+    data : Marginalised
+        What the data say about the state of `lines`.
+    stars : Starlight
+        What is known of motions and populations.
+    flux, weight : (n_pixels,)
+        Data and inverse variances.
+
+    Returns
+    -------
+    FittedLines
+        Mean and covariance of the mixture; the covariance between fluxes and continua is that of `lines`.
+    """
+    velocity, width = (axis.ravel() for axis in np.meshgrid(_OFFSETS, _WIDTHS, indexing="ij"))
+    prior = -0.5 * ((velocity / _OFFSET_SIZE) ** 2 + ((width - USUAL_WIDTH) / _WIDTH_SIZE) ** 2)
+    velocity = velocity + data.linearised.state.velocity
+    scale = data.linearised.state.scale
+    informations, gradients = _projected(model, velocity, np.exp(width), data, stars, flux, weight)
+    usual = np.full(model.size, (_WEAK * scale) ** 2)
+    usual[_tracers(model)] = (_STRONG * scale) ** 2
+    evidence = np.array([_log_evidence(*pair, usual) for pair in zip(informations, gradients, strict=True)])
+    share, gas = _shares(prior, evidence)
+    covariances = np.linalg.inv(informations + model.flux_size(scale) ** -2 * np.eye(model.size))
+    means = np.einsum("kij,kj->ki", covariances, gradients)
+    mean = share @ means
+    away = means - mean
+    covariance = lines.covariance.copy()
+    covariance[: model.size, : model.size] = np.tensordot(share, covariances, 1) + gas * (away.T * share) @ away
+    centre, wide = float(share @ velocity), float(share @ width)
+    spread = share @ (velocity - centre) ** 2 + _STEP**2 / 12, share @ (width - wide) ** 2
+    return replace(
+        lines,
+        flux=mean,
+        covariance=covariance,
+        velocity=centre,
+        log_sigma=wide,
+        motion_errors=np.sqrt(np.array(spread)),
+    )
+
+
+def _shares(log_prior: FloatArray, log_evidence: FloatArray) -> tuple[FloatArray, float]:
+    """Posterior probabilities of motions, which are as the prior says if there is no gas, and of gas (½ beforehand)."""
+    prior = np.exp(log_prior - np.logaddexp.reduce(log_prior))
+    highest = max(float(log_evidence.max()), 0.0)
+    with_gas, without = prior * np.exp(log_evidence - highest), prior * np.exp(-highest)
+    share = with_gas + without
+    return np.asarray(share / share.sum()), float(with_gas.sum() / share.sum())
+
+
+def _log_evidence(information: FloatArray, gradient: FloatArray, variance: FloatArray) -> float:
+    """Log evidence of amplitudes of these prior variances, over that of none."""
+    size = np.sqrt(variance)
+    lower = cholesky(np.eye(len(size)) + information * size[:, None] * size, lower=True)
+    turned = solve_triangular(lower, gradient * size, lower=True)
+    return float(0.5 * turned @ turned - np.log(np.diagonal(lower)).sum())
+
+
+def _projected(
+    model: LineModel,
+    velocity: FloatArray,
+    sigma: FloatArray,
+    data: Marginalised,
+    stars: Starlight,
+    flux: FloatArray,
+    weight: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Information (n_motions, n, n) and gradient (n_motions, n) of fluxes at several motions, all else marginalised."""
+    linearised = data.linearised
+    profiles, pixels = model.profiles(velocity, sigma)
+    residual = flux - linearised.model
+    lower, half_slope = _all_else(data, stars, residual, weight)
+    hats = np.asarray(linearised.knots.hats[pixels].todense())
+    columns = np.concatenate(
+        [linearised.design[pixels, : linearised.n_stars], linearised.stars[pixels, None] * hats], axis=1
+    )
+    columns *= weight[pixels, None]
+    across = solve_triangular(lower, (profiles @ columns).T, lower=True)
+    gradient = profiles @ (weight * residual)[pixels] - half_slope @ across
+    n = model.size
+    across = across.T.reshape(-1, n, len(across))
+    each = profiles.toarray().reshape(-1, n, len(pixels))
+    informations = (each * weight[pixels]) @ each.transpose(0, 2, 1) - across @ across.transpose(0, 2, 1)
+    return informations.astype(np.float64), gradient.reshape(-1, n)
+
+
+def _all_else(
+    data: Marginalised, stars: Starlight, residual: FloatArray, weight: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Lower Cholesky factor of the precision of all coordinates but those of lines, and L⁻¹ of their slope."""
+    # Motions and populations have the Gaussian prior by which `data` lead to the mean that `stars` has.
+    linearised = data.linearised
+    information, gradient = linearised.normal_equations(residual, weight)
+    first, last = linearised.n_stars, linearised.design.shape[1]
+    kept = np.r_[0:first, last : len(gradient)]
+    information, gradient = information[np.ix_(kept, kept)], gradient[kept]
+    size = len(stars.change)
+    before = _prior_of_stars(data, stars)
+    information[:size, :size] += before
+    gradient[:size] += (data.gram + before) @ stars.change - data.gradient
+    prior = linearised.of_stars(linearised.rest_precision)
+    prior = linearised.of_stars(prior.T)
+    information[size:, size:] += prior
+    gradient[size:] -= prior @ linearised.of_stars(linearised.state.rest())
+    lower = cholesky(information, lower=True)
+    return lower, solve_triangular(lower, gradient, lower=True)
+
+
+def _prior_of_stars(data: Marginalised, stars: Starlight) -> FloatArray:
+    """Precision of motions and populations without the data; nowhere less than that of the prior as one Gaussian."""
+    size = _sizes(data)
+    precision = cho_solve((stars.half, True), np.eye(len(size))) - data.gram
+    values, vectors = np.linalg.eigh(precision * size[:, None] * size)
+    vectors /= size[:, None]
+    return np.asarray((vectors * np.maximum(values, 1.0)) @ vectors.T)
