@@ -1,13 +1,14 @@
 # make demo: denoise the example cube.  make paper: the paper's experiment.  make test: run the tests.
-# make check: style, types, docstrings, imports.
+# make check: style, types, docstrings, imports.  make docs: build the pages, and run their tutorials.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+DOCS_VENV ?= .venv-docs
 NETWORKS := eut-small eut-position
 PAPER_MODELS := gaussian,savgol,butterworth,wavelet,pca,wiener,posterior,eut-small,eut-position
 SOURCES := $(shell find src -type f -not -name '*.pyc')
 
-.PHONY: demo paper test check clean
+.PHONY: demo paper test check docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/quietspec demo
@@ -27,8 +28,12 @@ check: $(VENV)/.check
 	$(BIN)/numpydoc lint $(filter %.py,$(SOURCES))
 	$(BIN)/lint-imports
 
+docs: $(DOCS_VENV)/.docs
+	$(DOCS_VENV)/bin/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 clean:
-	rm -rf .venv .venv-check build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-check .venv-docs docs/_build docs/_generated build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -53,3 +58,9 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 $(VENV)/.check: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[test,train,dev]'
 	touch $(VENV)/.demo $(VENV)/.lab $(VENV)/.test $@
+
+# An environment of its own: the pages need no torch, and Sphinx brings many packages.
+$(DOCS_VENV)/.docs: pyproject.toml
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --editable '.[docs]'
+	touch $@

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
 import shlex
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+import yaml
 
 from quietspec.batch import ClusterOptions
 from quietspec.cli import app
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md", *sorted(ROOT.glob("docs/*.md"))]
-DESIGN = ROOT / "docs/design.md"
+DOCS = ROOT / "docs"
+DESIGN = DOCS / "design.md"
+GENERATED = DOCS / "_generated"  # made as the pages are built, by what docs/_extensions holds
+FRONT = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md")]
+PAGES = [
+    *FRONT,
+    ROOT / "benchmarks/README.md",
+    ROOT / "joss/paper.md",
+    *sorted(page for page in DOCS.rglob("*.md") if not {"_generated", "_build"} & set(page.parts)),
+]
 
 if not DESIGN.exists():
-    pytest.skip("needs a checkout: the pages are not in the sdist", allow_module_level=True)
+    pytest.skip("needs a checkout: the pages are not part of this distribution", allow_module_level=True)
 
 CLI: Any = typer.main.get_command(app)
 FOREIGN_OPTIONS = {"--nthreads"}  # of Dask's commands, named alone
@@ -35,16 +47,19 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 
 # --- the parts of a page ---
 
+#: A block of Python, shown or executed, without the options of a cell.
+PYTHON = re.compile(r"```(?:python|\{code-cell\})\n(?::.*\n)*(.*?)```", re.DOTALL)
+
 
 def code_blocks(page: Path) -> list[str]:
     """Return the indented and the fenced blocks of code, except Python's, with continued lines joined."""
-    text = re.sub(r"```python\n.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = re.sub(PYTHON, "", page.read_text(encoding="utf-8"))
     blocks = re.findall(r"(?:^ {4}.*\n(?:\n(?= {4}))?)+", text, re.MULTILINE)
     return [block.replace("\\\n", " ") for block in blocks + re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)]
 
 
 def python_blocks(page: Path) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return re.findall(PYTHON, page.read_text(encoding="utf-8"))
 
 
 def spans(page: Path) -> list[str]:
@@ -171,7 +186,9 @@ def test_links_lead_somewhere(page):
         if link.startswith(("https://", "http://")):
             continue
         target, _, anchor = link.partition("#")
-        place = (page.parent / target) if target else page
+        place = (page.parent / target).resolve() if target else page
+        if GENERATED.resolve() in place.parents:
+            continue  # Sphinx checks these
         assert place.exists(), link
         assert not anchor or anchor in anchors(place), link
 
@@ -195,6 +212,36 @@ def test_named_results_exist(name):
     for span in spans(ROOT / name):
         if re.fullmatch(r"[a-z][\w*-]*\.(json|csv|txt|png)", span):
             assert any((ROOT / "benchmarks/results").glob(span)), span
+
+
+def toctree_entries(page: Path) -> Iterator[Path]:
+    """Yield the pages that the tables of contents of a page name, as ``target`` or ``Title <target>``."""
+    for block in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        for entry in block.split("\n"):
+            if entry and not entry.startswith(":"):
+                target = re.sub(r".*<(.*)>", r"\1", entry)
+                yield Path(os.path.normpath(page.parent / f"{target}.md"))
+
+
+def test_every_page_stands_in_a_table_of_contents():
+    pages = [page for page in PAGES if DOCS in page.parents]
+    named = {entry for page in pages for entry in toctree_entries(page)}
+    assert set(pages) - named == {DOCS / "index.md"}
+    assert [entry for entry in named if not entry.exists() and GENERATED not in entry.parents] == []
+
+
+def test_every_shown_result_exists():
+    results = ROOT / "benchmarks/results"
+    for exhibit in yaml.safe_load((DOCS / "gallery.yaml").read_text(encoding="utf-8")):
+        assert (results / f"{exhibit['results']}.json").exists()
+        assert all((results / name).exists() for name in exhibit.get("figures", ()))
+
+
+def test_the_table_of_the_readme_is_that_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS / "_extensions"))
+    measured, tables = import_module("generated_pages.measured"), import_module("generated_pages.tables")
+    results = json.loads((ROOT / "benchmarks/results/evaluate_survey.json").read_text(encoding="utf-8"))
+    assert tables.table(*measured.removed(results)) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 # --- modules ---

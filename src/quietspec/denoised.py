@@ -228,6 +228,28 @@ class Denoised(Summarised, Correlated, Measuring):
         restored: Denoised = import_module("quietspec.files").restore(path, model)  # which is built on this
         return restored
 
+    def view(self, **options: Any) -> Any:
+        """Show maps and spectra in a notebook's cell, or at an address.
+
+        Parameters
+        ----------
+        **options
+            ``port`` and ``hosts`` of `quietspec.view.view_denoised`.
+
+        Returns
+        -------
+        quietspec.view.notebook.InlineView
+            The page, as the value of the cell; its `close` ends it.
+
+        Examples
+        --------
+        >>> import quietspec
+        >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
+        >>> page = denoised.view()
+        >>> page.close()
+        """
+        return import_module("quietspec.view").view_denoised(self, **options)  # which is built on this
+
     @classmethod
     def stack(cls, tiles: Sequence[Denoised], spectra: Spectra) -> Self:
         """Join the results of consecutive tiles of `spectra`.

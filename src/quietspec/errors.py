@@ -10,6 +10,7 @@ __all__ = [
     "SpectraError",
     "TemplateError",
     "UnitError",
+    "ViewError",
     "WriteError",
 ]  # fmt: skip
 
@@ -48,6 +49,10 @@ class IndexDefinitionError(QuietspecError):
 
 class ModelError(QuietspecError):
     """A model file is unknown, corrupt or does not fit the data."""
+
+
+class ViewError(QuietspecError):
+    """What the viewer is asked for makes no sense, or the file cannot give it."""
 
 
 class BatchError(QuietspecError):

@@ -45,7 +45,7 @@ class Spectra(Summarised, Grouped):
     flux : (n_spectra, n_pixels)
         Flux density per Å in `unit`. Values in masked pixels are ignored, NaN included.
     ivar : (n_spectra, n_pixels)
-        Inverse variance in 1/`unit`²; 0 marks a masked pixel.
+        Inverse variance, in ``unit**-2``; 0 marks a masked pixel.
     redshift : float or (n_spectra,)
         Redshift, NaN where unknown.
     ebv : float or (n_spectra,)

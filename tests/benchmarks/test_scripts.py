@@ -133,6 +133,14 @@ def test_calibration(run, tmp_path) -> None:
     assert {path.stem for path in tmp_path.glob("*.png")} == pictures
 
 
+def test_claims(run, tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("claims", "-n", 20, "--json", tmp_path / "claims.json")
+    found = results(tmp_path / "claims.json")["claims"]
+    assert ended.value.code == 0, [one for one in found if not one["passed"]]
+    assert capsys.readouterr().out.count("PASS ") == len(found) >= 12
+
+
 def test_cube_prior(run, library_file, tmp_path) -> None:
     options = ("--size", 6, "--worlds", "core", "--periods", 2, "--stripe-snrs", 10, "--contenders", "spaxels")
     options = (*options, "--draw", "core")
@@ -378,3 +386,11 @@ def test_result_hashes(run, tmp_path) -> None:
     run("result_hashes", "demo", "-n", 3, "--json", tmp_path / "found.json")
     found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["demo.fits"]
     assert {"flux", "sigma", "covariance 0", "labels means"} <= set(found)
+
+
+def test_view(run, tmp_path) -> None:
+    run("view", "--side", 24, "--clicks", 3, "--json", tmp_path / "found.json")
+    found = results(tmp_path / "found.json")
+    assert found["side"] == 24
+    assert found["answer_ms"]["median"] > 0
+    assert found["server_peak_mb"] > 50

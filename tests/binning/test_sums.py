@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quietspec.binning import MANGA_NOISE, NoiseCorrelation, bin_spectra, sum_spectra
-from quietspec.binning.sums import label_weights
+from quietspec.binning.weights import label_weights
 from quietspec.errors import SpectraError
 
 from .cubes import N_PIXELS, cube, masked
@@ -107,6 +107,12 @@ def test_dark_spaxels_count_alike():
     binned = bin_spectra(masked(cube([[0.0, 0.0]]), 1, [0]), np.zeros(2, dtype=int)).spectra
     assert binned.good.all()
     np.testing.assert_allclose(binned.flux, 0)
+
+
+def test_members_without_a_redshift_have_no_say():
+    spectra = cube([[1, 1, 1]], redshift=np.array([0.1, np.nan, np.nan]))
+    binned = bin_spectra(spectra, np.array([0, 0, 1])).spectra
+    np.testing.assert_allclose(binned.redshift, [0.1, np.nan])
 
 
 @pytest.mark.parametrize("number", [[-1, -1], [0, 2]])

@@ -10,10 +10,12 @@ from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from quietspec.batch.facts import Record
 from quietspec.batch.manifest import Cube
 from quietspec.batch.state import Plan, now, place, read_records
+from quietspec.batch.task import page as page_about
 from quietspec.batch.task import thumbnail
 from quietspec.denoised import Flag
 from quietspec.errors import BatchError
@@ -137,7 +139,10 @@ def write_report(report: BatchReport, folder: str | PathLike[str]) -> Path:
     names = ["index.html", *(f"page{number}.html" for number in range(2, len(pages) + 1))]
     template = _template()
     for name, page in zip(names, pages, strict=True):
-        shown = [{**cube, "picture": _picture(folder, cube["output"])} for cube in page]
+        shown = [
+            {**cube, "picture": _picture(folder, cube["output"]), "page": _page(folder, cube["output"])}
+            for cube in page
+        ]
         _write(place(folder, name), template.render(report=report, cubes=shown, names=names, name=name))
     return place(folder, names[0])
 
@@ -181,6 +186,12 @@ def _picture(folder: Path, output: str) -> str:
         return "data:image/png;base64," + b64encode(path.read_bytes()).decode() if path.is_file() else ""
     except OSError:
         return ""
+
+
+def _page(folder: Path, output: str) -> str:
+    """Return the relative address of the page about an output; empty if there is none."""
+    path = page_about(folder, output)
+    return quote(path.relative_to(place(folder, "")).as_posix()) if path.is_file() else ""
 
 
 def _template() -> Template:

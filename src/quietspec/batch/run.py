@@ -22,7 +22,7 @@ from quietspec.batch.lock import locked
 from quietspec.batch.manifest import Cube
 from quietspec.batch.report import BatchReport, collect_report, write_report
 from quietspec.batch.state import Journal, Plan, now
-from quietspec.batch.task import Job, Outcome, Settings, denoise_cube, model_name, thumbnail
+from quietspec.batch.task import Job, Outcome, Settings, denoise_cube, model_name, page, thumbnail
 from quietspec.errors import BatchError
 from quietspec.io.writing.atomic import os_errors_named
 from quietspec.progress import Progress
@@ -87,7 +87,8 @@ def run_batch(
     with locked(folder, say), Journal(folder) as journal:
         remove_leftovers(folder, [cube.output for cube in cubes])
         with os_errors_named(folder):
-            thumbnail(folder, "").parent.mkdir(exist_ok=True)
+            for beside in (thumbnail, page):
+                beside(folder, "").parent.mkdir(exist_ok=True)
         plan.save(folder)
         run = _Run(_Batch(plan, folder, settings, work), journal, cluster, say, progress)
         try:

@@ -23,7 +23,7 @@ from quietspec.errors import BatchError, QuietspecError
 from quietspec.files import denoise_file
 from quietspec.hashing import file_sha256
 
-__all__ = ["Job", "Outcome", "Settings", "denoise_cube", "model_name", "thumbnail"]
+__all__ = ["Job", "Outcome", "Settings", "denoise_cube", "model_name", "page", "thumbnail"]
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # options of mallopt(3), from glibc's malloc.h
 _KEPT, _MAPPED = 2**28, 2**25  # bytes: most freed memory to keep; size from which arrays are mapped one by one
@@ -43,6 +43,8 @@ class Settings:
         Threads that denoise tiles of one cube side by side.
     thumbnails : bool
         Whether to draw small pictures.
+    reports : bool
+        Whether to write a page about each cube.
     overwrite : bool
         Denoise every cube again, and replace files that no batch wrote.
     quick : bool
@@ -56,6 +58,7 @@ class Settings:
     emission: Emission | None = None
     threads: int = 1
     thumbnails: bool = True
+    reports: bool = False
     overwrite: bool = False
     quick: bool = False
     command: str = ""
@@ -153,6 +156,11 @@ def thumbnail(folder: Path, output: str) -> Path:
     return place(folder, "thumbnails") / f"{output}.png"
 
 
+def page(folder: Path, output: str) -> Path:
+    """Return the path of the page about an output."""
+    return place(folder, "reports") / f"{output}.html"
+
+
 def _denoise(job: Job) -> dict[str, Any]:
     """Write the output, and return the facts of a job that is done."""
     _keep_freed_memory()
@@ -167,7 +175,7 @@ def _denoise(job: Job) -> dict[str, Any]:
         workers=settings.threads if settings.threads > 1 else 0,  # the other cores belong to other workers
         **job.cube.options,
     )
-    warnings = [*report.warnings, *_draw(job)]
+    warnings = [*report.warnings, *_draw(job), *_tell(job)]
     hashes = _input_hashes(output, job.cube.files)
     sources = [{**stamp, "sha256": sha256} for stamp, sha256 in zip(before, hashes, strict=True)]
     recipe = job.cube.recipe(job.model)
@@ -199,6 +207,19 @@ def _draw(job: Job) -> list[str]:
         return []
     try:
         draw_thumbnail(job.output, thumbnail(Path(job.folder), job.cube.output))
+    except QuietspecError as error:
+        return [str(error)]
+    return []
+
+
+def _tell(job: Job) -> list[str]:
+    """Write the page about the cube; if that fails, return why as a warning."""
+    if not job.settings.reports:
+        return []
+    from quietspec.view.report import write_report
+
+    try:
+        write_report(job.output, page(Path(job.folder), job.cube.output))
     except QuietspecError as error:
         return [str(error)]
     return []

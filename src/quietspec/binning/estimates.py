@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import FloatArray
-from quietspec.binning.sums import Weights, checked_weights, sum_spectra
+from quietspec.binning.sums import sum_spectra
+from quietspec.binning.weights import Weights, checked_weights
 from quietspec.denoised import Denoised
 from quietspec.errors import SpectraError
 

@@ -17,7 +17,8 @@ from quietspec.binning.correlation import NoiseCorrelation
 from quietspec.binning.estimates import sum_estimates
 from quietspec.binning.measured import best_patch, measure_correlation
 from quietspec.binning.regions import apertures_of
-from quietspec.binning.sums import Weights, checked_weights, label_weights, sum_spectra
+from quietspec.binning.sums import sum_spectra
+from quietspec.binning.weights import Weights, checked_weights, label_weights
 from quietspec.denoised import Denoised
 from quietspec.denoisers import Denoiser, load_denoiser, load_prior
 from quietspec.denoisers.shipped import PRIORS
@@ -67,10 +68,10 @@ def bin_denoised(
     Examples
     --------
     >>> import quietspec
-    >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[6:14, 6:14])
-    >>> y, x = np.indices((8, 8)) // 4
+    >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[8:12, 8:12])
+    >>> y, x = np.indices((4, 4)) // 2
     >>> bin_denoised(denoised, 2 * y + x, NoiseCorrelation()).spectra
-    <Spectra: 4 spectra, 2757 pixels, 3710–6998 Å in vacuum, z 0.03, median S/N 61.0, FITS>
+    <Spectra: 4 spectra, 2757 pixels, 3710–6998 Å in vacuum, z 0.03, median S/N 47.5, FITS>
     """
     return _sums(denoised, label_weights(labels, len(denoised)), correlation, denoiser, of)
 
@@ -116,9 +117,9 @@ def sum_denoised(
     Examples
     --------
     >>> import quietspec
-    >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[6:14, 6:14])
-    >>> inner = sum_denoised(denoised, denoised.snr_before > 8, NoiseCorrelation())
-    >>> rougher = sum_denoised(denoised, denoised.snr_before > 8, of="estimates")
+    >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[8:12, 8:12])
+    >>> inner = sum_denoised(denoised, denoised.snr_before > 30, NoiseCorrelation())
+    >>> rougher = sum_denoised(denoised, denoised.snr_before > 30, of="estimates")
     >>> bool(inner.snr > rougher.snr)
     True
     """

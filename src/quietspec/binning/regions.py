@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from quietspec.arrays import FloatArray
-from quietspec.binning.sums import Weights
+from quietspec.binning.weights import Weights
 from quietspec.errors import QuietspecError, ReadError, SpectraError
 
 if TYPE_CHECKING:

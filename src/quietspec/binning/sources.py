@@ -16,7 +16,8 @@ from quietspec.binning.measured import best_patch, measure_correlation
 from quietspec.binning.of_denoised import Correlation
 from quietspec.binning.power import bin_image
 from quietspec.binning.regions import read_apertures
-from quietspec.binning.sums import Weights, label_weights, signal_and_noise, sum_rows
+from quietspec.binning.sums import signal_and_noise, sum_rows
+from quietspec.binning.weights import Weights, label_weights
 from quietspec.denoisers import Denoiser
 from quietspec.errors import ReadError, SpectraError
 from quietspec.io import SpectraSource

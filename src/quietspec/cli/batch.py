@@ -46,6 +46,7 @@ def run(
         bool, typer.Option("--quick", help="Know finished outputs by size and time, without reading them.")
     ] = False,
     thumbnails: Annotated[bool, typer.Option(help="Draw a small picture of each cube.")] = True,
+    reports: Annotated[bool, typer.Option("--reports", help="Write a page about each cube.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Do all again, and replace files that are not from this run.")
     ] = False,
@@ -60,7 +61,8 @@ def run(
     cubes = read_manifest(manifest, ignore or ())
     settings = Settings(
         denoiser=_found(denoiser, ".onnx"), model=_found(model, ".npz"), emission=emission, threads=threads,
-        thumbnails=thumbnails, overwrite=overwrite, quick=quick, command=command_line(), manifest=str(manifest),
+        thumbnails=thumbnails, reports=reports, overwrite=overwrite, quick=quick, command=command_line(),
+        manifest=str(manifest),
     )  # fmt: skip
     options = changed(ClusterOptions(scheduler=scheduler, workers=workers), cluster or (), "--cluster")
     with progress_bar(f"{len(cubes)} cubes") as progress:

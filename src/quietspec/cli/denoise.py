@@ -47,6 +47,10 @@ def denoise(
     figure: Annotated[
         Path | None, typer.Option(help="Draw maps and four spectra: a PNG or PDF file, a folder with several inputs.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write a page about the result: an HTML file, a folder with several inputs."),
+    ] = None,
     json: Json = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that denoise side by side.")] = 1,
     overwrite: Overwrite = False,
@@ -62,11 +66,12 @@ def denoise(
     require_new(json, overwrite)
     outputs = places(inputs, out, _SUFFIX)
     figures = places(inputs, figure, ".png") if figure else [None] * len(inputs)
-    claim_outputs([*outputs, *figures, json], [*files, model])
+    pages = places(inputs, report, ".html") if report else [None] * len(inputs)
+    claim_outputs([*outputs, *figures, *pages, json], [*files, model])
     tool = load_denoiser(denoiser, model, emission)
     reports = [
-        _denoise_one(paths, output, picture, tool, overwrite=overwrite, workers=workers, residual=residual, **read)
-        for paths, output, picture in zip(inputs, outputs, figures, strict=True)
+        _denoise_one(paths, output, beside, tool, overwrite=overwrite, workers=workers, residual=residual, **read)
+        for paths, output, *beside in zip(inputs, outputs, figures, pages, strict=True)
     ]
     if not stdout_is_json(json):
         _print_reports(reports)
@@ -76,12 +81,14 @@ def denoise(
 
 
 def _denoise_one(
-    paths: tuple[Path, ...], output: Path, figure: Path | None, tool: Denoiser, *, overwrite: bool, **options: Any
+    paths: tuple[Path, ...], output: Path, beside: list[Path | None], tool: Denoiser, *, overwrite: bool, **options: Any
 ) -> FileReport:
     """Denoise one input; an error becomes a line of the report, so that the other inputs are still done."""
     from quietspec.files import FileReport, denoise_file
 
+    figure, page = beside
     try:
+        require_new(page, overwrite)
         if figure is not None:
             require_new(figure, overwrite)
             require_drawable(figure)
@@ -92,9 +99,20 @@ def _denoise_one(
             )  # fmt: skip
     except Exception as error:  # noqa: BLE001  (whatever is wrong with one input, the others are still done)
         return FileReport(inputs=tuple(str(path) for path in paths), error=failed(error, paths))
-    if figure is None or denoised is None:
-        return report
-    return _drawn(report, denoised, figure)
+    if figure is not None and denoised is not None:
+        report = _drawn(report, denoised, figure)
+    return report if page is None else _told(report, page)
+
+
+def _told(report: FileReport, page: Path) -> FileReport:
+    """Write the page; where that fails the output is there all the same, and the report says both."""
+    from quietspec.view.report import write_report
+
+    try:
+        write_report(report.output, page)
+    except Exception as error:  # noqa: BLE001  (the output is there all the same)
+        return replace(report, error=failed(error, report.inputs))
+    return replace(report, page=str(page))
 
 
 def _drawn(report: FileReport, denoised: Denoised, figure: Path) -> FileReport:
@@ -143,7 +161,7 @@ def _print_reports(reports: list[FileReport]) -> None:
             log(f"{Path(report.inputs[0]).name}: {report.choice}")
         for warning in report.warnings:
             warn(f"{Path(report.inputs[0]).name}: {warning}")
-        for path in filter(None, (report.output, report.figure)):
+        for path in filter(None, (report.output, report.figure, report.page)):
             print_path(path, dim=True)
 
 

@@ -18,6 +18,7 @@ from quietspec.cli.info import info
 from quietspec.cli.lab import lab
 from quietspec.cli.measure import measure
 from quietspec.cli.models import models
+from quietspec.cli.view import view
 from quietspec.errors import QuietspecError
 
 __all__ = ["app"]
@@ -69,7 +70,7 @@ def _main(
         warnings.simplefilter("ignore")  # libraries' remarks; what matters to users is said in words
 
 
-for _command in (info, denoise, measure, demo, fetch, models):
+for _command in (info, denoise, measure, view, demo, fetch, models):
     app.command()(_command)
 app.add_typer(batch, name="batch")
 app.add_typer(lab, name="lab")

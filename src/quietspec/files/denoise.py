@@ -38,11 +38,14 @@ class FileReport(Report):
         Median over spectra of their median S/N per pixel; NaN where there is none.
     noise : ChannelNoise, optional
         What the residuals say about the noise, median over tiles.
+    page : str
+        The page about the result; empty if none was written.
     """
 
     snr_before: float = float("nan")
     snr_after: float = float("nan")
     noise: ChannelNoise | None = None
+    page: str = ""
 
 
 def denoise_file(

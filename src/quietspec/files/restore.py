@@ -24,7 +24,7 @@ from quietspec.io.reading.hdu import Hdu
 from quietspec.io.writing.hdus import IGNORED
 from quietspec.spectra import Spectra
 
-__all__ = ["restore"]
+__all__ = ["prior_of", "restore"]
 
 _OWN = ("flags", "chi2", "dof", "evidence", "noise_scale", "p_value", "redshift_used")  # columns that are fields
 _OTHER = ("redshift", "ebv", "snr_in", "snr_out")  # … and those that follow from others
@@ -133,22 +133,47 @@ def _covariances(
 
 
 def _priors(path: Path, name: str, hash_start: str | None, model: str | PathLike[str] | None) -> list[SpectralPrior]:
-    """The prior that made a file, the one given or the shipped one of its hash; or all whose hashes its model names."""
-    starts = [hash_start] if hash_start else _HASH.findall(name)
-    if model is not None and len(starts) == 1:
-        return [_given(path, starts[0], model)]
-    cards = model_cards()
-    found = [next((one for one in PRIORS if str(cards[one]["hash"]).startswith(start)), None) for start in starts]
-    if not starts or None in found:
+    """The prior that made a file, or all whose hashes the name of its model lists."""
+    starts = [] if hash_start else _HASH.findall(name)
+    return [prior_of(path, start, None) for start in starts] or [prior_of(path, hash_start, model)]
+
+
+def prior_of(path: Path, hash_start: str | None, model: str | PathLike[str] | None) -> SpectralPrior:
+    """Load the prior that made a file: the one given, or the shipped one of its hash.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    hash_start : str or None
+        Start of the SHA-256 of its model; None where the file names no model, or several.
+    model : str or path, optional
+        The model, where it is none of those that ship.
+
+    Returns
+    -------
+    SpectralPrior
+        The prior.
+
+    Raises
+    ------
+    ModelError
+        If it is not at hand, or the one given is another.
+    """
+    if hash_start is None:
         raise ModelError(
-            f"{path}: its covariances need the model that made it, {hash_start or name}, which does not ship. Give its "
-            "file: Denoised.read(path, model='MODEL.npz')."
+            f"{path}: names no single model from which its covariances follow. "
+            "quietspec.Denoised.read gives those of files by several shipped models."
         )
-    return [load_prior(str(one)) for one in found]
-
-
-def _given(path: Path, hash_start: str, model: str | PathLike[str]) -> SpectralPrior:
-    prior = load_prior(str(model))
+    cards = model_cards()
+    shipped = (name for name in PRIORS if str(cards[name]["hash"]).startswith(hash_start))
+    name = model or next(shipped, None)
+    if name is None:
+        raise ModelError(
+            f"{path}: its covariances need the model that made it, {hash_start}, which does not ship. Give its file: "
+            "Denoised.read(path, model='MODEL.npz')."
+        )
+    prior = load_prior(str(name))
     if not prior.hash.startswith(hash_start):
-        raise ModelError(f"{path}: was made by the model {hash_start}, and {model} is {prior.hash[:16]}.")
+        raise ModelError(f"{path}: was made by the model {hash_start}, and {name} is {prior.hash[:16]}.")
     return prior

@@ -14,7 +14,7 @@ from quietspec.compact import CODES, Code, CompactPosterior
 from quietspec.errors import ReadError
 from quietspec.io.reading.hdu import Hdu, readable
 
-__all__ = ["posterior_hdu", "read_posterior", "read_resolution", "resolution_hdu"]
+__all__ = ["posterior_hdu", "read_posterior", "read_resolution", "read_some_posteriors", "resolution_hdu"]
 
 _COLUMNS = (  # in order, beside the number of the spectrum
     "unit", "scale", "motions", "populations", "change", "moments", "calibration", "gas", "root", "log_root_size",
@@ -81,14 +81,58 @@ def read_posterior(hdu: Hdu, n_spectra: int) -> CompactPosterior:
     """
     table = hdu.data
     with readable(hdu.where):
-        settings = json.loads(hdu.header[_SETTINGS])
         rows = table["spectrum"].astype(np.intp)
         if rows.size == 0 or rows.min() < 0 or rows.max() >= n_spectra:
             raise ReadError(f"{hdu.where}: names spectra that the file does not have. Denoise the original file again.")
-        fields: dict[str, Any] = {name: _field(table, name, len(rows)) for name in _COLUMNS if name != "gas"}
+        return _posteriors(hdu, table, len(rows)).on(rows, n_spectra)
+
+
+def read_some_posteriors(hdu: Hdu, spectra: npt.NDArray[np.intp]) -> CompactPosterior:
+    """Read the compact posteriors of some spectra, and of no others.
+
+    Parameters
+    ----------
+    hdu : Hdu
+        ``POSTERIOR``.
+    spectra : (n,) of int
+        Their numbers.
+
+    Returns
+    -------
+    CompactPosterior
+        Of these, in order; rows of zeros where the file has none.
+
+    Raises
+    ------
+    ReadError
+        If it is not as `posterior_hdu` writes it, or has none of these spectra.
+    """
+    places = np.array([_place(hdu, int(spectrum)) for spectrum in spectra], dtype=np.intp)
+    known = np.flatnonzero(places >= 0)
+    if not known.size:
+        raise ReadError(f"{hdu.where}: has no posterior of these spectra.")
+    return _posteriors(hdu, hdu.some_rows(places[known]), len(known)).on(known, len(spectra))
+
+
+def _place(hdu: Hdu, spectrum: int) -> int:
+    """Row of a spectrum in the table, by halving, since rows are in order; −1 where it has none."""
+    low, high = 0, int(hdu.header["NAXIS2"])
+    while low < high:
+        middle = (low + high) // 2
+        found = int(hdu.some_rows(np.array([middle]))["spectrum"][0])
+        if found == spectrum:
+            return middle
+        low, high = (middle + 1, high) if found < spectrum else (low, middle)
+    return -1
+
+
+def _posteriors(hdu: Hdu, table: Any, n: int) -> CompactPosterior:
+    """Posteriors in the rows of a table."""
+    with readable(hdu.where):
+        fields: dict[str, Any] = {name: _field(table, name, n) for name in _COLUMNS if name != "gas"}
         has_gas = "gas" in hdu.columns.names
-        fields["gas"] = _field(table, "gas", len(rows)) if has_gas else np.zeros((len(rows), 0), np.float32)
-        return CompactPosterior(settings=settings, **fields).on(rows, n_spectra)
+        fields["gas"] = _field(table, "gas", n) if has_gas else np.zeros((n, 0), np.float32)
+        return CompactPosterior(settings=json.loads(hdu.header[_SETTINGS]), **fields)
 
 
 def _field(table: Any, name: str, n: int) -> npt.NDArray[Any]:

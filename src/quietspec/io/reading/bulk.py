@@ -43,6 +43,11 @@ class CubeBulk:
         self._block, self._held, self._next = np.empty((self._n_pixels, 0, self._nx)), range(0), 0
 
     @property
+    def hdu(self) -> Any:
+        """The HDU."""
+        return self._hdu
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Number of spectra and of pixels."""
         return self._ny * self._nx, self._n_pixels

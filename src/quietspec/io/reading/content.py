@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -262,6 +262,12 @@ class Content:
     def masked(self, index: Rows) -> int:
         """Count the pixels of some spectra that the file's mask marks as bad."""
         return 0 if self.mask is None else int(np.count_nonzero(self.mask_rule.bad(self.mask.rows(index))))
+
+    def through(self, replaced: Callable[[Bulk], Bulk]) -> Content:
+        """Read through other bulks of the same values."""
+        flux = replaced(self.flux)
+        noise, mask = (None if bulk is None else replaced(bulk) for bulk in (self.noise, self.mask))
+        return replace(self, flux=flux, noise=noise, mask=mask)
 
     def select(self, numbers: Rows) -> Content:
         """Keep some of the spectra, which then form no image."""

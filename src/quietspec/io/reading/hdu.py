@@ -14,7 +14,7 @@ from astropy.io import fits
 
 from quietspec.arrays import FloatArray
 from quietspec.errors import QuietspecError, ReadError
-from quietspec.io.reading.geometry import Geometry
+from quietspec.io.reading.geometry import BLOCK, Geometry
 
 __all__ = ["Hdu", "faults_named", "readable", "require_memory"]
 
@@ -56,6 +56,8 @@ class Hdu:
         What it holds.
     contiguous : bool
         Whether values lie in the file as floats, one after the other.
+    plain_integers : bool
+        Whether they lie there as integers, one after the other and unscaled.
     """
 
     def __init__(self, hdu: Any, geometry: Geometry, where: str, max_memory: float) -> None:
@@ -73,7 +75,9 @@ class Hdu:
             with readable(where):
                 _name_columns(hdu.header)
         scaled = self.header.get("BSCALE", 1) != 1 or self.header.get("BZERO", 0) != 0
-        self.contiguous = self.is_image and geometry.kind == "IMAGE" and self.header["BITPIX"] < 0 and not scaled
+        plain = self.is_image and geometry.kind == "IMAGE" and not scaled
+        self.contiguous = plain and self.header["BITPIX"] < 0
+        self.plain_integers = plain and self.header["BITPIX"] > 0 and "BLANK" not in self.header
 
     @property
     def columns(self) -> Any:
@@ -106,6 +110,32 @@ class Hdu:
             raise ReadError(f"{self.where}: is no image with values.")
         with readable(self.where):
             return np.asarray(self.data if column is None else self.data[column], dtype=np.float64)
+
+    def some_rows(self, numbers: npt.NDArray[np.intp]) -> TableColumns:
+        """Return some rows of a table, read alone.
+
+        Parameters
+        ----------
+        numbers : (n,) of int
+            Their numbers, from 0.
+
+        Returns
+        -------
+        TableColumns
+            Their columns by name; a `ReadError` where the table has a heap, or ends before.
+        """
+        if self.header.get("PCOUNT", 0):
+            raise ReadError(f"{self.where}: has a heap, and cannot be read by rows.")
+        width, info, found = int(self.header["NAXIS1"]), self.fileinfo(), []
+        with readable(self.where):
+            for number in numbers.tolist():
+                info["file"].seek(info["datLoc"] + number * width)
+                found.append(info["file"].read(width))
+            header = self._hdu.header.copy()
+            header["NAXIS2"] = len(found)
+            whole = header.tostring().encode("ascii") + b"".join(found)
+            padded = whole + bytes(-len(whole) % BLOCK)
+            return TableColumns(fits.BinTableHDU.fromstring(padded).data, self.where)
 
     @property
     def section(self) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike
@@ -17,7 +17,7 @@ from quietspec.arrays import FloatArray
 from quietspec.errors import ReadError, SpectraError
 from quietspec.io.formats import fits_content
 from quietspec.io.reading.arms import Arms
-from quietspec.io.reading.bulk import Rows
+from quietspec.io.reading.bulk import Bulk, Rows
 from quietspec.io.reading.content import Content
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.hdu import faults_named, require_memory
@@ -228,6 +228,17 @@ class SpectraSource:
     def _rows(self, index: Rows) -> tuple[FloatArray, FloatArray, Counter[str]]:
         with faults_named(", ".join(map(str, self.paths))):
             return self._arms.rows(index)
+
+    def rearrange(self, replaced: Callable[[Path], Callable[[Bulk], Bulk]]) -> None:
+        """Read through other bulks, such as copies in which the pixels of a spectrum lie together.
+
+        Parameters
+        ----------
+        replaced : callable
+            For a file, a function from a bulk to the one to read instead, of the same values.
+        """
+        parts = self._arms.parts
+        self._arms = Arms([part.through(replaced(part.path)) for part in parts])
 
     def masked(self, index: Rows) -> int:
         """Count the pixels of some spectra that the masks of the files mark as bad."""

@@ -69,6 +69,8 @@ class ApertureSettings:
         How often noise is added to the real cube.
     seed : int
         Seed of all draws.
+    spikes : bool
+        Whether the simulated spectra have spikes of cosmic rays that no mask marks.
     """
 
     model: str = "survey"
@@ -82,6 +84,7 @@ class ApertureSettings:
     n_compared: int = 6
     n_draws: int = 4
     seed: int = 17
+    spikes: bool = True
 
 
 @dataclass
@@ -179,7 +182,7 @@ class _Simulated:
 
         clean = {"masks": False, "spikes": False}
         gas = observed(**clean).observed.flux - observed(**clean, emission=False).observed.flux
-        cube = observed()
+        cube = observed(spikes=settings.spikes)
         return cls(cube.observed, cube.truth, gas, np.random.default_rng([settings.seed, number, 1]))
 
     def add_sums(self, denoiser: Denoiser, settings: ApertureSettings, pulls: _Pulls) -> NoiseCorrelation:

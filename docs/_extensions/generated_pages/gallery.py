@@ -1,0 +1,61 @@
+"""The gallery of what was measured: tables from the results of the benchmarks, and their figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from generated_pages import measured
+from generated_pages.measured import Results
+from generated_pages.tables import table
+
+__all__ = ["gallery_page"]
+
+_ABOUT = """# Gallery of results
+
+Every table and figure on this page is made from a file in `benchmarks/results/` when the pages are built, and each
+section ends with the command that made the file. A model is named by its hash; where that is not the hash of the model
+that ships today, the section says so. The texts that explain the tests are [validation](../validation.md),
+[kinematics](../kinematics.md), [a wider world](../wide_world.md), [what is measured](../measure.md) and
+[populations](../populations.md)."""
+
+
+def gallery_page(root: Path) -> str:
+    """Make the page of ``docs/gallery.yaml`` from the results and the model's card in a checkout."""
+    exhibits = yaml.safe_load((root / "docs/gallery.yaml").read_text(encoding="utf-8"))
+    present = json.loads((root / "src/quietspec/models/survey.json").read_text(encoding="utf-8"))["hash"]
+    return "\n\n".join([_ABOUT, *(_section(one, root / "benchmarks/results", present) for one in exhibits)]) + "\n"
+
+
+def _section(exhibit: dict[str, Any], folder: Path, present: str) -> str:
+    content = json.loads((folder / f"{exhibit['results']}.json").read_text(encoding="utf-8"))
+    parts = [f"## {exhibit['title']}", exhibit["claim"]]
+    if "table" in exhibit:
+        parts.append(table(*getattr(measured, exhibit["table"])(content)))
+    figures = exhibit.get("figures", {}).items()
+    parts += [f"![{text}](../../benchmarks/results/{name})" for name, text in figures]
+    command = content.get("command", exhibit["command"])
+    return "\n\n".join([*parts, f"```text\n{command}\n```", _origin(exhibit["results"], content, present)])
+
+
+def _origin(name: str, content: Results, present: str) -> str:
+    """What made the results: model, version, commit, date and machine, as far as the file says."""
+    machine = content.get("machine", {})
+    facts = {
+        "model": _model(content.get("model"), present),
+        "quietspec": machine.get("quietspec"),
+        "commit": content.get("commit"),
+        "date": machine.get("date"),
+        "machine": machine and f"{machine['processor']}, {machine['cores']} cores",
+    }
+    known = "; ".join(f"{key} {fact}" for key, fact in facts.items() if fact)
+    return f"`{name}.json`" + (f": {known}." if known else ".")
+
+
+def _model(name: str | None, present: str) -> str | None:
+    if name is None or len(name.split()) < 2:
+        return name
+    return f"{name} ({'the one that ships' if present.startswith(name.split()[1]) else 'an earlier one'})"
