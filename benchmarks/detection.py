@@ -19,7 +19,9 @@ not blind; those of MUSE (Abell 478) are.
 Stars are those of the MILES library (Sánchez-Blázquez et al. 2006; for research, to be cited; not redistributed here)
 as in the source archive of the PyPI package sdss-mangadap 4.5.0, folder mangadap/data/spectral_templates/miles; give
 the folder unpacked as `--stars`. Real galaxies come by ``quietspec fetch`` (manga, ngc3522, ngc3073, muse-a478) and
-from the folder `--data`; what is missing is reported and left out.
+from the folder `--data`; what is missing is reported and left out. With ``--recipe ultraviolet`` (and the model of that
+name) galaxies are at redshifts of 0.45 to 1.2 before DESI, MUSE, SDSS and WEAVE; then there are no real ones, which are
+nearby, and no stars, whose library ends at 3500 Å.
 """
 
 from pathlib import Path
@@ -35,12 +37,14 @@ from quietspec.lab.evaluation.studies.detection import (
 from quietspec.lab.evaluation.studies.model_card import put_into_card
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra
 from quietspec.lab.plots import detection_figure
+from quietspec.lab.simulate import SurveyRecipe, UltravioletRecipe
 
 
 def main() -> None:
     made = parser(__doc__, results="detection", figures=True)
     add_library(made)
     add_data(made)
+    made.add_argument("--recipe", choices=("survey", "ultraviolet"), default="survey", help="of the simulated galaxies")
     made.add_argument("--model", default="survey", help="shipped model, or path of an .npz")
     made.add_argument("-n", type=int, default=400, help="test galaxies at each S/N, and stars; others half as many")
     made.add_argument("--calibration", type=int, default=3000, help="simulated galaxies for the laws")
@@ -60,7 +64,9 @@ def main() -> None:
         snrs=tuple(options.snr),
         seed=options.seed,
     )
-    found = detection_study(library_of(options), RealSpectra(options.data, log), settings, options.stars)
+    ultraviolet = options.recipe == "ultraviolet"
+    recipe = UltravioletRecipe.fetched() if ultraviolet else SurveyRecipe(library_of(options))
+    found = detection_study(recipe, RealSpectra(options.data, log), settings, options.stars)
     content = found.to_json()
     console.print(detection_table(content), reasons_table(content))
     console.print({name: content[name] for name in ("milliseconds", "undegraded")})

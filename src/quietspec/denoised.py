@@ -274,6 +274,8 @@ class Denoised(Summarised, Correlated, Measuring):
         (4, 2757)
         """
         first = tiles[0]
+        if any(tile.lines is not None for tile in tiles):  # a tile without any estimate has none
+            tiles = [replace(tile, lines=tile.lines or LinePosterior.empty(len(tile))) for tile in tiles]
         starts = np.cumsum([0, *(len(tile) for tile in tiles)])
 
         def tile_of(row: int) -> tuple[Denoised, int]:

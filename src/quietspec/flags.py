@@ -30,6 +30,7 @@ class Flag(IntFlag):
     STRONG_LINES = (
         8192  #: gas lines of more than 300 Å of equivalent width in all; stars are not seen under their wings
     )
+    ULTRAVIOLET = 16384  #: denoised by the model `ultraviolet`, chosen since the usual one left out too many pixels
 
     @property
     def failed(self) -> bool:

@@ -62,6 +62,9 @@ LINE_WINDOWS: dict[str, LineWindow] = {
 
 #: Gas emission lines, rest-frame air Å (NIST; Osterbrock & Ferland 2006).
 EMISSION_LINES: dict[str, float] = {
+    "CII]2326": 2325.4, "FeII2365": 2364.83, "FeII2396": 2395.63, "[NeIV]2424": 2423.1, "[OII]2470": 2470.22,
+    "FeII2612": 2611.87, "FeII2626": 2625.67, "MgII2796": 2795.53, "MgII2803": 2802.70, "OIII3133": 3132.79,
+    "HeII3203": 3203.10, "[NeV]3346": 3345.83,
     "[NeV]3426": 3425.88, "[OII]3726": 3726.03, "[OII]3729": 3728.82, "H12": 3750.15, "H11": 3770.63, "H10": 3797.90,
     "H9": 3835.39,
     "[NeIII]3869": 3868.76, "HeI3889": 3888.65, "H8": 3889.05,
@@ -77,8 +80,11 @@ EMISSION_LINES: dict[str, float] = {
 }  # fmt: skip
 
 #: Bands where gas and dust between the stars absorb: rest-frame air Å. Na D, and the band at 6283.8 Å (Jenniskens &
-#: Désert 1994, A&AS 106, 39).
-INTERSTELLAR_BANDS: tuple[tuple[float, float], ...] = ((5886.5, 5899.5), (6278.5, 6291.0))
+#: Désert 1994, A&AS 106, 39); in the ultraviolet Fe II, Mg II and Mg I, from outflows of 600 km/s on.
+INTERSTELLAR_BANDS: tuple[tuple[float, float], ...] = (
+    (2338.5, 2345.0), (2368.5, 2385.0), (2580.5, 2602.0), (2790.0, 2806.0), (2846.5, 2854.0),
+    (5886.5, 5899.5), (6278.5, 6291.0),
+)  # fmt: skip
 #: Lines seen in nearly every galaxy with gas, which are masked whether or not gas is detected.
 STRONG_LINES: tuple[str, ...] = (
     "[OII]3726", "[OII]3729", "Hbeta", "[OIII]4959", "[OIII]5007", "[NII]6548", "Halpha", "[NII]6583", "[SII]6716",

@@ -11,6 +11,7 @@ from astropy.io import fits
 
 from quietspec.denoisers import load_prior
 from quietspec.io.fetching import cached
+from quietspec.lab.simulate import UltravioletRecipe
 
 from ..denoisers.posterior.rest_frame import rest_prior
 
@@ -27,6 +28,7 @@ NEEDS = {  # scripts that need fetched data or the extras of others
     "observed_truth": ("muse-a478",),
     "real_populations": ("ngc3522",),
     "library_resolution": ("m11-elodie", "miles"),
+    "ultraviolet": (*UltravioletRecipe.data_sets(), "legac"),
 }
 
 
@@ -221,6 +223,12 @@ def test_learn_calibration(run, rest_model, tmp_path) -> None:
     assert load_prior(tmp_path / "rest.npz").card["calibration"] == entry
 
 
+def test_learn_calibration_from_another_model(run, rest_model, tmp_path) -> None:
+    assert "SAMI" in run("learn_calibration", "--model", rest_model, "--like", "survey", "--out", tmp_path)
+    card = load_prior(tmp_path / "rest.npz").card
+    assert card["calibration"] == load_prior("survey").card["calibration"]
+
+
 @pytest.mark.fetched
 @pytest.mark.parametrize("what", ["blocks", "wrong-redshift", "telluric", "ppxf"])
 def test_kinematic_checks(run, rest_model, what) -> None:
@@ -351,6 +359,18 @@ def test_simulate_speed(run) -> None:
 
 def test_tune_smoothers(run) -> None:
     assert run("tune_smoothers", "-n", 5, library=True).count("<- best") == 4
+
+
+@pytest.mark.slow
+@pytest.mark.fetched
+def test_ultraviolet(run, tmp_path) -> None:
+    options = ("-n", 8, "--compared", 2, "--snr", 20, "--json", tmp_path / "found.json")
+    assert "blocks predicted from the rest" in run("ultraviolet", *options)
+    found = results(tmp_path / "found.json")
+    assert found["own"][0]["pixels"]["removed"] > 0.6
+    assert {record["chosen"] for record in found["choice"]} == {"survey", "ultraviolet"}
+    assert [record["name"] for record in found["real"]] == ["LEGA-C M19 56670"] * 2
+    assert (tmp_path / "found.png").exists()
 
 
 def test_where_gain_comes_from(run, tmp_path) -> None:

@@ -48,7 +48,7 @@ def test_networks_match_their_cards(name):
 
 
 def test_priors_are_small():
-    assert sum(len(entry.read_bytes()) for entry in PACKAGE.iterdir() if entry.name.endswith(".npz")) < 5e6
+    assert sum(len(entry.read_bytes()) for entry in PACKAGE.iterdir() if entry.name.endswith(".npz")) < 7e6
 
 
 def test_the_error_for_a_missing_network_names_the_cure(user):

@@ -6,6 +6,7 @@ from astropy.io import fits
 
 from quietspec.errors import TemplateError
 from quietspec.templates import load_library
+from quietspec.templates.bc03_miles import load_bc03_miles
 
 AGES = np.array([0.0, 1e5, 1e6, 1.05e6, 1e8, 1e10, 2e10])
 WAVELENGTH = np.arange(3000.0, 9600.0, 5.0)
@@ -35,6 +36,15 @@ def test_ages_metallicities_and_masses(file):
     assert library.wavelength[0] >= 3541
     assert library.wavelength[-1] <= 9300
     assert library.fwhm[0] < library.fwhm[-1]
+
+
+def test_the_ultraviolet_is_added_where_it_is_wanted(file):
+    short, whole = load_bc03_miles(file), load_bc03_miles(file, ultraviolet=True)
+    assert whole.wavelength[0] == WAVELENGTH[0]
+    assert whole.fwhm[0] < short.fwhm[0]  # theoretical stars
+    shared = whole.wavelength >= short.wavelength[0]
+    np.testing.assert_array_equal(whole.spectra[:, shared], short.spectra)
+    np.testing.assert_array_equal(whole.fwhm[shared], short.fwhm)
 
 
 def test_another_file_is_refused(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quietspec.errors import TemplateError
-from quietspec.templates.blend import extended, like
+from quietspec.templates.blend import between, extended, like
 
 
 def test_a_reference_is_like_itself(tiny_library):
@@ -85,3 +85,13 @@ def test_further_metallicities_follow_the_other_library(tiny_library):
     np.testing.assert_array_equal(whole.metallicities, tiny_library.metallicities)
     np.testing.assert_allclose(whole.spectra, tiny_library.at(wavelength).spectra, rtol=1e-3)
     assert extended(old, brighter, wavelength).metallicities[0] == -0.6
+
+
+def test_between_libraries_the_logarithm_of_the_flux_is_interpolated_and_beyond_extrapolated(tiny_library):
+    other = replace(tiny_library, name="bluer", spectra=tiny_library.spectra * (tiny_library.wavelength / 5000) ** -2.0)
+    for fraction in (0.0, 0.5, 1.0, -0.25):
+        found = between(tiny_library, other, fraction)
+        ratio = found.spectra / tiny_library.spectra
+        expected = (tiny_library.wavelength / 5000) ** (-2.0 * fraction)
+        np.testing.assert_allclose(ratio, np.tile(expected, (len(ratio), 1)), rtol=1e-6)
+    assert found.name == "tiny -0.25 bluer"

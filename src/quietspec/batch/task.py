@@ -54,7 +54,7 @@ class Settings:
     """
 
     denoiser: str = "posterior"
-    model: str = "survey"
+    model: str = "auto"
     emission: Emission | None = None
     threads: int = 1
     thumbnails: bool = True

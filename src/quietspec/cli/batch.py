@@ -31,7 +31,7 @@ def run(
     ] = "local",
     workers: Annotated[int | None, typer.Option(min=1, help="local: worker processes; all cores by default.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads that denoise tiles of one cube side by side.")] = 1,
-    model: Model = "survey",
+    model: Model = "auto",
     denoiser: DenoiserName = "posterior",
     emission: EmissionOption = None,
     cluster: Annotated[

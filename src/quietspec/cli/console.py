@@ -21,8 +21,8 @@ from quietspec.io.reading.options import as_command_line
 from quietspec.progress import Progress
 
 __all__ = [
-    "command_line", "console", "fail", "failed", "log", "print_path", "printable", "progress_bar", "shown", "verbosity",
-    "warn",
+    "command_line", "console", "fail", "failed", "log", "print_path", "printable", "progress_bar", "shown",
+    "verbosity", "warn",
 ]  # fmt: skip
 
 _PIPE_WIDTH = 160  # characters per line where there is no terminal, so that file names are not folded

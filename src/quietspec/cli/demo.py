@@ -57,13 +57,13 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if missing.")] = Path(
         "quietspec-demo"
     ),
-    model: Model = "survey",
+    model: Model = "auto",
 ) -> None:
     """Denoise the embedded example cube, draw it, and print what was gained against the truth."""
     run_demo(out, model)
 
 
-def run_demo(out: Path, model: str = "survey") -> None:
+def run_demo(out: Path, model: str = "auto") -> None:
     """Denoise the example cube into a folder and print what was gained.
 
     Parameters

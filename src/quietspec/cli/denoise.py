@@ -40,7 +40,7 @@ def denoise(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="FITS file to write; with several inputs a folder for them.")
     ],
-    model: Model = "survey",
+    model: Model = "auto",
     denoiser: DenoiserName = "posterior",
     emission: EmissionOption = None,
     together: Together = False,
@@ -157,6 +157,8 @@ def _print_reports(reports: list[FileReport]) -> None:
     for report in reports:
         if report.noise is not None:
             log(f"{Path(report.inputs[0]).name}: {_noise(report.noise)}")
+        if report.choice:
+            log(f"{Path(report.inputs[0]).name}: {report.choice}")
         for warning in report.warnings:
             warn(f"{Path(report.inputs[0]).name}: {warning}")
         for path in filter(None, (report.output, report.figure, report.page)):

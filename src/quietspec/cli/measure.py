@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from quietspec.cli.assignments import changed
-from quietspec.cli.console import command_line, console, failed, print_path, progress_bar, shown, warn
+from quietspec.cli.console import command_line, console, failed, log, print_path, progress_bar, shown, warn
 from quietspec.cli.options import Library, Model, Together, library_named, with_read_options
 from quietspec.cli.outputs import (
     Json,
@@ -64,7 +64,7 @@ def measure(
         MethodName,
         typer.Option(help="The posterior that denoises (needs no templates); pPXF on noisy spectra, or on denoised."),
     ] = "posterior",
-    model: Model = "survey",
+    model: Model = "auto",
     together: Together = False,
     figure: Annotated[
         Path | None, typer.Option(help="Draw maps (values, where there is no image): a file or a folder.")
@@ -187,11 +187,12 @@ def _method_named(
     indices: tuple[IndexDefinition, ...],
 ) -> PopulationMethod:
     """Make the method asked for; only pPXF needs the library."""
-    from quietspec.denoisers import load_denoiser, load_prior
+    from quietspec.denoisers import AUTO, load_denoiser, load_prior
     from quietspec.populations.methods import DenoisedPpxfMethod, PosteriorMethod, PpxfMethod
 
     if method == "posterior":
-        known = lines and load_prior(model).at_rest  # a prior with motions in its basis knows no lines
+        # A prior with motions in its basis knows no lines.
+        known = lines and (model == AUTO or load_prior(model).at_rest)
         return PosteriorMethod(load_denoiser("posterior", model, emission="fit" if known else None), indices)
     templates = library_named(library)
     if method == "ppxf":
@@ -256,6 +257,8 @@ def _print_reports(reports: list[MeasureReport]) -> None:
         table.add_row(name, counts[0], *values, counts[1], flags or "none", f"{report.seconds:.1f}")
     console.print(table)
     for report in reports:
+        if report.choice:
+            log(f"{Path(report.inputs[0]).name}: {report.choice}")
         for warning in report.warnings:
             warn(f"{Path(report.inputs[0]).name}: {warning}")
         for path in filter(None, (report.output, report.figure)):

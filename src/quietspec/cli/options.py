@@ -32,7 +32,11 @@ _FIRST = ("redshift", "ebv")  # asked for most: shown among a command's own opti
 Together = Annotated[bool, typer.Option("--together", help="The files are the arms of one object.")]
 Seed = Annotated[int, typer.Option(help="Seed of all random draws.")]
 Model = Annotated[
-    str, typer.Option(help="Prior: the name of a shipped one (`quietspec models`), or an .npz from `lab train`.")
+    str,
+    typer.Option(
+        help="Prior: the name of a shipped one (`quietspec models`), or an .npz from `lab train`; by default `survey`, "
+        "or `ultraviolet` at redshifts where that covers more of the spectrum."
+    ),
 ]
 DenoiserName = Annotated[
     str, typer.Option(help="posterior, wiener, pca, gaussian, savgol, butterworth, wavelet, or an .onnx file.")

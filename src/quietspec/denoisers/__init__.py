@@ -1,6 +1,7 @@
 """Denoisers: noisy `Spectra` in, `Denoised` out, behind one protocol."""
 
 from quietspec.denoisers.base import Denoiser, Emission
+from quietspec.denoisers.choice import ByCoverage, Chosen
 from quietspec.denoisers.network import NETWORK_FORMAT, NetworkDenoiser
 from quietspec.denoisers.posterior import (
     KinematicPosterior,
@@ -9,16 +10,19 @@ from quietspec.denoisers.posterior import (
     SpectralPrior,
     StoredCovariances,
 )
-from quietspec.denoisers.registry import DENOISERS, DenoiserName, load_denoiser, load_prior, posterior_of
+from quietspec.denoisers.registry import AUTO, DENOISERS, DenoiserName, load_denoiser, load_prior, posterior_of
 from quietspec.denoisers.shipped import PRIORS, ShippedModel, ShippedNetwork, add_model, model_cards, network_file
 from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay
 from quietspec.denoisers.wavelet import Wavelet
 
 __all__ = [
+    "AUTO",
     "DENOISERS",
     "NETWORK_FORMAT",
     "PRIORS",
     "Butterworth",
+    "ByCoverage",
+    "Chosen",
     "Denoiser",
     "DenoiserName",
     "Emission",

@@ -20,7 +20,7 @@ __all__ = [
     "prior_file",
 ]  # fmt: skip
 
-ShippedModel = Literal["survey", "paper"]  #: priors, in the package
+ShippedModel = Literal["survey", "ultraviolet", "paper"]  #: priors, in the package
 ShippedNetwork = Literal["eut-position", "eut-small"]  #: networks, in a checkout or added by `add_model`
 
 PRIORS: tuple[str, ...] = get_args(ShippedModel)
@@ -35,6 +35,12 @@ def model_cards() -> Mapping[str, dict[str, Any]]:
         for entry in entries
         if entry.name.endswith(".json")
     }
+
+
+def model_card(name: str) -> dict[str, Any]:
+    """Card of one of this version's models, `PRIORS` or `NETWORKS`."""
+    card: dict[str, Any] = json.loads((_package() / f"{name}.json").read_text(encoding="utf-8"))
+    return card
 
 
 def model_folder() -> Path:

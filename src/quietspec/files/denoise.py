@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers.base import FEWEST_PIXELS, Denoiser
 from quietspec.denoisers.posterior.contamination import ChannelNoise, channel_noise
 from quietspec.errors import ReadError
-from quietspec.files.work import Report, Work, finite_median, flag_counts, process
+from quietspec.files.work import Report, Work, explanation_of, finite_median, flag_counts, process, settled
 from quietspec.io import SpectraSource
 from quietspec.io.writing.options import WriteOptions
 from quietspec.io.writing.writer import DenoisedWriter, WritableTile
@@ -121,8 +121,10 @@ class _Denoising(Work[_Tile, FileReport]):
 
     def open_output(self, path: Path, source: SpectraSource, options: WriteOptions) -> DenoisedWriter:
         """Open the writer."""
+        self._denoiser = settled(self._denoiser, source)
         self._residual = options.residual
-        self._writer = DenoisedWriter(path, source, **asdict(options))
+        history = [*filter(None, [explanation_of(self._denoiser)]), *options.history]
+        self._writer = DenoisedWriter(path, source, **asdict(replace(options, history=history)))
         return self._writer
 
     def compute(self, spectra: Spectra, progress: Progress | None) -> _Tile:
@@ -149,6 +151,8 @@ class _Denoising(Work[_Tile, FileReport]):
         if self._keep:
             self.denoised = Denoised.stack(self._kept, source.read())
         return {
+            "model": str(self._denoiser.model),
+            "choice": explanation_of(self._denoiser),
             "snr_before": finite_median(columns["snr_in"]),
             "snr_after": finite_median(columns["snr_out"]),
             "noise": noise,

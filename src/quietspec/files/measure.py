@@ -18,11 +18,11 @@ from quietspec.errors import ReadError, TemplateError, WriteError
 from quietspec.files.layouts import LAYOUTS, Contents, Layout
 from quietspec.files.light import Light, light_of
 from quietspec.files.measured import MeasuredFile
-from quietspec.files.work import Report, Work, finite_median, flag_counts, process
+from quietspec.files.work import Report, Work, explanation_of, finite_median, flag_counts, process, settled
 from quietspec.io import SpectraSource
 from quietspec.io.writing.options import WriteOptions
 from quietspec.io.writing.provenance import provenance
-from quietspec.populations.methods import PopulationMethod, PosteriorMethod
+from quietspec.populations.methods import PopulationMethod, denoiser_of, with_denoiser
 from quietspec.populations.result import PopulationFlag, Populations
 from quietspec.progress import Progress
 from quietspec.spectra import Spectra
@@ -117,6 +117,8 @@ class _Measuring(Work[_Tile, MeasureReport]):
     @contextmanager
     def open_output(self, path: Path, source: SpectraSource, options: WriteOptions) -> Iterator[None]:
         """Reserve the output's name; write it at the end."""
+        if (denoiser := denoiser_of(self._method)) is not None:
+            self._method = with_denoiser(self._method, settled(denoiser, source))
         self._layout = _layout_named(options.layout)
         if self._bins is not None and self._bins.apertures and self._layout.of_images:
             raise WriteError(
@@ -134,14 +136,19 @@ class _Measuring(Work[_Tile, MeasureReport]):
         if self._sums is not None:
             facts["QSBIN"] = (self._sums.name, "what was summed before it was measured")
             facts["QSNCORR"] = (str(self._sums.correlation), "correlation of the noise of spaxels")
-        history = [*(f"Input: {warning}" for warning in source.meta["warnings"]), *options.history]
+        notes = [*(f"Input: {warning}" for warning in source.meta["warnings"]), self._choice]
+        history = [*filter(None, notes), *options.history]
         return Contents(self.measured, source, facts, history)
+
+    @property
+    def _choice(self) -> str:
+        return explanation_of(denoiser_of(self._method))
 
     def tiles(self, source: SpectraSource, progress: Progress | None) -> tuple[int, Iterable[Spectra]]:
         """Tiles of the file, or of sums of its spaxels."""
         if self._bins is None:
             return super().tiles(source, progress)
-        own = self._method.denoiser if isinstance(self._method, PosteriorMethod) else load_denoiser("posterior")
+        own = denoiser_of(self._method) or settled(load_denoiser("posterior"), source)
         self._sums = plan_sums(source, self._bins, own, self._see if self._layout.of_images else None)
         return len(self._sums), self._sums.tiles(source)
 
@@ -178,6 +185,8 @@ class _Measuring(Work[_Tile, MeasureReport]):
         )
         found = ~populations.failed
         return {
+            "model": str(self._method.model),
+            "choice": self._choice,
             "method": populations.method,
             "failed": int((~found).sum()),
             "flags": flag_counts(populations.flags, PopulationFlag),

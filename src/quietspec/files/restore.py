@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -10,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from quietspec.arrays import FloatArray
+from quietspec.arrays import BoolArray, FloatArray
 from quietspec.compact import CompactPosterior
-from quietspec.denoised import Denoised, ModelId
+from quietspec.denoised import Denoised, Flag, ModelId
 from quietspec.denoisers import PRIORS, SpectralPrior, StoredCovariances, load_prior, model_cards
 from quietspec.errors import ModelError, ReadError
 from quietspec.io import ReadOptions, read
@@ -26,6 +28,7 @@ __all__ = ["prior_of", "restore"]
 
 _OWN = ("flags", "chi2", "dof", "evidence", "noise_scale", "p_value", "redshift_used")  # columns that are fields
 _OTHER = ("redshift", "ebv", "snr_in", "snr_out")  # … and those that follow from others
+_HASH = re.compile(r"\b[0-9a-f]{16}\b")  # starts of hashes, where a model's name lists several
 
 
 def restore(path: str | PathLike[str], model: str | PathLike[str] | None = None) -> Denoised:
@@ -64,7 +67,10 @@ def restore(path: str | PathLike[str], model: str | PathLike[str] | None = None)
     flux = np.where(spectra.good, spectra.flux, np.nan).astype(spectra.flux.dtype)
     sigma = np.where(spectra.good, spectra.sigma, np.nan).astype(spectra.flux.dtype)
     given = _input(spectra, flux, residual)
-    known = {} if compact is None else _covariances(Path(path), identity[1], model, given, fields["redshift"], compact)
+    known: dict[str, Any] = {}
+    if compact is not None:
+        priors = _priors(Path(path), *identity, model)
+        known = _covariances(priors, fields["flags"] & int(Flag.ULTRAVIOLET) != 0, given, fields["redshift"], compact)
     return Denoised(
         spectra=given,
         flux=flux,
@@ -103,21 +109,33 @@ def _input(spectra: Spectra, flux: FloatArray, residual: npt.NDArray[Any] | None
 
 
 def _covariances(
-    path: Path,
-    hash_start: str | None,
-    model: str | PathLike[str] | None,
+    priors: Sequence[SpectralPrior],
+    second: BoolArray,
     spectra: Spectra,
     redshift: FloatArray,
     compact: CompactPosterior,
 ) -> dict[str, Any]:
-    """Fields of a `Denoised` that speak of covariance."""
-    stored = StoredCovariances.of(prior_of(path, hash_start, model), spectra, redshift, compact)
+    """Fields of a `Denoised` that speak of covariance; of two priors, `second` tells which spectra have the second."""
+    stored = [StoredCovariances.of(prior, spectra, redshift, compact) for prior in priors]
+    remainder = stored[0].remainder()
+    if len(stored) > 1:
+        remainder = np.where(second[:, None], stored[1].remainder(), remainder)
+
+    def of(row: int) -> StoredCovariances:
+        return stored[-1] if second[row] else stored[0]
+
     return {
-        "factor_of": stored.factor,
-        "nucleus_of": stored.nucleus,
-        "remainder": stored.remainder(),
+        "factor_of": lambda row: of(row).factor(row),
+        "nucleus_of": lambda row: of(row).nucleus(row),
+        "remainder": remainder,
         "compact": compact,
     }
+
+
+def _priors(path: Path, name: str, hash_start: str | None, model: str | PathLike[str] | None) -> list[SpectralPrior]:
+    """The prior that made a file, or all whose hashes the name of its model lists."""
+    starts = [] if hash_start else _HASH.findall(name)
+    return [prior_of(path, start, None) for start in starts] or [prior_of(path, hash_start, model)]
 
 
 def prior_of(path: Path, hash_start: str | None, model: str | PathLike[str] | None) -> SpectralPrior:
@@ -128,7 +146,7 @@ def prior_of(path: Path, hash_start: str | None, model: str | PathLike[str] | No
     path : Path
         The file, for messages.
     hash_start : str or None
-        Start of the SHA-256 of its model.
+        Start of the SHA-256 of its model; None where the file names no model, or several.
     model : str or path, optional
         The model, where it is none of those that ship.
 
@@ -142,8 +160,13 @@ def prior_of(path: Path, hash_start: str | None, model: str | PathLike[str] | No
     ModelError
         If it is not at hand, or the one given is another.
     """
+    if hash_start is None:
+        raise ModelError(
+            f"{path}: names no single model from which its covariances follow. "
+            "quietspec.Denoised.read gives those of files by several shipped models."
+        )
     cards = model_cards()
-    shipped = (name for name in PRIORS if str(cards[name]["hash"]).startswith(str(hash_start)))
+    shipped = (name for name in PRIORS if str(cards[name]["hash"]).startswith(hash_start))
     name = model or next(shipped, None)
     if name is None:
         raise ModelError(
@@ -151,6 +174,6 @@ def prior_of(path: Path, hash_start: str | None, model: str | PathLike[str] | No
             "Denoised.read(path, model='MODEL.npz')."
         )
     prior = load_prior(str(name))
-    if not prior.hash.startswith(str(hash_start)):
+    if not prior.hash.startswith(hash_start):
         raise ModelError(f"{path}: was made by the model {hash_start}, and {name} is {prior.hash[:16]}.")
     return prior

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from quietspec.arrays import FloatArray
+from quietspec.denoisers import ByCoverage, Chosen, Denoiser
 from quietspec.errors import ReadError
 from quietspec.io import SpectraSource, open_spectra
 from quietspec.io.reading.source import TILE
@@ -26,7 +27,7 @@ from quietspec.io.writing.options import WriteOptions
 from quietspec.progress import Progress
 from quietspec.spectra import Spectra
 
-__all__ = ["Report", "Work", "finite_median", "flag_counts", "process"]
+__all__ = ["Report", "Work", "explanation_of", "finite_median", "flag_counts", "process", "settled"]
 
 Tile = TypeVar("Tile")
 AnyReport = TypeVar("AnyReport", bound="Report")
@@ -42,6 +43,10 @@ class Report:
         The file, or the arms of one object.
     output : str
         What was written; empty if nothing.
+    model : str
+        What made the results: name, and start of the hash of each model.
+    choice : str
+        Which spectra have another than the usual model, and why; empty where none has, or a model was named.
     n_spectra : int
         Number of spectra.
     failed : int
@@ -60,6 +65,8 @@ class Report:
 
     inputs: tuple[str, ...]
     output: str = ""
+    model: str = ""
+    choice: str = ""
     n_spectra: int = 0
     failed: int = 0
     flags: Mapping[str, int] = field(default_factory=dict)
@@ -97,6 +104,18 @@ class Work(ABC, Generic[Tile, AnyReport]):
 
         Raises a `QuietspecError` where no spectrum has a result: better no file than one of NaN.
         """
+
+
+def settled(denoiser: Denoiser, source: SpectraSource) -> Denoiser:
+    """Let a denoiser that chooses among models do so for a whole file, so that all its tiles name the same."""
+    if not isinstance(denoiser, ByCoverage):
+        return denoiser
+    return denoiser.settled(source.wavelength, source.redshift, source.medium)
+
+
+def explanation_of(denoiser: Denoiser | None) -> str:
+    """Return why a settled denoiser has another than the usual model; empty where it does not."""
+    return denoiser.explanation if isinstance(denoiser, Chosen) else ""
 
 
 def process(

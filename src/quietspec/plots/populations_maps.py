@@ -122,7 +122,7 @@ def _interval(populations: Populations, name: str) -> tuple[FloatArray, FloatArr
 
 def _doubtful(populations: Populations) -> BoolArray:
     """Spectra that are marked as flagged; where a parameter is little more than the prior, its error shows it."""
-    flags = populations.flags & ~int(Flag.PRIOR_LABELS)
+    flags = populations.flags & ~int(Flag.PRIOR_LABELS | Flag.ULTRAVIOLET)
     return np.asarray((flags != 0) & ~populations.failed)
 
 

@@ -18,7 +18,10 @@ from quietspec.progress import Progress
 from quietspec.spectra import Spectra
 from quietspec.templates import SspLibrary
 
-__all__ = ["BinnedMethod", "DenoisedPpxfMethod", "PopulationMethod", "PosteriorMethod", "PpxfMethod"]
+__all__ = [
+    "BinnedMethod", "DenoisedPpxfMethod", "PopulationMethod", "PosteriorMethod", "PpxfMethod", "denoiser_of",
+    "with_denoiser",
+]  # fmt: skip
 
 
 class PopulationMethod(Protocol):
@@ -156,3 +159,19 @@ class BinnedMethod:
         number = bin_to_snr(spectra, self.target, self.correlation)
         binned = bin_spectra(spectra, number, self.correlation)
         return on_spaxels(self.method(binned.spectra, progress), number)
+
+
+def denoiser_of(method: PopulationMethod) -> Denoiser | None:
+    """Return the denoiser that a method rests on; None where it has none."""
+    if isinstance(method, BinnedMethod):
+        return denoiser_of(method.method)
+    return method.denoiser if isinstance(method, PosteriorMethod | DenoisedPpxfMethod) else None
+
+
+def with_denoiser(method: PopulationMethod, denoiser: Denoiser) -> PopulationMethod:
+    """Replace the denoiser of a method; a method without one stays as it is."""
+    if isinstance(method, BinnedMethod):
+        return replace(method, method=with_denoiser(method.method, denoiser))
+    if isinstance(method, PosteriorMethod | DenoisedPpxfMethod):
+        return replace(method, denoiser=denoiser)
+    return method

@@ -46,7 +46,7 @@ def posterior_populations(denoised: Denoised, indices: Iterable[str | IndexDefin
     failed = (denoised.flags & int(FAILURES)) != 0
     doubtful = (denoised.flags & int(_DOUBTFUL)) != 0
     flags = np.where(failed, int(PopulationFlag.NO_DATA), np.where(doubtful, int(PopulationFlag.DOUBTFUL), 0))
-    flags |= denoised.flags & int(Flag.PRIOR_LABELS)
+    flags |= denoised.flags & int(Flag.PRIOR_LABELS | Flag.ULTRAVIOLET)
     return Populations(
         method=f"posterior of {denoised.model}",
         values={name: posterior.mean(name) for name in posterior.names},

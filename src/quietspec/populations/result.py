@@ -48,6 +48,7 @@ class PopulationFlag(IntFlag):
     OK = 0
     POOR_FIT = 16  #: reduced χ² above 2
     PRIOR_LABELS = 2048  #: as in `quietspec.Flag`: some parameter is little more than the prior
+    ULTRAVIOLET = 16384  #: as in `quietspec.Flag`: by the model `ultraviolet`
     NO_DATA = 1 << 16  #: too few usable pixels, or no redshift
     FAILED = 1 << 17  #: the fit raised an error, given as the reason
     AT_LIMIT = 1 << 18  #: velocity or dispersion is at the end of its range

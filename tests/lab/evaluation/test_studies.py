@@ -24,7 +24,7 @@ from quietspec.lab.evaluation.studies.population_calibration import ParameterErr
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra, distinct_bright
 from quietspec.lab.evaluation.studies.repeats import RepeatSettings, sami_pair
 from quietspec.lab.evaluation.studies.smoother_widths import mean_residuals, training_observations
-from quietspec.lab.simulate import PaperRecipe
+from quietspec.lab.simulate import PaperRecipe, SurveyRecipe
 from quietspec.populations import Populations
 from quietspec.spectra import Spectra
 
@@ -87,7 +87,7 @@ def test_halves_of_right_noise_have_factors_of_one() -> None:
 
 
 def test_detection_tests_are_what_they_are_called(tiny_library, tmp_path) -> None:
-    kinds = [kind for kind, _ in SimulatedTests(tiny_library, 5, seed=0).at(20.0)]
+    kinds = [kind for kind, _ in SimulatedTests(SurveyRecipe(tiny_library), 5, seed=0).at(20.0)]
     assert kinds[0] == "galaxies"
     assert "stars" not in kinds
     assert kinds.count("wrong redshift") == kinds.count("galaxies")

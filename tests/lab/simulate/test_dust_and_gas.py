@@ -30,6 +30,15 @@ def test_tilt_pivots_about_5500():
     assert steep[2] > plain[2]
 
 
+def test_bump_is_at_2175_and_leaves_the_optical():
+    wavelength = np.array([1800.0, 2175.0, 2700.0, 5500.0])
+    plain, bumped = (transmission(wavelength, np.array([1.0]), 0.0, bump)[0] for bump in (0.0, 3.0))
+    extinction = -2.5 * np.log10(bumped / plain)
+    np.testing.assert_allclose(extinction[1], 3.0 / 4.05, rtol=1e-5)  # of A_V = 1, by definition
+    assert extinction[1] > 3 * extinction[[0, 2]].max()
+    assert extinction[3] < 0.01
+
+
 def draw(n=3000, seed=0, a_v=0.0, **prior):
     rng = np.random.default_rng(seed)
     return random_gas(np.full(n, 2.0), np.full(n, a_v), np.zeros(n), rng, EmissionPrior(**prior))

@@ -77,3 +77,14 @@ def test_iron_lines_are_read_by_term(tmp_path):
     path.write_text("wavelength\n1\n")
     with pytest.raises(TemplateError, match="quietspec fetch iron"):
         read_iron(path)
+
+
+def test_lines_of_the_ultraviolet_are_drawn_where_the_spectrum_begins_there():
+    wavelength = log_wavelengths(2080.0, 7060.0, 50.0)
+    prior = replace(ALL, width=(3000.0, 3000.0), ew_hbeta=(50.0, 50.0), shift=0.0, balmer_continuum=(0.0, 0.0))
+    nucleus, _ = NucleusRecipe(wavelength, IRON, prior).draw(np.ones((60, len(wavelength))), np.random.default_rng(1))
+    assert np.isfinite(nucleus).all()
+    peak, beside = (nucleus[:, in_window(wavelength, band)].mean(axis=1) for band in ((2780, 2820), (2850, 2880)))
+    assert np.median(peak / beside) > 1.2  # Mg II
+    iron, gap = (nucleus[:, in_window(wavelength, band)].mean(axis=1) for band in ((2540, 2620), (2640, 2670)))
+    assert np.median(iron / gap) > 1.0

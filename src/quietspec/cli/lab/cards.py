@@ -66,7 +66,7 @@ def fetched_templates(
     licence : str or None
         What ``--licence`` says, which is only for libraries that were not fetched.
     left_out : sequence of str, optional
-        Libraries that the recipe `wide` is to do without.
+        Libraries that a recipe of several libraries is to do without.
 
     Returns
     -------
@@ -79,10 +79,10 @@ def fetched_templates(
         If a licence is given for what was fetched.
     """
     from quietspec.io.fetching import DATASETS, dataset_at
-    from quietspec.lab.simulate import WideRecipe
+    from quietspec.lab.simulate import FETCHING
 
-    if recipe == WideRecipe.name:
-        found = tuple(DATASETS[name] for name in WideRecipe.data_sets(left_out))
+    if recipe in FETCHING:
+        found = tuple(DATASETS[name] for name in FETCHING[recipe].data_sets(left_out))
     else:
         one = DATASETS["miles"] if library is None else dataset_at(library)
         found = () if one is None else (one,)

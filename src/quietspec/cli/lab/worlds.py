@@ -22,7 +22,7 @@ Changes = Annotated[
         "--set", help="Change a setting, as name=value with dots (settings.mixture.n_mixture=64); repeatable."
     ),
 ]
-RecipeName = Annotated[Literal["paper", "survey", "wide"], typer.Option(help="Simulated world.")]
+RecipeName = Annotated[Literal["paper", "survey", "wide", "ultraviolet"], typer.Option(help="Simulated world.")]
 
 
 def recipe_named(
@@ -39,7 +39,7 @@ def recipe_named(
     switched_off : list of str, optional
         Ingredients to leave out.
     left_out : tuple of str, optional
-        Libraries that the recipe `wide` is to do without.
+        Libraries that a recipe of several libraries is to do without.
 
     Returns
     -------
@@ -52,24 +52,24 @@ def recipe_named(
         If the recipe has no such ingredient, or the library cannot be had.
     """
     from quietspec.errors import QuietspecError
-    from quietspec.lab.simulate import WideRecipe, get_recipe
+    from quietspec.lab.simulate import FETCHING, get_recipe
 
     switches = dict.fromkeys(switched_off or [], False)
     try:
-        if name == WideRecipe.name:
-            return _wide(library, left_out, switches)
+        if name in FETCHING:
+            return _of_several(name, library, left_out, switches)
         return get_recipe(name, library_named(library), **switches)
     except TypeError as error:
         wanted = ", ".join(switched_off or [])
         raise QuietspecError(f"--without {wanted}: recipe {name!r} has no such switch.") from error
 
 
-def _wide(library: str | None, left_out: tuple[str, ...], switches: dict[str, Any]) -> Recipe:
-    from quietspec.lab.simulate import WideRecipe
+def _of_several(name: str, library: str | None, left_out: tuple[str, ...], switches: dict[str, Any]) -> Recipe:
+    from quietspec.lab.simulate import FETCHING
 
     if library is not None:
-        raise typer.BadParameter("recipe 'wide' is of several libraries, which it fetches", param_hint="--library")
-    return WideRecipe.fetched(left_out, **switches)
+        raise typer.BadParameter(f"recipe {name!r} is of several libraries, which it fetches", param_hint="--library")
+    return FETCHING[name].fetched(left_out, **switches)
 
 
 def commit() -> str:

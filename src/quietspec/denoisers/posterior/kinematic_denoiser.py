@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from quietspec.arrays import FloatArray
+from quietspec.arrays import BoolArray, FloatArray
 from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers.base import Emission
 from quietspec.denoisers.posterior.calibration import CalibrationLaw
@@ -106,6 +106,11 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         law = self.law_of(spectra).to_dict()
         return {"emission": self.emission, "higher_moments": self.higher_moments, "calibration": law}
 
+    def covers(self, rest: FloatArray) -> BoolArray:
+        """Return which rest-frame air wavelengths (n_pixels,), Å, have an estimate."""
+        low, high = self.prior.wavelength[0] * (1 + _MARGIN), self.prior.wavelength[-1] * (1 - _MARGIN)
+        return np.asarray((rest > low) & (rest < high))
+
     def _denoise(self, spectra: Spectra) -> Denoised:
         # Its matrices are small: threads of linear algebra would spend their time waiting for each other.
         with threadpool_limits(limits=1):
@@ -113,10 +118,8 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
 
     def covered(self, spectra: Spectra, redshift: float) -> slice | None:
         """Pixels that the model covers at a redshift; None if there are none."""
-        prior = self.prior
         rest = rest_air(spectra.wavelength, redshift, spectra.medium)
-        inside = (rest > prior.wavelength[0] * (1 + _MARGIN)) & (rest < prior.wavelength[-1] * (1 - _MARGIN))
-        pixels = np.flatnonzero(inside)
+        pixels = np.flatnonzero(self.covers(rest))
         return slice(int(pixels[0]), int(pixels[-1]) + 1) if pixels.size else None  # wavelengths increase
 
     def truncation(self, spectra: Spectra, redshift: float, pixels: slice) -> FloatArray:

@@ -86,7 +86,7 @@ def compare_with_exact(spectra: Spectra) -> Approximation:
 
 
 def _timed(spectra: Spectra) -> tuple[Denoised, float]:
-    posterior = load_denoiser("posterior")
+    posterior = load_denoiser("posterior", "survey")
     start = time.process_time()
     return posterior.denoise(spectra), 1e3 * (time.process_time() - start) / len(spectra)
 

@@ -56,7 +56,7 @@ def profile_of(path: Path, redshift: float, n: int) -> dict[str, float]:
     dict of str to float
         Milliseconds of processor time per spectrum by step; ``rest`` is what belongs to no step.
     """
-    denoiser, spectra = load_denoiser("posterior"), sample(path, redshift, n)
+    denoiser, spectra = load_denoiser("posterior", "survey"), sample(path, redshift, n)
     with threadpool_limits(limits=1):
         denoiser.denoise(spectra[: n // 2])
         profiler = cProfile.Profile(time.process_time)

@@ -175,7 +175,7 @@ def _write(library: SspLibrary, path: Path, side: int, options: BenchOptions) ->
 
 def _denoise(path: Path, redshift: float, workers: int) -> dict[str, Any]:
     output = path.with_name(f"denoised_{path.name}")
-    denoiser, before = load_denoiser("posterior"), time.process_time()
+    denoiser, before = load_denoiser("posterior", "survey"), time.process_time()
     try:
         report, _ = denoise_file([path], output, denoiser, workers=workers, redshift=redshift)
         busy = time.process_time() - before

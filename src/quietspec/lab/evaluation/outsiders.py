@@ -111,7 +111,7 @@ def observed_at_rest(
     scaled = (flux / flux[:, window].mean(axis=1, keepdims=True)).astype(np.float32)
     rest = RestSpectra(wavelength=recipe.wavelength, flux=scaled, parameters={})
     observed = recipe.observe(rest, rng, snr, instrument=name, redshift=0.0).observed
-    return observed.with_redshift(float(rng.uniform(*INSTRUMENTS[name].redshift)))
+    return observed.with_redshift(float(rng.uniform(*recipe.redshifts(INSTRUMENTS[name]))))
 
 
 def moved(spectra: Spectra, velocity: FloatArray | float) -> Spectra:

@@ -14,6 +14,7 @@ from quietspec.lab.plots.observed_truth import observed_pulls_figure, prediction
 from quietspec.lab.plots.real_populations import sami_repeats_figure
 from quietspec.lab.plots.robustness import robustness_figure
 from quietspec.lab.plots.scores import line_scores_figure, scores_figure
+from quietspec.lab.plots.ultraviolet import ultraviolet_figure
 
 __all__ = [
     "architecture_figure",
@@ -39,4 +40,5 @@ __all__ = [
     "sami_repeats_figure",
     "scores_figure",
     "tarp_figure",
+    "ultraviolet_figure",
 ]

@@ -10,13 +10,15 @@ from quietspec.lab.simulate.instruments import INSTRUMENTS, Instrument
 from quietspec.lab.simulate.noise import SAMI_NOISE, NoiseLaw
 from quietspec.lab.simulate.paper import PAPER_SIZES, PaperRecipe, paper_rng, paper_spectra
 from quietspec.lab.simulate.particles import ParticleSetup, simulate_particles
-from quietspec.lab.simulate.recipes import RECIPES, get_recipe
+from quietspec.lab.simulate.recipes import FETCHING, RECIPES, get_recipe
 from quietspec.lab.simulate.simulated import Recipe, RestSpectra, Simulated
 from quietspec.lab.simulate.survey import SurveyRecipe
 from quietspec.lab.simulate.survey_prior import SurveyPrior, SurveySwitches
+from quietspec.lab.simulate.ultraviolet import UltravioletRecipe
 from quietspec.lab.simulate.wide import WideRecipe
 
 __all__ = [
+    "FETCHING",
     "INSTRUMENTS",
     "PAPER_SIZES",
     "RECIPES",
@@ -40,6 +42,7 @@ __all__ = [
     "SurveyPrior",
     "SurveyRecipe",
     "SurveySwitches",
+    "UltravioletRecipe",
     "WideRecipe",
     "World",
     "get_recipe",

@@ -13,6 +13,7 @@ __all__ = ["CALZETTI_RV", "attenuation_curve", "transmission"]
 
 CALZETTI_RV = 4.05
 _V_BAND = 5500.0
+_BUMP, _BUMP_WIDTH = 2175.0, 350.0  # Å (Noll et al. 2009, A&A 507, 1793)
 
 
 def attenuation_curve(wavelength: FloatArray) -> FloatArray:
@@ -43,7 +44,9 @@ def _calzetti(wavelength: FloatArray) -> FloatArray:
     return np.asarray(np.where(wavelength < 6300, blue, red) + CALZETTI_RV)
 
 
-def transmission(wavelength: FloatArray, a_v: FloatArray, slope: FloatArray | float = 0.0) -> FloatArray:
+def transmission(
+    wavelength: FloatArray, a_v: FloatArray, slope: FloatArray | float = 0.0, bump: FloatArray | float = 0.0
+) -> FloatArray:
     """Fraction of the light that passes through the dust.
 
     Parameters
@@ -55,6 +58,8 @@ def transmission(wavelength: FloatArray, a_v: FloatArray, slope: FloatArray | fl
     slope : float or (n,), optional
         Exponent δ of the power law (λ/5500 Å)^δ that makes the curve steeper (δ < 0) or greyer than Calzetti's, as is
         observed (Noll et al. 2009, A&A 507, 1793; Salim et al. 2018, ApJ 859, 11).
+    bump : float or (n,), optional
+        Strength of the bump at 2175 Å, as A(λ)/E(B−V) above the curve: 0 in Calzetti's, about 3 in the Milky Way.
 
     Returns
     -------
@@ -63,6 +68,15 @@ def transmission(wavelength: FloatArray, a_v: FloatArray, slope: FloatArray | fl
     """
     steepness = np.broadcast_to(np.asarray(slope, dtype=np.float32), np.shape(a_v))[:, None]
     depth = (-0.4 * np.log(10) * np.asarray(a_v)).astype(np.float32)[:, None]
-    curve = attenuation_curve(wavelength).astype(np.float32)
+    curve: FloatArray = attenuation_curve(wavelength).astype(np.float32)
+    if np.any(bump):
+        curve = curve + np.broadcast_to(np.asarray(bump, np.float32), np.shape(a_v))[:, None] * _bump(wavelength)
     tilt = np.exp(steepness * np.log(wavelength / _V_BAND).astype(np.float32)) if np.any(steepness) else 1
     return np.asarray(np.exp(depth * (curve * tilt)))
+
+
+def _bump(wavelength: FloatArray) -> FloatArray:
+    """Bump at 2175 Å of unit strength, A(λ)/A_V: a Drude profile."""
+    width = (wavelength * _BUMP_WIDTH) ** 2
+    profile = width / ((wavelength**2 - _BUMP**2) ** 2 + width)
+    return np.asarray(profile / CALZETTI_RV, dtype=np.float32)

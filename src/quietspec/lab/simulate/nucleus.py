@@ -6,10 +6,11 @@ Shapes are drawn wide rather than computed from the physics of broad-line region
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +37,23 @@ _OTHERS = {"HeII": (4685.7, 0.06), "HeI": (5875.6, 0.12), "HeI7065": (7065.2, 0.
 #: of what fits of nuclei find (Kovačević et al. 2010, ApJS 189, 15).
 _IRON = {"b4F": 1.0, "a6S": 0.8, "a4G": 0.9, "b4P": 0.5, "a4H": 0.2, "a2D2": 0.15, "b4D": 0.3}
 _IRON_USUAL = 0.15
+_ULTRAVIOLET_ENDS = 3000.0  # Å, below which a spectrum must begin for these lines to be drawn
+#: Mg II, C II], [Ne IV] and O III, and groups of lines of Fe II (air Å): members, and typical strength of the whole
+#: relative to Hβ (Vanden Berk et al. 2001, Table 2; of Fe II by the equivalent widths in Vestergaard & Wilkes 2001,
+#: ApJS 134, 1). Where blends have no name (low, high) stands for lines every 10 Å, strongest in the
+#: middle.
+_ULTRAVIOLET: dict[str, tuple[tuple[float, ...] | tuple[tuple[float, float]], float]] = {
+    "MgII": ((2795.5, 2802.7), 1.7), "CII]": ((2325.0,), 0.25), "[NeIV]": ((2423.5,), 0.15), "OIII": ((3132.8,), 0.1),
+    "UV 1, 64": ((2562.5, 2585.9, 2593.7, 2598.4, 2599.4, 2607.1, 2611.9, 2617.6, 2621.7, 2625.7, 2628.3, 2631.0), 0.7),
+    "UV 2, 3, 36": ((2332.8, 2338.0, 2343.5, 2348.3, 2359.1, 2364.8, 2373.7, 2382.0, 2388.6, 2395.6, 2404.9, 2410.5),
+                    0.8),
+    "UV 62, 63": ((2714.4, 2724.9, 2730.7, 2736.9, 2739.5, 2743.2, 2746.5, 2749.3, 2755.7, 2761.8, 2768.9), 0.7),
+    "UV 60, 78": ((2926.6, 2944.4, 2953.8, 2964.6, 2970.5, 2984.8, 2997.3, 3002.6), 0.3),
+    "blends, 2170–2370": (((2170.0, 2370.0),), 0.5), "blends, 2380–2600": (((2380.0, 2600.0),), 0.7),
+    "blends, 2600–2760": (((2600.0, 2760.0),), 0.3), "blends, 2740–2960": (((2740.0, 2960.0),), 0.4),
+    "blends, 2980–3520": (((2980.0, 3520.0),), 0.5),
+}  # fmt: skip
+_ULTRAVIOLET_IRON = 4  # entries of this table before those of iron
 _EDGE = 3646.0  # Å, the Balmer edge
 _BALMER_TEMPERATURE = 15000.0  # K (Grandi 1982, ApJ 255, 25)
 _SECOND_RADIATION = 1.43877e8  # Å K
@@ -120,13 +138,18 @@ class NucleusRecipe:
         self._grid = wavelength[0] * np.exp(step * place)
         self._step = step * SPEED_OF_LIGHT
 
+    @property
+    def _ultraviolet(self) -> Mapping[str, tuple[Any, float]]:
+        return _ULTRAVIOLET if self.wavelength[0] < _ULTRAVIOLET_ENDS else {}
+
     @cached_property
     def _lines(self) -> FourierLibrary:
-        """Unit flux (per Å) of Hα … H10 one by one, higher Balmer lines, the other lines, and each term of Fe II."""
+        """Unit flux (per Å) of Hα … H10, higher Balmer lines, the other lines, terms of Fe II, and the ultraviolet."""
         groups = [[(centre, 1.0)] for centre in (_balmer(n) for n in _BALMER)]
         groups.append([(_balmer(n), (10 / n) ** 3) for n in range(11, _LAST_BALMER + 1)])
         groups += [[(centre, 1.0)] for centre, _ in _OTHERS.values()]
         groups += [[tuple(line) for line in lines] for lines in self._iron.values()]
+        groups += [_lines_of(members) for members, _ in self._ultraviolet.values()]
         flux = np.zeros((len(groups), len(self._grid)))
         for row, group in zip(flux, groups, strict=True):
             for centre, strength in group:
@@ -144,9 +167,17 @@ class NucleusRecipe:
         others = usual * np.exp(0.6 * rng.standard_normal((n, len(usual))))
         terms = np.array([_IRON.get(term, _IRON_USUAL) for term in self._iron])
         iron = log_uniform(rng, self.prior.iron, n)[:, None] * terms
-        return np.concatenate(
-            [balmer, higher, others, iron * np.exp(0.35 * rng.standard_normal((n, len(terms))))], axis=1
-        )
+        iron = iron * np.exp(0.35 * rng.standard_normal((n, len(terms))))
+        return np.concatenate([balmer, higher, others, iron, self._ultraviolet_strengths(n, rng)], axis=1)
+
+    def _ultraviolet_strengths(self, n: int, rng: np.random.Generator) -> FloatArray:
+        """Fluxes of the lines of the ultraviolet relative to Hβ, (n, n_groups); those of iron rise together."""
+        usual = np.array([strength for _, strength in self._ultraviolet.values()])
+        if not usual.size:
+            return np.empty((n, 0))
+        drawn = usual * np.exp(0.5 * rng.standard_normal((n, len(usual))))
+        drawn[:, _ULTRAVIOLET_IRON:] *= np.exp(0.7 * rng.standard_normal((n, 1)))
+        return np.asarray(drawn)
 
     def _broadened(self, strengths: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Lines with profiles of two Gaussians, (n, n_pixels)."""
@@ -217,3 +248,13 @@ def _balmer(n: int) -> float:
     """Air wavelength (Å) of the Balmer line from level n."""
     vacuum = _RYDBERG / (0.25 - 1 / n**2)
     return float(vacuum_to_air(np.array([vacuum]))[0])
+
+
+def _lines_of(members: tuple[Any, ...]) -> list[tuple[float, float]]:
+    """Lines of unit flux together: equal ones, or those of a blend."""
+    if not isinstance(members[0], tuple):
+        return [(float(centre), 1 / len(members)) for centre in members]
+    low, high = members[0]
+    centres = np.arange(low, high, 10.0)
+    strength = np.sin(np.pi * (np.arange(len(centres)) + 0.5) / len(centres))
+    return list(zip(centres.tolist(), (strength / strength.sum()).tolist(), strict=True))

@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from quietspec.lab.simulate.paper import PaperRecipe
 from quietspec.lab.simulate.survey import SurveyRecipe
+from quietspec.lab.simulate.ultraviolet import UltravioletRecipe
+from quietspec.lab.simulate.wide import WideRecipe
 
 if TYPE_CHECKING:
     from quietspec.lab.simulate.simulated import Recipe
     from quietspec.templates import SspLibrary
 
-__all__ = ["RECIPES", "get_recipe"]
+__all__ = ["FETCHING", "RECIPES", "get_recipe"]
 
 RECIPES: dict[str, Any] = {"paper": PaperRecipe, "survey": SurveyRecipe}
+#: Recipes of several libraries, which they fetch.
+FETCHING: dict[str, type[WideRecipe]] = {one.name: one for one in (WideRecipe, UltravioletRecipe)}
 
 
 def get_recipe(name: str, library: SspLibrary, **switches: Any) -> Recipe:

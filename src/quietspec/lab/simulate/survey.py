@@ -117,13 +117,24 @@ class SurveyRecipe:
         other.instruments = (instrument,)
         return other
 
+    def without_gas(self) -> Self:
+        """Return the same galaxies without emission lines."""
+        other = copy(self)
+        other.switches = replace(self.switches, emission=False)
+        return other
+
     def rest(self, n: int, rng: np.random.Generator) -> RestSpectra:
         """Draw `n` noise-free spectra with LOSVD, velocity offset and dust; their mean flux in the S/N window is 1."""
         weights = random_histories(self.library, n, rng, self._histories)
         return self.compose(weights, self._losvd(n, rng), *self._dust(n, rng))
 
     def compose(
-        self, weights: FloatArray, losvd: Losvd, a_v: FloatArray, slope: FloatArray | float = 0.0
+        self,
+        weights: FloatArray,
+        losvd: Losvd,
+        a_v: FloatArray,
+        slope: FloatArray | float = 0.0,
+        bump: FloatArray | float = 0.0,
     ) -> RestSpectra:
         """Make noise-free spectra from given stars, motions and dust.
 
@@ -135,8 +146,8 @@ class SurveyRecipe:
             LOSVDs of the n spectra; not applied if both dispersion and velocity are switched off.
         a_v : (n,)
             Attenuation at 5500 Å, mag.
-        slope : float or (n,), optional
-            Tilt of the attenuation curve (`transmission`).
+        slope, bump : float or (n,), optional
+            Tilt of the attenuation curve, and its bump at 2175 Å (`transmission`).
 
         Returns
         -------
@@ -145,13 +156,13 @@ class SurveyRecipe:
         """
         n = len(weights)
         light = weights / (weights @ self.library.light())[:, None]
-        slope = np.broadcast_to(np.asarray(slope, dtype=float), n)
+        slope, bump = (np.broadcast_to(np.asarray(value, dtype=float), n) for value in (slope, bump))
         window = in_window(self.wavelength, SNR_WINDOW)
         flux = np.empty((n, len(self.wavelength)), dtype=np.float32)
         for rows in _blocks(n):
             block = self._mix(light[rows], losvd[rows])
             if self.switches.dust:
-                block *= transmission(self.wavelength, a_v[rows], slope[rows])
+                block *= transmission(self.wavelength, a_v[rows], slope[rows], bump[rows])
             np.divide(block, block[:, window].mean(axis=1, keepdims=True), out=flux[rows])
         parameters = population_labels(self.library, weights) | {
             "a_v": a_v, "velocity": losvd.velocity, "sigma": losvd.sigma, "h3": losvd.h3, "h4": losvd.h4,
@@ -173,11 +184,13 @@ class SurveyRecipe:
         shape = float(on.dispersion and on.higher_moments)
         return Losvd(velocity * float(on.velocity), sigma * float(on.dispersion), h3 * shape, h4 * shape)
 
-    def _dust(self, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """A_V and tilt of the attenuation curve; drawn even without dust, so that all other draws stay the same."""
+    def _dust(self, n: int, rng: np.random.Generator) -> tuple[FloatArray, ...]:
+        """A_V, tilt and bump of the attenuation; drawn even without dust, so that all other draws stay the same."""
         scale, limit = self.prior.a_v
         a_v = -scale * np.log1p(-rng.random(n) * -np.expm1(-limit / scale))
-        return a_v * float(self.switches.dust), self.prior.dust_slope * rng.standard_normal(n)
+        slope = self.prior.dust_slope * rng.standard_normal(n)
+        bump = rng.uniform(0, self.prior.dust_bump, n) if self.prior.dust_bump else np.zeros(n)
+        return a_v * float(self.switches.dust), slope, bump
 
     def observe(
         self,
@@ -213,7 +226,7 @@ class SurveyRecipe:
         """
         n = len(rest)
         seen = INSTRUMENTS[instrument] if instrument else self.instruments[rng.integers(len(self.instruments))]
-        z = float(rng.uniform(*seen.redshift)) if redshift is None else float(redshift)
+        z = float(rng.uniform(*self.redshifts(seen))) if redshift is None else float(redshift)
         view = View.of(seen, z, rest.wavelength)
         wanted = log_uniform(rng, self.prior.snr, n) if snr is None else np.broadcast_to(np.asarray(snr, float), n)
         record = self._recorder(view, rest.wavelength)
@@ -247,6 +260,10 @@ class SurveyRecipe:
         )
         parameters = {**rest.parameters, "snr": wanted.copy(), "noise_correlation": correlation}
         return Simulated(observed=observed, truth=truth, parameters=parameters, contaminated=contaminated)
+
+    def redshifts(self, instrument: Instrument) -> tuple[float, float]:
+        """Range of the redshifts of galaxies before an instrument."""
+        return instrument.redshift
 
     def noise_free(self, observed: Spectra) -> Callable[[int, np.random.Generator], FloatArray]:
         """Return a function that draws noise-free flux on the pixels of an observation.

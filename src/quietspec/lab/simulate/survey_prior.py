@@ -75,6 +75,8 @@ class SurveyPrior:
         Attenuation at 5500 Å, mag: exponential, cut at the limit.
     dust_slope : float
         Standard deviation of the power-law tilt of the attenuation curve (`transmission`).
+    dust_bump : float
+        Largest strength of the bump at 2175 Å; uniform from 0.
     snr : (low, high)
         S/N in the S/N window; log-uniform.
     calibration : CalibrationLaw
@@ -88,5 +90,6 @@ class SurveyPrior:
     velocity: tuple[float, float] = (80.0, 300.0)
     a_v: tuple[float, float] = (0.6, 2.5)
     dust_slope: float = 0.2
+    dust_bump: float = 0.0
     snr: tuple[float, float] = (1.5, 60.0)
     calibration: CalibrationLaw = field(default_factory=CalibrationLaw)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -95,6 +95,10 @@ class WideRecipe(SurveyRecipe):
     """
 
     name = "wide"
+    #: Range of wavelengths (Å at rest) and of all draws, and share of the galaxies that each library has.
+    limits: ClassVar[tuple[float, float]] = WIDE_LIMITS
+    ranges: ClassVar[SurveyPrior] = WIDE_PRIOR
+    shares: ClassVar[Mapping[str, float]] = LIBRARIES
 
     def __init__(
         self,
@@ -104,8 +108,8 @@ class WideRecipe(SurveyRecipe):
         nuclei: NucleusPrior | None = None,
         **options: Any,
     ) -> None:
-        options.setdefault("prior", WIDE_PRIOR)
-        options.setdefault("limits", WIDE_LIMITS)
+        options.setdefault("prior", self.ranges)
+        options.setdefault("limits", self.limits)
         super().__init__(library, **options)
         self._others, self._iron = dict(others or {}), dict(iron or {})
         self._worlds = [SurveyRecipe(one, **options) for one, _ in self._others.values()]
@@ -114,7 +118,7 @@ class WideRecipe(SurveyRecipe):
         self._nuclei = NucleusRecipe(self.wavelength, self._iron, nuclei) if self._iron else None
 
     @classmethod
-    def fetched(cls, left_out: Sequence[str] = (), **options: Any) -> WideRecipe:
+    def fetched(cls, left_out: Sequence[str] = (), **options: Any) -> Self:
         """Make it of all libraries but some.
 
         Parameters
@@ -131,17 +135,22 @@ class WideRecipe(SurveyRecipe):
         """
         from quietspec.io.fetching import fetch
 
-        if unknown := set(left_out) - set(LIBRARIES):
-            raise TemplateError(f"left_out: {', '.join(sorted(unknown))} is none of {', '.join(LIBRARIES)}.")
-        shares = {name: share for name, share in LIBRARIES.items() if name not in left_out}
+        if unknown := set(left_out) - set(cls.shares):
+            raise TemplateError(f"left_out: {', '.join(sorted(unknown))} is none of {', '.join(cls.shares)}.")
+        shares = {name: share for name, share in cls.shares.items() if name not in left_out}
         total = sum(shares.values())
-        libraries = fetched_libraries(tuple(shares))
+        libraries = cls.fetched_libraries(tuple(shares))
         first, *rest = shares
         others = {name: (libraries[name], shares[name] / total) for name in rest}
         return cls(libraries[first], others, read_iron(fetch("iron")), **options)
 
     @staticmethod
-    def data_sets(left_out: Sequence[str] = ()) -> tuple[str, ...]:
+    def fetched_libraries(names: Sequence[str]) -> dict[str, SspLibrary]:
+        """Fetch libraries, all on one grid and the same wavelengths."""
+        return fetched_libraries(names)
+
+    @classmethod
+    def data_sets(cls, left_out: Sequence[str] = ()) -> tuple[str, ...]:
         """Return the names of all that `fetched` fetches, which goes into the galaxies."""
         always = ("emiles", "bc03-miles")  # the grid and the young stars of every library, even of those left out
         return (*(name for name in LIBRARIES if name in always or name not in left_out), "iron")
@@ -154,7 +163,7 @@ class WideRecipe(SurveyRecipe):
     def at_rest(self) -> SurveyRecipe:
         """Return the recipe without motions and calibration errors, over all wavelengths of its libraries."""
         still = dict.fromkeys(("velocity", "dispersion", "higher_moments", "calibration_error"), False)
-        return WideRecipe(
+        return type(self)(
             self._given,
             self._others,
             self._iron,

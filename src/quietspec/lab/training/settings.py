@@ -135,10 +135,10 @@ class PriorRun(SettingsFile):
 
     Parameters
     ----------
-    recipe : {'paper', 'survey', 'wide'}
+    recipe : {'paper', 'survey', 'wide', 'ultraviolet'}
         Recipe that draws the training spectra.
     left_out : tuple of str
-        Libraries that the recipe `wide` is to do without.
+        Libraries that the recipe `wide` or `ultraviolet` is to do without.
     n : int
         Number of training spectra.
     seed : int
@@ -149,7 +149,7 @@ class PriorRun(SettingsFile):
 
     shipped: ClassVar[Traversable] = files("quietspec.lab.training") / "presets"
 
-    recipe: Literal["paper", "survey", "wide"]
+    recipe: Literal["paper", "survey", "wide", "ultraviolet"]
     left_out: tuple[str, ...] = ()
     n: Annotated[int, Field(ge=1000)]
     seed: NonNegativeInt
@@ -160,8 +160,10 @@ class PriorRun(SettingsFile):
         most = PAPER_SIZES["train"]
         if self.recipe == "paper" and self.n > most:
             raise ValueError(f"n {self.n}: recipe 'paper' has {most} training spectra")
-        if self.left_out and self.recipe != "wide":
-            raise ValueError(f"left_out: recipe {self.recipe!r} has one library; only 'wide' has several")
+        if self.left_out and self.recipe not in ("wide", "ultraviolet"):
+            raise ValueError(
+                f"left_out: recipe {self.recipe!r} has one library; only 'wide' and 'ultraviolet' have several"
+            )
         return self
 
 

@@ -34,6 +34,7 @@ _TUNING_SPECTRA, _TUNING_SNR = 300, 10.0
 _PCA_SIZES = range(2, 13)
 _DRAWN_AT_ONCE = 2000
 _NOISIEST = 3.0  # in units of the noise in the S/N window
+_ULTRAVIOLET = 3000.0  # Å
 
 
 def training_spectra(recipe: Recipe, n: int, seed: int) -> RestSpectra:
@@ -179,6 +180,9 @@ def _world_of_training(recipe: Recipe) -> Recipe:
 
 def relative_noise(wavelength: FloatArray) -> FloatArray:
     """SAMI's median noise law, at most `_NOISIEST`, since the noise of other surveys rises less towards the blue."""
+    # The ultraviolet is observed at other wavelengths at each redshift.
+    if wavelength[0] < _ULTRAVIOLET:
+        return np.ones(len(wavelength))
     return np.asarray(np.minimum(SAMI_NOISE.relative_sigma(wavelength)[0].astype(np.float64), _NOISIEST))
 
 

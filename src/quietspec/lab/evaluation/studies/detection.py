@@ -24,9 +24,8 @@ from quietspec.denoisers.posterior.features import FeatureScan
 from quietspec.lab.evaluation.outsiders import detection_rate
 from quietspec.lab.evaluation.studies.detection_samples import SimulatedTests, degraded, real_galaxies
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra
-from quietspec.lab.simulate import SurveyRecipe
+from quietspec.lab.simulate import SurveyRecipe, UltravioletRecipe
 from quietspec.spectra import Spectra
-from quietspec.templates import SspLibrary
 
 __all__ = ["Detection", "DetectionSettings", "detection_study", "detection_table", "reasons_table"]
 
@@ -189,16 +188,16 @@ class _Measure:
 
 
 def detection_study(
-    library: SspLibrary, real: RealSpectra, settings: DetectionSettings, stars: Path | None = None
+    recipe: SurveyRecipe, real: RealSpectra, settings: DetectionSettings, stars: Path | None = None
 ) -> Detection:
     """Tabulate the laws of the symptoms, and diagnose galaxies and outsiders that had no part in them.
 
     Parameters
     ----------
-    library : SspLibrary
-        Templates of the simulated galaxies.
+    recipe : SurveyRecipe
+        Recipe of the simulated galaxies.
     real : RealSpectra
-        Where the real galaxies are.
+        Where the real galaxies are. They are nearby, and left out with the recipe `ultraviolet`.
     settings : DetectionSettings
         How much is tested.
     stars : Path, optional
@@ -209,10 +208,10 @@ def detection_study(
     Detection
         Diagnoses and laws.
     """
-    tests = SimulatedTests(library, settings.n, settings.seed, stars)
+    tests = SimulatedTests(recipe, settings.n, settings.seed, stars)
     if stars is None:
         real.log("stars left out: no folder of the stellar library was given")
-    to_calibrate, to_test = real_galaxies(real)
+    to_calibrate, to_test = ({}, {}) if isinstance(recipe, UltravioletRecipe) else real_galaxies(real)
     measured = _Measure(settings.model)
     laws = _laws(settings, measured, tests.recipe, list(to_calibrate.values()))
     real.log(f"laws from {measured.count} galaxies")

@@ -21,7 +21,6 @@ from quietspec.lab.evaluation.outsiders import (
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra, distinct_bright
 from quietspec.lab.simulate import INSTRUMENTS, SurveyRecipe
 from quietspec.spectra import Spectra
-from quietspec.templates import SspLibrary
 
 __all__ = ["SimulatedTests", "degraded", "load_stars", "real_galaxies"]
 
@@ -79,12 +78,12 @@ def degraded(spectra: Spectra, snr: float, rng: np.random.Generator) -> Iterator
 
 
 class SimulatedTests:
-    """Simulated galaxies and outsiders, before every instrument.
+    """Simulated galaxies and outsiders, before every instrument of a recipe.
 
     Parameters
     ----------
-    library : SspLibrary
-        Templates of the galaxies.
+    recipe : SurveyRecipe
+        Recipe of the galaxies.
     n : int
         Galaxies at each S/N, and as many stars; half as many of the other outsiders.
     seed : int
@@ -93,9 +92,9 @@ class SimulatedTests:
         Folder of a stellar library; without it there are no stars.
     """
 
-    def __init__(self, library: SspLibrary, n: int, seed: int, stars: Path | None = None) -> None:
-        self.recipe, self._quiet = SurveyRecipe(library), SurveyRecipe(library, emission=False)
-        self._size, self._seed = max(n // len(INSTRUMENTS), 1), seed
+    def __init__(self, recipe: SurveyRecipe, n: int, seed: int, stars: Path | None = None) -> None:
+        self.recipe, self._quiet = recipe, recipe.without_gas()
+        self._size, self._seed = max(n // len(recipe.instruments), 1), seed
         self._stars = None if stars is None else load_stars(stars, self._quiet.wavelength)
 
     def at(self, snr: float) -> Iterator[tuple[str, Spectra]]:
@@ -114,7 +113,7 @@ class SimulatedTests:
             A batch of this kind.
         """
         some = max(self._size // 2, 1)
-        for number, name in enumerate(INSTRUMENTS):
+        for number, name in enumerate(one.name for one in self.recipe.instruments):
             rng = np.random.default_rng((self._seed, 2, round(1e6 * snr), number))
             yield from _galaxies(self.recipe, snr, name, -(-self._size // _REDSHIFTS_PER_INSTRUMENT), rng)
             if self._stars is not None:
@@ -179,6 +178,6 @@ def _quasars(
     """Quasars of any redshift behind a galaxy, and quasars at its redshift."""
     behind = quasar_spectra(quiet.wavelength, rng.uniform(0.3, 3.0, n), rng)
     yield "quasars behind", observed_at_rest(quiet, behind, rng, snr, instrument)
-    z = float(rng.uniform(*INSTRUMENTS[instrument].redshift))
+    z = float(rng.uniform(*quiet.redshifts(INSTRUMENTS[instrument])))
     there = quasar_spectra(quiet.wavelength, np.full(n, z), rng)
     yield "quasars at z", observed_at_rest(quiet, there, rng, snr, instrument).with_redshift(z)

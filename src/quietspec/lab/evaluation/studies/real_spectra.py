@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from astropy.table import Table
 
 from quietspec.io import read
 from quietspec.io.fetching import cached
@@ -26,7 +27,8 @@ class RealSpectra:
     ----------
     folder : Path, optional
         Folder of the files that cannot be fetched: ``sami/GALAXY_CUBE_sectors_ARM.fits.gz``,
-        ``sdss/spec-PLATE-MJD-FIBRE.fits`` and ``NGC2691.COMB.RSS.fits``.
+        ``sdss/spec-PLATE-MJD-FIBRE.fits``, ``udf/udf10_NUMBER.fits`` with ``udf/platefit-results-selected.fits``, and
+        ``NGC2691.COMB.RSS.fits``.
     log : callable
         Called with a line of text for each data set that is left out.
     """
@@ -64,6 +66,14 @@ class RealSpectra:
         """Row-stacked spectra of CALIFA's NGC 2691; None if they are not in the folder."""
         files = self._files("CALIFA NGC2691", ["NGC2691.COMB.RSS.fits"])
         return None if files is None else read(*files, redshift=REDSHIFTS["NGC2691"])
+
+    def udf(self, number: int) -> Spectra | None:
+        """Spectrum of a galaxy of MUSE-UDF, ``udf/udf10_NUMBER.fits``, at the redshift published with its lines."""
+        files = self._files(f"UDF {number}", [f"udf/udf10_{number:05d}.fits", "udf/platefit-results-selected.fits"])
+        if files is None:
+            return None
+        lines = Table.read(files[1], hdu=1)
+        return read(files[0], redshift=float(lines["Z"][lines["ID"] == number][0]))
 
     def _files(self, name: str, files: list[str]) -> list[Path] | None:
         paths = [] if self.folder is None else [self.folder / file for file in files]
