@@ -219,7 +219,7 @@ def score(line: ScoredLines) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     rows = rng.integers(n, size=(_DRAWS, n))
     for name, statistic in (("slope", _slope), ("error_over_photon", _size)):
-        found[name] = _known(statistic(line), float(np.std([statistic(line[some]) for some in rows])))
+        found[name] = _known(statistic(line), float(np.nanstd([statistic(line[some]) for some in rows])))
     without = pulls[bare]
     found["mean_without"] = (float(without.mean()), len(without) ** -0.5) if len(without) else None
     found["false"] = _share(without > _FALSE) if len(without) else None

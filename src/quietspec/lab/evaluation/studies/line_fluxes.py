@@ -33,8 +33,7 @@ class LineSettings:
     Parameters
     ----------
     instruments : sequence of str
-        Names in `INSTRUMENTS`; each sees an equal share. SAMI's red arm is sharper than MILES, so that simulated lines
-        are sharper than the resolution that simulated stars have and the spectra state.
+        Names in `INSTRUMENTS`; each sees an equal share.
     snrs : sequence of float
         S/N of the spectra.
     n : int
