@@ -29,6 +29,7 @@ check: $(VENV)/.check
 	$(BIN)/lint-imports
 
 docs: $(DOCS_VENV)/.docs
+	rm -rf docs/_generated # what an earlier version made
 	$(DOCS_VENV)/bin/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
