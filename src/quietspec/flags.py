@@ -30,6 +30,7 @@ class Flag(IntFlag):
     STRONG_LINES = (
         8192  #: gas lines of more than 300 Å of equivalent width in all; stars are not seen under their wings
     )
+    UNLIKE_NEIGHBOURS = 16384  #: of a cube denoised as a whole: unlike its galaxy or neighbours, denoised by itself
 
     @property
     def failed(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quietspec.cli.console import command_line, console, failed, log, print_path, progress_bar, shown, warn
-from quietspec.cli.options import DenoiserName, EmissionOption, Model, Together, with_read_options
+from quietspec.cli.options import DenoiserName, EmissionOption, Model, Spatial, Together, with_read_options
 from quietspec.cli.outputs import (
     Json,
     Overwrite,
@@ -43,6 +43,7 @@ def denoise(
     model: Model = "survey",
     denoiser: DenoiserName = "posterior",
     emission: EmissionOption = None,
+    spatial: Spatial = False,
     together: Together = False,
     figure: Annotated[
         Path | None, typer.Option(help="Draw maps and four spectra: a PNG or PDF file, a folder with several inputs.")
@@ -63,7 +64,7 @@ def denoise(
     outputs = places(inputs, out, _SUFFIX)
     figures = places(inputs, figure, ".png") if figure else [None] * len(inputs)
     claim_outputs([*outputs, *figures, json], [*files, model])
-    tool = load_denoiser(denoiser, model, emission)
+    tool = load_denoiser(denoiser, model, emission, spatial=spatial)
     reports = [
         _denoise_one(paths, output, picture, tool, overwrite=overwrite, workers=workers, residual=residual, **read)
         for paths, output, picture in zip(inputs, outputs, figures, strict=True)

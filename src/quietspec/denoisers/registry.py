@@ -23,6 +23,7 @@ from quietspec.denoisers.shipped import (
     prior_file,
 )
 from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay
+from quietspec.denoisers.spatial import SpatialPosterior
 from quietspec.denoisers.wavelet import Wavelet
 from quietspec.errors import ModelError
 
@@ -47,6 +48,8 @@ def load_denoiser(
     name: DenoiserName | str | Path,
     model: ShippedModel | str | Path = "survey",
     emission: Emission | None = None,
+    *,
+    spatial: bool = False,
 ) -> Denoiser:
     """Make a denoiser.
 
@@ -60,6 +63,8 @@ def load_denoiser(
     emission : {'auto', 'strong', 'none', 'fit'}, optional
         For the same: how gas emission lines are treated; as the model's card says by default. 'fit', with 'posterior'
         and a prior at rest such as 'survey', fits them with the stars.
+    spatial : bool
+        For 'posterior' and a prior at rest: whether the spaxels of a cube learn from their galaxy and neighbours.
 
     Returns
     -------
@@ -83,6 +88,8 @@ def load_denoiser(
     Gaussian(width=4.0)
     """
     text = str(name)
+    if spatial and text != "posterior":
+        raise ModelError(f"{text} denoises each spaxel by itself; only 'posterior' takes them together.")
     if text in _SMOOTHERS:
         return _SMOOTHERS[text]()
     if text in NETWORKS:
@@ -96,6 +103,8 @@ def load_denoiser(
     with _card_blamed(model):
         if text == "pca":
             return PrincipalComponents(text, prior, emission=emission)
+        if spatial:
+            return SpatialPosterior(text, prior, emission=emission)
         return posterior_of(text, prior if text == "posterior" else prior.collapsed(), emission)
 
 
