@@ -103,6 +103,8 @@ def load_denoiser(
     with _card_blamed(model):
         if text == "pca":
             return PrincipalComponents(text, prior, emission=emission)
+        if spatial and not prior.at_rest:
+            raise ModelError("cubes are denoised as a whole with a prior at rest, such as 'survey'; this is none.")
         if spatial:
             return SpatialPosterior(text, prior, emission=emission)
         return posterior_of(text, prior if text == "posterior" else prior.collapsed(), emission)

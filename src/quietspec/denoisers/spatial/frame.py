@@ -74,7 +74,7 @@ class Messages(BySpectrum):
     covariance: FloatArray
 
     def beyond_base(self) -> tuple[FloatArray, FloatArray]:
-        """Precision (n, k, k) and gradient (n, k) at 0 that narrow the base N(0, 1) to these; none where they are wider."""
+        """Precision (n, k, k) and gradient (n, k) at 0 that turn the base N(0, 1) into these; 0 if they are wider."""
         variance, axes = np.linalg.eigh(self.covariance)
         along = np.einsum("nji,nj->ni", axes, self.mean)
         narrow = variance < _FLAT
