@@ -30,6 +30,7 @@ _LENGTHS = (1.5, 3.0, 6.0, 12.0, 24.0)  # spaxels, that are tried
 _NUGGET, _NUGGETS = 0.03, (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)  # with which lengths are tried; then these
 _TRIED = 120  # spaxels by which they are judged
 _WORTHWHILE = 4.0  # ln likelihood that a field must gain
+_TELLING = 0.05  # mean precision of a mode below which no field would be seen
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,8 @@ class Neighbourhoods:
             The best of a few lengths and nuggets; none where no field is worth while.
         """
         members = np.flatnonzero(self._members)
+        if precision[members].mean() < _TELLING:
+            return FieldLaw()
         rows = np.sort(rng.choice(members, min(_TRIED, len(members)), replace=False))
 
         def score(law: FieldLaw) -> float:
