@@ -28,7 +28,9 @@ def corner(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for name in ("FLUX", "VAR", "MASK")
         ]
         spectra = fits.BinTableHDU(demo["SPECTRA"].data[rows], demo["SPECTRA"].header, name="SPECTRA")
-        fits.HDUList([demo[0].copy(), *images, demo["FWHM"].copy(), demo["WAVE"].copy(), spectra]).writeto(path, checksum=True)
+        fits.HDUList([demo[0].copy(), *images, demo["FWHM"].copy(), demo["WAVE"].copy(), spectra]).writeto(
+            path, checksum=True
+        )
     return path
 
 
