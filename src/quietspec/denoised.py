@@ -31,7 +31,7 @@ __all__ = ["FAILURES", "Denoised", "Flag", "ModelId"]
 
 _PER_SPECTRUM = (
     "flux", "sigma", "flags", "ignored", "chi2", "dof", "evidence", "noise_scale", "p_value", "redshift",
-    "parameter_posterior", "remainder", "lines", "compact",
+    "parameter_posterior", "remainder", "lines", "compact", "n_spaxels",
 )  # fmt: skip
 
 
@@ -79,6 +79,8 @@ class Denoised(Summarised, Correlated, Measuring):
         Emission lines, where they were fitted with the stars (``emission="fit"``).
     compact : CompactPosterior, optional
         What the covariances follow from, as files hold it.
+    n_spaxels : (n_spectra,), optional
+        Number of spaxels that each estimate of a cube denoised as a whole rests on, counted in spaxels like itself.
 
     Examples
     --------
@@ -114,6 +116,7 @@ class Denoised(Summarised, Correlated, Measuring):
     redshift: FloatArray | None = None
     lines: LinePosterior | None = None
     compact: CompactPosterior | None = None
+    n_spaxels: FloatArray | None = None
 
     def __post_init__(self) -> None:
         shape = self.spectra.flux.shape

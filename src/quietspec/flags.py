@@ -31,6 +31,7 @@ class Flag(IntFlag):
         8192  #: gas lines of more than 300 Å of equivalent width in all; stars are not seen under their wings
     )
     ULTRAVIOLET = 16384  #: denoised by the model `ultraviolet`, chosen since the usual one left out too many pixels
+    UNLIKE_NEIGHBOURS = 32768  #: of a cube denoised as a whole: unlike its galaxy or neighbours, denoised by itself
 
     @property
     def failed(self) -> bool:

@@ -39,6 +39,8 @@ class Settings:
         As for `quietspec.denoisers.load_denoiser`.
     emission : {'auto', 'strong', 'none'}, optional
         Treatment of gas emission lines, as for `quietspec.denoisers.load_denoiser`.
+    spatial : bool
+        Whether each cube is denoised as a whole.
     threads : int
         Threads that denoise tiles of one cube side by side.
     thumbnails : bool
@@ -56,6 +58,7 @@ class Settings:
     denoiser: str = "posterior"
     model: str = "auto"
     emission: Emission | None = None
+    spatial: bool = False
     threads: int = 1
     thumbnails: bool = True
     reports: bool = False
@@ -147,7 +150,7 @@ def denoise_cube(job: Job) -> Outcome:
 
 def model_name(settings: Settings) -> str:
     """Name a denoiser with the hash of its model and its treatment of gas: equal names make equal outputs."""
-    denoiser = _load(settings.denoiser, settings.model, settings.emission)
+    denoiser = _load(settings.denoiser, settings.model, settings.emission, settings.spatial)
     return f"{denoiser.model} emission={settings.emission}" if settings.emission else str(denoiser.model)
 
 
@@ -236,12 +239,12 @@ def _denoiser(job: Job) -> Denoiser:
         _load.cache_clear()
     if (found := model_name(settings)) != job.model:
         raise BatchError(f"a worker's model is {found!r}, not {job.model!r}. Give all machines the same model files.")
-    return _load(settings.denoiser, settings.model, settings.emission)
+    return _load(settings.denoiser, settings.model, settings.emission, settings.spatial)
 
 
 @lru_cache(maxsize=2)
-def _load(denoiser: str, model: str, emission: Emission | None) -> Denoiser:
-    return load_denoiser(denoiser, model, emission)
+def _load(denoiser: str, model: str, emission: Emission | None, spatial: bool) -> Denoiser:
+    return load_denoiser(denoiser, model, emission, spatial=spatial)
 
 
 def _is_complete(job: Job) -> bool:

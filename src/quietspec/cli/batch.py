@@ -9,7 +9,7 @@ import typer
 
 from quietspec.cli.assignments import changed
 from quietspec.cli.console import command_line, console, log, print_path, progress_bar, shown
-from quietspec.cli.options import DenoiserName, EmissionOption, Model
+from quietspec.cli.options import DenoiserName, EmissionOption, Model, Spatial
 from quietspec.cli.outputs import Json, require_new, stdout_is_json, write_json
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def run(
     model: Model = "auto",
     denoiser: DenoiserName = "posterior",
     emission: EmissionOption = None,
+    spatial: Spatial = False,
     cluster: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,9 +61,9 @@ def run(
     require_new(json, overwrite=True)
     cubes = read_manifest(manifest, ignore or ())
     settings = Settings(
-        denoiser=_found(denoiser, ".onnx"), model=_found(model, ".npz"), emission=emission, threads=threads,
-        thumbnails=thumbnails, reports=reports, overwrite=overwrite, quick=quick, command=command_line(),
-        manifest=str(manifest),
+        denoiser=_found(denoiser, ".onnx"), model=_found(model, ".npz"), emission=emission, spatial=spatial,
+        threads=threads, thumbnails=thumbnails, reports=reports, overwrite=overwrite, quick=quick,
+        command=command_line(), manifest=str(manifest),
     )  # fmt: skip
     options = changed(ClusterOptions(scheduler=scheduler, workers=workers), cluster or (), "--cluster")
     with progress_bar(f"{len(cubes)} cubes") as progress:

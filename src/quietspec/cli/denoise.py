@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quietspec.cli.console import command_line, console, failed, log, print_path, progress_bar, shown, warn
-from quietspec.cli.options import DenoiserName, EmissionOption, Model, Together, with_read_options
+from quietspec.cli.options import DenoiserName, EmissionOption, Model, Spatial, Together, with_read_options
 from quietspec.cli.outputs import (
     Json,
     Overwrite,
@@ -43,6 +43,7 @@ def denoise(
     model: Model = "auto",
     denoiser: DenoiserName = "posterior",
     emission: EmissionOption = None,
+    spatial: Spatial = False,
     together: Together = False,
     figure: Annotated[
         Path | None, typer.Option(help="Draw maps and four spectra: a PNG or PDF file, a folder with several inputs.")
@@ -68,7 +69,7 @@ def denoise(
     figures = places(inputs, figure, ".png") if figure else [None] * len(inputs)
     pages = places(inputs, report, ".html") if report else [None] * len(inputs)
     claim_outputs([*outputs, *figures, *pages, json], [*files, model])
-    tool = load_denoiser(denoiser, model, emission)
+    tool = load_denoiser(denoiser, model, emission, spatial=spatial)
     reports = [
         _denoise_one(paths, output, beside, tool, overwrite=overwrite, workers=workers, residual=residual, **read)
         for paths, output, *beside in zip(inputs, outputs, figures, pages, strict=True)

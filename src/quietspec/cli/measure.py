@@ -10,7 +10,7 @@ import typer
 
 from quietspec.cli.assignments import changed
 from quietspec.cli.console import command_line, console, failed, log, print_path, progress_bar, shown, warn
-from quietspec.cli.options import Library, Model, Together, library_named, with_read_options
+from quietspec.cli.options import Library, Model, Spatial, Together, library_named, with_read_options
 from quietspec.cli.outputs import (
     Json,
     Overwrite,
@@ -72,6 +72,7 @@ def measure(
     json: Json = None,
     overwrite: Overwrite = False,
     library: Library = None,
+    spatial: Spatial = False,
     lines: Annotated[bool, typer.Option(help="Fit emission lines with the stars, and measure them.")] = True,
     index: Annotated[
         list[str] | None,
@@ -118,8 +119,12 @@ def measure(
         [*(outputs if layout != "nGIST" else ()), *figures, json], [*files, model, library, *(aperture or ())]
     )
     bins = _binning(bin_snr, aperture or [], noise_correlation)
+    if spatial and bins is not None:
+        raise SpectraError("--spatial is for spaxels as they are; leave out --bin-snr and --aperture, or it.")
     options = changed(PpxfOptions(), ppxf or (), "--ppxf")
-    way = _method_named(method, model, library, options, jobs, lines=lines, indices=_indices(index or []))
+    way = _method_named(
+        method, model, library, options, jobs, lines=lines, spatial=spatial, indices=_indices(index or [])
+    )
     reports = [
         _measure_one(paths, output, picture, way, bins=bins, overwrite=overwrite, layout=layout, **read)
         for paths, output, picture in zip(inputs, outputs, figures, strict=True)
@@ -184,6 +189,7 @@ def _method_named(
     jobs: int,
     *,
     lines: bool,
+    spatial: bool,
     indices: tuple[IndexDefinition, ...],
 ) -> PopulationMethod:
     """Make the method asked for; only pPXF needs the library."""
@@ -193,11 +199,14 @@ def _method_named(
     if method == "posterior":
         # A prior with motions in its basis knows no lines.
         known = lines and (model == AUTO or load_prior(model).at_rest)
-        return PosteriorMethod(load_denoiser("posterior", model, emission="fit" if known else None), indices)
+        denoiser = load_denoiser("posterior", model, emission="fit" if known else None, spatial=spatial)
+        return PosteriorMethod(denoiser, indices)
+    if spatial and method == "ppxf":
+        raise typer.BadParameter("is for methods that denoise: posterior, denoised", param_hint="--spatial")
     templates = library_named(library)
     if method == "ppxf":
         return PpxfMethod(templates, options, jobs)
-    return DenoisedPpxfMethod(load_denoiser("posterior", model), templates, options, jobs=jobs)
+    return DenoisedPpxfMethod(load_denoiser("posterior", model, spatial=spatial), templates, options, jobs=jobs)
 
 
 def _measure_one(

@@ -21,6 +21,7 @@ __all__ = [
     "Library",
     "Model",
     "Seed",
+    "Spatial",
     "Together",
     "library_named",
     "with_read_options",
@@ -40,6 +41,12 @@ Model = Annotated[
 ]
 DenoiserName = Annotated[
     str, typer.Option(help="posterior, wiener, pca, gaussian, savgol, butterworth, wavelet, or an .onnx file.")
+]
+Spatial = Annotated[
+    bool,
+    typer.Option(
+        "--spatial", help="Denoise a cube as a whole: spaxels learn from their galaxy and neighbours. See docs/cube.md."
+    ),
 ]
 EmissionOption = Annotated[
     Literal["auto", "strong", "none"] | None,

@@ -13,6 +13,7 @@ from quietspec.denoisers.posterior import (
 from quietspec.denoisers.registry import AUTO, DENOISERS, DenoiserName, load_denoiser, load_prior, posterior_of
 from quietspec.denoisers.shipped import PRIORS, ShippedModel, ShippedNetwork, add_model, model_cards, network_file
 from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay
+from quietspec.denoisers.spatial import SpatialPosterior
 from quietspec.denoisers.wavelet import Wavelet
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "SavitzkyGolay",
     "ShippedModel",
     "ShippedNetwork",
+    "SpatialPosterior",
     "SpectralPrior",
     "StoredCovariances",
     "Wavelet",

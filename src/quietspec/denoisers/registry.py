@@ -24,6 +24,7 @@ from quietspec.denoisers.shipped import (
     prior_file,
 )
 from quietspec.denoisers.smoothers import Butterworth, Gaussian, SavitzkyGolay
+from quietspec.denoisers.spatial import SpatialPosterior
 from quietspec.denoisers.wavelet import Wavelet
 from quietspec.errors import ModelError
 
@@ -50,6 +51,8 @@ def load_denoiser(
     name: DenoiserName | str | Path,
     model: Literal["auto"] | ShippedModel | str | Path = AUTO,
     emission: Emission | None = None,
+    *,
+    spatial: bool = False,
 ) -> Denoiser:
     """Make a denoiser.
 
@@ -64,6 +67,9 @@ def load_denoiser(
     emission : {'auto', 'strong', 'none', 'fit'}, optional
         For the same: how gas emission lines are treated; as the model's card says by default. 'fit', with 'posterior'
         and a prior at rest such as 'survey', fits them with the stars.
+    spatial : bool
+        For 'posterior' and a prior at rest: whether the spaxels of a cube learn from their galaxy and neighbours;
+        'auto' is then 'survey'.
 
     Returns
     -------
@@ -87,6 +93,8 @@ def load_denoiser(
     Gaussian(width=4.0)
     """
     text = str(name)
+    if spatial and text != "posterior":
+        raise ModelError(f"{text} denoises each spaxel by itself; only 'posterior' takes them together.")
     if text in _SMOOTHERS:
         return _SMOOTHERS[text]()
     if text in NETWORKS:
@@ -96,6 +104,8 @@ def load_denoiser(
         return NetworkDenoiser(Path(name).stem, name)
     if text not in _BASIS:
         raise ModelError(f"no denoiser {text!r}; there are {', '.join(DENOISERS)}, and files that end in .onnx.")
+    if spatial:
+        return _spatial(text, _BY_COVERAGE[0] if model == AUTO else model, emission)
     if model != AUTO:
         return _resting_on(text, model, emission)
     if text == "pca":
@@ -106,6 +116,15 @@ def load_denoiser(
 def _kinematic(text: str, model: str, emission: Emission | None) -> KinematicPosterior:
     """Denoiser of a model of `_BY_COVERAGE`, all of which are at rest."""
     return cast("KinematicPosterior", _resting_on(text, model, emission))
+
+
+def _spatial(text: str, model: str | Path, emission: Emission | None) -> Denoiser:
+    """Denoiser of cubes as a whole."""
+    prior = load_prior(model)
+    with _card_blamed(model):
+        if not prior.at_rest:
+            raise ModelError("cubes are denoised as a whole with a prior at rest, such as 'survey'; this is none.")
+        return SpatialPosterior(text, prior, emission=emission)
 
 
 def _resting_on(text: str, model: str | Path, emission: Emission | None) -> Denoiser:

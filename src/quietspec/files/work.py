@@ -81,6 +81,8 @@ class Work(ABC, Generic[Tile, AnyReport]):
 
     #: Class of the report.
     report: type[AnyReport]
+    #: Whether all spectra of an image are computed together, not tile by tile.
+    whole = False
 
     @abstractmethod
     def open_output(self, path: Path, source: SpectraSource, options: WriteOptions) -> AbstractContextManager[object]:
@@ -88,6 +90,9 @@ class Work(ABC, Generic[Tile, AnyReport]):
 
     def tiles(self, source: SpectraSource, progress: Progress | None) -> tuple[int, Iterable[Spectra]]:
         """Number of spectra to compute, and the tiles that hold them, each with its rows as ``meta["rows"]``."""
+        if self.whole:
+            _require_image(source)
+            return source.n_spectra, [source.read()]
         return source.n_spectra, source.tiles(TILE)
 
     @abstractmethod
@@ -190,6 +195,14 @@ def _require_original(source: SpectraSource) -> None:
         )
 
 
+def _require_image(source: SpectraSource) -> None:
+    if source.spatial_shape is None:
+        raise ReadError(
+            f"{', '.join(map(str, source.paths))}: its spectra form no image, and have no neighbours to learn from. "
+            "Leave out --spatial (spatial=False)."
+        )
+
+
 _WRITE_OPTIONS = {each.name for each in fields(WriteOptions)}
 
 
@@ -199,7 +212,7 @@ def _computed(
     """Compute tiles; yield their rows and results in order."""
 
     def compute(spectra: Spectra) -> tuple[slice, Tile]:
-        rows: slice = spectra.meta["rows"]
+        rows: slice = spectra.meta.get("rows", slice(0, n_spectra))
         # Only tiles that are computed one after the other can tell how far all of them are.
         within = None if workers else _shifted(progress, rows.start, n_spectra)
         return rows, work.compute(spectra, within)

@@ -9,7 +9,7 @@ tridiagonal.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ from quietspec.arrays import FloatArray, IntArray
 from quietspec.errors import ModelError
 from quietspec.wavelengths import stretches
 
-__all__ = ["CalibrationKnots", "CalibrationLaw", "rough_factor"]
+__all__ = ["CalibrationKnots", "CalibrationLaw", "SharedCalibration", "rough_factor"]
 
 _ORDER = 4  # Legendre polynomials of the smooth part
 _SPACING = 50.0  # Å, most between knots
@@ -72,11 +72,14 @@ class CalibrationKnots:
         Linear interpolation between the knots.
     covariance, precision : (n_knots, n_knots)
         Of the knots' values before the data.
+    places : (n_knots,)
+        Wavelengths of the knots, observed Å.
     """
 
     hats: Any
     covariance: FloatArray
     precision: FloatArray
+    places: FloatArray
 
     @cached_property
     def log_precision(self) -> float:
@@ -184,6 +187,12 @@ class CalibrationLaw:
         """Return JSON types, as model cards hold them."""
         return asdict(self)
 
+    def reduced(self, share: float) -> Self:
+        """Return the law whose variances are this share of its own."""
+        size = share**0.5
+        waves = tuple((scale, size * wave) for scale, wave in self.waves)
+        return replace(self, smooth=size * self.smooth, grey=size * self.grey, waves=waves)
+
     def knots(self, wavelength: FloatArray) -> CalibrationKnots:
         """Represent the deviation on an observation's pixels.
 
@@ -214,7 +223,7 @@ class CalibrationLaw:
         hats = csr_array((data, np.concatenate(columns).ravel(), rows), shape=(len(wavelength), first))
         arm_of = np.repeat(np.arange(len(arms)), [len(place) for place in places])
         covariance = self._covariance(np.concatenate(places), arm_of)
-        return CalibrationKnots(hats, covariance, np.linalg.inv(covariance))
+        return CalibrationKnots(hats, covariance, np.linalg.inv(covariance), np.concatenate(places))
 
     def _covariance(self, place: FloatArray, arm: IntArray) -> FloatArray:
         position = np.interp(place, [place.min(), place.max()], [-1.0, 1.0])
@@ -227,3 +236,32 @@ class CalibrationLaw:
         for scale, size in self.waves:
             covariance += size**2 * within * np.exp(-0.5 * ((place[:, None] - place) / scale) ** 2)
         return np.asarray(covariance)
+
+
+@dataclass(frozen=True, eq=False)
+class SharedCalibration:
+    """What all spectra of a cube have in common of their calibration errors: a factor that multiplies each.
+
+    Parameters
+    ----------
+    places : (n_knots,)
+        Observed wavelengths, Å.
+    deviation : (n_knots,)
+        Of the factor from 1 there; linear between them.
+    """
+
+    places: FloatArray
+    deviation: FloatArray
+
+    def factor(self, wavelength: FloatArray) -> FloatArray:
+        """Return the factor at wavelengths, (n_pixels,)."""
+        return np.asarray(1 + np.interp(wavelength, self.places, self.deviation))
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return JSON types, as files hold them."""
+        return {"places": self.places.round(3).tolist(), "deviation": self.deviation.round(6).tolist()}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Make one of what `to_dict` returned; `KeyError`, `TypeError` or `ValueError` if it is damaged."""
+        return cls(np.asarray(content["places"], dtype=float), np.asarray(content["deviation"], dtype=float))

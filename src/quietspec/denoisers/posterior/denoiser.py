@@ -130,8 +130,8 @@ class PrincipalComponents(BasisDenoiser):
         to_coordinates = np.linalg.inv(coordinates.transform)[:, :size]
         covariance = to_coordinates @ inverse @ to_coordinates.T
         dof, unset = np.full(len(mean), float(size)), np.full(len(mean), np.nan)
-        labels = ParameterPosterior.empty(len(mean), ())
+        labels, weights = ParameterPosterior.empty(len(mean), ()), np.zeros((len(mean), self.prior.n_mixture))
         return (
-            CoefficientPosterior(mean @ to_coordinates.T, covariance, unset, dof, labels, np.ones(len(mean))),
+            CoefficientPosterior(mean @ to_coordinates.T, covariance, unset, dof, labels, np.ones(len(mean)), weights),
             fit_groups(project_groups(coordinates, residual, weight, fit, NEGLECTED), coordinates, fit),
         )

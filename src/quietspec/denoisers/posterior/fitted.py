@@ -1,4 +1,4 @@
-"""One spectrum's last fit, and what it says: flux and errors of the pixels, moments, emission lines."""
+"""One spectrum's last fit, and what it says: flux and errors of the pixels, motions, moments, emission lines."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ import numpy as np
 
 from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.gas import GAS_MOTIONS, USUAL_WIDTH, LineModel
-from quietspec.denoisers.posterior.kinematics import MOTIONS, State
+from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
+from quietspec.denoisers.posterior.linear import Projections
 from quietspec.denoisers.posterior.linearised import Marginalised
-from quietspec.denoisers.posterior.motions import Joint
+from quietspec.denoisers.posterior.motions import Dispersion, Joint, condition_on_motions
 from quietspec.lines.results import FittedLines
 
-__all__ = ["MOMENTS", "Fitted", "Pixels", "change_and_half", "fitted_lines", "on_pixels"]
+__all__ = [
+    "MOMENTS", "Fitted", "Motions", "Pixels", "as_inferred", "as_scanned", "change_and_half", "fitted_lines",
+    "on_pixels", "projections_of", "with_true_dispersion",
+]  # fmt: skip
 
 MOMENTS = 2  #: h3 and h4, which stand first among what is marginalised
+_LINEAR = np.array([60.0, 0.35])  # km/s and u, over which a spectrum changes evenly
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,3 +111,60 @@ def change_and_half(one: Fitted, joint: Joint) -> tuple[FloatArray, FloatArray]:
     mean, covariance = joint[0] * scale, joint[1] * np.outer(scale, scale)
     repaired = (covariance + covariance.T) / 2 + np.diag(1e-10 * np.diagonal(covariance))
     return mean - np.concatenate([state.motions(), state.populations]), np.linalg.cholesky(repaired)
+
+
+def projections_of(fitted: list[Fitted], scale: FloatArray) -> Projections:
+    """What the data say, in coordinates that grow with the scale."""
+    starts, grams, gradients = [], [], []
+    for one, size in zip(fitted, scale, strict=True):
+        state = one.state
+        shrink = np.ones(len(one.marginalised.gradient))
+        shrink[:MOTIONS] = 1 / size
+        starts.append(np.concatenate([state.motions() * size, state.populations]))
+        grams.append(one.marginalised.gram * shrink[:, None] * shrink)
+        gradients.append(one.marginalised.gradient * shrink)
+    chi2 = np.array([one.marginalised.chi2 for one in fitted])
+    return Projections(np.array(starts), np.array(grams), np.array(gradients), np.zeros((len(fitted), 0)), chi2)
+
+
+@dataclass(frozen=True, eq=False)
+class Motions:
+    """Posterior of one spectrum: motions and populations at unit scale, V in km/s with its 1σ, u and σ."""
+
+    joint: Joint
+    velocity: tuple[float, float]
+    dispersion: Dispersion
+
+
+def with_true_dispersion(joint: Joint, fitted: FloatArray, one: Fitted) -> Motions:
+    """Take u as its likelihood says, where that is known, or as it was `fitted` (mean and 1σ), under its true prior."""
+    if one.nodes.size:
+        found = Dispersion.of_nodes(one.nodes, one.log_likelihood)
+    else:
+        found = Dispersion.of_gaussian(float(fitted[0]), float(fitted[1]) ** 2)
+    centre, size = KinematicCoordinates.motions(np.zeros(MOTIONS)), KinematicCoordinates.motion_sizes
+    width = np.array([(found.mean - centre[1]) / size[1]])
+    joint = condition_on_motions(*joint, width, np.array([[found.variance / size[1] ** 2]]), 1)
+    # The velocity follows u as it is correlated with it.
+    moved = KinematicCoordinates.motions(joint[0][:MOTIONS])
+    return Motions(joint, (float(moved[0]), float(np.sqrt(joint[1][0, 0]) * size[0])), found)
+
+
+def as_scanned(joint: Joint, mean: FloatArray, covariance: FloatArray) -> Motions:
+    """Take velocity and u as the scan says."""
+    centre, size = KinematicCoordinates.motions(np.zeros(MOTIONS)), KinematicCoordinates.motion_sizes
+    # The flux is linear in the motions only so far; their own posterior is given as it is.
+    fitted = KinematicCoordinates.motions(joint[0][:MOTIONS])
+    near = fitted + np.clip(mean - fitted, -_LINEAR, _LINEAR)
+    shrink = np.minimum(_LINEAR / np.sqrt(np.diagonal(covariance)), 1.0)
+    joint = condition_on_motions(*joint, (near - centre) / size, covariance * np.outer(shrink / size, shrink / size))
+    found = Dispersion.of_normal(float(mean[1]), float(covariance[1, 1]))
+    return Motions(joint, (float(mean[0]), float(covariance[0, 0] ** 0.5)), found)
+
+
+def as_inferred(joint: Joint, width: FloatArray) -> Motions:
+    """Take velocity and u as the posterior of all coordinates says; `width` holds mean and 1σ of u."""
+    size = KinematicCoordinates.motion_sizes
+    velocity, _ = KinematicCoordinates.motions(joint[0][:MOTIONS])
+    found = Dispersion.of_normal(float(width[0]), float(width[1]) ** 2)
+    return Motions(joint, (float(velocity), float(joint[1][0, 0] ** 0.5 * size[0])), found)

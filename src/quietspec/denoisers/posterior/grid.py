@@ -66,7 +66,7 @@ class Batch(Generic[GridT]):
     flux, weight : (n_spectra, n_pixels)
         Flux and inverse variances on the pixels of `grid`; both 0 where masked.
     unit : (n_spectra, 1) or (n_spectra, n_pixels)
-        Flux unit of each spectrum, times what the dust of the Milky Way lets pass.
+        Flux unit of each spectrum, times what the dust of the Milky Way lets pass and the calibration they share.
     scale : (n_spectra,)
         Flux unit of each spectrum alone.
     grid : Grid
@@ -80,14 +80,33 @@ class Batch(Generic[GridT]):
     grid: GridT
 
     @classmethod
-    def of(cls, spectra: Spectra, rows: npt.NDArray[np.intp], grid: GridT) -> Self:
-        """Take some spectra, each with a good pixel, so that single precision neither overflows nor underflows."""
+    def of(cls, spectra: Spectra, rows: npt.NDArray[np.intp], grid: GridT, factor: FloatArray | None = None) -> Self:
+        """Take some spectra, each with a good pixel, so that single precision neither overflows nor underflows.
+
+        Parameters
+        ----------
+        spectra : Spectra
+            The spectra.
+        rows : (n,) of int
+            Which of them.
+        grid : Grid
+            Pixels that are taken.
+        factor : (n_pixels,), optional
+            By what the spectra are divided there.
+
+        Returns
+        -------
+        Batch
+            These spectra.
+        """
         weight = spectra.ivar[rows, grid.pixels].astype(np.float64)
         used = weight > 0
         scale = np.sqrt(used.sum(axis=1) / weight.sum(axis=1))
         unit = scale[:, None]
         if spectra.ebv[rows].any():
             unit = unit * transmission(spectra.wavelength[grid.pixels], spectra.ebv[rows])
+        if factor is not None:
+            unit = unit * factor
         weight = (weight * unit**2).astype(np.float32)
         # Where an inverse variance underflows, the flux may overflow.
         flux = np.where(weight > 0, spectra.flux[rows, grid.pixels], 0) / unit

@@ -55,6 +55,8 @@ class CoefficientPosterior(BySpectrum):
     breadth : (n_spectra,)
         Mean variance, under the components in use, of the coordinates that were counted to first order; it is 1 under
         the whole prior. Where it is large, less may be counted to first order.
+    weights : (n_spectra, k)
+        Posterior weights of the prior's components.
     """
 
     mean: FloatArray
@@ -63,6 +65,7 @@ class CoefficientPosterior(BySpectrum):
     dof: FloatArray
     labels: ParameterPosterior
     breadth: FloatArray
+    weights: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +124,7 @@ def infer(
         dof=moments.dof,
         labels=label_posterior(moments.weights, label_mean, moments.label_covariance, prior),
         breadth=moments.breadth,
+        weights=moments.weights,
     )
 
 

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from quietspec.arrays import BoolArray, FloatArray
 from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers.base import Emission
-from quietspec.denoisers.posterior.calibration import CalibrationLaw
+from quietspec.denoisers.posterior.calibration import CalibrationLaw, SharedCalibration
 from quietspec.denoisers.posterior.diagnosed import DiagnosingDenoiser
 from quietspec.denoisers.posterior.gas import LineModel
 from quietspec.denoisers.posterior.grid import Batch
@@ -53,6 +53,8 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         As for `Posterior`.
     higher_moments : bool
         Whether h3 and h4 are parameters; without them LOSVDs are Gaussian.
+    shared : SharedCalibration, optional
+        Calibration error that all spectra have, known already; `calibration` is the law of the rest.
 
     Raises
     ------
@@ -81,12 +83,14 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         noise: Noise | None = None,
         *,
         higher_moments: bool = True,
+        shared: SharedCalibration | None = None,
     ) -> None:
         super().__init__(name, prior, emission, noise)
         if not prior.at_rest:
             raise ModelError(f"{name}: this prior has motions in its basis; `Posterior` takes it.")
         self.calibration = calibration
         self.higher_moments = higher_moments
+        self.shared = shared
         self._calibration_laws = CalibrationLaw.of_card(prior.card)
         self.coordinates = KinematicCoordinates(prior)
         self._label_names = (*prior.label_names, "velocity", "sigma", "h3", "h4")
@@ -104,7 +108,8 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
     def _settings(self, spectra: Spectra) -> dict[str, Any]:
         """What a denoiser on the same prior needs to know to make the same model again."""
         law = self.law_of(spectra).to_dict()
-        return {"emission": self.emission, "higher_moments": self.higher_moments, "calibration": law}
+        settings = {"emission": self.emission, "higher_moments": self.higher_moments, "calibration": law}
+        return settings if self.shared is None else settings | {"shared": self.shared.to_dict()}
 
     def covers(self, rest: FloatArray) -> BoolArray:
         """Return which rest-frame air wavelengths (n_pixels,), Å, have an estimate."""
@@ -154,8 +159,17 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
             settings=self._settings(spectra),
         )
 
+    def batch(self, spectra: Spectra, rows: npt.NDArray[np.intp], grid: KinematicGrid) -> Batch[KinematicGrid]:
+        """Take some of the spectra, without the calibration error that all share."""
+        return Batch.of(spectra, rows, grid, None if self.shared is None else self.shared.factor(grid.wavelength))
+
     def _denoise_batch(self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], result: Accumulator) -> None:
-        fit = BatchFit(batch, self.emission, self.noise)
+        self.store(rows, batch, BatchFit(batch, self.emission, self.noise), result)
+
+    def store(
+        self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], fit: BatchFit, result: Accumulator
+    ) -> None:
+        """Put what a fit found into the result."""
         solution = fit.solution()
         result.store(rows, batch, solution)
         for row, lines, unit in zip(rows.tolist(), fit.lines(), batch.scale.tolist(), strict=False):

@@ -21,11 +21,21 @@ from quietspec.denoisers.posterior.contamination import (
     spike_mask,
 )
 from quietspec.denoisers.posterior.covariances import CompactCovariances, compact_one
-from quietspec.denoisers.posterior.fitted import Fitted, Pixels, change_and_half, fitted_lines, on_pixels
+from quietspec.denoisers.posterior.fitted import (
+    Fitted,
+    Motions,
+    Pixels,
+    as_scanned,
+    change_and_half,
+    fitted_lines,
+    on_pixels,
+    projections_of,
+    with_true_dispersion,
+)
 from quietspec.denoisers.posterior.gas import LineModel
 from quietspec.denoisers.posterior.gas_scan import Starlight, is_doubtful, spikes_on_lines, with_unknown_motion
 from quietspec.denoisers.posterior.grid import Batch, Grid
-from quietspec.denoisers.posterior.inference import infer
+from quietspec.denoisers.posterior.inference import CoefficientPosterior, infer
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
 from quietspec.denoisers.posterior.linear import Projections
 from quietspec.denoisers.posterior.losvd import log_width
@@ -33,9 +43,6 @@ from quietspec.denoisers.posterior.masking import FIRST_MASK, gas_mask
 from quietspec.denoisers.posterior.motions import (
     NARROWEST,
     WIDEST,
-    Dispersion,
-    Joint,
-    condition_on_motions,
     label_moments,
     label_motions,
 )
@@ -57,7 +64,6 @@ _NODE_REACH = 3.0  # … within so many σ of the peak
 _WIDEST_START = float(log_width(250.0))  # of u: a fit finds its way from lines too narrow, not from lines too wide
 _FIRST_DOF = 8.0  # coordinates determined by a first look
 _SURE = 15.0  # km/s, error of the velocity in a fit below which it is trusted whatever the scan says
-_LINEAR = np.array([60.0, 0.35])  # km/s and u, over which a spectrum changes evenly
 _FAINT = 30.0  # km/s, 1σ of the velocity in the scan, beyond which the scan's own moments are used
 
 
@@ -131,12 +137,15 @@ class BatchFit:
         if emission == "fit":
             self._settle_gas(states, residual, faint)
         self._scale = np.array([one.state.scale for one in self._fitted])
-        projections = _projections(self._fitted, self._scale)
+        self._infer(projections_of(self._fitted, self._scale))
+        cost = np.array([one.marginalised.log_determinant for one in self._fitted])
+        self.evidence = self._posterior.log_evidence - 0.5 * cost + batch.noise_constant(self._used)
+
+    def _infer(self, projections: Projections) -> None:
+        """Infer the posterior of the coordinates and labels from what the last fits say."""
         self._posterior = infer(projections, self.grid.model.coordinates, self._scale, screened=True)
         labels = self._posterior.labels
         self._width = np.stack([labels.mean("width"), labels.sigma("width")], axis=1)
-        cost = np.array([one.marginalised.log_determinant for one in self._fitted])
-        self.evidence = self._posterior.log_evidence - 0.5 * cost + batch.noise_constant(self._used)
 
     def _trusted(self, states: list[State]) -> FloatArray:
         """Weights of the last fit: without what is spoilt, with the noise as measured and what the basis leaves out."""
@@ -198,6 +207,39 @@ class BatchFit:
                     self.grid.rest, self.grid.fwhm, state.gas.velocity, float(np.exp(state.gas.width)), EMISSION_LINES
                 )
         return lined & ~interstellar_mask(self.grid.rest, self.grid.fwhm)
+
+    @property
+    def states(self) -> list[State]:
+        """Where the model of each spectrum was linearised."""
+        return [one.state for one in self._fitted]
+
+    @property
+    def scale(self) -> FloatArray:
+        """Flux scales, (n_spectra,)."""
+        return self._scale
+
+    @property
+    def used(self) -> BoolArray:
+        """Pixels that the last fit used, (n_spectra, n_pixels)."""
+        return self._used > 0
+
+    @property
+    def projections(self) -> Projections:
+        """What the data say of motions (times the scale) and populations."""
+        return projections_of(self._fitted, self._scale)
+
+    @property
+    def posterior(self) -> CoefficientPosterior:
+        """Posterior of motions (times the scale) and populations, and of the labels."""
+        return self._posterior
+
+    def calibration(self, row: int) -> tuple[FloatArray, FloatArray]:
+        """Posterior mean (n_knots,) and covariance (n_knots, n_knots) of the calibration of a spectrum."""
+        one = self._fitted[row]
+        data, knots = one.marginalised, slice(one.marginalised.linearised.gas.stop, None)
+        change, half = change_and_half(one, self._motions(row, one).joint)
+        root = np.concatenate([-data.response @ half, data.inner_half], axis=1)[knots]
+        return one.state.calibration + (data.offset - data.response @ change)[knots], root @ root.T
 
     def lines(self) -> list[FittedLines]:
         """What is known of the lines of each spectrum; empty where none are fitted."""
@@ -263,13 +305,13 @@ class BatchFit:
         excess = np.where(self._ignored, (self._flux - solution.flux) / np.maximum(level, 1e-30), 0.0)
         return np.asarray(excess @ np.gradient(self.grid.rest))
 
-    def _motions(self, row: int, one: Fitted) -> _Motions:
+    def _motions(self, row: int, one: Fitted) -> Motions:
         """Posterior of a spectrum's motions as it is, and of its populations with them."""
         posterior, scale = self._posterior, self._scale[row]
         joint = posterior.mean[row] / scale, posterior.covariance[row] / scale**2
         if one.faint:
-            return _as_scanned(joint, self._scan.mean[row], self._scan.covariance[row])
-        return _with_true_dispersion(joint, self._width[row], one)
+            return as_scanned(joint, self._scan.mean[row], self._scan.covariance[row])
+        return with_true_dispersion(joint, self._width[row], one)
 
     def _first_look(
         self, first: BoolArray, *, measured: bool
@@ -348,52 +390,3 @@ def _is_still(step: FloatArray) -> bool:
     """Whether a step hardly moves velocity and u."""
     size = KinematicCoordinates.motion_sizes
     return bool(np.all(np.abs(step[:MOTIONS] * size) < _STILL))
-
-
-def _projections(fitted: list[Fitted], scale: FloatArray) -> Projections:
-    """What the data say, in coordinates that grow with the scale."""
-    starts, grams, gradients = [], [], []
-    for one, size in zip(fitted, scale, strict=True):
-        state = one.state
-        shrink = np.ones(len(one.marginalised.gradient))
-        shrink[:MOTIONS] = 1 / size
-        starts.append(np.concatenate([state.motions() * size, state.populations]))
-        grams.append(one.marginalised.gram * shrink[:, None] * shrink)
-        gradients.append(one.marginalised.gradient * shrink)
-    chi2 = np.array([one.marginalised.chi2 for one in fitted])
-    return Projections(np.array(starts), np.array(grams), np.array(gradients), np.zeros((len(fitted), 0)), chi2)
-
-
-@dataclass(frozen=True, eq=False)
-class _Motions:
-    """Posterior of one spectrum: motions and populations at unit scale, V in km/s with its 1σ, u and σ."""
-
-    joint: Joint
-    velocity: tuple[float, float]
-    dispersion: Dispersion
-
-
-def _with_true_dispersion(joint: Joint, fitted: FloatArray, one: Fitted) -> _Motions:
-    """Take u as its likelihood says, where that is known, or as it was `fitted` (mean and 1σ), under its true prior."""
-    if one.nodes.size:
-        found = Dispersion.of_nodes(one.nodes, one.log_likelihood)
-    else:
-        found = Dispersion.of_gaussian(float(fitted[0]), float(fitted[1]) ** 2)
-    centre, size = KinematicCoordinates.motions(np.zeros(MOTIONS)), KinematicCoordinates.motion_sizes
-    width = np.array([(found.mean - centre[1]) / size[1]])
-    joint = condition_on_motions(*joint, width, np.array([[found.variance / size[1] ** 2]]), 1)
-    # The velocity follows u as it is correlated with it.
-    moved = KinematicCoordinates.motions(joint[0][:MOTIONS])
-    return _Motions(joint, (float(moved[0]), float(np.sqrt(joint[1][0, 0]) * size[0])), found)
-
-
-def _as_scanned(joint: Joint, mean: FloatArray, covariance: FloatArray) -> _Motions:
-    """Take velocity and u as the scan says."""
-    centre, size = KinematicCoordinates.motions(np.zeros(MOTIONS)), KinematicCoordinates.motion_sizes
-    # The flux is linear in the motions only so far; their own posterior is given as it is.
-    fitted = KinematicCoordinates.motions(joint[0][:MOTIONS])
-    near = fitted + np.clip(mean - fitted, -_LINEAR, _LINEAR)
-    shrink = np.minimum(_LINEAR / np.sqrt(np.diagonal(covariance)), 1.0)
-    joint = condition_on_motions(*joint, (near - centre) / size, covariance * np.outer(shrink / size, shrink / size))
-    found = Dispersion.of_normal(float(mean[1]), float(covariance[1, 1]))
-    return _Motions(joint, (float(mean[0]), float(covariance[0, 0] ** 0.5)), found)

@@ -7,7 +7,7 @@ grid are exact. From x₁ the step is small, and single precision in G suffices.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -53,6 +53,32 @@ class Projections(BySpectrum):
     def rank(self) -> int:
         """Number of coordinates about which the data are taken in full."""
         return int(self.gram.shape[1])
+
+    def informed(self, precision: FloatArray, pull: FloatArray, scale: FloatArray) -> Self:
+        """Add knowledge of ξ = x / s from elsewhere, of log density −½ ξᵀ precision ξ + pull · ξ.
+
+        Parameters
+        ----------
+        precision : (n_spectra, d, d)
+            Of ξ; positive semi-definite.
+        pull : (n_spectra, d)
+            Gradient at ξ = 0.
+        scale : (n_spectra,)
+            Flux scale s.
+
+        Returns
+        -------
+        Projections
+            The same as if this were data; `chi2` leaves out a constant.
+        """
+        start = self.start / scale[:, None]
+        toward = np.einsum("nij,nj->ni", precision, start)
+        return replace(
+            self,
+            gram=self.gram + precision / scale[:, None, None] ** 2,
+            gradient=self.gradient + (pull - toward) / scale[:, None],
+            chi2=self.chi2 + np.vecdot(start, toward) - 2 * np.vecdot(start, pull),
+        )
 
     def full(self) -> Self:
         """The same projections with the full matrix over all coordinates, neglected entries set to 0."""

@@ -165,6 +165,10 @@ class Accumulator:
             self._lines = self._lines.with_rows(rows[which], other._lines[which])
         self._factors.update({int(rows[k]): other._factors[int(k)] for k in which})
 
+    def forget_compact(self) -> None:
+        """Drop the compact posteriors stored so far: what follows has other settings."""
+        self._compact.clear()
+
     def labels(self) -> ParameterPosterior:
         """Posterior of the labels of all spectra; NaN where none was stored."""
         unknown = ParameterPosterior.empty(len(self.spectra), self._label_names)

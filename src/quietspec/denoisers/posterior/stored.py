@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from quietspec.arrays import FloatArray, groups
 from quietspec.compact import CompactPosterior
-from quietspec.denoisers.posterior.calibration import CalibrationLaw
+from quietspec.denoisers.posterior.calibration import CalibrationLaw, SharedCalibration
 from quietspec.denoisers.posterior.covariances import CompactCovariances
 from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
 from quietspec.denoisers.posterior.prior import SpectralPrior
@@ -55,8 +55,9 @@ class StoredCovariances:
                 law,
                 emission=settings["emission"],
                 higher_moments=bool(settings["higher_moments"]),
+                shared=SharedCalibration.from_dict(settings["shared"]) if "shared" in settings else None,
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the settings of a stored posterior are damaged ({error!r}).") from error
         if compact.populations.shape[1] != denoiser.coordinates.populations.size:
             raise ModelError("a stored posterior has other dimensions than its model.")
@@ -97,6 +98,9 @@ class StoredCovariances:
         return SpectrumFactor(of_grid, row, grid.pixels, unit, self.spectra.n_pixels)
 
     def _unit(self, rows: npt.NDArray[np.intp], pixels: slice) -> FloatArray:
-        """Flux unit of some spectra, (n_rows, 1) or on the pixels: without the dust of the Milky Way."""
+        """Flux unit of some spectra, (n_rows, 1) or on the pixels: with the Milky Way's dust and shared calibration."""
         unit, ebv = self.compact.unit[rows][:, None], self.spectra.ebv[rows]
-        return np.asarray(unit * transmission(self.spectra.wavelength[pixels], ebv) if ebv.any() else unit)
+        wavelength, shared = self.spectra.wavelength[pixels], self.denoiser.shared
+        if ebv.any():
+            unit = unit * transmission(wavelength, ebv)
+        return np.asarray(unit if shared is None else unit * shared.factor(wavelength))

@@ -68,6 +68,11 @@ class PriorDenoiser(ABC, Generic[GridT]):
         self._making_grid = Lock()
 
     @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the labels in results."""
+        return self._label_names
+
+    @property
     def model(self) -> ModelId:
         """The name, with the hash of the prior."""
         return ModelId(self.name, self.prior.hash)
@@ -121,13 +126,17 @@ class PriorDenoiser(ABC, Generic[GridT]):
     def _denoise_batches(self, rows: npt.NDArray[np.intp], grid: GridT, result: Accumulator) -> None:
         """Denoise spectra together; where the algebra breaks down on one of them, find and flag it."""
         try:
-            self._denoise_batch(rows, Batch.of(result.spectra, rows, grid), result)
+            self._denoise_batch(rows, self.batch(result.spectra, rows, grid), result)
         except np.linalg.LinAlgError:
             if len(rows) == 1:
                 result.estimates.flags[rows] |= int(Flag.UNDETERMINED)
                 return
             for half in np.array_split(rows, 2):
                 self._denoise_batches(half, grid, result)
+
+    def batch(self, spectra: Spectra, rows: npt.NDArray[np.intp], grid: GridT) -> Batch[GridT]:
+        """Take some of the spectra, as they are fitted."""
+        return Batch.of(spectra, rows, grid)
 
     def grid(self, spectra: Spectra, redshift: float, row: int) -> GridT | None:
         """Pixels of a spectrum that the model covers, None if there are none; kept for the next tile."""

@@ -1,0 +1,15 @@
+"""Cubes as a whole: the posterior of spaxels that know their galaxy and their neighbours.
+
+Modules, in the order in which data pass through them:
+
+- `refit`: what a first pass of the usual posterior leaves for a second one, and the fits of that;
+- `stack`: the sum of the bright spaxels, which shows the calibration that all share;
+- `frame`: the few modes in which spaxels are compared, and what each one's data say of them;
+- `galaxy`: mean and covariance of the modes over the galaxy;
+- `noise`, `neighbourhoods`, `field`: fields on the sky, and what neighbours say of each spaxel;
+- `denoiser`: the denoiser.
+"""
+
+from quietspec.denoisers.spatial.denoiser import SpatialPosterior
+
+__all__ = ["SpatialPosterior"]

@@ -1,0 +1,263 @@
+"""Denoise a cube as a whole: spaxels that know their galaxy and their neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from quietspec.arrays import BoolArray, FloatArray
+from quietspec.denoised import FAILURES, Denoised, Flag, ModelId
+from quietspec.denoisers.base import initial_flags
+from quietspec.denoisers.posterior.grid import Batch
+from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
+from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
+from quietspec.denoisers.posterior.results import Accumulator
+from quietspec.denoisers.spatial.field import Field
+from quietspec.denoisers.spatial.frame import Frame, Likelihoods, Messages
+from quietspec.denoisers.spatial.galaxy import GalaxyPrior, belonging
+from quietspec.denoisers.spatial.neighbourhoods import Neighbourhoods
+from quietspec.denoisers.spatial.noise import noise_between
+from quietspec.denoisers.spatial.refit import Kept, Refit
+from quietspec.denoisers.spatial.stack import FittedStack, Stack
+from quietspec.errors import SpectraError
+from quietspec.spectra import Spectra
+
+__all__ = ["SpatialPosterior"]
+
+_FEWEST = 20  # spaxels of a galaxy that can say anything of each other
+_BRIGHT = 0.9  # share of the squared S/N of all spaxels that the bright ones have, which are summed
+_STRANGE = (
+    Flag.STAR | Flag.WRONG_REDSHIFT | Flag.UNLIKE_PRIOR | Flag.NOT_GALAXY | Flag.POOR_FIT | Flag.NUCLEUS | FAILURES
+)
+_SEED = 18
+
+
+class SpatialPosterior(KinematicPosterior):
+    """Posterior of the spaxels of one galaxy, each of which knows all others.
+
+    A first pass is the usual posterior of each spaxel. The sum of the bright ones shows the calibration errors that all
+    share. Of the rest, mean and covariance over the galaxy are learned, and a field on the sky; what these say of a
+    spaxel without its own data joins its own data in a second pass. Spaxels that are unlike their galaxy keep to their
+    own data.
+
+    Parameters
+    ----------
+    name : str
+        Name in tables.
+    prior : SpectralPrior
+        Of unbroadened spectra at rest (`SpectralPrior.at_rest`).
+    calibration : CalibrationLaw, optional
+        As for `KinematicPosterior`.
+    emission, noise : str, optional
+        As for `KinematicPosterior`.
+    higher_moments : bool
+        As for `KinematicPosterior`.
+
+    Examples
+    --------
+    >>> import quietspec
+    >>> from quietspec.denoisers import SpatialPosterior, load_prior
+    >>> cube = quietspec.read(quietspec.demo_cube())[6:14, 6:14]
+    >>> denoised = SpatialPosterior("posterior", load_prior("survey")).denoise(cube)
+    >>> bool((denoised.n_spaxels >= 1).all())
+    True
+    """
+
+    @property
+    def model(self) -> ModelId:
+        """The name, which says that spaxels were taken together, with the hash of the prior."""
+        return ModelId(f"{self.name}, spatial", self.prior.hash)
+
+    def _denoise(self, spectra: Spectra) -> Denoised:
+        if spectra.spatial_shape is None:
+            raise SpectraError("denoise: these spectra form no image, and cannot know their neighbours: spatial=False.")
+        with threadpool_limits(limits=1):
+            first = _Keeping(spectra, self._label_names)
+            first.estimates.flags[:] = initial_flags(spectra, rest_frame=True)
+            self._denoise_rows(np.flatnonzero(first.estimates.flags == 0), first)
+            denoised = self._finish(first)
+            cube = _Cube.of(self, first, denoised)
+            return denoised if cube is None else cube.denoised()
+
+    def _denoise_batch(self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], result: Accumulator) -> None:
+        fit = BatchFit(batch, self.emission, self.noise)
+        self.store(rows, batch, fit, result)
+        if isinstance(result, _Keeping):
+            result.kept.append(Kept.of(rows, batch, fit))
+
+
+class _Keeping(Accumulator):
+    """An accumulator that keeps what a second pass needs."""
+
+    def __init__(self, spectra: Spectra, label_names: tuple[str, ...]) -> None:
+        super().__init__(spectra, label_names)
+        self.kept: list[Kept] = []
+
+
+@dataclass(frozen=True, eq=False)
+class _Cube:
+    """The second pass over the spaxels of one redshift.
+
+    Parameters
+    ----------
+    tool : KinematicPosterior
+        Denoiser that knows the calibration which all spaxels share.
+    first : Accumulator
+        Result of the first pass.
+    alone : Denoised
+        The same, finished.
+    kept : list of Kept
+        Of the spaxels, `rows` in all.
+    members : (n,) of bool
+        Spaxels that belong to the galaxy for all that is known.
+    stack : FittedStack
+        Of the bright members.
+    """
+
+    tool: KinematicPosterior
+    first: Accumulator
+    alone: Denoised
+    kept: list[Kept]
+    members: BoolArray
+    stack: FittedStack
+
+    @classmethod
+    def of(cls, denoiser: KinematicPosterior, first: _Keeping, alone: Denoised) -> _Cube | None:
+        """Take the spaxels of the most frequent redshift, and sum the bright ones; None where there are too few."""
+        redshift = _usual(first.spectra.redshift[_rows(first.kept)])
+        at_redshift = [kept for kept in first.kept if first.spectra.redshift[kept.rows[0]] == redshift]
+        rows = _rows(at_redshift)
+        members = (alone.flags[rows] & int(_STRANGE)) == 0
+        if members.sum() < _FEWEST:
+            return None
+        signal = np.where(members, np.concatenate([kept.signal for kept in at_redshift]), 0.0)
+        stack = _summed(denoiser, first.spectra, at_redshift, _brightest(signal)).fit(denoiser.emission)
+        tool = KinematicPosterior(
+            denoiser.name,
+            denoiser.prior,
+            denoiser.law_of(first.spectra).reduced(stack.share),
+            denoiser.emission,
+            denoiser.noise,
+            higher_moments=denoiser.higher_moments,
+            shared=stack.calibration,
+        )
+        return cls(tool, first, alone, at_redshift, members, stack)
+
+    def denoised(self) -> Denoised:
+        """Make the result of the whole cube."""
+        rng = np.random.default_rng(_SEED)
+        frame = self._frame()
+        likelihoods = self._likelihoods(frame)
+        galaxy = GalaxyPrior.of(likelihoods[self.members], rng)
+        field = Field.of(likelihoods, galaxy, self._sky(), rng)
+        common = frame.modes[: frame.size]
+        spread = field.messages.covariance + common @ self.stack.covariance @ common.T
+        messages = Messages(field.messages.mean, spread)
+        own = belonging(likelihoods, messages.mean, messages.covariance) < 0.5
+        return self._second(frame, likelihoods, messages, field.n_spaxels, own | ~self.members)
+
+    def _frame(self) -> Frame:
+        coordinates = self.tool.coordinates
+        weights = np.concatenate([kept.weights for kept in self.kept])[self.members].mean(axis=0, dtype=np.float64)
+        information = np.sum([kept.information for kept in self.kept], axis=0)
+        return Frame.of(coordinates.mixture, coordinates.centre, weights, information)
+
+    def _likelihoods(self, frame: Frame) -> Likelihoods:
+        """What the data say, about the populations of the sum: their own noise would find itself in them."""
+        parts = []
+        for kept, batch, ignored in self._batches():
+            shapes = kept.shapes.astype(np.float64)
+            shapes[:, 2:] = self.stack.shape[2:]
+            fit = Refit(batch, kept, shapes, ignored)
+            parts.append(frame.likelihoods(fit.projections, fit.scale, shapes))
+        return Likelihoods.stack(parts)
+
+    def _batches(self) -> Iterator[tuple[Kept, Batch[KinematicGrid], BoolArray]]:
+        """Batches of the first pass anew, without the calibration they share, and the pixels that it left out."""
+        spectra = self.first.spectra
+        for kept in self.kept:
+            grid = self.tool.grid(spectra, float(spectra.redshift[kept.rows[0]]), int(kept.rows[0]))
+            if grid is not None:
+                ignored = self.first.estimates.ignored[kept.rows, grid.pixels]
+                yield kept, self.tool.batch(spectra, kept.rows, grid), ignored
+
+    def _sky(self) -> Neighbourhoods:
+        spectra = self.first.spectra
+        places = np.stack(np.unravel_index(_rows(self.kept), spectra.spatial_shape or ()), axis=1).astype(float)
+        return Neighbourhoods(places, self.members, noise_between(self.alone))
+
+    def _second(
+        self, frame: Frame, likelihoods: Likelihoods, messages: Messages, n_spaxels: FloatArray, own: BoolArray
+    ) -> Denoised:
+        spectra = self.first.spectra
+        result, done = Accumulator(spectra, self.tool.label_names), 0
+        modes = likelihoods.posterior(messages.mean, messages.covariance)[0]
+        for kept, batch, ignored in self._batches():
+            part = slice(done, done + len(kept.rows))
+            told = ~own[part]
+            shapes = np.where(told[:, None], frame.shapes(modes[part], kept.shapes), kept.shapes)
+            fit = Refit(batch, kept, shapes, ignored)
+            precision, pull = frame.in_coordinates(messages[part])
+            fit.conclude(fit.projections.informed(precision * told[:, None, None], pull * told[:, None], fit.scale))
+            self.tool.store(kept.rows, batch, fit, result)
+            done = part.stop
+        return self._finished(result, n_spaxels, own)
+
+    def _finished(self, second: Accumulator, n_spaxels: FloatArray, own: BoolArray) -> Denoised:
+        """Join both passes: flags, evidence and noise are those of the first."""
+        rows, first, alone = _rows(self.kept), self.first, self.alone
+        moved = first.estimates.redshift[rows] != first.spectra.redshift[rows]
+        fresh = rows[~moved]
+        weak = second.estimates.flags & int(Flag.PRIOR_LABELS)
+        flags = alone.flags.astype(np.int64)
+        flags[fresh] = (flags[fresh] & ~int(Flag.PRIOR_LABELS)) | weak[fresh]
+        flags[rows[own]] |= int(Flag.UNLIKE_NEIGHBOURS)
+        second.estimates = replace(
+            second.estimates, evidence=first.estimates.evidence, noise_scale=first.estimates.noise_scale, flags=flags
+        )
+        first.forget_compact()
+        first.replace(np.arange(len(flags)), second, fresh)
+        count = np.ones(len(flags))
+        count[rows] = np.where(own, 1.0, n_spaxels)
+        joined = first.finish(ModelId(f"{self.tool.name}, spatial", self.tool.prior.hash))
+        return replace(joined, flags=flags, p_value=alone.p_value, n_spaxels=count)
+
+
+def _rows(kept: list[Kept]) -> npt.NDArray[np.intp]:
+    return np.concatenate([np.empty(0, dtype=np.intp), *(one.rows for one in kept)])
+
+
+def _usual(redshift: FloatArray) -> float:
+    """The most frequent redshift; NaN without any."""
+    values, counts = np.unique(redshift, return_counts=True)
+    return float(values[counts.argmax()]) if values.size else float("nan")
+
+
+def _brightest(signal: FloatArray) -> BoolArray:
+    """The fewest spaxels that have nine tenths of the squared S/N of all."""
+    order = np.argsort(-signal, kind="stable")
+    enough = int(np.searchsorted(np.cumsum(signal[order]), _BRIGHT * signal.sum())) + 1
+    chosen = np.zeros(len(signal), dtype=bool)
+    chosen[order[:enough]] = True
+    return chosen
+
+
+def _summed(denoiser: KinematicPosterior, spectra: Spectra, every: list[Kept], chosen: BoolArray) -> Stack:
+    """Sum some of the spaxels."""
+    first = int(every[0].rows[0])
+    grid = denoiser.grid(spectra, float(spectra.redshift[first]), first)
+    if grid is None:
+        raise ValueError("the model covers none of the pixels")
+    stack, done = Stack(grid), 0
+    for kept in every:
+        these = chosen[done : done + len(kept.rows)]
+        done += len(kept.rows)
+        if these.any():
+            batch = denoiser.batch(spectra, kept.rows, grid)
+            scale = np.array([state.scale for state in kept.states])
+            stack.add(batch.flux[these], kept.weight(batch)[these], scale[these])
+    return stack

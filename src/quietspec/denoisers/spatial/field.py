@@ -1,0 +1,102 @@
+"""What a spaxel's galaxy and neighbours say of it: the galaxy's prior, mode by mode a field on the sky."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from quietspec.arrays import BySpectrum, FloatArray
+from quietspec.denoisers.posterior.kinematics import MOTIONS
+from quietspec.denoisers.spatial.frame import Likelihoods, Messages
+from quietspec.denoisers.spatial.galaxy import GalaxyPrior
+from quietspec.denoisers.spatial.neighbourhoods import FieldLaw, Neighbourhoods
+
+__all__ = ["Field"]
+
+_FAINTEST = 1e-6  # precision of a spaxel that says nothing, in units of the galaxy's own
+_NEAREST, _TRUST = 12, 4.0  # spaxels whose misfits widen a prediction, and how many good ones they are held against
+
+
+@dataclass(frozen=True, eq=False)
+class Field(BySpectrum):
+    """What is known of spaxels without their own data.
+
+    Parameters
+    ----------
+    messages : Messages
+        Of the modes.
+    n_spaxels : (n,)
+        Number of spaxels like itself that know as much as each and all others together; at least 1. It is the mean over
+        the modes, each weighted by how far the spaxel's own data determine it.
+    """
+
+    messages: Messages
+    n_spaxels: FloatArray
+
+    @classmethod
+    def of(cls, likelihoods: Likelihoods, galaxy: GalaxyPrior, sky: Neighbourhoods, rng: np.random.Generator) -> Self:
+        """Predict each spaxel from all others.
+
+        Parameters
+        ----------
+        likelihoods : Likelihoods
+            Of all spaxels.
+        galaxy : GalaxyPrior
+            Of their modes.
+        sky : Neighbourhoods
+            Of the spaxels.
+        rng : numpy.random.Generator
+            Chooses the spaxels by which lengths are found.
+
+        Returns
+        -------
+        Field
+            Of all spaxels.
+        """
+        root = _root(likelihoods, galaxy)
+        value, precision = _alone(likelihoods.turned(galaxy.mean, root))
+        mean, variance = np.zeros(value.shape), np.ones(value.shape)
+        for mode in range(value.shape[1]):
+            data = value[:, mode], precision[:, mode]
+            law = sky.law_of(*data, rng)
+            if law != FieldLaw():
+                mean[:, mode], variance[:, mode] = _predicted(sky, *data, law)
+        telling = precision / (1 + precision)
+        gained = (np.maximum(1 / variance - 1, 0) / (1 + precision)).sum(axis=1) / telling.sum(axis=1)
+        messages = Messages(galaxy.mean + mean @ root.T, np.einsum("ia,na,ja->nij", root, variance, root))
+        return cls(messages, np.minimum(1 + gained, sky.others.shape[1] + 1))
+
+
+def _root(likelihoods: Likelihoods, galaxy: GalaxyPrior) -> FloatArray:
+    """Square root of the galaxy's covariance, motions apart, by which the information about populations is diagonal."""
+    covariance, root = galaxy.covariance, np.zeros(galaxy.covariance.shape)
+    root[:MOTIONS, :MOTIONS] = np.diag(np.sqrt(np.diagonal(covariance)[:MOTIONS]))
+    lower = np.linalg.cholesky(covariance[MOTIONS:, MOTIONS:])
+    each = lower.T @ likelihoods.precision[:, MOTIONS:, MOTIONS:] @ lower
+    size = np.einsum("nii->n", each)
+    typical = np.mean(each / np.maximum(size, np.median(size))[:, None, None], axis=0)
+    root[MOTIONS:, MOTIONS:] = lower @ np.linalg.eigh(typical)[1][:, ::-1]
+    return root
+
+
+def _alone(likelihoods: Likelihoods) -> tuple[FloatArray, FloatArray]:
+    """Measurement of each mode by each spaxel and its precision, (n, k), other modes marginalised under N(0, 1)."""
+    k = likelihoods.gradient.shape[1]
+    mean, covariance = likelihoods.posterior(np.zeros(k), np.eye(k))
+    variance = np.einsum("nii->ni", covariance)
+    precision = np.maximum(1 / variance - 1, _FAINTEST)
+    return mean / variance / precision, precision
+
+
+def _predicted(
+    sky: Neighbourhoods, value: FloatArray, precision: FloatArray, law: FieldLaw
+) -> tuple[FloatArray, FloatArray]:
+    """Predict a mode; where spaxels thereabouts are not as predicted, less surely (as by a t distribution)."""
+    mean, variance = sky.without_own(value, precision, law)
+    misfit = (value - mean) ** 2 / (variance + 1 / precision)
+    telling = variance * precision / (1 + variance * precision)
+    around = np.concatenate([np.arange(len(value))[:, None], sky.others[:, :_NEAREST]], axis=1)
+    growth = (_TRUST + (telling * misfit)[around].sum(axis=1)) / (_TRUST + telling[around].sum(axis=1))
+    return mean, np.minimum(variance * np.maximum(growth, 1.0), 1.0)

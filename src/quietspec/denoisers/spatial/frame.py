@@ -1,0 +1,193 @@
+"""The few directions in which the spaxels of a galaxy are compared, and what data say of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from quietspec.arrays import BySpectrum, FloatArray
+from quietspec.denoisers.posterior.coordinates import Gaussians
+from quietspec.denoisers.posterior.kinematics import MOTIONS
+from quietspec.denoisers.posterior.linear import Projections
+
+__all__ = ["Frame", "Likelihoods", "Messages"]
+
+_POPULATIONS = 8  # modes of the populations that are kept
+_NONE = 1e-9  # of the largest variance: directions in which the base does not extend
+_FLAT = 0.999  # variance, in units of the base's, beyond which knowledge is none
+
+
+@dataclass(frozen=True, eq=False)
+class Likelihoods(BySpectrum):
+    """What the data of n spaxels say of modes t, all else marginalised: ln L = −½ tᵀ precision t + gradient · t.
+
+    Parameters
+    ----------
+    precision : (n, k, k)
+        Positive semi-definite.
+    gradient : (n, k)
+        At t = 0.
+    """
+
+    precision: FloatArray
+    gradient: FloatArray
+
+    def posterior(self, mean: FloatArray, covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Means (n, k) and covariances (n, k, k) of t under priors N(mean, covariance), one or one per spaxel."""
+        inverse = np.linalg.inv(covariance)
+        found = np.linalg.inv(self.precision + inverse)
+        return _times(found, self.gradient + _times(inverse, mean)), found
+
+    def log_evidence(self, mean: FloatArray, covariance: FloatArray) -> FloatArray:
+        """Log evidence under priors N(mean, covariance), one or one per spaxel, (n,)."""
+        left = self.gradient - _times(self.precision, mean)
+        inner = np.linalg.inv(covariance) + self.precision
+        gain = np.vecdot(left, np.linalg.solve(inner, left[..., None])[..., 0])
+        at_mean = np.vecdot(mean, self.gradient) - 0.5 * np.vecdot(mean, _times(self.precision, mean))
+        volume = np.linalg.slogdet(inner)[1] + np.linalg.slogdet(covariance)[1]
+        return np.asarray(at_mean + 0.5 * gain - 0.5 * volume)
+
+    def turned(self, mean: FloatArray, root: FloatArray) -> Likelihoods:
+        """Return the same of s, where t = mean + root s; root is (k, k)."""
+        return Likelihoods(root.T @ self.precision @ root, (self.gradient - _times(self.precision, mean)) @ root)
+
+
+def _times(matrices: FloatArray, vectors: FloatArray) -> FloatArray:
+    return np.asarray((matrices @ vectors[..., None])[..., 0])
+
+
+@dataclass(frozen=True, eq=False)
+class Messages(BySpectrum):
+    """What is known of the modes of n spaxels without their own data: t ~ N(mean, covariance).
+
+    Parameters
+    ----------
+    mean : (n, k)
+        Means.
+    covariance : (n, k, k)
+        Covariances.
+    """
+
+    mean: FloatArray
+    covariance: FloatArray
+
+    def beyond_base(self) -> tuple[FloatArray, FloatArray]:
+        """Precision (n, k, k) and gradient (n, k) at 0 that turn the base N(0, 1) into these; 0 if they are wider."""
+        variance, axes = np.linalg.eigh(self.covariance)
+        along = np.einsum("nji,nj->ni", axes, self.mean)
+        narrow = variance < _FLAT
+        precision = np.where(narrow, 1 / variance - 1, 0.0)
+        gradient = np.where(narrow, along / variance, 0.0)
+        return np.einsum("nij,nj,nkj->nik", axes, precision, axes), _times(axes, gradient)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Modes t of the shape ξ of a spaxel: ξ = base + vectors t, t ~ N(0, 1) for galaxies like this one.
+
+    The first two modes are velocity and width, each by itself; the others are of populations, the best determined
+    first. Only the first k are ever compared.
+
+    Parameters
+    ----------
+    base : (d,)
+        Mean ξ.
+    vectors : (d, n_modes)
+        Change of ξ with t, at constant brightness.
+    modes : (n_modes, d)
+        Their inverse: t of a shape ξ of unit brightness.
+    """
+
+    base: FloatArray
+    vectors: FloatArray
+    modes: FloatArray
+
+    @property
+    def size(self) -> int:
+        """Number k of modes that are compared."""
+        return min(MOTIONS + _POPULATIONS, int(self.vectors.shape[1]))
+
+    @classmethod
+    def of(cls, mixture: Gaussians, centre: FloatArray, weights: FloatArray, information: FloatArray) -> Self:
+        """Make the modes of a galaxy.
+
+        Parameters
+        ----------
+        mixture : Gaussians
+            The prior, in the coordinates of ξ.
+        centre : (d,)
+            Its mean, which is also the direction of brightness.
+        weights : (n_mixture,)
+            Weights of its components in this galaxy.
+        information : (d, d)
+            Mean precision of the data of a spaxel, in any unit.
+
+        Returns
+        -------
+        Frame
+            The modes that whiten the mixture with these weights and diagonalise the information.
+        """
+        share = weights / weights.sum()
+        base = share @ mixture.mean
+        offset = mixture.mean - base
+        covariance = np.einsum("k,kij->ij", share, mixture.shape_covariance)
+        covariance += np.einsum("k,ki,kj->ij", share, offset, offset)
+        motions, populations = np.sqrt(np.diagonal(covariance)[:MOTIONS]), covariance[MOTIONS:, MOTIONS:]
+        variance, axes = np.linalg.eigh(populations)
+        known = variance > _NONE * variance[-1]
+        white = axes[:, known] * np.sqrt(variance[known])
+        across = np.concatenate([base[MOTIONS:, None], white], axis=1)
+        seen = across.T @ information[MOTIONS:, MOTIONS:] @ across
+        seen = seen[1:, 1:] - np.outer(seen[1:, 0], seen[0, 1:]) / seen[0, 0]
+        vectors = np.zeros((len(base), MOTIONS + white.shape[1]))
+        vectors[:MOTIONS, :MOTIONS] = np.diag(motions)
+        vectors[MOTIONS:, MOTIONS:] = white @ np.linalg.eigh(seen)[1][:, ::-1]
+        upright = np.eye(len(base)) - np.outer(base, centre / (centre @ centre))
+        return cls(base, vectors, np.linalg.pinv(vectors) @ upright)
+
+    def likelihoods(self, projections: Projections, scale: FloatArray, shapes: FloatArray) -> Likelihoods:
+        """Reduce the data of spaxels to the first k modes.
+
+        Parameters
+        ----------
+        projections : Projections
+            Full projections of the spaxels.
+        scale : (n,)
+            Flux scales.
+        shapes : (n, d)
+            ξ about which brightness is taken out.
+
+        Returns
+        -------
+        Likelihoods
+            Brightness marginalised, other modes marginalised under the base.
+        """
+        n, k = len(scale), self.size
+        gram, start = projections.gram * scale[:, None, None] ** 2, projections.start / scale[:, None]
+        own = np.broadcast_to(self.vectors, (n, *self.vectors.shape))
+        design = np.concatenate([own[:, :, :k], shapes[:, :, None], own[:, :, k:]], axis=2)
+        origin = shapes - (shapes @ self.modes.T) @ self.vectors.T
+        slope = scale[:, None] * projections.gradient + _times(gram, start - origin)
+        turned = np.swapaxes(design, 1, 2)
+        precision, gradient = turned @ gram @ design, _times(turned, slope)
+        rest = precision[:, k:, k:].copy()
+        others = np.arange(1, rest.shape[1])
+        rest[:, others, others] += 1
+        gain = np.linalg.solve(rest, precision[:, k:, :k])
+        return Likelihoods(
+            precision[:, :k, :k] - precision[:, :k, k:] @ gain,
+            gradient[:, :k] - _times(np.swapaxes(gain, 1, 2), gradient[:, k:]),
+        )
+
+    def shapes(self, modes: FloatArray, like: FloatArray) -> FloatArray:
+        """Shapes ξ (n, d) of given first k modes (n, k) that are as others, `like` (n, d), in all other modes."""
+        k = self.size
+        return np.asarray(like + (modes - like @ self.modes[:k].T) @ self.vectors[:, :k].T)
+
+    def in_coordinates(self, messages: Messages) -> tuple[FloatArray, FloatArray]:
+        """Precision (n, d, d) and pull (n, d) of ξ that messages add to the prior, as `Projections.informed` takes."""
+        precision, gradient = messages.beyond_base()
+        modes = self.modes[: self.size]
+        return modes.T @ precision @ modes, gradient @ modes

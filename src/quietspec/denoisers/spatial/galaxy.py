@@ -1,0 +1,79 @@
+"""The galaxy's own prior: mean and covariance of its spaxels, by expectation maximisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from scipy.special import expit
+
+from quietspec.arrays import FloatArray
+from quietspec.denoisers.spatial.frame import Likelihoods
+
+__all__ = ["GalaxyPrior", "belonging"]
+
+_STRANGERS = 0.03  # share of spaxels that are expected not to be of the galaxy
+_PRIOR_COUNT, _PRIOR_VARIANCE = 6.0, 0.03  # of the inverse-Wishart prior of the covariance, in units of the base's
+_ROUNDS, _TRUSTING, _STILL = 200, 5, 3e-3  # iterations; after which all are judged; relative change at which to stop
+_MOST = 3000  # spaxels from which it is learned; more would not make it better
+
+
+@dataclass(frozen=True, eq=False)
+class GalaxyPrior:
+    """Distribution of the modes over the spaxels of a galaxy, N(mean, covariance).
+
+    Parameters
+    ----------
+    mean : (k,)
+        Mean.
+    covariance : (k, k)
+        Covariance.
+    """
+
+    mean: FloatArray
+    covariance: FloatArray
+
+    @classmethod
+    def of(cls, likelihoods: Likelihoods, rng: np.random.Generator) -> Self:
+        """Learn it from the data of spaxels, each counted as far as it belongs to the galaxy.
+
+        Parameters
+        ----------
+        likelihoods : Likelihoods
+            Of the spaxels.
+        rng : numpy.random.Generator
+            Chooses among very many spaxels.
+
+        Returns
+        -------
+        GalaxyPrior
+            Shrunk towards the base N(0, 1) and a narrow covariance.
+        """
+        n, k = likelihoods.gradient.shape
+        if n > _MOST:
+            likelihoods = likelihoods[np.sort(rng.choice(n, _MOST, replace=False))]
+        mean: FloatArray = np.zeros(k)
+        covariance: FloatArray = np.eye(k)
+        share: FloatArray = np.ones(len(likelihoods.gradient))
+        for number in range(_ROUNDS):
+            before = np.diagonal(covariance)
+            if number >= _TRUSTING:
+                share = belonging(likelihoods, mean, covariance)
+            found, spread = likelihoods.posterior(mean, covariance)
+            inverse = np.linalg.inv(covariance)
+            mean = np.linalg.solve(share.sum() * inverse + np.eye(k), inverse @ (share @ found))
+            offset = found - mean
+            total = np.einsum("n,nij->ij", share, spread) + (share[:, None] * offset).T @ offset
+            total += _PRIOR_COUNT * _PRIOR_VARIANCE * np.eye(k)
+            covariance = total / (share.sum() + _PRIOR_COUNT)
+            if number > _TRUSTING and np.abs(np.log(np.diagonal(covariance) / before)).max() < _STILL:
+                break
+        return cls(mean, covariance)
+
+
+def belonging(likelihoods: Likelihoods, mean: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Probability that spaxels follow N(mean, covariance), one or one per spaxel, rather than the base, (n,)."""
+    base = np.zeros(likelihoods.gradient.shape[1]), np.eye(likelihoods.gradient.shape[1])
+    gain = likelihoods.log_evidence(mean, covariance) - likelihoods.log_evidence(*base)
+    return np.asarray(expit(gain + np.log(1 / _STRANGERS - 1)))

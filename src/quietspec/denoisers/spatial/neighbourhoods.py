@@ -1,0 +1,181 @@
+r"""Gaussian-process regression on the sky by neighbourhoods: what the nearest spaxels say of each.
+
+A mode of unit variance is a field with Matérn-3/2 correlation and a nugget, ⟨s_a s_b⟩ = (1 − ν) M(|a − b|/L) + ν δ_ab.
+Each spaxel's measurement has noise of its own precision, correlated between neighbours. For every spaxel the posterior
+of its own s given itself and its neighbours is divided by what it says itself: nothing is used twice, and where noise
+is correlated neighbours count for less.
+
+References
+----------
+Rasmussen & Williams 2006, Gaussian Processes for Machine Learning, section 5.4.2 (leaving one out). Datta et al. 2016,
+Journal of the American Statistical Association 111, 800 (nearest-neighbour Gaussian processes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from quietspec.arrays import BoolArray, FloatArray
+
+__all__ = ["FieldLaw", "Neighbourhoods", "NoiseLaw"]
+
+_NEIGHBOURS = 48
+_TOGETHER = 256  # spaxels worked on at a time
+_LENGTHS = (1.5, 3.0, 6.0, 12.0, 24.0)  # spaxels, that are tried
+_NUGGET, _NUGGETS = 0.03, (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)  # with which lengths are tried; then these
+_TRIED = 120  # spaxels by which they are judged
+_WORTHWHILE = 4.0  # ln likelihood that a field must gain
+_TELLING = 0.05  # mean precision of a mode below which no field would be seen
+
+
+@dataclass(frozen=True)
+class NoiseLaw:
+    """Correlation of the noise of two spaxels.
+
+    Parameters
+    ----------
+    beside, diagonal : float
+        Correlation of spaxels that share a side or a corner.
+    common : float
+        What all spaxels share: errors of sky, continuum and model that no averaging removes.
+    """
+
+    beside: float = 0.0
+    diagonal: float = 0.0
+    common: float = 0.05
+
+    def __call__(self, distance: FloatArray) -> FloatArray:
+        """Correlation at distances in spaxels."""
+        near = np.select([distance < 0.5, distance < 1.2, distance < 1.5], [1.0, self.beside, self.diagonal], 0.0)
+        return np.asarray((1 - self.common) * near + self.common)
+
+
+@dataclass(frozen=True)
+class FieldLaw:
+    """Correlation of a mode between spaxels.
+
+    Parameters
+    ----------
+    length : float
+        L, spaxels.
+    nugget : float
+        Share ν of the variance that is each spaxel's own; 1 where there is no field.
+    """
+
+    length: float = 1.0
+    nugget: float = 1.0
+
+    def __call__(self, distance: FloatArray) -> FloatArray:
+        """Covariance at distances in spaxels."""
+        reduced = 3**0.5 * distance / self.length
+        smooth = (1 - self.nugget) * (1 + reduced) * np.exp(-reduced)
+        return np.asarray(smooth + self.nugget * (distance < 0.5))
+
+
+class Neighbourhoods:
+    """The nearest members of each spaxel.
+
+    Parameters
+    ----------
+    places : (n, 2)
+        Places of spaxels on the sky, in spaxels.
+    members : (n,) of bool
+        Those that may inform others.
+    noise : NoiseLaw
+        Correlation of the noise.
+
+    Attributes
+    ----------
+    others : (n, m) of int
+        The members nearest to each, itself left out.
+    """
+
+    def __init__(self, places: FloatArray, members: BoolArray, noise: NoiseLaw) -> None:
+        self._places, self._noise = places, noise
+        known = np.flatnonzero(members)
+        count = min(_NEIGHBOURS, len(known) - 1)
+        found = known[cKDTree(places[known]).query(places, k=count + 1)[1]]
+        # A member finds itself first; of the others the last, farthest one is dropped.
+        itself = found == np.arange(len(places))[:, None]
+        itself[~itself.any(axis=1), -1] = True
+        self.others = found[~itself].reshape(len(places), count)
+        self._members = members
+
+    def without_own(
+        self, value: FloatArray, precision: FloatArray, law: FieldLaw, rows: npt.NDArray[np.intp] | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """What others say of one mode.
+
+        Parameters
+        ----------
+        value, precision : (n,)
+            Measurements of all spaxels and their precisions, > 0.
+        law : FieldLaw
+            Of the mode.
+        rows : (m,) of int, optional
+            Spaxels in question; all by default.
+
+        Returns
+        -------
+        mean, variance : (m,)
+            Of the mode before each spaxel's own data; the variance is at most 1.
+        """
+        parts = [self._without_own(value[ids], precision[ids], law, distance) for ids, distance in self._blocks(rows)]
+        mean, variance = zip(*parts, strict=True)
+        return np.concatenate(mean), np.concatenate(variance)
+
+    def _blocks(self, rows: npt.NDArray[np.intp] | None) -> Iterator[tuple[npt.NDArray[np.intp], FloatArray]]:
+        """Spaxels with their neighbours, itself first, and the distances between all of these."""
+        rows = np.arange(len(self._places)) if rows is None else rows
+        for start in range(0, len(rows), _TOGETHER):
+            some = rows[start : start + _TOGETHER]
+            ids = np.concatenate([some[:, None], self.others[some]], axis=1)
+            place = self._places[ids]
+            yield ids, np.linalg.norm(place[:, :, None] - place[:, None], axis=3)
+
+    def _without_own(
+        self, value: FloatArray, precision: FloatArray, law: FieldLaw, distance: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        size, covariance = np.sqrt(precision), law(distance)
+        system = size[:, :, None] * covariance * size[:, None] + self._noise(distance)
+        across = covariance[:, 0] * size
+        solved = np.linalg.solve(system, np.stack([across, size * value], axis=2))
+        variance = np.maximum(1 - np.vecdot(across, solved[:, :, 0]), 1e-9)
+        mean = np.vecdot(across, solved[:, :, 1])
+        alone = np.maximum(1 / variance - precision[:, 0], 1.0)
+        return (mean / variance - precision[:, 0] * value[:, 0]) / alone, 1 / alone
+
+    def law_of(self, value: FloatArray, precision: FloatArray, rng: np.random.Generator) -> FieldLaw:
+        """Find the law of a mode by how well it predicts members from the others.
+
+        Parameters
+        ----------
+        value, precision : (n,)
+            Measurements of all spaxels and their precisions.
+        rng : numpy.random.Generator
+            Chooses the members that are predicted.
+
+        Returns
+        -------
+        FieldLaw
+            The best of a few lengths and nuggets; none where no field is worth while.
+        """
+        members = np.flatnonzero(self._members)
+        if precision[members].mean() < _TELLING:
+            return FieldLaw()
+        rows = np.sort(rng.choice(members, min(_TRIED, len(members)), replace=False))
+
+        def score(law: FieldLaw) -> float:
+            mean, variance = self.without_own(value, precision, law, rows)
+            total = variance + 1 / precision[rows]
+            return float(-0.5 * np.sum(np.log(total) + (value[rows] - mean) ** 2 / total))
+
+        none = FieldLaw()
+        long = max((FieldLaw(length, _NUGGET) for length in _LENGTHS), key=score)
+        best = max((FieldLaw(long.length, nugget) for nugget in _NUGGETS), key=score)
+        return best if score(best) > score(none) + _WORTHWHILE else none

@@ -1,0 +1,128 @@
+"""What a first pass over spaxels leaves for a second one, and the fits of the second, about given states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from quietspec.arrays import BoolArray, FloatArray
+from quietspec.denoisers.posterior.fitted import Fitted, Motions, as_inferred
+from quietspec.denoisers.posterior.grid import Batch
+from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
+from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
+from quietspec.denoisers.posterior.linear import Projections
+
+__all__ = ["Kept", "Refit"]
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What the first pass leaves of the spaxels of a batch.
+
+    Parameters
+    ----------
+    rows : (n,) of int
+        Which spectra they are.
+    states : list of State
+        Where each was linearised.
+    unused : (n, n_bytes) of uint8
+        Pixels that were not used, as bits.
+    noise_scale, signal : (n,)
+        Factor of the errors, and squared S/N of all pixels together.
+    shapes : (n, d) of float32
+        Posterior means of ξ.
+    weights : (n, n_mixture) of float32
+        Posterior weights of the prior's components.
+    information : (d, d)
+        Sum of the spaxels' precisions of ξ, each divided by its trace.
+    """
+
+    rows: npt.NDArray[np.intp]
+    states: list[State]
+    unused: npt.NDArray[np.uint8]
+    noise_scale: FloatArray
+    signal: FloatArray
+    shapes: FloatArray
+    weights: FloatArray
+    information: FloatArray
+
+    @classmethod
+    def of(cls, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], fit: BatchFit) -> Self:
+        """Keep what is needed of a fit."""
+        gram = fit.projections.gram
+        trace = np.einsum("nii->n", gram)
+        weight = np.where(fit.used, batch.weight, 0) / fit.noise_scale[:, None] ** 2
+        return cls(
+            rows=rows,
+            states=fit.states,
+            unused=np.packbits(~fit.used, axis=1),
+            noise_scale=fit.noise_scale,
+            signal=fit.scale**2 * weight.sum(axis=1),
+            shapes=(fit.posterior.mean / fit.scale[:, None]).astype(np.float32),
+            weights=fit.posterior.weights.astype(np.float32),
+            information=np.einsum("nij,n->ij", gram, 1 / np.maximum(trace, 1e-30)),
+        )
+
+    def weight(self, batch: Batch[KinematicGrid]) -> FloatArray:
+        """Weights of the last fit, (n, n_pixels): noise as measured, and what the basis leaves out."""
+        unused = np.unpackbits(self.unused, axis=1, count=batch.weight.shape[1]).astype(bool)
+        scale = np.array([[state.scale] for state in self.states], dtype=np.float32)
+        weight = np.where(unused, 0, batch.weight) / self.noise_scale.astype(np.float32)[:, None] ** 2
+        return np.asarray(weight / (1 + weight * (scale * batch.grid.truncation.astype(np.float32)) ** 2))
+
+    def moved(self, shapes: FloatArray, n_knots: int) -> list[State]:
+        """States at other ξ (n, d), of the same scale and gas, without calibration errors."""
+        velocity, width = KinematicCoordinates.motions(shapes[:, :MOTIONS]).T
+        return [
+            replace(
+                state,
+                velocity=float(v),
+                width=float(u),
+                populations=state.scale * shape[MOTIONS:].astype(np.float64),
+                calibration=np.zeros(n_knots),
+            )
+            for state, shape, v, u in zip(self.states, shapes, velocity, width, strict=True)
+        ]
+
+
+class Refit(BatchFit):
+    """The fit of a batch about given states.
+
+    Parameters
+    ----------
+    batch : Batch
+        The spectra.
+    kept : Kept
+        Of the same spectra.
+    shapes : (n_spectra, d)
+        ξ about which the model is linearised.
+    ignored : (n_spectra, n_pixels) of bool
+        Good pixels that were left out.
+    """
+
+    def __init__(self, batch: Batch[KinematicGrid], kept: Kept, shapes: FloatArray, ignored: BoolArray) -> None:
+        self.grid, self._flux, self._weight, self._unit = batch.grid, batch.flux, batch.weight, batch.scale
+        self.noise_scale, self._ignored = kept.noise_scale, ignored
+        self.flags = np.zeros(len(batch.flux), dtype=np.int64)
+        self.evidence = np.full(len(batch.flux), np.nan)
+        self._used = kept.weight(batch)
+        states = kept.moved(shapes, self.grid.model.knots.n_knots)
+        self._fitted = [self._about(*one) for one in zip(states, self._flux, self._used, strict=True)]
+        self._scale = np.array([state.scale for state in states])
+
+    def _about(self, state: State, flux: FloatArray, weight: FloatArray) -> Fitted:
+        linearised = self.grid.model.linearise(state)
+        data = linearised.marginalise(flux - linearised.model - linearised.lines, weight)
+        return Fitted(data, faint=False, nodes=np.empty(0), log_likelihood=np.empty(0))
+
+    def conclude(self, projections: Projections) -> None:
+        """Infer the posterior from the data and what else is known (`Projections.informed`)."""
+        self._infer(projections)
+
+    def _motions(self, row: int, one: Fitted) -> Motions:
+        posterior, scale = self._posterior, self._scale[row]
+        joint = posterior.mean[row] / scale, posterior.covariance[row] / scale**2
+        return as_inferred(joint, self._width[row])

@@ -1,0 +1,93 @@
+"""A cube denoised as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import quietspec
+from quietspec import Denoised, Spectra
+from quietspec.denoised import Flag
+from quietspec.errors import ModelError, SpectraError
+
+
+@pytest.fixture(scope="module")
+def cube() -> Spectra:
+    """A corner of the example cube, whose brightest spaxels have S/N 20, with a spaxel without data."""
+    part = quietspec.read(quietspec.demo_cube())[7:14, 7:14]
+    ivar = part.ivar.copy()
+    ivar[3] = 0
+    return replace(part, ivar=ivar)
+
+
+@pytest.fixture(scope="module")
+def alone(cube: Spectra) -> Denoised:
+    return quietspec.load_denoiser("posterior").denoise(cube)
+
+
+@pytest.fixture(scope="module")
+def together(cube: Spectra) -> Denoised:
+    return quietspec.load_denoiser("posterior", spatial=True).denoise(cube)
+
+
+def test_neighbours_make_estimates_surer(alone: Denoised, together: Denoised) -> None:
+    seen = np.flatnonzero(alone.valid.any(axis=1))
+    assert np.array_equal(np.isfinite(together.flux), np.isfinite(alone.flux))
+    assert np.nanmedian(together.sigma[seen] / alone.sigma[seen]) < 0.9
+    for name in ("velocity", "sigma", "mh_lw"):
+        ratio = together.parameters[name][1][seen] / alone.parameters[name][1][seen]
+        assert np.median(ratio) < 0.95
+    assert together.n_spaxels is not None
+    assert (together.n_spaxels >= 1).all()
+    assert np.median(together.n_spaxels[seen]) > 1.5
+
+
+def test_what_it_changes_is_within_what_each_spaxel_knew(alone: Denoised, together: Denoised) -> None:
+    seen = np.flatnonzero(alone.valid.any(axis=1))
+    moved = (together.flux[seen] - alone.flux[seen]) / alone.sigma[seen]
+    assert np.sqrt(np.nanmean(moved**2)) < 1.5
+    velocity, error = alone.parameters["velocity"]
+    assert np.sqrt(np.mean(((together.parameters["velocity"][0] - velocity) / error)[seen] ** 2)) < 1.5
+
+
+def test_it_says_what_it_is(alone: Denoised, together: Denoised) -> None:
+    assert together.model.name == "posterior, spatial"
+    assert together.model.hash == alone.model.hash
+    assert together.flags[3] == int(Flag.EMPTY)
+
+
+def test_a_file_gives_back_its_covariances(together: Denoised, tmp_path: Path) -> None:
+    quietspec.write(together, tmp_path / "out.fits")
+    again = Denoised.read(tmp_path / "out.fits")
+    for row in (0, 24, 48):
+        seen = together.valid[row]
+        assert np.diag(again.covariance(row))[seen] == pytest.approx(
+            together.sigma[row, seen].astype(float) ** 2, rel=1e-4
+        )
+    assert again.n_spaxels == pytest.approx(together.n_spaxels)
+
+
+def test_a_spaxel_unlike_its_galaxy_keeps_to_itself(cube: Spectra) -> None:
+    flux, ivar = cube.flux.copy(), cube.ivar.copy()
+    flux[24], ivar[24] = np.roll(flux[24], 8), np.roll(ivar[24], 8)  # by some 600 km/s
+    denoised = quietspec.load_denoiser("posterior", spatial=True).denoise(replace(cube, flux=flux, ivar=ivar))
+    assert denoised.flags[24] & int(Flag.UNLIKE_NEIGHBOURS | Flag.WRONG_REDSHIFT)
+    assert denoised.n_spaxels is not None
+    assert denoised.n_spaxels[24] == 1
+
+
+def test_few_spaxels_are_denoised_each_by_itself(cube: Spectra) -> None:
+    few = cube[3:5, 3:5]
+    together = quietspec.load_denoiser("posterior", spatial=True).denoise(few)
+    alone = quietspec.load_denoiser("posterior").denoise(few)
+    assert np.array_equal(together.flux, alone.flux, equal_nan=True)
+
+
+def test_spectra_without_an_image_are_refused(cube: Spectra) -> None:
+    with pytest.raises(SpectraError, match="spatial=False"):
+        quietspec.load_denoiser("posterior", spatial=True).denoise(cube[[0, 1]])
+    with pytest.raises(ModelError, match="posterior"):
+        quietspec.load_denoiser("gaussian", spatial=True)
