@@ -16,6 +16,7 @@ from ..io import layouts
 
 REPORT = {
     "inputs", "output", "method", "n_spectra", "failed", "flags", "medians", "seconds", "warnings", "figure", "error",
+    "model", "choice",
 }  # fmt: skip
 
 

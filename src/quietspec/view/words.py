@@ -26,6 +26,8 @@ FLAG_WORDS: dict[str, str] = {
     "PRIOR_LABELS": "at least one label is little more than the prior",
     "NUCLEUS": "light of an active nucleus is seen: broad lines or a power law",
     "STRONG_LINES": "gas lines of more than 300 Å of equivalent width in all",
+    "ULTRAVIOLET": "by the model of the near ultraviolet, which covers more of it",
+    "UNLIKE_NEIGHBOURS": "unlike its galaxy or neighbours, hence denoised by itself",
     "NO_DATA": "too few usable pixels, no redshift, or no template covers the wavelengths",
     "FAILED": "the fit raised an error",
     "AT_LIMIT": "velocity or dispersion is at the end of its range",
