@@ -22,6 +22,7 @@ if not FOLDER.exists():
 COMMON = {"machine", "command", "commit"}
 NEEDS = {  # scripts that need fetched data or the extras of others
     "beside_release": ("muse-a478",),
+    "file_speed": ("muse-a478",),
     "degrade_real_spectra": ("manga",),
     "kinematics": ("ngc3522",),
     "learn_calibration": ("legac",),
@@ -99,6 +100,15 @@ def test_beside_release(run, tmp_path) -> None:
     run("beside_release", *words, library=True)
     (scores,) = json.loads((tmp_path / "beside.json").read_text(encoding="utf-8"))["scores"]
     assert set(scores["ratios"].values()) == {1.0}  # beside itself
+
+
+@pytest.mark.slow
+def test_file_speed(run, tmp_path) -> None:
+    words = ("--release", sys.executable, "--repeats", 1, "--sides", 1, 3, "--json", tmp_path / "found.json")
+    run("file_speed", *words)
+    found = results(tmp_path / "found.json")
+    assert found["spectra"] == [1, 9]
+    assert 0.1 < found["measure"]["memory_gb"] < 10
 
 
 @pytest.mark.usefixtures("nothing_fetched")
