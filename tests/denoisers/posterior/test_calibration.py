@@ -66,6 +66,31 @@ def test_interpolation_is_between_neighbouring_knots(wavelength):
     values = np.random.default_rng(0).random(len(wavelength)).astype(np.float32)
     np.testing.assert_allclose(knots.information(values), hats.T @ (values[:, None] * hats), atol=1e-3)
     np.testing.assert_allclose(knots.gather.toarray(), hats.T)
+    np.testing.assert_allclose(knots.gathering(values).toarray(), hats.T * values, atol=1e-6)
+    columns = np.zeros((len(wavelength), 3))
+    rows = np.sort(np.random.default_rng(2).choice(len(wavelength), len(wavelength) // 3, replace=False))
+    columns[rows] = np.random.default_rng(3).normal(size=(len(rows), 3))
+    np.testing.assert_allclose(knots.gathered(columns[rows], rows), hats.T @ columns, atol=1e-5)
+    root = np.random.default_rng(4).normal(size=(knots.n_knots, 5))
+    np.testing.assert_allclose(knots.variance(root), ((hats @ root) ** 2).sum(axis=1), rtol=1e-4)
+
+
+def test_modes_hold_most_of_the_deviation_and_act_as_knots():
+    knots = CalibrationLaw().knots(ONE_ARM)
+    every, modes = knots.modes(knots.n_knots), knots.modes(4)
+    np.testing.assert_allclose(every.vectors @ every.vectors.T, knots.covariance, atol=1e-10)
+    assert np.trace(modes.vectors @ modes.vectors.T) > 0.5 * np.trace(knots.covariance)
+    rng = np.random.default_rng(0)
+    values, hats = rng.random(len(ONE_ARM)).astype(np.float32), knots.hats @ modes.vectors
+    np.testing.assert_allclose(modes.information(values), hats.T @ (values[:, None] * hats), atol=1e-3)
+    np.testing.assert_allclose(modes.gathering(values), hats.T * values, atol=1e-6)
+    np.testing.assert_allclose(modes.scaled(values), hats * values[:, None], atol=1e-6)
+    rows = np.arange(3, 40)
+    columns = rng.normal(size=(len(rows), 2))
+    np.testing.assert_allclose(modes.gathered(columns, rows), hats[rows].T @ columns, atol=1e-5)
+    root = rng.normal(size=(4, 4))
+    np.testing.assert_allclose(modes.variance(root), ((hats @ root) ** 2).sum(axis=1), rtol=1e-3)
+    np.testing.assert_allclose(knots.scaled(values).toarray(), knots.hats.toarray() * values[:, None], atol=1e-6)
 
 
 def test_draws_have_the_size_and_scale_of_the_law():
@@ -102,4 +127,5 @@ def test_rough_factor_follows_bright_spectra_and_leaves_faint_ones():
 def test_variance_on_the_pixels_is_that_of_dense_algebra():
     knots = CalibrationLaw().knots(np.concatenate([np.arange(4000.0, 5000, 3), np.arange(5300.0, 6000, 2)]))
     hats = knots.hats.toarray()
-    np.testing.assert_allclose(knots.variance(knots.covariance), np.diag(hats @ knots.covariance @ hats.T), rtol=1e-4)
+    half = np.linalg.cholesky(knots.covariance)
+    np.testing.assert_allclose(knots.variance(half), np.diag(hats @ knots.covariance @ hats.T), rtol=1e-4)

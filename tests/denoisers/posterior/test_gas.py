@@ -7,7 +7,7 @@ import pytest
 
 from quietspec.denoisers import KinematicPosterior, Posterior
 from quietspec.denoisers.posterior.calibration import CalibrationLaw
-from quietspec.denoisers.posterior.gas import GAS_MOTIONS, LineModel
+from quietspec.denoisers.posterior.gas import LineModel
 from quietspec.errors import ModelError, SpectraError
 from quietspec.spectra import Spectra
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT
@@ -59,11 +59,22 @@ def fitted(spectra, emission="fit"):
 def test_the_design_is_the_derivative_of_the_lines():
     model = LineModel(REST, np.full(len(REST), FWHM))
     state = replace(model.start(40.0, 90.0, moves=True), flux=np.linspace(1, 3, model.size))
-    design, lines = model.design(state, 1.0)
+    lines = model.design(state, 1.0)
     rng = np.random.default_rng(1)
-    step = 1e-4 * rng.normal(size=GAS_MOTIONS + model.size)
-    moved = model.design(state.moved(step, 1.0), 1.0)[1]
-    np.testing.assert_allclose(moved - lines, design @ step, atol=2e-4 * np.abs(lines).max())
+    step = 1e-4 * rng.normal(size=lines.size)
+    moved = model.design(state.moved(step, 1.0), 1.0)
+    nothing = np.zeros(len(REST))
+    change = (lines.left(nothing) - moved.left(nothing))[lines.rows]
+    np.testing.assert_allclose(change, lines.columns @ step, atol=2e-4 * np.abs(lines.flux).max())
+
+
+def test_lines_lie_only_on_the_pixels_of_their_design():
+    model = LineModel(REST, np.full(len(REST), FWHM))
+    lines = model.design(replace(model.start(0.0, 90.0, moves=False), flux=np.ones(model.size)), 1.0)
+    assert np.all(np.diff(lines.rows) > 0)
+    assert lines.left(np.zeros(len(REST)))[lines.rows].sum() == pytest.approx(-lines.flux.sum())
+    total = sum(ratio for group in model.groups for _, ratio in group.members)
+    assert lines.flux.sum() * (REST[1] - REST[0]) == pytest.approx(total, rel=1e-2)
 
 
 def test_fluxes_and_motions_are_recovered_with_their_errors(stars):

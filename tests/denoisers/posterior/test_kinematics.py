@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from quietspec.denoisers.posterior.calibration import CalibrationLaw
-from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
+from quietspec.denoisers.posterior.kinematics import MOTIONS, FewCoordinates, KinematicCoordinates, State
 from quietspec.denoisers.posterior.losvd import LosvdBasis, log_width
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 
@@ -115,5 +116,35 @@ def test_covariance_factor_carries_errors_of_all_coordinates(pixels):
     joint = np.block([[half, np.zeros((kept, n_rest))], [-response @ half, inner]])
     columns = np.stack([linearised.change(column) for column in joint.T], axis=1)
     np.testing.assert_allclose(linearised.factor(half, response, inner), columns, rtol=1e-3, atol=1e-3)
-    variance = linearised.variance(half, response, inner)
-    np.testing.assert_allclose(variance, (columns**2).sum(axis=1), rtol=1e-3)
+    deviations = linearised.deviations(half, response)
+    np.testing.assert_allclose(linearised.variance(deviations, inner), (columns**2).sum(axis=1), rtol=1e-3)
+    weights = csr_array(rng.random((3, len(REST))))
+    sums, expected = linearised.sums(weights, deviations, inner), weights @ columns
+    np.testing.assert_allclose(sums @ sums.T, expected @ expected.T, rtol=1e-3)
+
+
+@pytest.mark.parametrize("number", [3, 6, 1000])
+def test_of_few_coordinates_the_others_follow_the_scale(pixels, number):
+    whole = pixels.coordinates
+    few = FewCoordinates(whole, number)
+    assert len(few.centre) == few.size == min(number, whole.populations.size) + MOTIONS
+    np.testing.assert_allclose(few.transform @ few.centre[MOTIONS:], whole.populations.centre, rtol=1e-10)
+    some = np.random.default_rng(1).normal(size=len(few.to_scale))
+    assert few.to_scale @ some == pytest.approx(whole.to_scale @ (few.transform @ some))
+
+
+def test_the_coarse_model_is_the_whole_one_where_few_coordinates_describe_it(pixels):
+    coarse, whole = pixels.coarse, state_of(pixels)
+    begun = coarse.begun(whole)
+    rng = np.random.default_rng(2)
+    few = replace(begun, calibration=0.1 * rng.normal(size=len(begun.calibration)))
+    found, expected = coarse.linearise(few), pixels.linearise(coarse.ended(few))
+    np.testing.assert_allclose(found.model, expected.model, rtol=1e-3, atol=1e-3)
+    turned = expected.design[:, MOTIONS:-2] @ coarse.coordinates.transform
+    np.testing.assert_allclose(found.design[:, MOTIONS:-2], turned, rtol=1e-2, atol=1e-3 * np.abs(turned).max())
+    weight = rng.random(len(REST)).astype(np.float32)
+    residual = rng.normal(size=len(REST)).astype(np.float32)
+    design = np.concatenate([found.design, found.stars[:, None] * coarse.knots.hats], axis=1)
+    information, gradient = found.normal_equations(residual, weight)
+    np.testing.assert_allclose(information, design.T @ (weight[:, None] * design), rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(gradient, design.T @ (weight * residual), rtol=1e-3, atol=1e-2)

@@ -9,6 +9,7 @@ tridiagonal.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -110,11 +111,32 @@ class CalibrationKnots:
         information[knot, knot + 1] = information[knot + 1, knot] = bands[n:-1]
         return information
 
-    def variance(self, covariance: FloatArray) -> FloatArray:
-        """Diagonal of H C Hᵀ for a covariance C of the knots, (n_pixels,)."""
+    def gathering(self, values: FloatArray) -> Any:
+        """Hᵀ diag(values) of values (n_pixels,), sparse (n_knots, n_pixels)."""
+        matrix = copy(self.gather)  # a new one would be checked at length
+        matrix.data = self.gather.data * values[self.gather.indices]
+        return matrix
+
+    def scaled(self, values: FloatArray) -> Any:
+        """diag(values) H of values (n_pixels,), sparse (n_pixels, n_knots)."""
+        matrix = copy(self.hats)
+        matrix.data = self.hats.data * np.repeat(values, 2)
+        return matrix
+
+    def gathered(self, columns: FloatArray, rows: IntArray) -> FloatArray:
+        """Hᵀ of columns (n_rows, n) that are 0 on all pixels but `rows`, which increase, (n_knots, n)."""
+        shares, lower = self.hats.data.reshape(-1, 2)[rows], self.hats.indices[2 * rows]
+        result = np.zeros((self.n_knots, columns.shape[1]), dtype=columns.dtype)
+        starts = np.flatnonzero(np.diff(lower, prepend=-1))
+        for beside in range(2):
+            result[lower[starts] + beside] += np.add.reduceat(columns * shares[:, beside, None], starts)
+        return result
+
+    def variance(self, half: FloatArray) -> FloatArray:
+        """Diagonal of H C Hᵀ, (n_pixels,), for a square root (n_knots, n) of the covariance C of the knots."""
         low, high = self.hats.data.reshape(-1, 2).T
         knot = self.hats.indices.reshape(-1, 2)[:, 0]
-        diagonal, beside = np.diagonal(covariance), np.append(np.diagonal(covariance, 1), 0.0)
+        diagonal, beside = (np.einsum("ki,ki->k", one, half[: len(one)]) for one in (half, half[1:]))
         return np.asarray(low**2 * diagonal[knot] + high**2 * diagonal[knot + 1] + 2 * low * high * beside[knot])
 
     @property
@@ -122,10 +144,67 @@ class CalibrationKnots:
         """Number of knots."""
         return len(self.covariance)
 
+    def modes(self, number: int) -> CalibrationModes:
+        """Represent the deviation by its few largest modes, in which no two knots need to be told apart."""
+        size, directions = np.linalg.eigh(self.covariance)
+        return CalibrationModes(self.hats, directions[:, -number:] * np.sqrt(size[-number:]))
+
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Draw `n` factors, (n, n_pixels)."""
         half = np.linalg.cholesky(self.covariance)
         return np.asarray(1 + (self.hats @ (half @ rng.standard_normal((self.n_knots, n)))).T)
+
+
+class CalibrationModes:
+    """The deviation from 1 on the pixels of one observation as a sum of few modes, whose amplitudes are N(0, 1).
+
+    It serves where `CalibrationKnots` does, amplitudes in the place of values at the knots.
+
+    Parameters
+    ----------
+    hats : sparse (n_pixels, n_knots)
+        Linear interpolation between the knots.
+    vectors : (n_knots, n_modes)
+        The modes at the knots, each as large as it is expected to be.
+    """
+
+    log_precision = 0.0
+
+    def __init__(self, hats: Any, vectors: FloatArray) -> None:
+        self.vectors = vectors
+        self.hats = np.asarray(hats @ vectors.astype(np.float32))
+        self.precision = np.eye(vectors.shape[1])
+
+    @property
+    def n_knots(self) -> int:
+        """Number of modes."""
+        return len(self.precision)
+
+    @property
+    def gather(self) -> FloatArray:
+        """Hᵀ, (n_modes, n_pixels)."""
+        return self.hats.T
+
+    def information(self, values: FloatArray) -> FloatArray:
+        """Hᵀ diag(values) H of values (n_pixels,), (n_modes, n_modes)."""
+        return np.asarray(self.hats.T @ (self.hats * values[:, None]))
+
+    def gathering(self, values: FloatArray) -> FloatArray:
+        """Hᵀ diag(values) of values (n_pixels,), (n_modes, n_pixels)."""
+        return (self.hats * values[:, None]).T
+
+    def scaled(self, values: FloatArray) -> Any:
+        """diag(values) H of values (n_pixels,), (n_pixels, n_modes)."""
+        return self.hats * values[:, None]
+
+    def gathered(self, columns: FloatArray, rows: IntArray) -> FloatArray:
+        """Hᵀ of columns (n_rows, n) that are 0 on all pixels but `rows`, (n_modes, n)."""
+        return np.asarray(self.hats[rows].T @ columns)
+
+    def variance(self, half: FloatArray) -> FloatArray:
+        """Diagonal of H C Hᵀ, (n_pixels,), for a square root (n_modes, n) of the covariance C of the amplitudes."""
+        deviations = self.hats @ half
+        return np.asarray(np.einsum("pi,pi->p", deviations, deviations))
 
 
 @dataclass(frozen=True)

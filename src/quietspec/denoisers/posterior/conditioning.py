@@ -35,7 +35,7 @@ __all__ = [
 ]  # fmt: skip
 
 SCREENED_VALUES = 8  #: of the compressed data by which components are screened
-_UNLIKELY = 15.0  # in log weight by these
+_UNLIKELY = 11.0  # in log weight by these
 _HUGE = 1e30
 _NO_PRECISION = 1e-9  # precision that rounding may leave
 
@@ -207,7 +207,7 @@ def likely(data: CompressedData, mixture: Gaussians) -> npt.NDArray[np.intp]:
     Returns
     -------
     (n,) of int
-        Components whose weight, by the first few of the values z, is above e⁻¹⁵ of the largest. The first values hold
+        Components whose weight, by the first few of the values z, is above e⁻¹¹ of the largest. The first values hold
         most of the signal, and what the others say can hardly make up for that much.
     """
     few = replace(data, factor=data.factor[:, :, :SCREENED_VALUES], values=data.values[:, :SCREENED_VALUES])

@@ -38,6 +38,7 @@ _BROAD_ADDS = 16.0, 0.01  # least Δχ², and least share of the joint fit's Δ�
 _DETECTION = 36.0  # Δχ² of the best trial: 5σ after allowing for some 100 trials and 8 lines
 _WIDTH_TRUSTED = 150.0  # Δχ² above which a measured width is trusted even where it is less than …
 _USUAL_SIGMA = 100.0  # … this, km/s
+_TOUCHED = 6.0  # σ, beyond which a line is nothing
 _REACH = 3.0  # half width of a mask in σ of the line
 _CLIP = 4.0  # σ, beyond which a residual is not taken for noise
 _ISOLATED = 5.0  # ratio to the median about it that reveals a spike within a long run of misfits
@@ -138,11 +139,12 @@ def _broad_lines_add(
     from scipy.optimize import nnls  # takes a tenth of a second to import
 
     # Line by line, a broad filter takes Hα and [NII] for one line, and counts that blend three times.
-    used = weight > 0
-    root = np.sqrt(weight[used].astype(np.float64))
     narrow = _lines(np.array([EMISSION_LINES[name] for name in TRACERS]), rest, fwhm, velocity, sigma)
     wide = _lines(np.array([EMISSION_LINES[name] for name in ("Hbeta", "Halpha")]), rest, fwhm, 0.0, broad)
     centre, width = np.concatenate([narrow, wide], axis=1)
+    # Pixels that no line touches add the same to both sums of squares.
+    used = (weight > 0) & (np.abs(rest[:, None] - centre) < _TOUCHED * width).any(axis=1)
+    root = np.sqrt(weight[used].astype(np.float64))
     design = root[:, None] * np.exp(-0.5 * ((rest[used, None] - centre) / width) ** 2)
     data = root * residual[used]
     left_by_narrow, left = (nnls(design[:, :n], data, maxiter=1000)[1] ** 2 for n in (len(TRACERS), None))

@@ -12,14 +12,15 @@ from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinat
 from quietspec.denoisers.posterior.linear import Projections
 from quietspec.denoisers.posterior.linearised import Marginalised
 from quietspec.denoisers.posterior.motions import Dispersion, Joint, condition_on_motions
+from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.lines.results import FittedLines
 
 __all__ = [
-    "MOMENTS", "Fitted", "Motions", "Pixels", "as_inferred", "as_scanned", "change_and_half", "fitted_lines",
-    "on_pixels", "projections_of", "with_true_dispersion",
+    "Fitted", "Motions", "Pixels", "as_inferred", "as_scanned", "change_and_half", "on_pixels", "projections_of",
+    "with_true_dispersion",
 ]  # fmt: skip
 
-MOMENTS = 2  #: h3 and h4, which stand first among what is marginalised
+_MOMENTS = 2  # h3 and h4, which stand first among what is marginalised
 _LINEAR = np.array([60.0, 0.35])  # km/s and u, over which a spectrum changes evenly
 
 
@@ -43,60 +44,71 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """One spectrum's flux and variance, (n_pixels,), h3 and h4, x, and half, a square root of the joint covariance."""
+    """One spectrum's flux and variance, (n_pixels,), h3 and h4, x, lines, and what all follow from.
+
+    The latter are the change of motions and populations from the state to their mean, and a square root of their
+    covariance.
+    """
 
     flux: FloatArray
     variance: FloatArray
     populations: FloatArray
     moments: FloatArray
     moment_errors: FloatArray
+    change: FloatArray
     half: FloatArray
+    lines: FittedLines | None
 
 
-def on_pixels(one: Fitted, joint: Joint, shape_size: float) -> Pixels:
-    """Turn what is known of a spectrum's coordinates into flux, errors and moments."""
+def on_pixels(one: Fitted, joint: Joint, model: PixelModel) -> Pixels:
+    """Turn what is known of a spectrum's coordinates into flux, errors, moments and lines."""
     state, data, linearised = one.state, one.marginalised, one.marginalised.linearised
     change, half = change_and_half(one, joint)
     rest = data.offset - data.response @ change
-    flux = linearised.model + linearised.change(np.concatenate([change, rest]), lines=False)
-    by_motions = data.response[:MOMENTS] @ half
-    spread = np.einsum("ij,ij->i", by_motions, by_motions)
-    spread += np.einsum("ij,ij->i", data.inner_half[:MOMENTS], data.inner_half[:MOMENTS])
+    deviations = linearised.deviations(half, data.response)
+    rest_root = np.concatenate([-data.response @ half, data.inner_half], axis=1)
+    flux = linearised.model + linearised.change(np.concatenate([change, rest]))
     return Pixels(
         flux=flux,
-        variance=linearised.variance(half, data.response, data.inner_half),
+        variance=linearised.variance(deviations, data.inner_half),
         populations=state.populations + change[MOTIONS:],
-        moments=shape_size * (state.shape + rest[:MOMENTS]),
-        moment_errors=shape_size * np.sqrt(spread),
+        moments=model.shape_size * (state.shape + rest[:_MOMENTS]),
+        moment_errors=model.shape_size * _norms(rest_root[:_MOMENTS]),
+        change=change,
         half=half,
+        lines=_fitted_lines(one, model.lines, flux, (rest, rest_root), deviations),
     )
 
 
-def fitted_lines(one: Fitted, joint: Joint, model: LineModel) -> FittedLines:
-    """Turn what is known of a spectrum's coordinates into line fluxes and the continuum under them."""
-    state, data, linearised = one.state, one.marginalised, one.marginalised.linearised
-    gas = state.gas
-    if gas is None:
-        raise ValueError("no lines are fitted")
-    change, half = change_and_half(one, joint)
-    rest = data.offset - data.response @ change
-    motions = gas.coordinates(state.scale)[:GAS_MOTIONS] + rest[2 : 2 + GAS_MOTIONS]
+def _fitted_lines(
+    one: Fitted,
+    model: LineModel | None,
+    stars: FloatArray,
+    rest: tuple[FloatArray, FloatArray],
+    deviations: FloatArray,
+) -> FittedLines | None:
+    """Turn what is known of h, lines and z, mean and square root, into line fluxes and the continuum under them."""
+    state, linearised = one.state, one.marginalised.linearised
+    gas, (mean, root) = state.gas, rest
+    if gas is None or model is None:
+        return None
     place = slice(2 + GAS_MOTIONS, linearised.gas.stop)
+    of_motions = slice(2, 2 + GAS_MOTIONS)
+    motions = gas.coordinates(state.scale)[:GAS_MOTIONS] + mean[of_motions]
     size = model.flux_size(state.scale)
-    near = np.array([model.near(group.name) for group in model.groups])
-    joint_root = np.concatenate([-data.response @ half, data.inner_half], axis=1)
-    flux_root = size * joint_root[place]
-    continuum_root = linearised.sums(near, half, data.response, data.inner_half)
-    stars = linearised.model + linearised.change(np.concatenate([change, rest]), lines=False)
-    motion_root = joint_root[2 : 2 + GAS_MOTIONS]
+    continuum_root = linearised.sums(model.near, deviations, one.marginalised.inner_half)
     return FittedLines(
-        flux=gas.flux + size * rest[place],
-        continuum=near @ stars,
-        covariance=_outer(np.concatenate([flux_root, continuum_root])),
+        flux=gas.flux + size * mean[place],
+        continuum=model.near @ stars,
+        covariance=_outer(np.concatenate([size * root[place], continuum_root])),
         velocity=gas.origin + float(motions[0] * model.sizes[0]),
-        log_sigma=float(gas.coordinates(state.scale)[1] + rest[3]) * model.sizes[1] + USUAL_WIDTH,
-        motion_errors=np.sqrt(np.einsum("ij,ij->i", motion_root, motion_root)) * model.sizes,
+        log_sigma=float(motions[1]) * model.sizes[1] + USUAL_WIDTH,
+        motion_errors=_norms(root[of_motions]) * model.sizes,
     )
+
+
+def _norms(rows: FloatArray) -> FloatArray:
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", rows, rows)))
 
 
 def _outer(root: FloatArray) -> FloatArray:
@@ -115,16 +127,15 @@ def change_and_half(one: Fitted, joint: Joint) -> tuple[FloatArray, FloatArray]:
 
 def projections_of(fitted: list[Fitted], scale: FloatArray) -> Projections:
     """What the data say, in coordinates that grow with the scale."""
-    starts, grams, gradients = [], [], []
-    for one, size in zip(fitted, scale, strict=True):
-        state = one.state
-        shrink = np.ones(len(one.marginalised.gradient))
-        shrink[:MOTIONS] = 1 / size
-        starts.append(np.concatenate([state.motions() * size, state.populations]))
-        grams.append(one.marginalised.gram * shrink[:, None] * shrink)
-        gradients.append(one.marginalised.gradient * shrink)
+    starts = np.array([np.concatenate([one.state.motions(), one.state.populations]) for one in fitted])
+    grams = np.array([one.marginalised.gram for one in fitted])
+    gradients = np.array([one.marginalised.gradient for one in fitted])
+    starts[:, :MOTIONS] *= scale[:, None]
+    gradients[:, :MOTIONS] /= scale[:, None]
+    grams[:, :MOTIONS] /= scale[:, None, None]
+    grams[:, :, :MOTIONS] /= scale[:, None, None]
     chi2 = np.array([one.marginalised.chi2 for one in fitted])
-    return Projections(np.array(starts), np.array(grams), np.array(gradients), np.zeros((len(fitted), 0)), chi2)
+    return Projections(starts, grams, gradients, np.zeros((len(fitted), 0)), chi2)
 
 
 @dataclass(frozen=True, eq=False)

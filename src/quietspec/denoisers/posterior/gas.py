@@ -9,6 +9,8 @@ and line fluxes have the error of the stars in theirs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -17,7 +19,7 @@ from quietspec.arrays import BoolArray, FloatArray, IntArray
 from quietspec.lines.catalogue import GROUPS, LineGroup
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT
 
-__all__ = ["GAS_MOTIONS", "USUAL_WIDTH", "GasState", "LineModel", "is_near"]
+__all__ = ["GAS_MOTIONS", "USUAL_WIDTH", "GasState", "LineDesign", "LineModel", "is_near"]
 
 GAS_MOTIONS = 2  #: velocity and ln σ of the gas
 _VELOCITY_SIZE = 150.0  # km/s, 1σ of the prior of the gas's velocity about where it was found
@@ -29,8 +31,10 @@ _LARGEST_STEP = 60.0, 0.3  # km/s and ln σ
 _FARTHEST = 250.0  # km/s from where the gas was found
 _ODD = float(np.log(18.0))  # ln σ below which a line is a spike
 _FAR = 450.0  # km/s from the stars, beyond which no gas is believed
-_STEPS = 6  # of the fit of lines alone
+_STILL = 0.5, 0.005  # km/s and ln σ: a smaller step ends the fit of lines alone, of which there are at most …
+_STEPS = 6
 _LEAST_PIXELS = 3
+_NEAR = 15.0  # Å, from a line, within which the continuum about it is measured
 
 
 def is_near(velocity: FloatArray | float, stars: FloatArray | float) -> BoolArray:
@@ -87,6 +91,42 @@ class GasState:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class LineDesign:
+    """Emission lines of a state on the pixels that they touch.
+
+    Parameters
+    ----------
+    rows : (n_rows,) of int
+        These pixels, increasing.
+    columns : (n_rows, 2 + n_groups) of float32
+        Change with velocity, ln σ and fluxes in units of their priors.
+    flux : (n_rows,)
+        Flux of the lines.
+    """
+
+    rows: IntArray
+    columns: FloatArray
+    flux: FloatArray
+
+    @classmethod
+    def none(cls) -> Self:
+        """No lines."""
+        nothing = np.empty((0, 0), dtype=np.float32)
+        return cls(np.empty(0, dtype=np.intp), nothing, nothing[:, :0].sum(axis=1))
+
+    @property
+    def size(self) -> int:
+        """Number of coordinates."""
+        return int(self.columns.shape[1])
+
+    def left(self, flux: FloatArray) -> FloatArray:
+        """Flux (n_pixels,) less that of the lines."""
+        left = flux.copy()
+        left[self.rows] -= self.flux
+        return left
+
+
 class LineModel:
     """Emission lines on the pixels of one redshift and resolution.
 
@@ -109,11 +149,13 @@ class LineModel:
     def __init__(self, rest: FloatArray, fwhm: FloatArray) -> None:
         self._rest, self._sigma = rest, fwhm / FWHM_PER_SIGMA
         self.groups = tuple(group for group in GROUPS if self._covers(group))
-        self._members = [
+        members = [
             (number, EMISSION_LINES[name], ratio)
             for number, group in enumerate(self.groups)
             for name, ratio in group.members
         ]
+        self._group = np.array([number for number, _, _ in members], dtype=np.intp)
+        self._wavelength, self._ratio = np.array([one[1:] for one in members]).reshape(-1, 2).T
 
     def _covers(self, group: LineGroup) -> bool:
         centre = group.wavelength
@@ -129,7 +171,7 @@ class LineModel:
         """State without flux at a velocity and dispersion, km/s."""
         return GasState(velocity, float(np.log(sigma)), np.zeros(self.size), velocity, moves)
 
-    def design(self, state: GasState, scale: float) -> tuple[FloatArray, FloatArray]:
+    def design(self, state: GasState, scale: float) -> LineDesign:
         """Change of the spectrum with the lines' coordinates, and the lines of the state.
 
         Parameters
@@ -141,26 +183,32 @@ class LineModel:
 
         Returns
         -------
-        design : (n_pixels, 2 + n_groups) of float32
-            Change with velocity, ln σ and fluxes in units of their priors.
-        lines : (n_pixels,)
-            Flux of the state's lines.
+        LineDesign
+            The lines.
         """
-        design = np.zeros((len(self._rest), GAS_MOTIONS + self.size), dtype=np.float32)
-        sigma_gas = np.exp(state.width) / SPEED_OF_LIGHT
-        for number, wavelength, ratio in self._members:
-            centre = wavelength * np.exp(state.velocity / SPEED_OF_LIGHT)
-            intrinsic = centre * sigma_gas
-            sigma = float(np.hypot(np.interp(centre, self._rest, self._sigma), intrinsic))
-            low, high = np.searchsorted(self._rest, [centre - _REACH * sigma, centre + _REACH * sigma])
-            x = (self._rest[low:high] - centre) / sigma
-            profile = ratio / (sigma * np.sqrt(2 * np.pi)) * np.exp(-0.5 * x**2)
-            design[low:high, GAS_MOTIONS + number] += profile * scale * _WIDTH
-            if state.moves:
-                flux = state.flux[number] * profile
-                design[low:high, 0] += flux * x * (centre / sigma / SPEED_OF_LIGHT * _VELOCITY_SIZE)
-                design[low:high, 1] += flux * (x**2 - 1) * (intrinsic**2 / sigma**2 * _WIDTH_SIZE)
-        return design, design[:, GAS_MOTIONS:] @ (state.flux / (scale * _WIDTH)).astype(np.float32)
+        centre = self._wavelength * np.exp(state.velocity / SPEED_OF_LIGHT)
+        intrinsic = centre * (np.exp(state.width) / SPEED_OF_LIGHT)
+        sigma = np.hypot(np.interp(centre, self._rest, self._sigma), intrinsic)
+        low, high = np.searchsorted(self._rest, [centre - _REACH * sigma, centre + _REACH * sigma])
+        # All pixels of all lines, one after the other; lines may share pixels.
+        line = np.repeat(np.arange(len(centre)), high - low)
+        pixel = np.arange(len(line)) + np.repeat(low - np.cumsum(high - low) + (high - low), high - low)
+        x = (self._rest[pixel] - centre[line]) / sigma[line]
+        profile = (self._ratio / (sigma * np.sqrt(2 * np.pi)))[line] * np.exp(-0.5 * x**2)
+        touched = np.zeros(len(self._rest), dtype=bool)
+        touched[pixel] = True
+        rows, place = np.flatnonzero(touched), (np.cumsum(touched) - 1)[pixel]
+        group, flux = self._group[line], state.flux[self._group[line]] * profile
+        columns = np.zeros((len(rows), GAS_MOTIONS + self.size), dtype=np.float32)
+        if state.moves:
+            by_velocity = (centre / sigma * (_VELOCITY_SIZE / SPEED_OF_LIGHT))[line] * x
+            by_width = ((intrinsic / sigma) ** 2 * _WIDTH_SIZE)[line] * (x**2 - 1)
+            columns[:, 0] = np.bincount(place, flux * by_velocity, len(rows))
+            columns[:, 1] = np.bincount(place, flux * by_width, len(rows))
+        shape = len(rows), self.size
+        amounts = np.bincount(place * self.size + group, profile * (scale * _WIDTH), shape[0] * shape[1])
+        columns[:, GAS_MOTIONS:] = amounts.reshape(shape)
+        return LineDesign(rows, columns, np.bincount(place, flux, len(rows)).astype(np.float32))
 
     def fitted(self, state: GasState, residual: FloatArray, weight: FloatArray, scale: float) -> GasState:
         """Fit lines alone to what the stars leave: strong lines far from their motion would spoil the stars.
@@ -180,12 +228,14 @@ class LineModel:
             Best state.
         """
         for _ in range(_STEPS):
-            design, lines = self.design(state, scale)
-            root = np.sqrt(weight)[:, None]
-            weighted = (design * root).astype(np.float64)
-            slope = weighted.T @ (root[:, 0] * (residual - lines)) - state.coordinates(scale)
-            step = np.linalg.solve(weighted.T @ weighted + np.eye(weighted.shape[1]), slope)
+            lines = self.design(state, scale)
+            root = np.sqrt(weight[lines.rows])
+            weighted = (lines.columns * root[:, None]).astype(np.float64)
+            slope = weighted.T @ (root * (residual[lines.rows] - lines.flux)) - state.coordinates(scale)
+            step = np.linalg.solve(weighted.T @ weighted + np.eye(lines.size), slope)
             state = state.moved(step, scale)
+            if np.all(np.abs(step[:GAS_MOTIONS] * self.sizes) < _STILL):
+                break
         return state
 
     def profiles(self, velocity: FloatArray, sigma: FloatArray) -> tuple[csr_array, IntArray]:
@@ -203,17 +253,16 @@ class LineModel:
         pixels : (n_used,)
             Numbers of the pixels that some profile reaches.
         """
-        group, wavelength, ratio = (np.array(column) for column in zip(*self._members, strict=True))
-        centre = wavelength * np.exp(velocity[:, None] / SPEED_OF_LIGHT)
+        centre = self._wavelength * np.exp(velocity[:, None] / SPEED_OF_LIGHT)
         width = np.hypot(np.interp(centre, self._rest, self._sigma), centre * (sigma[:, None] / SPEED_OF_LIGHT))
         low, high = (np.searchsorted(self._rest, centre + side * _REACH * width).ravel() for side in (-1, 1))
         count = high - low
         of = np.repeat(np.arange(count.size), count)  # which line each value belongs to
         pixel = np.arange(of.size) - np.repeat(np.cumsum(count) - count, count) + low[of]
         centre, width = centre.ravel()[of], width.ravel()[of]
-        value = np.tile(ratio, len(velocity))[of] / (width * np.sqrt(2 * np.pi))
+        value = np.tile(self._ratio, len(velocity))[of] / (width * np.sqrt(2 * np.pi))
         value *= np.exp(-0.5 * ((self._rest[pixel] - centre) / width) ** 2)
-        row = (np.arange(len(velocity))[:, None] * self.size + group).ravel()[of]
+        row = (np.arange(len(velocity))[:, None] * self.size + self._group).ravel()[of]
         pixels, column = np.unique(pixel, return_inverse=True)
         shape = (len(velocity) * self.size, len(pixels))
         return csr_array((value.astype(np.float32), (row, column)), shape=shape), pixels
@@ -222,7 +271,9 @@ class LineModel:
         """1σ of the prior of fluxes."""
         return scale * _WIDTH
 
-    def near(self, name: str, reach: float = 15.0) -> FloatArray:
-        """Weights of the pixels about the strongest line of a group, (n_pixels,), of sum 1."""
-        inside = (np.abs(self._rest - EMISSION_LINES[name]) < reach).astype(float)
-        return np.asarray(inside / inside.sum())
+    @cached_property
+    def near(self) -> Any:
+        """Weights of the pixels about the strongest line of each group, sparse (n_groups, n_pixels), of sum 1."""
+        centres = np.array([group.wavelength for group in self.groups])[:, None]
+        inside = (np.abs(self._rest - centres) < _NEAR).astype(np.float32)
+        return csr_array(inside / inside.sum(axis=1, keepdims=True))

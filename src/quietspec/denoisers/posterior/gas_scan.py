@@ -84,8 +84,11 @@ def spikes_on_lines(data: Marginalised, flux: FloatArray, weight: FloatArray) ->
     """
     linearised = data.linearised
     step, _ = data.step()
-    left = flux - linearised.model - linearised.lines - linearised.change(step)
-    weight = weight / (1 + weight * (_PROFILE * linearised.lines) ** 2)
+    lines = linearised.lines
+    left = lines.left(flux - linearised.model - linearised.change(step))
+    left[lines.rows] -= lines.columns @ step[linearised.n_stars :][: lines.size].astype(np.float32)
+    weight = weight.copy()
+    weight[lines.rows] /= 1 + weight[lines.rows] * (_PROFILE * lines.flux) ** 2
     return np.asarray(spike_mask(left[None], weight[None], _SPIKE)[0])
 
 
@@ -186,10 +189,8 @@ def _projected(
     profiles, pixels = model.profiles(velocity, sigma)
     residual = flux - linearised.model
     lower, half_slope = _all_else(data, stars, residual, weight)
-    hats = np.asarray(linearised.knots.hats[pixels].todense())
-    columns = np.concatenate(
-        [linearised.design[pixels, : linearised.n_stars], linearised.stars[pixels, None] * hats], axis=1
-    )
+    with_knots = linearised.knots.scaled(linearised.stars)[pixels].toarray()
+    columns = np.concatenate([linearised.design[pixels], with_knots], axis=1)
     columns *= weight[pixels, None]
     across = solve_triangular(lower, (profiles @ columns).T, lower=True)
     gradient = profiles @ (weight * residual)[pixels] - half_slope @ across
@@ -207,7 +208,7 @@ def _all_else(
     # Motions and populations have the Gaussian prior by which `data` lead to the mean that `stars` has.
     linearised = data.linearised
     information, gradient = linearised.normal_equations(residual, weight)
-    first, last = linearised.n_stars, linearised.design.shape[1]
+    first, last = linearised.n_stars, linearised.n_stars + linearised.lines.size
     kept = np.r_[0:first, last : len(gradient)]
     information, gradient = information[np.ix_(kept, kept)], gradient[kept]
     size = len(stars.change)

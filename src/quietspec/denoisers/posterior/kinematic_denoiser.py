@@ -172,7 +172,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         """Put what a fit found into the result."""
         solution = fit.solution()
         result.store(rows, batch, solution)
-        for row, lines, unit in zip(rows.tolist(), fit.lines(), batch.scale.tolist(), strict=False):
+        for row, lines, unit in zip(rows.tolist(), fit.lines, batch.scale.tolist(), strict=False):
             result.store_lines(row, batch.grid.model.groups, lines, unit)
         estimates = result.estimates
         estimates.noise_scale[rows], estimates.evidence[rows] = fit.noise_scale, fit.evidence

@@ -27,12 +27,10 @@ from quietspec.denoisers.posterior.fitted import (
     Pixels,
     as_scanned,
     change_and_half,
-    fitted_lines,
     on_pixels,
     projections_of,
     with_true_dispersion,
 )
-from quietspec.denoisers.posterior.gas import LineModel
 from quietspec.denoisers.posterior.gas_scan import Starlight, is_doubtful, spikes_on_lines, with_unknown_motion
 from quietspec.denoisers.posterior.grid import Batch, Grid
 from quietspec.denoisers.posterior.inference import CoefficientPosterior, infer
@@ -56,7 +54,7 @@ from quietspec.wavelengths import EMISSION_LINES
 __all__ = ["BatchFit", "KinematicGrid"]
 
 _FIRST_STEPS, _LAST_STEPS = 2, 3  # most steps before gas and spikes are found, and after; faint spectra make one
-_GAS_STEPS = 4  # further steps, at most, that find the motion of gas
+_GAS_STEPS = 4  # further steps, at most, that find the motion of gas, and all in few coordinates
 _STILL = 5.0, 0.03  # km/s and u: within a smaller step the model is as good as linear
 _BROAD = 0.15  # 1σ of u beyond which its likelihood is evaluated, not taken for a Gaussian
 _NODES = 5  # values of u at which that is done …
@@ -109,6 +107,8 @@ class BatchFit:
         Bits of `Flag`.
     nucleus_chi2 : (n_spectra,)
         χ² of no nucleus over its number of coordinates, once there is a solution.
+    lines : list of FittedLines
+        What is known of the lines of each spectrum, once there is a solution; empty where none are fitted.
     """
 
     def __init__(self, batch: Batch[KinematicGrid], emission: Emission, noise: Noise) -> None:
@@ -122,8 +122,8 @@ class BatchFit:
             first |= line_mask(self.grid.rest, self.grid.fwhm, *FIRST_MASK)
         self._scan, states, weight, residual, dof = self._first_look(first, measured=noise == "measured")
         faint = self._scan.covariance[:, 0, 0] > _FAINT**2
-        for row in np.flatnonzero(~faint):
-            states[row], residual[row], dof[row] = self._fit(states[row], self._flux[row], weight[row])
+        for row in np.flatnonzero(~faint).tolist():
+            states[row], residual[row], dof[row] = self._fit(row, states[row], weight[row])
         self._spikes = spike_mask(residual, np.where(first, 0, self._weight))
         self._hit = np.zeros_like(self._spikes)
         self._ignored = self._spoilt(residual, first) & (self._weight > 0)
@@ -132,8 +132,7 @@ class BatchFit:
         if emission == "fit":
             states = self._with_gas(states, self._flux, residual, self._weight)
         self._used = self._trusted(states)
-        spectra = zip(states, self._flux, self._used, faint.tolist(), strict=True)
-        self._fitted = [self._last_fit(*one) for one in spectra]
+        self._fitted = [self._last_fit(row, state, bool(faint[row])) for row, state in enumerate(states)]
         if emission == "fit":
             self._settle_gas(states, residual, faint)
         self._scale = np.array([one.state.scale for one in self._fitted])
@@ -196,7 +195,7 @@ class BatchFit:
             states[row] = start
         self._used[rows] = self._trusted(states)[rows]
         for row in rows:
-            self._fitted[row] = self._last_fit(states[row], self._flux[row], self._used[row], bool(faint[row]))
+            self._fitted[row] = self._last_fit(row, states[row], bool(faint[row]))
 
     def _lined(self, states: list[State]) -> BoolArray:
         """Pixels that hold lines which are fitted, so that they need not be left out."""
@@ -241,26 +240,20 @@ class BatchFit:
         root = np.concatenate([-data.response @ half, data.inner_half], axis=1)[knots]
         return one.state.calibration + (data.offset - data.response @ change)[knots], root @ root.T
 
-    def lines(self) -> list[FittedLines]:
-        """What is known of the lines of each spectrum; empty where none are fitted."""
-        model = self.grid.model.lines
-        if model is None or self._fitted[0].state.gas is None:
-            return []
-        return [self._lines_of(row, one, model) for row, one in enumerate(self._fitted)]
-
-    def _lines_of(self, row: int, one: Fitted, model: LineModel) -> FittedLines:
-        joint = self._motions(row, one).joint
-        lines = fitted_lines(one, joint, model)
-        if one.state.gas is None or one.state.gas.moves:
-            return lines
-        stars = Starlight(*change_and_half(one, joint))
-        return with_unknown_motion(lines, model, one.marginalised, stars, self._flux[row], self._used[row])
+    def _lines_of(self, row: int, found: Pixels) -> FittedLines | None:
+        """What is known of the lines of a spectrum: over all motions that gas may have, where theirs is not fitted."""
+        one, model = self._fitted[row], self.grid.model.lines
+        if found.lines is None or model is None or one.state.gas is None or one.state.gas.moves:
+            return found.lines
+        stars = Starlight(found.change, found.half)
+        return with_unknown_motion(found.lines, model, one.marginalised, stars, self._flux[row], self._used[row])
 
     def solution(self) -> Solution:
         """Give the motions their true posterior, and turn it into flux and errors."""
         found = [self._motions(row, one) for row, one in enumerate(self._fitted)]
-        size = self.grid.model.shape_size
-        pixels = [on_pixels(one, of.joint, size) for one, of in zip(self._fitted, found, strict=True)]
+        pixels = [on_pixels(one, of.joint, self.grid.model) for one, of in zip(self._fitted, found, strict=True)]
+        lines = [self._lines_of(row, one) for row, one in enumerate(pixels)]
+        self.lines = [one for one in lines if one is not None]
         velocity = np.array([of.velocity for of in found])
         labels = label_motions(self._posterior.labels, velocity, [of.dispersion for of in found])
         self.nucleus_chi2 = np.array([self._nucleus_chi2(one) for one in pixels])
@@ -355,11 +348,11 @@ class BatchFit:
         known = self.grid.model.coordinates.nucleus is not None
         return spoilt | gas_mask(residual, self._flux, self._weight, pixels, self._emission, broad_lines=not known)
 
-    def _fit(self, state: State, flux: FloatArray, weight: FloatArray) -> tuple[State, FloatArray, float]:
+    def _fit(self, row: int, state: State, weight: FloatArray) -> tuple[State, FloatArray, float]:
         """Fit one spectrum under one Gaussian: state, residual and number of coordinates the data determine."""
         for _ in range(_FIRST_STEPS):
             linearised = self.grid.model.linearise(state)
-            residual = flux - linearised.model
+            residual = self._flux[row] - linearised.model
             marginalised = linearised.marginalise(residual, weight)
             step, scale = marginalised.step()
             state = state.moved(step, scale)
@@ -367,16 +360,22 @@ class BatchFit:
                 break
         return state, residual - linearised.change(step), marginalised.determined(scale)
 
-    def _last_fit(self, state: State, flux: FloatArray, weight: FloatArray, faint: bool) -> Fitted:
-        most = 1 if faint else _LAST_STEPS
-        for last in range(most if state.gas is None else most + _GAS_STEPS, 0, -1):
-            linearised = self.grid.model.linearise(state)
-            marginalised = linearised.marginalise(flux - linearised.model - linearised.lines, weight)
+    def _last_fit(self, row: int, state: State, faint: bool) -> Fitted:
+        model, flux, weight = self.grid.model, self._flux[row], self._used[row]
+        most = _LAST_STEPS if state.gas is None else _LAST_STEPS + _GAS_STEPS
+        if faint and state.gas is not None:
+            state = model.coarse.approached(state, flux, weight, _GAS_STEPS)
+        if faint:
+            most = 1 if state.gas is None else 2
+        for last in range(most, 0, -1):
+            linearised = model.linearise(state)
+            marginalised = linearised.marginalise(linearised.lines.left(flux - linearised.model), weight)
             step, scale = marginalised.step()
-            if last == 1 or (_is_still(step) and (state.gas is None or marginalised.gas_is_still(step))):
+            velocity_error, error = marginalised.errors(scale)
+            still = _is_still(step) and marginalised.gas_is_still(step)
+            if last == 1 or still or (faint and velocity_error > _SURE):
                 break
             state = state.moved(step, scale)
-        velocity_error, error = marginalised.errors(scale)
         faint &= velocity_error > _SURE
         widths = np.empty(0)
         if not faint and error > _BROAD:

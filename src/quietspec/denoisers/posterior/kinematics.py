@@ -23,7 +23,9 @@ from quietspec.denoisers.posterior.gas import GasState
 from quietspec.denoisers.posterior.losvd import BroadeningTable, log_width
 from quietspec.denoisers.posterior.prior import SpectralPrior
 
-__all__ = ["MOTIONS", "SHAPE_SIZE", "VELOCITY_SIZE", "WIDTH_SIZE", "KinematicCoordinates", "State"]
+__all__ = [
+    "MOTIONS", "SHAPE_SIZE", "VELOCITY_SIZE", "WIDTH_SIZE", "FewCoordinates", "KinematicCoordinates", "State",
+]  # fmt: skip
 
 MOTIONS = 2  #: coordinates of velocity and width; they stand before those of the populations
 VELOCITY_SIZE = 400.0  #: km/s, 1σ of the Gaussian prior of the velocity within a fit
@@ -66,6 +68,11 @@ class KinematicCoordinates(Coordinates):
         self.transform[size:, :MOTIONS] = np.eye(MOTIONS)
         self.centre = np.concatenate([np.zeros(MOTIONS), self.populations.centre])
 
+    @property
+    def to_scale(self) -> FloatArray:
+        """Weights (d,) of x in the flux scale."""
+        return np.asarray(self.populations.transform[0])
+
     @cached_property
     def nucleus(self) -> FloatArray | None:
         """Matrix (d, d) that leaves the nucleus of populations x: T⁻¹ E T, E picking its components; None without."""
@@ -85,6 +92,39 @@ class KinematicCoordinates(Coordinates):
     def log_prior_within(width: FloatArray) -> FloatArray:
         """Log density of the Gaussian prior of u that a fit is made under, not normalised."""
         return np.asarray(-0.5 * ((width - _WIDTH_CENTRE) / WIDTH_SIZE) ** 2)
+
+
+class FewCoordinates:
+    """The first few coordinates of populations, which faint spectra determine; the others follow the flux scale.
+
+    Parameters
+    ----------
+    whole : KinematicCoordinates
+        All coordinates.
+    number : int
+        Number of coordinates of populations that are kept.
+
+    Attributes
+    ----------
+    transform : (d, n)
+        x of the n coordinates kept: these themselves, and the others as in the prior's mean spectrum of that scale.
+    size : int
+        Number of coordinates, those of the motions included.
+    centre : (n + 2,)
+        Expected values at unit scale, motions first.
+    to_scale : (n,)
+        Weights of the coordinates kept in the flux scale.
+    """
+
+    motion_sizes = KinematicCoordinates.motion_sizes
+    nucleus: None = None
+
+    def __init__(self, whole: KinematicCoordinates, number: int) -> None:
+        centre, to_scale = whole.populations.centre, whole.to_scale
+        n = min(number, len(centre))
+        self.size, self.centre = n + MOTIONS, whole.centre[: n + MOTIONS]
+        self.to_scale = to_scale[:n] / (1 - to_scale[n:] @ centre[n:])
+        self.transform = np.vstack([np.eye(n), np.outer(centre[n:], self.to_scale)])
 
 
 def _with_motions(prior: SpectralPrior) -> SpectralPrior:

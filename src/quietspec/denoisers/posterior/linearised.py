@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dtrtri
+from scipy.linalg.lapack import dpotrf, dtrtri, dtrtrs
 
 from quietspec.arrays import FloatArray
-from quietspec.denoisers.posterior.calibration import CalibrationKnots
-from quietspec.denoisers.posterior.gas import GAS_MOTIONS
-from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
+from quietspec.denoisers.posterior.calibration import CalibrationKnots, CalibrationModes
+from quietspec.denoisers.posterior.gas import GAS_MOTIONS, LineDesign
+from quietspec.denoisers.posterior.kinematics import MOTIONS, FewCoordinates, KinematicCoordinates, State
 
 __all__ = ["Linearised", "Marginalised"]
 
-_STILL_GAS = 0.3  # of the error of its motion
+_STILL_GAS, _NEARLY_STILL = 0.3, 0.5  # of the errors of the motions of gas and stars
 _FAINTEST = 1e-3  # least flux scale, in units of its error
 
 
@@ -27,29 +29,30 @@ class Linearised:
 
     Parameters
     ----------
-    coordinates : KinematicCoordinates
+    coordinates : KinematicCoordinates or FewCoordinates
         In which spectra are fitted.
-    knots : CalibrationKnots
+    knots : CalibrationKnots or CalibrationModes
         Of the calibration.
     state : State
         The state.
-    design : (n_pixels, d + 2 + n_gas)
-        Change with all coordinates before z.
-    stars : (n_pixels,)
-        The stars there without calibration.
+    design : (n_pixels, n_stars)
+        Change with the coordinates of the stars before z.
+    stars, calibration : (n_pixels,)
+        The stars there without calibration, and the calibration.
     model : (n_pixels,)
         The stars there.
-    lines : (n_pixels,)
-        The lines there.
+    lines : LineDesign
+        The lines there, and their change with their coordinates.
     """
 
-    coordinates: KinematicCoordinates
-    knots: CalibrationKnots
+    coordinates: KinematicCoordinates | FewCoordinates
+    knots: CalibrationKnots | CalibrationModes
     state: State
     design: FloatArray
     stars: FloatArray
+    calibration: FloatArray
     model: FloatArray
-    lines: FloatArray
+    lines: LineDesign
 
     @property
     def n_stars(self) -> int:
@@ -59,7 +62,7 @@ class Linearised:
     @property
     def gas(self) -> slice:
         """Place of the coordinates of lines among those that are marginalised: h, lines, z."""
-        return slice(2, 2 + self.design.shape[1] - self.n_stars)
+        return slice(2, 2 + self.lines.size)
 
     @property
     def rest_precision(self) -> FloatArray:
@@ -73,44 +76,79 @@ class Linearised:
         """Rows (or elements) of h and z, without those of lines."""
         return np.concatenate([rest[:2], rest[self.gas.stop :]])
 
-    def change(self, step: FloatArray, *, lines: bool = True) -> FloatArray:
-        """Change of the model, or of the stars alone, with a step in all coordinates, (n_pixels,)."""
-        single = step.astype(np.float32)
-        own = self.design.shape[1] if lines else self.n_stars
-        knots = single[self.design.shape[1] :]
-        return np.asarray(self.design[:, :own] @ single[:own] + self.stars * (self.knots.hats @ knots))
+    def change(self, step: FloatArray) -> FloatArray:
+        """Change of the stars with a step in all coordinates, (n_pixels,)."""
+        single, own = step.astype(np.float32), self.n_stars
+        knots = self.knots.hats @ single[own + self.lines.size :]
+        return np.asarray(self.design @ single[:own] + self.stars * knots)
 
     def normal_equations(self, residual: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Information (n, n) and gradient (n,) of data minus model, in float64."""
-        knots, own = self.knots, self.design.shape[1]
-        n = own + knots.n_knots
+        """Information (n, n) and gradient (n,) of data minus model, in float64; h, lines and z come last."""
         root = np.sqrt(weight)
-        weighted = self.design * root[:, None]
-        starlight = self.stars * root
+        own, n_knots = self.n_stars, self.knots.n_knots
         sides = np.empty((len(root), own + 1), dtype=np.float32)
-        np.multiply(weighted, starlight[:, None], out=sides[:, :own])
-        sides[:, own] = residual * root * starlight
-        at_knots = knots.gather @ sides
-        information, gradient = np.zeros((n, n)), np.empty(n)
-        information[:own, :own] = weighted.T @ weighted
-        information[own:, :own] = at_knots[:, :own]
-        information[:own, own:] = at_knots[:, :own].T
-        information[own:, own:] = knots.information(starlight**2)
-        gradient[:own], gradient[own:] = weighted.T @ (residual * root), at_knots[:, own]
+        design, starlight = sides[:, :own], self.stars * root
+        np.multiply(self.design, root[:, None], out=design)
+        pull = sides[:, own] = residual * root
+        size = own + self.lines.size + n_knots
+        information, gradient = np.zeros((size, size)), np.empty(size)
+        before, lines, after = slice(own), slice(own, size - n_knots), slice(size - n_knots, None)
+        gather = self.knots.gathering(starlight)
+        products, at_knots = sides.T @ sides, gather @ sides
+        information[before, before], gradient[before] = products[:own, :own], products[:own, own]
+        information[after, before], gradient[after] = at_knots[:, :own], at_knots[:, own]
+        information[after, after] = self.knots.information(starlight**2)
+        if self.lines.size:
+            rows = self.lines.rows
+            columns = self.lines.columns * root[rows, None]
+            information[lines, lines] = columns.T @ columns
+            information[lines, before] = columns.T @ design[rows]
+            information[after, lines] = self.knots.gathered(columns * starlight[rows, None], rows)
+            information[lines, after] = information[after, lines].T
+            gradient[lines] = pull[rows] @ columns
+        information[before, own:] = information[own:, before].T
         return information, gradient
 
-    def variance(self, half: FloatArray, response: FloatArray, inner_half: FloatArray) -> FloatArray:
-        """Variance of each pixel, (n_pixels,): the diagonal of F Fᵀ with `factor`'s F, without making it."""
-        own, knots, design = self.n_stars, self.knots, self.design[:, : self.n_stars]
-        response, inner_half = self.of_stars(response), self.of_stars(inner_half)
-        following = np.concatenate([half, -response @ half])
-        covariance = following @ following.T
-        kept = len(half)
-        covariance[kept:, kept:] += inner_half @ inner_half.T
-        single = covariance[:, :own].astype(np.float32)
-        with_knots = self.stars[:, None] * (knots.hats @ single[own:])
-        total = np.einsum("pi,pi->p", design @ single[:own] + 2 * with_knots, design)
-        return np.asarray(total + self.stars**2 * knots.variance(covariance[own:, own:]))
+    def deviations(self, half: FloatArray, response: FloatArray) -> FloatArray:
+        """Change of the stars' pixels with each column of `half`, h and z following, (n_pixels, d).
+
+        Parameters
+        ----------
+        half : (d, d)
+            Square root of the covariance of motions and populations.
+        response : (n_rest, d)
+            By how much h, lines and z fall with them.
+
+        Returns
+        -------
+        (n_pixels, d)
+            Square root of the covariance of the stars' pixels, as far as they follow motions and populations.
+        """
+        following = (-self.of_stars(response) @ half).astype(np.float32)
+        deviations = self.design @ np.concatenate([half.astype(np.float32), following[:2]])
+        deviations += self.knots.scaled(self.stars) @ following[2:]
+        return np.asarray(deviations)
+
+    def variance(self, deviations: FloatArray, inner_half: FloatArray) -> FloatArray:
+        """Variance of the stars' pixels.
+
+        Parameters
+        ----------
+        deviations : (n_pixels, d)
+            What `deviations` gave.
+        inner_half : (n_rest, n_rest)
+            Square root of the covariance of h, lines and z given motions and populations.
+
+        Returns
+        -------
+        (n_pixels,)
+            Diagonal of F Fᵀ with the F of `factor`.
+        """
+        inner = self.of_stars(inner_half)
+        shape, with_shape = self.design[:, self.coordinates.size :], (inner @ inner[:2].T).astype(np.float32)
+        alone = shape @ with_shape[:2] + 2 * self.stars[:, None] * (self.knots.hats @ with_shape[2:])
+        variance = np.einsum("pi,pi->p", deviations, deviations) + np.einsum("pi,pi->p", alone, shape)
+        return np.asarray(variance + self.stars**2 * self.knots.variance(inner[2:]))
 
     def factor(self, half: FloatArray, response: FloatArray, inner_half: FloatArray) -> FloatArray:
         """Square root F of the covariance F Fᵀ of the stars' pixels.
@@ -138,14 +176,24 @@ class Linearised:
         alone += self.stars[:, None] * (self.knots.hats @ inner_half[shape:])
         return np.concatenate([following, alone], axis=1)
 
-    def sums(self, weights: FloatArray, half: FloatArray, response: FloatArray, inner_half: FloatArray) -> FloatArray:
-        """Square root of the covariance of sums of the stars' pixels by weights (n_sums, n_pixels), as of `factor`."""
-        kept, own = len(half), self.n_stars
-        design = weights @ self.design[:, :own]
-        knots = self.knots.gather @ (weights * self.stars).T
-        along, alone = -self.of_stars(response) @ half, self.of_stars(inner_half)
-        by_rest = np.concatenate([design[:, kept:], np.asarray(knots).T], axis=1)
-        return np.concatenate([design[:, :kept] @ half + by_rest @ along, by_rest @ alone], axis=1)
+    def sums(self, weights: Any, deviations: FloatArray, inner_half: FloatArray) -> FloatArray:
+        """Square root of the covariance of sums of the stars' pixels by weights (n_sums, n_pixels).
+
+        Parameters
+        ----------
+        weights : sparse (n_sums, n_pixels)
+            The weights.
+        deviations, inner_half : arrays
+            As for `variance`.
+
+        Returns
+        -------
+        (n_sums, d + n_rest)
+            Its columns are those of `deviations` and `inner_half`.
+        """
+        with_knots = weights @ self.knots.scaled(self.stars)
+        by_rest = np.concatenate([weights @ self.design[:, self.coordinates.size :], with_knots.toarray()], axis=1)
+        return np.concatenate([weights @ deviations, by_rest @ self.of_stars(inner_half)], axis=1)
 
     def nucleus(
         self, populations: FloatArray, half: FloatArray, response: FloatArray, inner_half: FloatArray
@@ -173,17 +221,17 @@ class Linearised:
             return np.zeros(len(self.stars)), np.zeros((len(self.stars), kept + len(inner_half)))
         vectors = self.design[:, MOTIONS:kept] @ picked
         flux = vectors @ populations
-        bare = (flux / (1 + self.knots.hats @ self.state.calibration))[:, None]
+        bare = (flux / self.calibration)[:, None]
         following = vectors @ half[MOTIONS:] - bare * (self.knots.hats @ (response @ half)[shape:])
         return flux, np.concatenate([following, bare * (self.knots.hats @ inner_half[shape:])], axis=1)
 
     def marginalise(self, residual: FloatArray, weight: FloatArray) -> Marginalised:
-        """Take h and z out of what the data say.
+        """Take h, lines and z out of what the data say.
 
         Parameters
         ----------
         residual, weight : (n_pixels,)
-            Data minus `model`, and inverse variances.
+            Data minus stars and lines, and inverse variances.
 
         Returns
         -------
@@ -191,16 +239,15 @@ class Linearised:
             About the state.
         """
         information, gradient = self.normal_equations(residual, weight)
-        state, kept = self.state, self.coordinates.size
-        now = state.rest()
+        kept, now = self.coordinates.size, self.state.rest()
         prior = self.rest_precision
         slope = gradient[kept:] - prior @ now
         lower, failed = dpotrf(information[kept:, kept:] + prior, lower=1, clean=1)
         if failed:
             raise np.linalg.LinAlgError("the calibration is not determined")
-        inverse, _ = dtrtri(lower, lower=1)
-        turned = inverse @ np.column_stack([information[kept:, :kept], slope])
+        turned = _solved(lower, np.column_stack([information[kept:, :kept], slope]))
         across, along = turned[:, :kept], turned[:, kept]
+        back = _solved(lower, turned, transposed=True)
         determinant = 2 * np.log(np.diagonal(lower)).sum() - self.knots.log_precision
         return Marginalised(
             linearised=self,
@@ -208,9 +255,9 @@ class Linearised:
             gradient=gradient[:kept] - across.T @ along,
             chi2=float(weight @ residual**2 + now @ prior @ now - along @ along),
             log_determinant=float(determinant),
-            response=inverse.T @ across,
-            offset=inverse.T @ along,
-            inner_half=inverse.T,
+            response=back[:, :kept],
+            offset=back[:, kept],
+            inner_factor=lower,
         )
 
 
@@ -230,8 +277,8 @@ class Marginalised:
         Of the information on ζ in units of their prior: twice what marginalising costs in log evidence.
     response, offset : (n_rest, d) and (n_rest,)
         Given a, the mean of ζ is offset − response (a − a_state) beyond the state's.
-    inner_half : (n_rest, n_rest)
-        Square root of the covariance of ζ given a.
+    inner_factor : (n_rest, n_rest)
+        Cholesky factor of the precision of ζ given a, a lower triangle.
     """
 
     linearised: Linearised
@@ -241,7 +288,12 @@ class Marginalised:
     log_determinant: float
     response: FloatArray
     offset: FloatArray
-    inner_half: FloatArray
+    inner_factor: FloatArray
+
+    @cached_property
+    def inner_half(self) -> FloatArray:
+        """Square root of the covariance of ζ given a, (n_rest, n_rest)."""
+        return np.asarray(dtrtri(self.inner_factor, lower=1)[0].T)
 
     def _prior(self, scale: float) -> tuple[FloatArray, FloatArray]:
         """Expected values of a and their precisions under one Gaussian, (d,) each."""
@@ -253,7 +305,7 @@ class Marginalised:
 
     def step(self, rounds: int = 2) -> tuple[FloatArray, float]:
         """Best step of all coordinates under one Gaussian, (n,), and the flux scale it leads to."""
-        state, to_scale = self.linearised.state, self.linearised.coordinates.populations.transform[0]
+        state, to_scale = self.linearised.state, self.linearised.coordinates.to_scale
         now = np.concatenate([state.motions(), state.populations])
         scale, step = state.scale, now
         for _ in range(rounds):
@@ -269,9 +321,14 @@ class Marginalised:
         if gas is None or not gas.moves:
             return True
         place = slice(len(self.gradient) + 2, len(self.gradient) + 2 + GAS_MOTIONS)
-        root = self.inner_half[2 : 2 + GAS_MOTIONS]
-        error = np.sqrt(np.einsum("ij,ij->i", root, root))
+        picked = np.eye(len(self.offset))[:, 2 : 2 + GAS_MOTIONS]
+        error = np.sqrt((_solved(self.inner_factor, picked) ** 2).sum(axis=0))
         return bool(gas.flux.any() and np.all(np.abs(step[place]) < _STILL_GAS * error))
+
+    def is_nearly_still(self, step: FloatArray, scale: float) -> bool:
+        """Whether a step moves stars by less than half of the errors of their motions, and gas by less than a third."""
+        moved = np.abs(step[:MOTIONS]) * self.linearised.coordinates.motion_sizes
+        return self.gas_is_still(step) and bool(np.all(moved < _NEARLY_STILL * self.errors(scale)))
 
     def errors(self, scale: float) -> FloatArray:
         """1σ of velocity (km/s) and u under one Gaussian, (2,)."""
@@ -288,3 +345,8 @@ class Marginalised:
         known = np.einsum("ij,ij->", prior @ self.inner_half, self.inner_half)
         known += np.einsum("ij,ij->", prior @ following, following) + precision @ (half**2).sum(axis=1)
         return float(len(precision) + len(prior) - known)
+
+
+def _solved(lower: FloatArray, sides: FloatArray, *, transposed: bool = False) -> FloatArray:
+    """L⁻¹ B, or L⁻ᵀ B, of a lower triangle L and sides B (n, m)."""
+    return np.asarray(dtrtrs(lower, sides, lower=1, trans=int(transposed))[0])

@@ -13,7 +13,6 @@ spline through the vectors is evaluated at moved wavelengths.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -226,24 +225,23 @@ class LosvdBasis:
         LosvdDerivatives
             In single precision.
         """
-        vectors, changing = self._between(width)
-        single = coordinates.astype(np.float32)
-        profile, widened = vectors @ single, changing(single)
+        vectors, entries, between = self._between(width)
+        weights = np.concatenate([between.weight, between.slope]).astype(np.float32)
+        profile, widened = weights @ (entries @ coordinates.astype(np.float32))
         shape = _shape_responses(profile, float(dispersion(width)) / self._step)
         moved = self._moved(velocity)
         values = moved.values()
-        others = values @ np.column_stack([widened, *shape])
+        others = values @ np.column_stack([profile, widened, *shape])
         with_velocity = moved.slope_of(profile) * np.float32(-1 / self._step)
-        return LosvdDerivatives(values @ vectors, with_velocity, others[:, 0], others[:, 1:])
+        return LosvdDerivatives(values @ vectors, others[:, 0], with_velocity, others[:, 1], others[:, 2:])
 
-    def _between(self, width: float) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
-        """Spline coefficients of the vectors at u, (n_grid, d), and the derivative with u of a combination of them."""
+    def _between(self, width: float) -> tuple[FloatArray, FloatArray, _Between]:
+        """Spline coefficients of the vectors at u, (n_grid, d), and of the four entries of the table about it."""
         between = _Between.at(np.array([width]), self.width)
         first = int(between.first[0])
         entries = self._splines[first : first + 4]
-        weight, slope = between.weight[0].astype(np.float32), between.slope[0].astype(np.float32)
-        vectors = (weight @ entries.reshape(4, -1)).reshape(entries.shape[1:])
-        return vectors, lambda coordinates: np.asarray(slope @ (entries @ coordinates))
+        weight = between.weight[0].astype(np.float32)
+        return (weight @ entries.reshape(4, -1)).reshape(entries.shape[1:]), entries, between
 
     def _moved(self, velocity: float) -> _Moved:
         return _Moved.at(self._place - velocity / self._step, self._empty)
@@ -257,6 +255,8 @@ class LosvdDerivatives:
     ----------
     vectors : (n_pixels, d)
         The basis.
+    spectrum : (n_pixels,)
+        The spectrum.
     with_velocity, with_width : (n_pixels,)
         Derivatives of the spectrum with velocity (per km/s) and with u.
     with_shape : (n_pixels, 2)
@@ -264,6 +264,7 @@ class LosvdDerivatives:
     """
 
     vectors: FloatArray
+    spectrum: FloatArray
     with_velocity: FloatArray
     with_width: FloatArray
     with_shape: FloatArray

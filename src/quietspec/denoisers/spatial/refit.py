@@ -115,7 +115,7 @@ class Refit(BatchFit):
 
     def _about(self, state: State, flux: FloatArray, weight: FloatArray) -> Fitted:
         linearised = self.grid.model.linearise(state)
-        data = linearised.marginalise(flux - linearised.model - linearised.lines, weight)
+        data = linearised.marginalise(linearised.lines.left(flux - linearised.model), weight)
         return Fitted(data, faint=False, nodes=np.empty(0), log_likelihood=np.empty(0))
 
     def conclude(self, projections: Projections) -> None:

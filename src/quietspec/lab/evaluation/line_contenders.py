@@ -150,7 +150,8 @@ def _fitted(
 ) -> tuple[FloatArray, FloatArray]:
     """Fluxes of Gaussians and their covariance, that of motions included, rest-frame Å."""
     state = model.fitted(start, residual, weight, scale)
-    design, _ = model.design(state, scale)
-    information = ((design.T * weight) @ design).astype(np.float64) + np.eye(design.shape[1])
+    lines = model.design(state, scale)
+    weighted = lines.columns.T * weight[lines.rows]
+    information = (weighted @ lines.columns).astype(np.float64) + np.eye(lines.size)
     covariance = np.linalg.inv(information)[GAS_MOTIONS:, GAS_MOTIONS:]
     return state.flux, covariance * model.flux_size(scale) ** 2
