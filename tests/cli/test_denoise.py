@@ -21,7 +21,7 @@ from ..io import layouts
 
 REPORT = {
     "inputs", "output", "n_spectra", "snr_before", "snr_after", "failed", "flags", "seconds", "warnings", "figure",
-    "error", "noise",
+    "page", "error", "noise",
 }  # fmt: skip
 _SMALL = 8000  # bytes, less than any output
 

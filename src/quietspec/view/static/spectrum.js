@@ -77,9 +77,9 @@ export class SpectrumPlot {
         add(`low${number}`, flux.map((f, k) => f - sigma[k]), gaps);
         add(`high${number}`, flux.map((f, k) => f + sigma[k]), gaps);
       }
-      if (flux && data.sigma_shared && shown.band !== false && !number) {
-        add("lowest", flux.map((f, k) => f - data.sigma_shared[k]), gaps);
-        add("highest", flux.map((f, k) => f + data.sigma_shared[k]), gaps);
+      if (flux && data.sigma_independent && shown.band !== false && !number) {
+        add("inner low", flux.map((f, k) => f - data.sigma_independent[k]), gaps);
+        add("inner high", flux.map((f, k) => f + data.sigma_independent[k]), gaps);
       }
       if (flux && shown.estimate !== false) add(`estimate${number}`, flux, gaps);
       if (number && !flux && data.input) add("estimate1", smoothed(values(data.input), this.view.smooth), gaps);
@@ -116,7 +116,7 @@ export class SpectrumPlot {
     if (kind === "input") return { ...base, stroke: colours.input, width: 0.8, paths: uPlot.paths.stepped({ align: 0 }) };
     if (kind === "smooth") return { ...base, stroke: colours.smooth, width: 1.1 };
     if (kind === "error") return { ...base, stroke: colours.smooth, width: 1 };
-    if (kind === "lowest" || kind === "highest") return { ...base, stroke: withAlpha(colour, 0.7), width: 0.8, dash: [4, 4] };
+    if (kind === "inner low" || kind === "inner high") return { ...base, stroke: withAlpha(colour, 0.7), width: 0.8, dash: [4, 4] };
     if (kind.startsWith("low") || kind.startsWith("high")) return { ...base, stroke: withAlpha(colour, 0.45), width: 0.7 };
     if (kind === "none") return { ...base, stroke: "transparent" };
     return { ...base, stroke: colour, width: 1.6 };
