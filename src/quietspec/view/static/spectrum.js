@@ -56,7 +56,7 @@ export class SpectrumPlot {
   // Series as uPlot takes them: null where there is nothing, also at the ends of stretches, so that no line crosses a gap.
   compose() {
     const { shown } = this.view;
-    const x = Array.from(this.layers[0].about.wavelength, this.axis.to);
+    const x = this.horizontal(this.layers[0].about.wavelength);
     const main = [x];
     const residual = [x];
     const kinds = [];
@@ -100,6 +100,16 @@ export class SpectrumPlot {
       this.spread = [-1, 1];
     }
     return { main, residual, kinds };
+  }
+
+  // The wavelengths as the axis shows them, kept until it changes.
+  horizontal(wavelength) {
+    const { data } = this.layers[0];
+    const known = `${this.axis.label} ${data.redshift}`;
+    if (this.drawn?.known !== known || this.drawn.wavelength !== wavelength) {
+      this.drawn = { known, wavelength, x: Array.from(wavelength, this.axis.to) };
+    }
+    return this.drawn.x;
   }
 
   xRange() {
@@ -193,7 +203,7 @@ export class SpectrumPlot {
       for (let j = 0; j < values.length; j++) if (values[j] !== null && main[0][j] >= from && main[0][j] <= to) inside.push(values[j]);
       if (!inside.length) return;
       const rough = kinds[k] === "smooth" || kinds[k] === "input";
-      const ends = percentiles(inside, rough ? [1.5, 98.5] : [0, 100]);
+      const ends = rough ? percentiles(inside, [1.5, 98.5]) : extremes(inside);
       low.push(ends[0]);
       high.push(ends[1]);
     });
@@ -329,8 +339,18 @@ export class SpectrumPlot {
 
 const ticked = (_, ticks) => ticks.map((tick) => tickText(tick, ticks));
 
+function extremes(values) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
 function listed(values, gaps) {
-  const result = Array.from(values, (value) => (value === value ? value : null));
+  const result = new Array(values.length);
+  for (let k = 0; k < values.length; k++) result[k] = values[k] === values[k] ? values[k] : null;
   for (const end of gaps) result[end - 1] = null;
   return result;
 }
