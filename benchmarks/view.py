@@ -47,9 +47,7 @@ CLICK = """async ([nx, rows]) => {
 def main() -> None:
     """Measure, and write the results."""
     made = parser(__doc__ or "", results="view")
-    made.add_argument(
-        "--file", type=Path, help="denoised cube with its residual; the example cube, denoised, by default"
-    )
+    made.add_argument("--file", type=Path, help="denoised cube with its residual; part of the example cube by default")
     made.add_argument("--side", type=int, default=300, help="spaxels along each side")
     made.add_argument("--clicks", type=int, default=60, help="spaxels to click, while the copy is made and afterwards")
     options = made.parse_args()
@@ -62,9 +60,9 @@ def main() -> None:
 
 
 def denoised_example(folder: Path) -> Path:
-    """Denoise the example cube."""
+    """Denoise the middle of the example cube."""
     path = folder / "example.fits"
-    denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube()))
+    denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[6:14, 6:14])
     quietspec.write(denoised, path, residual=True)
     return path
 

@@ -13,7 +13,7 @@ from quietspec.batch import report as module
 from quietspec.batch.facts import Record
 from quietspec.batch.lock import locked
 from quietspec.batch.state import Journal, Plan
-from quietspec.batch.task import thumbnail
+from quietspec.batch.task import page, thumbnail
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
 HTML = "{http://www.w3.org/1999/xhtml}"
@@ -59,18 +59,30 @@ def test_status(folder):
 
 def test_page(folder):
     index = write_report(batch_status(folder), folder)
-    page = parse(index)
-    rows = page.findall(f".//{HTML}tbody/{HTML}tr")
+    whole = parse(index)
+    rows = whole.findall(f".//{HTML}tbody/{HTML}tr")
     assert [row[2].text for row in rows] == ["failed", "flagged", "begun", "waiting", "done"]  # troubles first
     assert "a <tag> & \ufffd" in "".join(rows[0].itertext())
     assert "2 star" in "".join(rows[1].itertext())
     assert "a<script>&\"'\ufffd\ufffd.fits" in "".join(rows[4].itertext())
     assert "<b>&" in "".join(rows[4].itertext())
-    assert page.find(f".//{HTML}script") is None
-    (image,) = page.iter(f"{HTML}img")
+    (script,) = whole.iter(f"{HTML}script")  # none of a cube's
+    assert set(script.attrib) == set()
+    assert HOSTILE[:9] not in script.text
+    (image,) = whole.iter(f"{HTML}img")
     assert base64.b64decode(image.get("src").removeprefix("data:image/png;base64,")) == PNG
-    links = [node.get(name) for node in page.iter() for name in ("src", "href") if node.get(name)]
+    links = [node.get(name) for node in whole.iter() for name in ("src", "href") if node.get(name)]
     assert all(link.startswith("data:") for link in links)
+
+
+def test_cubes_are_linked_to_their_pages(folder):
+    about = page(folder, "flagged.fits")
+    about.parent.mkdir()
+    about.write_text("about", encoding="utf-8")
+    index = write_report(batch_status(folder), folder)
+    (link,) = parse(index).iter(f"{HTML}a")
+    assert link.text == "flagged.fits"
+    assert (index.parent / link.get("href")).read_text(encoding="utf-8") == "about"
 
 
 def test_many_cubes_take_several_pages(folder, monkeypatch):
@@ -79,9 +91,9 @@ def test_many_cubes_take_several_pages(folder, monkeypatch):
     names = ["index.html", "page2.html", "page3.html"]
     shown = []
     for number, name in enumerate(names):
-        page = parse(index.with_name(name))
-        assert [link.get("href") for link in page.iter(f"{HTML}a")] == names[:number] + names[number + 1 :]
-        shown += [row[2].text for row in page.findall(f".//{HTML}tbody/{HTML}tr")]
+        whole = parse(index.with_name(name))
+        assert [link.get("href") for link in whole.iter(f"{HTML}a")] == names[:number] + names[number + 1 :]
+        shown += [row[2].text for row in whole.findall(f".//{HTML}tbody/{HTML}tr")]
     assert shown == ["failed", "flagged", "begun", "waiting", "done"]
 
 

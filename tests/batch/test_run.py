@@ -13,7 +13,7 @@ from astropy.io import fits
 from quietspec import __version__
 from quietspec.batch import ClusterOptions, Cube, Job, Outcome, Settings, batch_status, run_batch
 from quietspec.batch.state import place
-from quietspec.batch.task import _denoise, denoise_cube, model_name
+from quietspec.batch.task import _denoise, denoise_cube, model_name, page
 from quietspec.errors import BatchError
 
 from .conftest import DENOISER, save_cube
@@ -292,3 +292,11 @@ def test_picture_that_cannot_be_drawn_costs_a_warning(small):
     small.run()
     assert small.report.complete
     assert any("a.fits.png" in warning for warning in small.report.cubes[0]["warnings"])
+
+
+def test_pages_are_written_where_they_are_asked_for(finished):
+    settings = replace(SETTINGS, reports=True, overwrite=True)
+    page(finished.out, "").parent.mkdir(exist_ok=True)
+    outcome = denoise_cube(Job(finished.cubes[0], str(finished.out), model_name(settings), __version__, settings))
+    assert outcome.status == "done"
+    assert "quietspec report" in page(finished.out, finished.cubes[0].output).read_text(encoding="utf-8")

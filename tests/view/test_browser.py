@@ -19,6 +19,7 @@ import pytest
 
 from quietspec import Denoised
 from quietspec.view import ViewServer
+from quietspec.view.report import write_report
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="needs a browser: apt-get install chromium && pip install 'quietspec[browser]'"
@@ -330,6 +331,28 @@ def test_nothing_serious_against_accessibility(browser: Any, pair: ViewServer, s
     ]
     assert serious == []
     page.context.close()
+
+
+def test_the_report_works_without_a_server(browser: Any, output: Path, denoised: Denoised):
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on(
+        "request", lambda request: said.append(request.url) if not request.url.startswith(("file:", "blob:")) else None
+    )
+    page.goto(write_report(output, output.with_name("report.html")).as_uri())
+    page.wait_for_selector("body[data-ready=true]")
+    assert page.locator("#grid canvas").count() >= 8
+    brightest = int(np.nanargmax(denoised.snr_before))
+    assert f"x = {brightest % 8}, y = {brightest // 8}" in page.inner_text("#place")
+    page.locator("#choice button").nth(4).click()
+    assert page.inner_text("#place").startswith("5")
+    page.locator("#grid canvas").first.click(position={"x": 60, "y": 60})
+    page.emulate_media(media="print")
+    assert not page.locator("#choice").is_visible()
+    assert said == []
+    page.close()
 
 
 def test_the_server_that_has_gone_is_said(browser: Any, output: Path):

@@ -80,6 +80,22 @@ def test_no_copy_is_made_on_a_full_disk(output, monkeypatch):
         document.close()
 
 
+def test_without_positioned_reads_the_file_itself_is_read(output, monkeypatch):
+    from quietspec.view import columns
+
+    usual = Document(output)
+    monkeypatch.setattr(columns, "_PREAD", False)
+    document = prepared(Document(output))
+    try:
+        assert document.spectra is not None
+        assert usual.spectra is not None
+        assert np.array_equal(document.spectra.read([20]).flux, usual.spectra.read([20]).flux, equal_nan=True)
+        assert np.array_equal(document.values("WHITE"), usual.values("WHITE"), equal_nan=True)
+    finally:
+        document.close()
+        usual.close()
+
+
 def test_spectra_of_other_surveys_are_measured_in_the_background():
     document = Document(quietspec.demo_cube())
     try:

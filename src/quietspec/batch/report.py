@@ -191,7 +191,11 @@ def _picture(folder: Path, output: str) -> str:
 def _page(folder: Path, output: str) -> str:
     """Return the relative address of the page about an output; empty if there is none."""
     path = page_about(folder, output)
-    return quote(path.relative_to(place(folder, "")).as_posix()) if path.is_file() else ""
+    try:
+        found = path.relative_to(place(folder, "")).as_posix()
+        return quote(found, errors="surrogateescape") if path.is_file() else ""
+    except OSError:  # a name that is too long
+        return ""
 
 
 def _template() -> Template:

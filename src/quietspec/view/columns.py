@@ -24,6 +24,7 @@ from quietspec.io.reading.bulk import Bulk, CubeBulk, Rows
 __all__ = ["Columns", "rearrange"]
 
 _BLOCK = 32  # wavelengths: 12 MB of a cube of 300 × 300 in single precision
+_PREAD = hasattr(os, "pread")  # Windows has none: there all is read from the file itself
 _SPARE = 1.2  # times the size of a copy that must be free on the disk
 
 
@@ -87,7 +88,7 @@ class Columns:
 
     def build(self, stop: Callable[[], bool]) -> None:
         """Make the copy, unless `stop` says otherwise meanwhile or the disk is too full."""
-        if shutil.disk_usage(tempfile.gettempdir()).free < _SPARE * self.nbytes:
+        if not _PREAD or shutil.disk_usage(tempfile.gettempdir()).free < _SPARE * self.nbytes:
             return
         n_pixels = self._shape[1]
         self._copy = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  (open as long as the cube)
@@ -133,7 +134,9 @@ class Columns:
 
 def _descriptor(path: Path) -> int | None:
     """Open a file that is not packed; None where it is."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    if not _PREAD:
+        return None
+    descriptor = os.open(path, os.O_RDONLY)
     if os.pread(descriptor, 6, 0) == b"SIMPLE":
         return descriptor
     os.close(descriptor)

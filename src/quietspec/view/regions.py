@@ -21,8 +21,9 @@ __all__ = ["ASSUMED", "Band", "Sum", "band_of", "rows_inside", "sum_of"]
 
 #: What the error of a sum takes for granted, in words for the page.
 ASSUMED = (
-    "The errors of different spaxels are taken as independent. Spaxels of a resampled cube share noise, and all share "
-    "the flux calibration: the dashed lines show the error if everything were shared."
+    "Estimates of different spaxels share the prior and the flux calibration, so they err alike, to a degree that is "
+    "not known. The band is the error if all of it were shared, the largest there can be; the dashed lines are those "
+    "of independent errors. The posterior of the summed data has smaller errors: denoised.sum(region) in Python."
 )
 _MOST_VERTICES = 500
 _TILE = 64  # spectra added at once
@@ -38,8 +39,8 @@ class Sum:
     ----------
     n_inside, n_summed : int
         Spaxels in the region, and those among them that have an estimate.
-    flux, sigma, sigma_shared : (n_pixels,), optional
-        Sum of the estimates; its 1σ error if the errors of spaxels are independent, and if they are all shared.
+    flux, sigma, sigma_independent : (n_pixels,), optional
+        Sum of the estimates; its 1σ error if the errors of spaxels are all shared, and if they are independent.
     input : (n_pixels,), optional
         Sum of the input of the same spaxels, where none of them is masked.
     input_sigma : (n_pixels,), optional
@@ -50,7 +51,7 @@ class Sum:
     n_summed: int
     flux: FloatArray | None
     sigma: FloatArray | None
-    sigma_shared: FloatArray | None
+    sigma_independent: FloatArray | None
     input: FloatArray | None
     input_sigma: FloatArray | None
 
@@ -64,16 +65,16 @@ class Band:
     flux : float
         In the unit of the flux times Å.
     error : float
-        1σ by the covariance between pixels, if the errors of spaxels are independent.
-    shared : float
-        The same if they are all shared.
+        1σ by the covariance between pixels, if the errors of spaxels are all shared.
+    independent : float
+        The same if they are independent.
     diagonal : float
-        What VAR alone would give, as if pixels were independent: too small.
+        What VAR alone would give, as if pixels were independent too: too small.
     """
 
     flux: float
     error: float
-    shared: float
+    independent: float
     diagonal: float
 
 
@@ -212,7 +213,7 @@ class _Total:
         kept = np.isfinite(told).any(axis=1)
         self.n += int(kept.sum())
         terms: dict[str, FloatArray | None] = {
-            "flux": shown.flux, "variance": _squared(shown.sigma), "sigma_shared": shown.sigma, "input": shown.input,
+            "flux": shown.flux, "variance": _squared(shown.sigma), "sigma": shown.sigma, "input": shown.input,
             "input_variance": _squared(shown.input_sigma),
         }  # fmt: skip
         for name, values in terms.items():
@@ -222,8 +223,8 @@ class _Total:
 
     def summed(self) -> dict[str, FloatArray | None]:
         """Fields of a `Sum`."""
-        found: dict[str, FloatArray | None] = {name: self._sums.get(name) for name in ("flux", "sigma_shared", "input")}
-        for name, variance in (("sigma", "variance"), ("input_sigma", "input_variance")):
+        found: dict[str, FloatArray | None] = {name: self._sums.get(name) for name in ("flux", "sigma", "input")}
+        for name, variance in (("sigma_independent", "variance"), ("input_sigma", "input_variance")):
             found[name] = np.sqrt(self._sums[variance]) if variance in self._sums else None
         return found
 
@@ -281,4 +282,4 @@ def band_of(
                 diagonal.append(float(np.nansum((weights * shown.sigma[number]) ** 2)))
     if not flux:
         raise ViewError("no spaxel of the region has an estimate in the whole band.")
-    return Band(sum(flux), float(np.hypot.reduce(errors)), sum(errors), math.sqrt(sum(diagonal)))
+    return Band(sum(flux), sum(errors), float(np.hypot.reduce(errors)), math.sqrt(sum(diagonal)))

@@ -2,7 +2,7 @@
 
 import { unpack } from "./numbers.js";
 
-const ARRAYS = ["flux", "sigma", "sigma_shared", "input", "input_sigma", "mask", "values", "errors", "wavelength"];
+const ARRAYS = ["flux", "sigma", "sigma_independent", "input", "input_sigma", "mask", "values", "errors", "wavelength"];
 
 function unpacked(answer) {
   for (const name of ARRAYS) if (answer[name] && answer[name].data !== undefined) answer[name] = unpack(answer[name]);

@@ -35,10 +35,17 @@ export function showLabels(place, spectra, quantities, chosen, onChoose) {
   const parts = [...groups].map(([group, members]) => {
     const known = spectra.filter((spectrum) => members.some(({ name }) => spectrum.labels.some((label) => label.name === name)));
     const rows = members.map((quantity) => labelRow(known, quantity, chosen, onChoose)).filter(Boolean);
-    const table = element("table", {}, element("tbody", {}, ...rows));
+    const table = element("table", {}, ...headOf(spectra, known), element("tbody", {}, ...rows));
     return rows.length ? element("div", { class: "group" }, element("h3", {}, group), table) : null;
   });
   place.replaceChildren(...parts.filter(Boolean));
+}
+
+// Which column is which file's, where there are two.
+function headOf(spectra, known) {
+  if (spectra.length < 2) return [];
+  const cells = known.map((spectrum) => element("th", { scope: "col" }, element("i", { class: spectra.indexOf(spectrum) ? "swatch second" : "swatch", title: spectra.indexOf(spectrum) ? "second file" : "first file" })));
+  return [element("thead", {}, element("tr", {}, element("td", {}), ...cells))];
 }
 
 function labelRow(spectra, quantity, chosen, onChoose) {

@@ -460,9 +460,9 @@ async function bandOf() {
   const [low, high] = state.range;
   $("band").textContent = "computing the error of the flux in view…";
   try {
-    const { flux, error, shared, diagonal } = await server.band(file.number, target, low, high);
+    const { flux, error, independent, diagonal } = await server.band(file.number, target, low, high);
     const unit = file.unit ? ` × ${file.unit} Å` : "";
-    const spread = shown.region ? `; ${written(shared, 3)} if the errors of spaxels were shared` : "";
+    const spread = shown.region ? `, all of it shared by the spaxels; ±${written(independent, 3)} if they were independent` : "";
     $("band").textContent = `Flux from ${low.toFixed(0)} to ${high.toFixed(0)} Å: ${withError(flux, error)}${unit}, by the covariance between pixels${spread}. The variances alone would say ±${written(diagonal, 2)}, too little.`;
   } catch (error) {
     if (!(error instanceof Withdrawn)) $("band").textContent = error.message;

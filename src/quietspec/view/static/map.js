@@ -99,6 +99,7 @@ export class SkyMap {
   }
 
   drawOver() {
+    if (!this.canvas.clientWidth) return; // hidden
     const box = this.layout();
     const total = MARGIN.top + box.height + MARGIN.bottom;
     const ratio = window.devicePixelRatio || 1;

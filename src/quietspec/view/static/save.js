@@ -30,7 +30,7 @@ export function picture(canvases) {
 }
 
 export function spectrumCsv(about, data, comment) {
-  const names = ["flux", "sigma", "sigma_shared", "input", "input_sigma", "mask"].filter((name) => data[name]);
+  const names = ["flux", "sigma", "sigma_independent", "input", "input_sigma", "mask"].filter((name) => data[name]);
   const lines = [...comment.map((text) => `# ${text}`), ["wavelength", ...names].join(",")];
   about.wavelength.forEach((w, k) => {
     const cells = names.map((name) => (data[name][k] === data[name][k] ? String(Number(data[name][k].toPrecision(7))) : ""));

@@ -56,7 +56,7 @@ export class SpectrumPlot {
   // Series as uPlot takes them: null where there is nothing, also at the ends of stretches, so that no line crosses a gap.
   compose() {
     const { shown } = this.view;
-    const x = Array.from(this.layers[0].about.wavelength, this.axis.to);
+    const x = this.horizontal(this.layers[0].about.wavelength);
     const main = [x];
     const residual = [x];
     const kinds = [];
@@ -77,9 +77,9 @@ export class SpectrumPlot {
         add(`low${number}`, flux.map((f, k) => f - sigma[k]), gaps);
         add(`high${number}`, flux.map((f, k) => f + sigma[k]), gaps);
       }
-      if (flux && data.sigma_shared && shown.band !== false && !number) {
-        add("lowest", flux.map((f, k) => f - data.sigma_shared[k]), gaps);
-        add("highest", flux.map((f, k) => f + data.sigma_shared[k]), gaps);
+      if (flux && data.sigma_independent && shown.band !== false && !number) {
+        add("inner low", flux.map((f, k) => f - data.sigma_independent[k]), gaps);
+        add("inner high", flux.map((f, k) => f + data.sigma_independent[k]), gaps);
       }
       if (flux && shown.estimate !== false) add(`estimate${number}`, flux, gaps);
       if (number && !flux && data.input) add("estimate1", smoothed(values(data.input), this.view.smooth), gaps);
@@ -102,6 +102,16 @@ export class SpectrumPlot {
     return { main, residual, kinds };
   }
 
+  // The wavelengths as the axis shows them, kept until it changes.
+  horizontal(wavelength) {
+    const { data } = this.layers[0];
+    const known = `${this.axis.label} ${data.redshift}`;
+    if (this.drawn?.known !== known || this.drawn.wavelength !== wavelength) {
+      this.drawn = { known, wavelength, x: Array.from(wavelength, this.axis.to) };
+    }
+    return this.drawn.x;
+  }
+
   xRange() {
     const x = this.columns.main[0];
     const { range } = this.view;
@@ -116,7 +126,7 @@ export class SpectrumPlot {
     if (kind === "input") return { ...base, stroke: colours.input, width: 0.8, paths: uPlot.paths.stepped({ align: 0 }) };
     if (kind === "smooth") return { ...base, stroke: colours.smooth, width: 1.1 };
     if (kind === "error") return { ...base, stroke: colours.smooth, width: 1 };
-    if (kind === "lowest" || kind === "highest") return { ...base, stroke: withAlpha(colour, 0.7), width: 0.8, dash: [4, 4] };
+    if (kind === "inner low" || kind === "inner high") return { ...base, stroke: withAlpha(colour, 0.7), width: 0.8, dash: [4, 4] };
     if (kind.startsWith("low") || kind.startsWith("high")) return { ...base, stroke: withAlpha(colour, 0.45), width: 0.7 };
     if (kind === "none") return { ...base, stroke: "transparent" };
     return { ...base, stroke: colour, width: 1.6 };
@@ -193,7 +203,7 @@ export class SpectrumPlot {
       for (let j = 0; j < values.length; j++) if (values[j] !== null && main[0][j] >= from && main[0][j] <= to) inside.push(values[j]);
       if (!inside.length) return;
       const rough = kinds[k] === "smooth" || kinds[k] === "input";
-      const ends = percentiles(inside, rough ? [1.5, 98.5] : [0, 100]);
+      const ends = rough ? percentiles(inside, [1.5, 98.5]) : extremes(inside);
       low.push(ends[0]);
       high.push(ends[1]);
     });
@@ -329,8 +339,18 @@ export class SpectrumPlot {
 
 const ticked = (_, ticks) => ticks.map((tick) => tickText(tick, ticks));
 
+function extremes(values) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
 function listed(values, gaps) {
-  const result = Array.from(values, (value) => (value === value ? value : null));
+  const result = new Array(values.length);
+  for (let k = 0; k < values.length; k++) result[k] = values[k] === values[k] ? values[k] : null;
   for (const end of gaps) result[end - 1] = null;
   return result;
 }
