@@ -57,9 +57,9 @@ def test_the_gallery_shows_the_numbers_of_the_results(made):
 
 def test_results_of_another_model_are_called_so(made):
     gallery, results = import_module("generated_pages.gallery"), {"model": "posterior 0123"}
-    assert gallery._origin("x", results, "0123abc") == "`x.json`: model posterior 0123 (the one that ships)."
-    assert gallery._origin("x", results, "4567abc") == "`x.json`: model posterior 0123 (an earlier one)."
-    assert gallery._origin("x", {}, "4567abc") == "`x.json`."
+    assert gallery._origin("x", results, ["9", "0123abc"]) == "`x.json`: model posterior 0123 (one that ships)."
+    assert gallery._origin("x", results, ["4567abc"]) == "`x.json`: model posterior 0123 (an earlier one)."
+    assert gallery._origin("x", {}, []) == "`x.json`."
 
 
 def test_every_command_and_option_is_listed(made):

@@ -17,20 +17,21 @@ __all__ = ["gallery_page"]
 _ABOUT = """# Gallery of results
 
 Every table and figure on this page is made from a file in `benchmarks/results/` when the pages are built, and each
-section ends with the command that made the file. A model is named by its hash; where that is not the hash of the model
-that ships today, the section says so. The texts that explain the tests are [validation](../validation.md),
-[kinematics](../kinematics.md), [a wider world](../wide_world.md), [what is measured](../measure.md) and
-[populations](../populations.md)."""
+section ends with the command that made the file. A model is named by its hash, and the section says whether that is the
+hash of a model that ships today or of an earlier one. The texts that explain the tests are
+[validation](../validation.md), [kinematics](../kinematics.md), [a wider world](../wide_world.md),
+[what is measured](../measure.md) and [populations](../populations.md)."""
 
 
 def gallery_page(root: Path) -> str:
     """Make the page of ``docs/gallery.yaml`` from the results and the model's card in a checkout."""
     exhibits = yaml.safe_load((root / "docs/gallery.yaml").read_text(encoding="utf-8"))
-    present = json.loads((root / "src/quietspec/models/survey.json").read_text(encoding="utf-8"))["hash"]
-    return "\n\n".join([_ABOUT, *(_section(one, root / "benchmarks/results", present) for one in exhibits)]) + "\n"
+    cards = (json.loads(path.read_text(encoding="utf-8")) for path in (root / "src/quietspec/models").glob("*.json"))
+    shipped = [card["hash"] for card in cards if "hash" in card]
+    return "\n\n".join([_ABOUT, *(_section(one, root / "benchmarks/results", shipped) for one in exhibits)]) + "\n"
 
 
-def _section(exhibit: dict[str, Any], folder: Path, present: str) -> str:
+def _section(exhibit: dict[str, Any], folder: Path, shipped: list[str]) -> str:
     content = json.loads((folder / f"{exhibit['results']}.json").read_text(encoding="utf-8"))
     parts = [f"## {exhibit['title']}", exhibit["claim"]]
     if "table" in exhibit:
@@ -38,14 +39,14 @@ def _section(exhibit: dict[str, Any], folder: Path, present: str) -> str:
     figures = exhibit.get("figures", {}).items()
     parts += [f"![{text}](../../benchmarks/results/{name})" for name, text in figures]
     command = content.get("command", exhibit["command"])
-    return "\n\n".join([*parts, f"```text\n{command}\n```", _origin(exhibit["results"], content, present)])
+    return "\n\n".join([*parts, f"```text\n{command}\n```", _origin(exhibit["results"], content, shipped)])
 
 
-def _origin(name: str, content: Results, present: str) -> str:
+def _origin(name: str, content: Results, shipped: list[str]) -> str:
     """What made the results: model, version, commit, date and machine, as far as the file says."""
     machine = content.get("machine", {})
     facts = {
-        "model": _model(content.get("model"), present),
+        "model": ", ".join(_model(name, shipped) for name in _models(content)),
         "quietspec": machine.get("quietspec"),
         "commit": content.get("commit"),
         "date": machine.get("date"),
@@ -55,7 +56,15 @@ def _origin(name: str, content: Results, present: str) -> str:
     return f"`{name}.json`" + (f": {known}." if known else ".")
 
 
-def _model(name: str | None, present: str) -> str | None:
-    if name is None or len(name.split()) < 2:
+def _models(content: Results) -> list[str]:
+    """Names of the models that a file was measured with: it names one, several, or none."""
+    several = content.get("models", {})
+    named = [content["model"]] if "model" in content else list(several.values()) if isinstance(several, dict) else []
+    return [name for name in named if isinstance(name, str)]
+
+
+def _model(name: str, shipped: list[str]) -> str:
+    if len(name.split()) < 2:
         return name
-    return f"{name} ({'the one that ships' if present.startswith(name.split()[1]) else 'an earlier one'})"
+    ships = any(known.startswith(name.split()[1]) for known in shipped)
+    return f"{name} ({'one that ships' if ships else 'an earlier one'})"
