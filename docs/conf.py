@@ -31,6 +31,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "attrs_block"]
 myst_heading_anchors = 4  # links to headings as GitHub makes them
 nb_execution_mode = os.environ.get("QUIETSPEC_DOCS_EXECUTE", "force")  # "off" to look at the text alone
 nb_execution_in_temp = True
+suppress_warnings = ["myst-nb.lexer"] if nb_execution_mode == "off" else []  # without a kernel the language is unknown
 nb_execution_timeout = 900  # seconds per cell, on a busy machine
 nb_execution_raise_on_error = True
 nb_merge_streams = True
