@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -73,10 +74,12 @@ def image_quantities(file: FitsFile, shape: tuple[int, int]) -> Mapping[str, Qua
 
 def _printed(unit: str) -> str:
     """A unit as it is printed, where astropy understands it."""
-    try:
-        return f"{u.Unit(unit):unicode}".removeprefix("1×")
-    except ValueError:
-        return unit
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # remarks on the form
+        try:
+            return f"{u.Unit(unit):unicode}".removeprefix("1×")
+        except ValueError:
+            return unit
 
 
 def _channels(hdu: Hdu) -> Iterator[tuple[str, int | None]]:
