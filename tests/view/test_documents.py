@@ -110,6 +110,14 @@ def test_spectra_of_other_surveys_are_measured_in_the_background():
         document.close()
 
 
+def test_what_a_file_does_not_say_can_be_given():
+    document = Document(quietspec.demo_cube(), redshift=0.05)
+    try:
+        assert document.redshift(7) == 0.05
+    finally:
+        document.close()
+
+
 @pytest.mark.parametrize("residual", [True, False])
 def test_the_input_comes_from_the_residual_or_the_original(residual, tmp_path):
     cube = plain_cube(tmp_path / "cube.fits")

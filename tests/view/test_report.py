@@ -143,3 +143,16 @@ def test_denoise_writes_one(tmp_path, monkeypatch):
     again = CliRunner().invoke(app, words)
     assert again.exit_code == 1
     assert "--overwrite" in again.output
+
+
+@pytest.mark.parametrize(
+    ("spatial", "says"), [(False, "for each spectrum by itself"), (True, "other spaxels of the galaxy")]
+)
+def test_methods_are_those_of_the_denoiser(spatial, says, denoised: Denoised, tmp_path):
+    from quietspec import load_denoiser
+
+    if spatial:
+        denoised = load_denoiser("posterior", spatial=True).denoise(denoised.spectra)
+    quietspec.write(denoised, tmp_path / "out.fits")
+    text = write_report(tmp_path / "out.fits", tmp_path / "out.html").read_text(encoding="utf-8")
+    assert says in text

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from quietspec.cli.console import log, print_path
+from quietspec.cli.options import with_read_options
 
 __all__ = ["view"]
 
 
+@with_read_options
 def view(
     file: Annotated[Path, typer.Argument(help="Denoised file, spectra of any survey, or maps (`quietspec measure`).")],
-    other: Annotated[Path | None, typer.Argument(metavar="[FILE2]", help="A second file to compare.")] = None,
+    other: Annotated[Path | None, typer.Argument(metavar="FILE2", help="A second file to compare.")] = None,
     *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes any that is free.")] = 0,
     browser: Annotated[
@@ -24,13 +26,14 @@ def view(
         list[str] | None,
         typer.Option(help="Name, beside that of this machine, under which the page may be asked for: a JupyterHub's."),
     ] = None,
+    read: dict[str, Any],
 ) -> None:
     """Explore a file in the browser: maps, spectra with their errors, regions, two files side by side."""
     import webbrowser
 
     from quietspec.view import ViewServer
 
-    with ViewServer(*filter(None, (file, other)), port=port, hosts=allow_host or ()) as server:
+    with ViewServer(*filter(None, (file, other)), port=port, hosts=allow_host or (), **read) as server:
         print_path(server.address)
         tunnel = f"ssh -L {server.port}:127.0.0.1:{server.port} HOST"
         log(f"from another machine: {tunnel}, then open the same address there. Ctrl-C ends the page.")

@@ -40,6 +40,8 @@ class Document:
     ----------
     path : path
         The file.
+    **options
+        Fields of `quietspec.io.ReadOptions`, for spectra that quietspec did not write.
 
     Attributes
     ----------
@@ -72,8 +74,9 @@ class Document:
     >>> document.close()
     """
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    def __init__(self, path: str | PathLike[str], **options: Any) -> None:
         self.path = Path(path)
+        self._options = options
         with OpenedFile(self.path) as opened:
             is_fits = opened.is_fits()
         self.file = FitsFile(self.path, ignore_checksum=True) if is_fits else None
@@ -96,7 +99,8 @@ class Document:
         if written and self.kind != "denoised":
             return self._open_maps()
         try:
-            self.spectra = OpenedSpectra(self.path, self.file, denoised=self.kind == "denoised")
+            options = {} if self.kind == "denoised" else self._options
+            self.spectra = OpenedSpectra(self.path, self.file, denoised=self.kind == "denoised", **options)
         except ReadError:
             if self.file is None or not self.file.images(2):
                 raise

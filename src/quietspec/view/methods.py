@@ -86,14 +86,8 @@ def methods_text(document: Document) -> list[str]:
     release = str(header.get("QSVERS", ""))
     shown = f"model {start}" if start else "no model file"
     parts = [f"We denoised the spectra with quietspec {release} ({name}, {shown})."]
-    if name == "posterior":
-        parts.append(
-            "It computes, for each spectrum by itself, the posterior of a noise-free galaxy spectrum given the data, "
-            "under a Gaussian-mixture prior learned from simulated galaxies. Masked pixels, the instrumental "
-            "resolution and a flux calibration error as a Gaussian process are part of the model, and the pixels of "
-            "the input are not resampled. The estimate is the mean of that posterior; its errors are correlated "
-            "between pixels, and errors of sums and indices were taken from the full covariance."
-        )
+    if name.startswith("posterior"):
+        parts.append(_posterior_text(spatial="spatial" in name))
     if "EBV" in header:
         parts.append(
             f"Dust of the Milky Way, E(B−V) = {float(header['EBV']):.3f}, was applied to the model by the law of "
@@ -104,6 +98,22 @@ def methods_text(document: Document) -> list[str]:
     citations = list(dict.fromkeys(filter(None, map(str.strip, named.split(";")))))
     sources = f" The prior rests on the stellar population models of {'; '.join(citations)}." if citations else ""
     return [" ".join(parts), f"Please cite quietspec {release}, and {_PAPER}, from which it grew.{sources}"]
+
+
+def _posterior_text(*, spatial: bool) -> str:
+    each = (
+        ", for each spaxel, the posterior of its noise-free spectrum given its own data and what the other spaxels of "
+        "the galaxy say about it, with a flux calibration error that all spaxels share, under a Gaussian-mixture prior"
+        if spatial
+        else ", for each spectrum by itself, the posterior of a noise-free galaxy spectrum given the data, under a "
+        "Gaussian-mixture prior"
+    )
+    return (
+        f"It computes{each} learned from simulated galaxies. Masked pixels, the instrumental resolution and a flux "
+        "calibration error as a Gaussian process are part of the model, and the pixels of the input are not resampled. "
+        "The estimate is the mean of that posterior; its errors are correlated between pixels, and errors of sums and "
+        "indices were taken from the full covariance."
+    )
 
 
 def versions(document: Document) -> dict[str, str]:

@@ -58,6 +58,8 @@ class OpenedSpectra:
         The same, where it is FITS.
     denoised : bool
         Whether quietspec denoised it.
+    **options
+        Fields of `quietspec.io.ReadOptions`.
 
     Attributes
     ----------
@@ -74,20 +76,20 @@ class OpenedSpectra:
         If the file cannot be read.
     """
 
-    def __init__(self, path: Path, file: FitsFile | None, *, denoised: bool) -> None:
+    def __init__(self, path: Path, file: FitsFile | None, *, denoised: bool, **options: Any) -> None:
         self.denoised = denoised
         self.columns: list[Columns] = []
         self._lock = RLock()
         self._input: SpectraSource | None = None
         self._mask: Bulk | None = None
         self._residual: Bulk | None = None
-        self.source = self._opened(path)
+        self.source = self._opened(path, **options)
         self.input_from = "the file"
         if denoised and file is not None:
             self._open_beside(path, file)
 
-    def _opened(self, *paths: Path) -> SpectraSource:
-        source = open_spectra(*paths, ignore_checksum=True)
+    def _opened(self, *paths: Path, **options: Any) -> SpectraSource:
+        source = open_spectra(*paths, **(options | {"ignore_checksum": True}))
         source.rearrange(lambda path: rearrange(path, self._lock, self.columns))
         return source
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ __all__ = ["Quantity", "image_quantities", "table_quantities"]
 
 _BULK = ("FLUX", "VAR", "MASK", "RESIDUAL")
 _BESIDE = ("_ERR", "_IVAR", "_MASK", "_low", "_high", "_err")  # ends of names that belong to other quantities
+_DO_NOT_USE = 1 << 30  # DONOTUSE of MANGA_DAPPIXMASK
 _NOT_SHOWN = ("ebv", "reason", "flags", "seconds")
 
 
@@ -67,16 +69,18 @@ def image_quantities(file: FitsFile, shape: tuple[int, int]) -> Mapping[str, Qua
             name = hdu.name + (f":{channel}" if channel else "")
             unit = _printed(str(hdu.header.get("BUNIT", "")))
             errors = _errors(file, hdu.name, key)
-            found[name] = Quantity(name, name_of(name, unit), partial(_plane, hdu, key), errors)
+            found[name] = Quantity(name, name_of(name, unit), partial(_values, file, hdu, key), errors)
     return found
 
 
 def _printed(unit: str) -> str:
     """A unit as it is printed, where astropy understands it."""
-    try:
-        return f"{u.Unit(unit):unicode}".removeprefix("1×")
-    except ValueError:
-        return unit
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # remarks on the form
+        try:
+            return f"{u.Unit(unit):unicode}".removeprefix("1×")
+        except ValueError:
+            return unit
 
 
 def _channels(hdu: Hdu) -> Iterator[tuple[str, int | None]]:
@@ -93,6 +97,16 @@ def _channels(hdu: Hdu) -> Iterator[tuple[str, int | None]]:
 def _plane(hdu: Hdu, key: int | None) -> FloatArray:
     values = np.asarray(hdu[:] if key is None else hdu[key], dtype=np.float32)
     return values.ravel()
+
+
+def _values(file: FitsFile, hdu: Hdu, key: int | None) -> FloatArray:
+    """Values, NaN where the MANGA_DAPPIXMASK beside them says that they are not to be used."""
+    values = _plane(hdu, key)
+    if f"{hdu.name}_MASK" not in file:
+        return values
+    mask = file[f"{hdu.name}_MASK"]
+    bits = np.asarray(mask[:] if key is None else mask[key], dtype=np.int64).ravel()
+    return np.where(bits & _DO_NOT_USE, np.nan, values).astype(np.float32)
 
 
 def _errors(file: FitsFile, name: str, key: int | None) -> Callable[[], FloatArray] | None:

@@ -176,6 +176,8 @@ class ViewServer:
         Port; any that is free by default.
     hosts : collection of str, optional
         Further names under which the page may be asked for, such as that of a JupyterHub.
+    **options
+        Fields of `quietspec.io.ReadOptions`, for spectra that quietspec did not write.
 
     Attributes
     ----------
@@ -199,14 +201,14 @@ class ViewServer:
     True
     """
 
-    def __init__(self, *paths: Any, port: int = 0, hosts: Collection[str] = ()) -> None:
+    def __init__(self, *paths: Any, port: int = 0, hosts: Collection[str] = (), **options: Any) -> None:
         if not 1 <= len(paths) <= 2:
             raise ViewError("give one file, or two to compare.")
         self.token = secrets.token_urlsafe(24)
         self.documents: list[Document] = []
         try:
             for path in paths:
-                self.documents.append(Document(path))
+                self.documents.append(Document(path, **options))
             self._server = _Server(port, self.documents, self.token, hosts)
         except OSError as error:
             self._close_documents()
