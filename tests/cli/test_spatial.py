@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def corner(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_cube_is_denoised_as_a_whole(run: Callable, corner: Path, tmp_path: Path) -> None:
+def test_a_cube_is_denoised_as_a_whole(run: Callable[..., Any], corner: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.fits"
     result = run("denoise", corner, "--spatial", "-o", out)
     assert result.exit_code == 0, result.stderr
@@ -48,14 +49,14 @@ def test_a_cube_is_denoised_as_a_whole(run: Callable, corner: Path, tmp_path: Pa
     assert np.diag(denoised.covariance(7)) == pytest.approx(denoised.sigma[7].astype(float) ** 2, rel=1e-4, nan_ok=True)
 
 
-def test_maps_of_a_cube_as_a_whole(run: Callable, corner: Path, tmp_path: Path) -> None:
+def test_maps_of_a_cube_as_a_whole(run: Callable[..., Any], corner: Path, tmp_path: Path) -> None:
     for name, words in (("alone", []), ("together", ["--spatial"])):
         assert run("measure", corner, *words, "-o", tmp_path / f"{name}.fits").exit_code == 0
     errors = [np.nanmedian(fits.getdata(tmp_path / f"{name}.fits", "VELOCITY_ERR")) for name in ("together", "alone")]
     assert errors[0] < errors[1]
 
 
-def test_spectra_without_an_image_are_refused(run: Callable, tmp_path: Path) -> None:
+def test_spectra_without_an_image_are_refused(run: Callable[..., Any], tmp_path: Path) -> None:
     layouts.generic().writeto(tmp_path / "stack.fits")
     result = run("denoise", tmp_path / "stack.fits", "--spatial", "--redshift", "0.02", "-o", tmp_path / "out.fits")
     assert result.exit_code == 1
@@ -64,14 +65,16 @@ def test_spectra_without_an_image_are_refused(run: Callable, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("words", [["denoise", "--denoiser", "gaussian"], ["measure", "--method", "ppxf"]])
-def test_methods_that_know_no_neighbours_are_refused(run: Callable, corner: Path, tmp_path: Path, words: list) -> None:
+def test_methods_that_know_no_neighbours_are_refused(
+    run: Callable[..., Any], corner: Path, tmp_path: Path, words: list[str]
+) -> None:
     result = run(*words, corner, "--spatial", "-o", tmp_path / "out.fits")
     assert result.exit_code != 0
     assert not (tmp_path / "out.fits").exists()
 
 
 def test_models_with_motions_in_their_basis_are_refused(
-    run: Callable, corner: Path, model: Path, tmp_path: Path
+    run: Callable[..., Any], corner: Path, model: Path, tmp_path: Path
 ) -> None:
     result = run("denoise", corner, "--model", model, "--spatial", "-o", tmp_path / "out.fits")
     assert result.exit_code == 1

@@ -34,7 +34,8 @@ POOR_FIT_REDUCED = 1.5  #: … if χ² per degree of freedom exceeds this: surve
 class Denoiser(Protocol):
     """Anything that estimates noise-free spectra from noisy ones.
 
-    The values of masked pixels never matter, no spectrum affects another, and scaling the flux scales the result.
+    The values of masked pixels never matter, no spectrum affects another (but where a cube is denoised as a whole), and
+    scaling the flux scales the result.
     """
 
     @property

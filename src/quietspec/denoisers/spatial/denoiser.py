@@ -15,11 +15,12 @@ from quietspec.denoisers.base import initial_flags
 from quietspec.denoisers.posterior.grid import Batch
 from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
 from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
+from quietspec.denoisers.posterior.kinematics import MOTIONS
 from quietspec.denoisers.posterior.results import Accumulator
 from quietspec.denoisers.spatial.field import Field
 from quietspec.denoisers.spatial.frame import Frame, Likelihoods, Messages
 from quietspec.denoisers.spatial.galaxy import GalaxyPrior, belonging
-from quietspec.denoisers.spatial.neighbourhoods import Neighbourhoods
+from quietspec.denoisers.spatial.neighbourhoods import Neighbourhoods, NoiseLaw
 from quietspec.denoisers.spatial.noise import noise_between
 from quietspec.denoisers.spatial.refit import Kept, Refit
 from quietspec.denoisers.spatial.stack import FittedStack, Stack
@@ -70,7 +71,7 @@ class SpatialPosterior(KinematicPosterior):
     @property
     def model(self) -> ModelId:
         """The name, which says that spaxels were taken together, with the hash of the prior."""
-        return ModelId(f"{self.name}, spatial", self.prior.hash)
+        return _model_id(self)
 
     def _denoise(self, spectra: Spectra) -> Denoised:
         if spectra.spatial_shape is None:
@@ -79,9 +80,12 @@ class SpatialPosterior(KinematicPosterior):
             first = _Keeping(spectra, self._label_names)
             first.estimates.flags[:] = initial_flags(spectra, rest_frame=True)
             self._denoise_rows(np.flatnonzero(first.estimates.flags == 0), first)
-            denoised = self._finish(first)
-            cube = _Cube.of(self, first, denoised)
-            return denoised if cube is None else cube.denoised()
+            alone = self._finish(first)
+            cube = _Cube.of(self, first, alone)
+            if cube is None:
+                return alone
+            del alone  # it may be large
+            return cube.denoised()
 
     def _denoise_batch(self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], result: Accumulator) -> None:
         fit = BatchFit(batch, self.emission, self.noise)
@@ -106,36 +110,38 @@ class _Cube:
     ----------
     tool : KinematicPosterior
         Denoiser that knows the calibration which all spaxels share.
-    first : Accumulator
-        Result of the first pass.
-    alone : Denoised
-        The same, finished.
+    result : Accumulator
+        Result of the first pass, which the second replaces.
+    flags, p_value : (n_spectra,)
+        Of the first pass.
     kept : list of Kept
-        Of the spaxels, `rows` in all.
+        Of the spaxels, n in all.
     members : (n,) of bool
         Spaxels that belong to the galaxy for all that is known.
     stack : FittedStack
         Of the bright members.
+    noise : NoiseLaw
+        Correlation of the noise of spaxels.
     """
 
     tool: KinematicPosterior
-    first: Accumulator
-    alone: Denoised
+    result: Accumulator
+    flags: npt.NDArray[np.int64]
+    p_value: FloatArray
     kept: list[Kept]
     members: BoolArray
     stack: FittedStack
+    noise: NoiseLaw
 
     @classmethod
     def of(cls, denoiser: KinematicPosterior, first: _Keeping, alone: Denoised) -> _Cube | None:
         """Take the spaxels of the most frequent redshift, and sum the bright ones; None where there are too few."""
-        redshift = _usual(first.spectra.redshift[_rows(first.kept)])
-        at_redshift = [kept for kept in first.kept if first.spectra.redshift[kept.rows[0]] == redshift]
-        rows = _rows(at_redshift)
-        members = (alone.flags[rows] & int(_STRANGE)) == 0
+        kept = _of_one_redshift(first)
+        members = (alone.flags[_rows(kept)] & int(_STRANGE)) == 0
         if members.sum() < _FEWEST:
             return None
-        signal = np.where(members, np.concatenate([kept.signal for kept in at_redshift]), 0.0)
-        stack = _summed(denoiser, first.spectra, at_redshift, _brightest(signal)).fit(denoiser.emission)
+        signal = np.where(members, np.concatenate([one.signal for one in kept]), 0.0)
+        stack = _summed(denoiser, first.spectra, kept, _brightest(signal)).fit(denoiser.emission)
         tool = KinematicPosterior(
             denoiser.name,
             denoiser.prior,
@@ -145,7 +151,8 @@ class _Cube:
             higher_moments=denoiser.higher_moments,
             shared=stack.calibration,
         )
-        return cls(tool, first, alone, at_redshift, members, stack)
+        flags = alone.flags.astype(np.int64)
+        return cls(tool, first, flags, alone.p_value, kept, members, stack, noise_between(alone))
 
     def denoised(self) -> Denoised:
         """Make the result of the whole cube."""
@@ -157,8 +164,12 @@ class _Cube:
         common = frame.modes[: frame.size]
         spread = field.messages.covariance + common @ self.stack.covariance @ common.T
         messages = Messages(field.messages.mean, spread)
-        own = belonging(likelihoods, messages.mean, messages.covariance) < 0.5
-        return self._second(frame, likelihoods, messages, field.n_spaxels, own | ~self.members)
+        own = (belonging(likelihoods, messages.mean, messages.covariance) < 0.5) | ~self.members
+        estimates = self.result.estimates
+        evidence, noise_scale = estimates.evidence.copy(), estimates.noise_scale.copy()
+        self._second(frame, likelihoods, messages, own)
+        self.result.estimates = replace(self.result.estimates, evidence=evidence, noise_scale=noise_scale)
+        return self._finished(np.where(own, 1.0, field.n_spaxels), own)
 
     def _frame(self) -> Frame:
         coordinates = self.tool.coordinates
@@ -171,31 +182,31 @@ class _Cube:
         parts = []
         for kept, batch, ignored in self._batches():
             shapes = kept.shapes.astype(np.float64)
-            shapes[:, 2:] = self.stack.shape[2:]
+            shapes[:, MOTIONS:] = self.stack.shape[MOTIONS:]
             fit = Refit(batch, kept, shapes, ignored)
             parts.append(frame.likelihoods(fit.projections, fit.scale, shapes))
         return Likelihoods.stack(parts)
 
     def _batches(self) -> Iterator[tuple[Kept, Batch[KinematicGrid], BoolArray]]:
         """Batches of the first pass anew, without the calibration they share, and the pixels that it left out."""
-        spectra = self.first.spectra
+        spectra = self.result.spectra
         for kept in self.kept:
             grid = self.tool.grid(spectra, float(spectra.redshift[kept.rows[0]]), int(kept.rows[0]))
             if grid is not None:
-                ignored = self.first.estimates.ignored[kept.rows, grid.pixels]
+                ignored = self.result.estimates.ignored[kept.rows, grid.pixels]
                 yield kept, self.tool.batch(spectra, kept.rows, grid), ignored
 
     def _sky(self) -> Neighbourhoods:
-        spectra = self.first.spectra
-        places = np.stack(np.unravel_index(_rows(self.kept), spectra.spatial_shape or ()), axis=1).astype(float)
-        return Neighbourhoods(places, self.members, noise_between(self.alone))
+        shape = self.result.spectra.spatial_shape or ()
+        places = np.stack(np.unravel_index(_rows(self.kept), shape), axis=1).astype(float)
+        return Neighbourhoods(places, self.members, self.noise)
 
-    def _second(
-        self, frame: Frame, likelihoods: Likelihoods, messages: Messages, n_spaxels: FloatArray, own: BoolArray
-    ) -> Denoised:
-        spectra = self.first.spectra
-        result, done = Accumulator(spectra, self.tool.label_names), 0
+    def _second(self, frame: Frame, likelihoods: Likelihoods, messages: Messages, own: BoolArray) -> None:
+        """Replace the results of the first pass, spaxels that keep to their `own` data without messages."""
+        self.result.forget_compact()
+        self.result.estimates.flags[_rows(self.kept)] = 0
         modes = likelihoods.posterior(messages.mean, messages.covariance)[0]
+        done = 0
         for kept, batch, ignored in self._batches():
             part = slice(done, done + len(kept.rows))
             told = ~own[part]
@@ -203,28 +214,31 @@ class _Cube:
             fit = Refit(batch, kept, shapes, ignored)
             precision, pull = frame.in_coordinates(messages[part])
             fit.conclude(fit.projections.informed(precision * told[:, None, None], pull * told[:, None], fit.scale))
-            self.tool.store(kept.rows, batch, fit, result)
+            self.tool.store(kept.rows, batch, fit, self.result)
             done = part.stop
-        return self._finished(result, n_spaxels, own)
 
-    def _finished(self, second: Accumulator, n_spaxels: FloatArray, own: BoolArray) -> Denoised:
-        """Join both passes: flags, evidence and noise are those of the first."""
-        rows, first, alone = _rows(self.kept), self.first, self.alone
-        moved = first.estimates.redshift[rows] != first.spectra.redshift[rows]
-        fresh = rows[~moved]
-        weak = second.estimates.flags & int(Flag.PRIOR_LABELS)
-        flags = alone.flags.astype(np.int64)
-        flags[fresh] = (flags[fresh] & ~int(Flag.PRIOR_LABELS)) | weak[fresh]
+    def _finished(self, n_spaxels: FloatArray, own: BoolArray) -> Denoised:
+        """Make the result; flags are those of the first pass but for labels that are little more than the prior."""
+        rows, flags, count = _rows(self.kept), self.flags, np.ones(len(self.flags))
+        flags[rows] &= ~int(Flag.PRIOR_LABELS)
+        flags[rows] |= self.result.estimates.flags[rows] & int(Flag.PRIOR_LABELS)
         flags[rows[own]] |= int(Flag.UNLIKE_NEIGHBOURS)
-        second.estimates = replace(
-            second.estimates, evidence=first.estimates.evidence, noise_scale=first.estimates.noise_scale, flags=flags
-        )
-        first.forget_compact()
-        first.replace(np.arange(len(flags)), second, fresh)
-        count = np.ones(len(flags))
-        count[rows] = np.where(own, 1.0, n_spaxels)
-        joined = first.finish(ModelId(f"{self.tool.name}, spatial", self.tool.prior.hash))
-        return replace(joined, flags=flags, p_value=alone.p_value, n_spaxels=count)
+        self.result.estimates.flags[:] = flags
+        count[rows] = n_spaxels
+        joined = self.result.finish(_model_id(self.tool))
+        return replace(joined, flags=flags, p_value=self.p_value, n_spaxels=count)
+
+
+def _model_id(denoiser: KinematicPosterior) -> ModelId:
+    return ModelId(f"{denoiser.name}, spatial", denoiser.prior.hash)
+
+
+def _of_one_redshift(first: _Keeping) -> list[Kept]:
+    """What was kept of the spaxels of the most frequent redshift, without those that were moved to another one."""
+    given = first.spectra.redshift
+    usual = _usual(given[_rows(first.kept)])
+    parts = [one.taken(first.estimates.redshift[one.rows] == usual) for one in first.kept]
+    return [part for part in parts if len(part.rows) and given[part.rows[0]] == usual]
 
 
 def _rows(kept: list[Kept]) -> npt.NDArray[np.intp]:

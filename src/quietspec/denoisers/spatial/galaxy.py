@@ -9,12 +9,14 @@ import numpy as np
 from scipy.special import expit
 
 from quietspec.arrays import FloatArray
+from quietspec.denoisers.posterior.kinematics import MOTIONS
 from quietspec.denoisers.spatial.frame import Likelihoods
 
 __all__ = ["GalaxyPrior", "belonging"]
 
 _STRANGERS = 0.03  # share of spaxels that are expected not to be of the galaxy
-_PRIOR_COUNT, _PRIOR_VARIANCE = 6.0, 0.03  # of the inverse-Wishart prior of the covariance, in units of the base's
+_PRIOR_COUNT = 6.0  # of the inverse-Wishart prior of the covariance; modes about which nothing is seen stay wide …
+_PRIOR_VARIANCE = 0.1, 1.0  # … by this variance of motions and populations, in units of the base's
 _ROUNDS, _TRUSTING, _STILL = 200, 5, 3e-3  # iterations; after which all are judged; relative change at which to stop
 _MOST = 3000  # spaxels from which it is learned; more would not make it better
 
@@ -48,7 +50,7 @@ class GalaxyPrior:
         Returns
         -------
         GalaxyPrior
-            Shrunk towards the base N(0, 1) and a narrow covariance.
+            Shrunk towards the base N(0, 1).
         """
         n, k = likelihoods.gradient.shape
         if n > _MOST:
@@ -65,7 +67,7 @@ class GalaxyPrior:
             mean = np.linalg.solve(share.sum() * inverse + np.eye(k), inverse @ (share @ found))
             offset = found - mean
             total = np.einsum("n,nij->ij", share, spread) + (share[:, None] * offset).T @ offset
-            total += _PRIOR_COUNT * _PRIOR_VARIANCE * np.eye(k)
+            total += _PRIOR_COUNT * np.diag(np.repeat(_PRIOR_VARIANCE, (MOTIONS, k - MOTIONS)))
             covariance = total / (share.sum() + _PRIOR_COUNT)
             if number > _TRUSTING and np.abs(np.log(np.diagonal(covariance) / before)).max() < _STILL:
                 break

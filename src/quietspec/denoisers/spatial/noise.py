@@ -12,6 +12,7 @@ __all__ = ["noise_between"]
 
 _LARGEST = 0.45  # correlation beside each other, beyond which no such law is possible
 _FEWEST = 10  # pairs of spaxels from which it is measured
+_SIDE = 64  # spaxels along each side of the part of the image in which it is measured, the middle
 
 
 def noise_between(denoised: Denoised) -> NoiseLaw:
@@ -27,6 +28,7 @@ def noise_between(denoised: Denoised) -> NoiseLaw:
     NoiseLaw
         Medians over pairs of spaxels of the correlation of their residuals over all pixels; 0 where it is negative.
     """
+    denoised = _middle(denoised)
     spectra, counted = denoised.spectra, denoised.counted
     known = np.asarray(counted.any(axis=1))
     residual = np.where(counted, denoised.residual * np.sqrt(spectra.ivar), 0.0).astype(np.float32)
@@ -36,6 +38,13 @@ def noise_between(denoised: Denoised) -> NoiseLaw:
     beside = np.clip(_correlation(unit, whole, (0, 1), (1, 0)), 0.0, _LARGEST)
     diagonal = np.clip(_correlation(unit, whole, (1, 1), (1, -1)), 0.0, beside**2)
     return NoiseLaw(float(beside), float(diagonal))
+
+
+def _middle(denoised: Denoised) -> Denoised:
+    """Cut out the middle of a large image."""
+    starts = [max(0, (side - _SIDE) // 2) for side in denoised.spectra.spatial_shape or ()]
+    y, x = (slice(start, start + _SIDE) for start in starts)
+    return denoised[y, x]
 
 
 def _correlation(unit: FloatArray, known: BoolArray, *offsets: tuple[int, int]) -> float:

@@ -66,6 +66,12 @@ class Kept:
             information=np.einsum("nij,n->ij", gram, 1 / np.maximum(trace, 1e-30)),
         )
 
+    def taken(self, which: BoolArray) -> Self:
+        """Keep some of the spaxels, (n,) of bool; `information` stays that of all."""
+        states = [state for state, wanted in zip(self.states, which.tolist(), strict=True) if wanted]
+        arrays = ("rows", "unused", "noise_scale", "signal", "shapes", "weights")
+        return replace(self, states=states, **{name: getattr(self, name)[which] for name in arrays})
+
     def weight(self, batch: Batch[KinematicGrid]) -> FloatArray:
         """Weights of the last fit, (n, n_pixels): noise as measured, and what the basis leaves out."""
         unused = np.unpackbits(self.unused, axis=1, count=batch.weight.shape[1]).astype(bool)
