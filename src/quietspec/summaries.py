@@ -38,7 +38,8 @@ class Summarised(ABC):
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in self._facts().items()
+            f"<tr><th>{escape(key)}</th><td>{escape(value.removeprefix(f'{key}: '))}</td></tr>"
+            for key, value in self._facts().items()
         )
         wavelength, lines = self._preview()
         picture = f"<tr><td colspan='2'>{thumbnail(wavelength, *lines)}</td></tr>" if lines else ""

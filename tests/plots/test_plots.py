@@ -79,8 +79,12 @@ def test_ignored_pixels_are_shaded_where_they_are() -> None:
     ignored = np.zeros(spectra.flux.shape, dtype=bool)
     ignored[:, 50:60] = True
     figure = drawn(denoised_map_figure(replace(Gaussian(12).denoise(spectra), ignored=ignored)))
-    spans = [patch for patch in figure.findobj(mpl.patches.Rectangle) if patch.get_label() == "ignored" and patch.axes]
-    assert len(spans) == 4
+    spans = [
+        patch
+        for patch in figure.findobj(mpl.patches.Rectangle)
+        if patch.get_label() == "left out of the fit" and patch.axes
+    ]
+    assert len(spans) == 2 * 4  # beside each spectrum, and beside its residual
     edges = spans[0].get_extents().transformed(spans[0].axes.transData.inverted())
     assert_allclose([edges.x0, edges.x1], [spectra.wavelength[50] - 2, spectra.wavelength[59] + 2], rtol=1e-6)
 

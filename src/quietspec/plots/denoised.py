@@ -6,23 +6,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quietspec.plots.sky import compass, outer_labels, sky_axes
 from quietspec.plots.style import (
     COLOURS,
     LIGHT,
+    SMALL,
+    colour_bar,
     figure,
     flux_label,
+    hatched_image,
     line_label,
     robust_limits,
     shade_runs,
-    sky_map,
     styled,
 )
-from quietspec.wavelengths import LINE_WINDOWS, air_to_vacuum, stretches, vacuum_to_air
+from quietspec.wavelengths import FWHM_PER_SIGMA, LINE_WINDOWS, air_to_vacuum, stretches, vacuum_to_air
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import LogNorm
+    from matplotlib.colors import LogNorm, Normalize
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
     from quietspec.arrays import FloatArray
     from quietspec.denoised import Denoised
@@ -31,12 +35,17 @@ if TYPE_CHECKING:
 __all__ = [
     "bright_to_faint",
     "denoised_map_figure",
+    "draw_residual",
     "draw_spectrum",
     "legend_entries",
     "log_norm",
     "mark_spaxels",
     "spaxel_name",
 ]
+
+_SMOOTHED = 9  # pixels, FWHM of the smoothed input
+_LEFT_OUT, _MASKED = "#F0E442", "#c8c8c8"
+_NEAR = 10.0  # Å: a line is named where there are data within this
 
 
 @styled
@@ -53,32 +62,36 @@ def denoised_map_figure(denoised: Denoised, n_spectra: int = 4) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        White-light map, S/N maps before and after on the same scale, and spectra: input, estimate with ±1σ, and the
-        pixels that the denoiser ignored.
+        White-light map, S/N maps before and after on the same scale, and spectra, each above what the estimate leaves
+        of the smoothed input: input, smoothed input, estimate with ±1σ, and the pixels that were masked in the input or
+        that the denoiser left out.
     """
     rows = bright_to_faint(denoised, n_spectra)
     has_maps = denoised.spectra.spatial_shape is not None
     n_panels = max(len(rows), 1)
-    page = figure(height=(2.6 if has_maps else 0.3) + 1.45 * n_panels + 0.3)
+    each = 2.0 if n_panels > 1 else 3.2
+    page = figure(height=(2.6 if has_maps else 0.0) + each * n_panels + 0.5)
     if has_maps:
-        top, bottom = np.asarray(page.subfigures(2, 1, height_ratios=[2.6, 1.45 * n_panels + 0.3]), dtype=object)
+        top, bottom = np.asarray(page.subfigures(2, 1, height_ratios=[2.6, each * n_panels + 0.5]), dtype=object)
         _draw_maps(top, denoised, rows)
     else:
         bottom = page
-    panels = bottom.subplots(n_panels, 1, sharex=True, squeeze=False)[:, 0]
+    panels = bottom.subplots(2 * n_panels, 1, sharex=True, height_ratios=[3.2, 1] * n_panels)
     if not len(rows):
         panels[0].text(0.5, 0.5, "no spectrum could be denoised", ha="center", transform=panels[0].transAxes)
-        panels[0].set(xticks=[], yticks=[])
-    for number, (panel, row) in enumerate(zip(panels, rows, strict=False)):
-        draw_spectrum(panel, denoised, row, COLOURS[number % len(COLOURS)])
+        for panel in panels:
+            panel.set(xticks=[], yticks=[])
+    for number, (upper, lower, row) in enumerate(zip(panels[::2], panels[1::2], rows, strict=False)):
+        draw_spectrum(upper, denoised, row, COLOURS[number % len(COLOURS)])
+        draw_residual(lower, denoised, row, COLOURS[number % len(COLOURS)])
         before, after = denoised.snr_before[row], denoised.snr[row]
-        panel.set_title(
+        upper.set_title(
             f"{number + 1}   {spaxel_name(denoised.spectra, row)}:  S/N {before:.1f} before, {after:.1f} after",
             loc="left",
         )
     if len(rows):
-        _mark_lines(panels[0], denoised.spectra, rows[0])
-        bottom.legend(*legend_entries(panels), loc="outside lower center", ncols=4)
+        _mark_lines(panels[0], denoised, rows[0])
+        bottom.legend(*legend_entries(panels), loc="outside lower center", ncols=3)
     panels[-1].set_xlabel(f"Observed wavelength in {denoised.spectra.medium} [Å]")
     bottom.supylabel(flux_label(denoised.spectra.unit), fontsize=8)
     return page
@@ -101,23 +114,72 @@ def spaxel_name(spectra: Spectra, row: int) -> str:
 
 
 def draw_spectrum(axes: Axes, denoised: Denoised, row: int, colour: str, truth: FloatArray | None = None) -> None:
-    """Draw one spectrum: input, estimate with ±1σ, ignored pixels and, if known, the truth."""
+    """Draw one spectrum: input, smoothed input, estimate with ±1σ, pixels without weight and, if known, the truth."""
     spectra = denoised.spectra
     wavelength, flux, sigma = spectra.wavelength, denoised.flux[row], denoised.sigma[row]
-    good = spectra.good[row]
-    ends = [stretch.stop - 1 for stretch in stretches(wavelength)][:-1]  # draw no line across a gap
-    noisy = _without(np.where(good, spectra.flux[row], np.nan), ends)
-    flux = _without(flux, ends)
+    ends = _ends(wavelength)
+    noisy = _without(np.where(spectra.good[row], spectra.flux[row], np.nan), ends)
+    smoothed, flux = _without(_smoothed(spectra, row, spectra.flux[row]), ends), _without(flux, ends)
     axes.plot(wavelength, noisy, color=LIGHT, lw=0.4, drawstyle="steps-mid", label="input", rasterized=True)
+    axes.plot(wavelength, smoothed, color="0.35", lw=0.5, label=f"input, smoothed over {_SMOOTHED} pixels")
     if truth is not None:
         axes.plot(wavelength, _without(truth, ends), color="black", lw=1.1, label="truth")
     axes.fill_between(wavelength, flux - sigma, flux + sigma, color=colour, alpha=0.35, lw=0, label="±1σ")
     axes.plot(wavelength, flux, color=colour, lw=0.8, label="denoised")
-    shade_runs(axes, wavelength, denoised.ignored[row] & good, color="#F0E442", alpha=0.45, label="ignored")
-    # The continuum and its noise set the height of the panel; emission lines and spikes may exceed it.
-    noise = 2.5 * float(np.median(spectra.sigma[row][good])) if good.any() else 0.0
-    limits = robust_limits(flux, margin=noise)
+    _shade(axes, denoised, row)
+    # The estimate and its error set the height of the panel, not the noise; emission lines and spikes may exceed it.
+    limits = robust_limits(flux, margin=3 * float(np.nanmedian(sigma)) if np.isfinite(sigma).any() else 0.0)
     axes.set(ylim=limits, xlim=(wavelength[0], wavelength[-1]))
+
+
+def draw_residual(axes: Axes, denoised: Denoised, row: int, colour: str) -> None:
+    """Draw what the estimate leaves of the input, smoothed, beside the estimate's ±1σ about zero."""
+    spectra = denoised.spectra
+    wavelength, sigma = spectra.wavelength, denoised.sigma[row]
+    ends = _ends(wavelength)
+    left = _without(_smoothed(spectra, row, spectra.flux[row] - denoised.flux[row]), ends)
+    band = _without(sigma, ends)
+    axes.fill_between(wavelength, -band, band, color=colour, alpha=0.35, lw=0)
+    axes.axhline(0, color=colour, lw=0.6)
+    axes.plot(wavelength, left, color="0.35", lw=0.5)
+    _shade(axes, denoised, row)
+    counted = np.isfinite(left) & denoised.counted[row]
+    if counted.any():
+        top = max(4 * float(np.median(np.abs(left[counted]))), 2 * float(np.median(sigma[counted]))) * 1.3
+        axes.set(ylim=(-top, top) if top > 0 else None)
+    axes.locator_params(axis="y", nbins=3)
+    axes.set_ylabel("residual", fontsize=SMALL)
+
+
+def _shade(axes: Axes, denoised: Denoised, row: int) -> None:
+    """Shade the pixels that do not count, by the reason."""
+    wavelength, good = denoised.spectra.wavelength, denoised.spectra.good[row]
+    for where, colour, label in (
+        (denoised.ignored[row] & good, _LEFT_OUT, "left out of the fit"),
+        (~good, _MASKED, "masked in the input"),
+    ):
+        for stretch in stretches(wavelength):
+            shade_runs(axes, wavelength[stretch], where[stretch], color=colour, alpha=0.45, label=label)
+
+
+def _ends(wavelength: FloatArray) -> list[int]:
+    """Last pixels before gaps, across which no line is drawn."""
+    return [stretch.stop - 1 for stretch in stretches(wavelength)][:-1]
+
+
+def _smoothed(spectra: Spectra, row: int, values: FloatArray) -> FloatArray:
+    """Values of a spectrum smoothed with the weights of its pixels, (n_pixels,); NaN where it has no data."""
+    from scipy.ndimage import gaussian_filter1d
+
+    result = np.full(spectra.n_pixels, np.nan)
+    weight = np.where(np.isfinite(values), spectra.ivar[row], 0.0).astype(np.float64)
+    flux = np.where(weight > 0, values, 0.0)
+    for stretch in stretches(spectra.wavelength):
+        total, known = (
+            gaussian_filter1d(part[stretch], _SMOOTHED / FWHM_PER_SIGMA) for part in (flux * weight, weight)
+        )
+        np.divide(total, known, out=result[stretch], where=(known > 0) & (weight[stretch] > 0))
+    return result
 
 
 def _without(values: FloatArray, pixels: list[int]) -> FloatArray:
@@ -157,19 +219,28 @@ def _draw_maps(page: Figure, denoised: Denoised, rows: list[int]) -> None:
     from matplotlib.colors import AsinhNorm
 
     spectra = denoised.spectra
-    axes = page.subplots(1, 3, sharex=True, sharey=True, gridspec_kw={"wspace": 0.08})
-    white = _white_light(spectra)
+    shape, wcs = spectra.spatial_shape or (1, len(spectra)), spectra.wcs
+    white, before, after = _white_light(spectra), denoised.snr_before, denoised.snr
     finite = white[np.isfinite(white)]
     scale = float(np.median(np.abs(finite))) if finite.size else 1.0
     low, high = np.percentile(finite, (1, 99.5)) if finite.size else (0.0, 1.0)
     norm = AsinhNorm(scale or 1.0, low, high if high > low else low + 1)
-    sky_map(axes[0], spectra.image(white), "White light", norm, "Greys", flux_label(spectra.unit, "Mean flux"))
-    mark_spaxels(axes[0], spectra, rows)
-    before, after = denoised.snr_before, denoised.snr
     shared = log_norm(before, after)
-    sky_map(axes[1], spectra.image(_positive(before)), "S/N before", shared, "viridis")
-    sky_map(axes[2], spectra.image(_positive(after)), "S/N after", shared, "viridis", "Median S/N per pixel")
-    axes[0].set_ylabel("y [spaxel]")
+
+    def draw(column: int, values: FloatArray, title: str, norm: Normalize, colours: str) -> tuple[Axes, AxesImage]:
+        axes = sky_axes(page, (1, 3, column), shape, wcs)
+        image = hatched_image(axes, spectra.image(values), norm, colours)
+        axes.set_title(title)
+        outer_labels(axes, first=column == 1, last=True, wcs=wcs)
+        return axes, image
+
+    light, image = draw(1, white, "White light", norm, "Greys")
+    colour_bar(light, image, flux_label(spectra.unit, "Mean flux"))
+    mark_spaxels(light, spectra, rows)
+    compass(light, wcs)
+    draw(2, _positive(before), "S/N before", shared, "viridis")
+    axes, image = draw(3, _positive(after), "S/N after", shared, "viridis")
+    colour_bar(axes, image, "Median S/N per pixel")
 
 
 def _positive(values: FloatArray) -> FloatArray:
@@ -184,8 +255,10 @@ def _white_light(spectra: Spectra) -> FloatArray:
     return np.asarray(np.divide(total, count, out=np.full(len(spectra), np.nan), where=count > 0))
 
 
-def _mark_lines(axes: Axes, spectra: Spectra, row: int) -> None:
-    """Name the absorption lines of `LINE_WINDOWS` above a panel, at the redshift of its spectrum."""
+def _mark_lines(axes: Axes, denoised: Denoised, row: int) -> None:
+    """Name the absorption lines of `LINE_WINDOWS` above a panel, at the redshift of its spectrum, where it has data."""
+    spectra = denoised.spectra
+    seen = spectra.wavelength[spectra.good[row] & denoised.valid[row]]
     redshift = float(spectra.redshift[row])
     if not np.isfinite(redshift):
         return
@@ -196,7 +269,8 @@ def _mark_lines(axes: Axes, spectra: Spectra, row: int) -> None:
     axes.set_ylim(bottom, top + 0.3 * (top - bottom))  # room for the names above the spectrum
     low, high = axes.get_xlim()
     for name, place in zip(LINE_WINDOWS, observed, strict=True):
-        if low < place - 0.03 * (high - low) and place < high:  # room for the name to the left of the line
+        near = bool(len(seen)) and float(np.abs(seen - place).min()) < _NEAR
+        if near and low < place - 0.03 * (high - low) and place < high:  # room for the name to the left of the line
             axes.axvline(place, color="0.3", lw=0.6, ls=":", zorder=0)
             axes.annotate(
                 line_label(name), (place, 0.97), (-1, 0),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from quietspec.arrays import FloatArray
 
-__all__ = ["SPREAD", "colour_limits", "outer_labels", "sky_axes"]
+__all__ = ["SPREAD", "colour_limits", "compass", "outer_labels", "sky_axes"]
 
 SPREAD = (2.0, 98.0)  #: percentiles of a map between which its colours run
 
@@ -70,6 +70,28 @@ def outer_labels(axes: Axes, *, first: bool, last: bool, wcs: WCS | None) -> Non
         coordinate.set_ticklabel_visible(shown)
         coordinate.set_axislabel(label if shown else "", minpad=0.4)
         coordinate.tick_params(direction="out", length=2, labelsize=SMALL)
+
+
+def compass(axes: Axes, wcs: WCS | None) -> None:
+    """Draw arrows to the north and the east in the lower right corner of a map; nothing without a WCS."""
+    if wcs is None:
+        return
+    from matplotlib.patheffects import withStroke
+
+    halo = [withStroke(linewidth=2, foreground="white")]
+    start, length = np.array([0.84, 0.12]), 0.13  # of the map
+    to_pixels = np.linalg.inv(wcs.celestial.pixel_scale_matrix)
+    for name, direction in (("N", to_pixels @ (0.0, 1.0)), ("E", to_pixels @ (1.0, 0.0))):
+        step = length * direction / np.hypot(*direction)
+        (line,) = axes.plot(
+            *np.stack([start, start + step], axis=1), transform=axes.transAxes, color="black", lw=0.9, path_effects=halo
+        )
+        line.set_clip_on(False)
+        x, y = start + 1.4 * step
+        axes.text(
+            x, y, name, transform=axes.transAxes, fontsize=SMALL, ha="center", va="center",
+            path_effects=halo,
+        )  # fmt: skip
 
 
 def colour_limits(values: FloatArray, low: float | None = None) -> Normalize:

@@ -58,7 +58,7 @@ def gain_figure(truth: FloatArray, denoised: Denoised, n_spectra: int = 3) -> Fi
         draw_spectrum(panel, denoised, row, COLOURS[number % len(COLOURS)], truth[row])
         name, snr, ratio = spaxel_name(spectra, row), denoised.snr_before[row], before[row] / after[row]
         panel.set_title(f"{number + 1}   {name}:  S/N {snr:.1f},  RMS error {ratio:.1f} times smaller", loc="left")
-    bottom.legend(*legend_entries(panels), loc="outside lower center", ncols=5)
+    bottom.legend(*legend_entries(panels), loc="outside lower center", ncols=4)
     panels[-1].set_xlabel(f"Observed wavelength in {spectra.medium} [Å]")
     bottom.supylabel(flux_label(spectra.unit), fontsize=8)
     return page
