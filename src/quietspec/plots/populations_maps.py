@@ -10,10 +10,11 @@ import numpy as np
 from quietspec.denoised import Flag
 from quietspec.errors import SpectraError
 from quietspec.plots.sky import colour_limits, outer_labels, sky_axes
-from quietspec.plots.style import BLACK, COLOURS, colour_bar, figure, hatched_image, styled
+from quietspec.plots.style import BLACK, COLOURS, NO_VALUE, colour_bar, figure, hatched_image, styled
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
+    from matplotlib.artist import Artist
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure, SubFigure
 
@@ -86,7 +87,21 @@ def populations_figure(
     parts = np.atleast_1d(np.asarray(page.subfigures(len(bands), 1), dtype=object))
     for part, band in zip(parts, bands, strict=True):
         _draw_band(part, populations, band, spatial_shape, wcs)
+    page.legend(handles=_marks(populations), loc="outside lower center", ncols=3)
     return page
+
+
+def _marks(populations: Populations) -> list[Artist]:
+    """Legend of the marks that there are."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    marks: list[Artist] = [Patch(facecolor="#d0d0d0", label="fades to grey: error above the range of the colours")]
+    if _doubtful(populations).any():
+        marks.append(Line2D([], [], ls="", marker=".", color=BLACK, ms=2, label="doubtful, by its flags"))
+    if populations.failed.any():
+        marks.append(Patch(**NO_VALUE, label="no result"))
+    return marks
 
 
 def _draw_band(
@@ -99,7 +114,9 @@ def _draw_band(
         value, low, high = _interval(populations, name)
         values, errors = value.reshape(shape), (high - low).reshape(shape) / 2
         upper, lower = (sky_axes(page, (2, _COLUMNS, row * _COLUMNS + column + 1), shape, wcs) for row in (0, 1))
-        image = hatched_image(upper, values, _norm(name, values), _COLOUR_MAPS.get(name, "viridis"))
+        norm = _norm(name, values)
+        strength = 1 / (1 + (2 * errors / max((norm.vmax or 1.0) - (norm.vmin or 0.0), 1e-12)) ** 2)
+        image = hatched_image(upper, values, norm, _COLOUR_MAPS.get(name, "viridis"), strength)
         colour_bar(upper, image, "")
         y, x = np.nonzero(flagged)
         upper.plot(x, y, ".", color=BLACK, ms=0.7, mew=0)

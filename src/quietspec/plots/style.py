@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from quietspec.arrays import BoolArray, FloatArray
 
 __all__ = [
-    "BLACK", "COLOURS", "LIGHT", "MARKERS", "PAGE_WIDTH", "SMALL", "colour_bar", "decimal_ticks", "figure",
+    "BLACK", "COLOURS", "LIGHT", "MARKERS", "NO_VALUE", "PAGE_WIDTH", "SMALL", "colour_bar", "decimal_ticks", "figure",
     "flux_label", "hatched_image", "line_label", "model_colours", "relative_flux_label", "robust_limits", "save",
     "shade_runs", "side_by_side", "sky_map", "styled",
 ]  # fmt: skip
@@ -33,6 +33,7 @@ BLACK, LIGHT = "#000000", "#b3b3b3"  #: truth, noisy input
 #: Okabe & Ito 2008, Color Universal Design, without yellow, which is faint on white; then wine and olive of P. Tol
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933")
 MARKERS = "osD^vPX<"  #: one for each colour
+NO_VALUE: dict[str, Any] = {"facecolor": "#e6e6e6", "edgecolor": "#cfcfcf", "hatch": "////"}  #: where a map has none
 SMALL = 6.3  #: points; text in crowded panels, no smaller than journals allow
 
 _STYLE: dict[str, Any] = {
@@ -154,11 +155,16 @@ def sky_map(
     return image
 
 
-def hatched_image(axes: Axes, values: FloatArray, norm: Normalize, cmap: str) -> AxesImage:
-    """Draw an image of one value per spaxel; spaxels without a value are hatched."""
-    axes.set_facecolor("#e6e6e6")
-    axes.patch.set(hatch="////", edgecolor="#cfcfcf")
-    return axes.imshow(np.ma.masked_invalid(values), norm=norm, cmap=cmap)
+def hatched_image(
+    axes: Axes, values: FloatArray, norm: Normalize, cmap: str, strength: FloatArray | None = None
+) -> AxesImage:
+    """Draw an image of one value per spaxel, hatched where there is none; a `strength` of 0 to 1 fades it to grey."""
+    axes.patch.set(**NO_VALUE)
+    masked = np.ma.masked_invalid(values)
+    if strength is None:
+        return axes.imshow(masked, norm=norm, cmap=cmap)
+    axes.imshow(np.ma.masked_array(np.full(values.shape, 0.5), masked.mask), cmap="Greys", vmin=0.0, vmax=2.0)
+    return axes.imshow(masked, norm=norm, cmap=cmap, alpha=np.nan_to_num(np.clip(strength, 0, 1)))
 
 
 def colour_bar(axes: Axes, image: AxesImage, label: str) -> None:
