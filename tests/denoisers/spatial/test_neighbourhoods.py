@@ -71,7 +71,7 @@ def test_a_field_is_found_where_there_is_one_and_none_where_there_is_none() -> N
     precision = np.full(SIDE**2, 4.0)
     sky = Neighbourhoods(PLACES, EVERY, NoiseLaw())
     _, smooth = drawn(FieldLaw(6.0, 0.03), NoiseLaw(), precision, rng)
-    found = sky.law_of(smooth, precision, rng)
+    found = sky.law_of(smooth, precision)
     assert found.length >= 3
     assert found.nugget <= 0.1
-    assert sky.law_of(rng.permutation(smooth), precision, rng) == FieldLaw()
+    assert sky.law_of(rng.permutation(smooth), precision) == FieldLaw()

@@ -156,11 +156,10 @@ class _Cube:
 
     def denoised(self) -> Denoised:
         """Make the result of the whole cube."""
-        rng = np.random.default_rng(_SEED)
         frame = self._frame()
         likelihoods = self._likelihoods(frame)
-        galaxy = GalaxyPrior.of(likelihoods[self.members], rng)
-        field = Field.of(likelihoods, galaxy, self._sky(), rng)
+        galaxy = GalaxyPrior.of(likelihoods[self.members], np.random.default_rng(_SEED))
+        field = Field.of(likelihoods, galaxy, self._sky())
         common = frame.modes[: frame.size]
         spread = field.messages.covariance + common @ self.stack.covariance @ common.T
         messages = Messages(field.messages.mean, spread)

@@ -36,7 +36,7 @@ class Field(BySpectrum):
     n_spaxels: FloatArray
 
     @classmethod
-    def of(cls, likelihoods: Likelihoods, galaxy: GalaxyPrior, sky: Neighbourhoods, rng: np.random.Generator) -> Self:
+    def of(cls, likelihoods: Likelihoods, galaxy: GalaxyPrior, sky: Neighbourhoods) -> Self:
         """Predict each spaxel from all others.
 
         Parameters
@@ -47,8 +47,6 @@ class Field(BySpectrum):
             Of their modes.
         sky : Neighbourhoods
             Of the spaxels.
-        rng : numpy.random.Generator
-            Chooses the spaxels by which lengths are found.
 
         Returns
         -------
@@ -60,7 +58,7 @@ class Field(BySpectrum):
         mean, variance = np.zeros(value.shape), np.ones(value.shape)
         for mode in range(value.shape[1]):
             data = value[:, mode], precision[:, mode]
-            law = sky.law_of(*data, rng)
+            law = sky.law_of(*data)
             if law != FieldLaw():
                 mean[:, mode], variance[:, mode] = _predicted(sky, *data, law)
         telling = precision / (1 + precision)

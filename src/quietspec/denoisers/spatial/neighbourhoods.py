@@ -13,8 +13,9 @@ Journal of the American Statistical Association 111, 800 (nearest-neighbour Gaus
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ from scipy.spatial import cKDTree
 from quietspec.arrays import BoolArray, FloatArray
 
 __all__ = ["FieldLaw", "Neighbourhoods", "NoiseLaw"]
+
+_Block = tuple[npt.NDArray[np.intp], FloatArray]  # spaxels with their neighbours, and the distances between these
 
 _NEIGHBOURS = 48
 _TOGETHER = 256  # spaxels worked on at a time
@@ -125,13 +128,18 @@ class Neighbourhoods:
         mean, variance : (m,)
             Of the mode before each spaxel's own data; the variance is at most 1.
         """
-        parts = [self._without_own(value[ids], precision[ids], law, distance) for ids, distance in self._blocks(rows)]
+        rows = np.arange(len(self._places)) if rows is None else rows
+        return self._over(self._blocks(rows), value, precision, law)
+
+    def _over(
+        self, blocks: Iterable[_Block], value: FloatArray, precision: FloatArray, law: FieldLaw
+    ) -> tuple[FloatArray, FloatArray]:
+        parts = [self._without_own(value[ids], precision[ids], law, distance) for ids, distance in blocks]
         mean, variance = zip(*parts, strict=True)
         return np.concatenate(mean), np.concatenate(variance)
 
-    def _blocks(self, rows: npt.NDArray[np.intp] | None) -> Iterator[tuple[npt.NDArray[np.intp], FloatArray]]:
+    def _blocks(self, rows: npt.NDArray[np.intp]) -> Iterator[_Block]:
         """Spaxels with their neighbours, itself first, and the distances between all of these."""
-        rows = np.arange(len(self._places)) if rows is None else rows
         for start in range(0, len(rows), _TOGETHER):
             some = rows[start : start + _TOGETHER]
             ids = np.concatenate([some[:, None], self.others[some]], axis=1)
@@ -150,28 +158,32 @@ class Neighbourhoods:
         alone = np.maximum(1 / variance - precision[:, 0], 1.0)
         return (mean / variance - precision[:, 0] * value[:, 0]) / alone, 1 / alone
 
-    def law_of(self, value: FloatArray, precision: FloatArray, rng: np.random.Generator) -> FieldLaw:
+    @cached_property
+    def _tried(self) -> tuple[npt.NDArray[np.intp], list[_Block]]:
+        """Members by which laws are judged, spread evenly, and their neighbourhoods."""
+        members = np.flatnonzero(self._members)
+        rows = members[np.linspace(0, len(members) - 1, min(_TRIED, len(members))).astype(np.intp)]
+        return rows, list(self._blocks(rows))
+
+    def law_of(self, value: FloatArray, precision: FloatArray) -> FieldLaw:
         """Find the law of a mode by how well it predicts members from the others.
 
         Parameters
         ----------
         value, precision : (n,)
             Measurements of all spaxels and their precisions.
-        rng : numpy.random.Generator
-            Chooses the members that are predicted.
 
         Returns
         -------
         FieldLaw
             The best of a few lengths and nuggets; none where no field is worth while.
         """
-        members = np.flatnonzero(self._members)
-        if precision[members].mean() < _TELLING:
+        if precision[self._members].mean() < _TELLING:
             return FieldLaw()
-        rows = np.sort(rng.choice(members, min(_TRIED, len(members)), replace=False))
+        rows, blocks = self._tried
 
         def score(law: FieldLaw) -> float:
-            mean, variance = self.without_own(value, precision, law, rows)
+            mean, variance = self._over(blocks, value, precision, law)
             total = variance + 1 / precision[rows]
             return float(-0.5 * np.sum(np.log(total) + (value[rows] - mean) ** 2 / total))
 
