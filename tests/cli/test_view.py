@@ -15,19 +15,23 @@ import quietspec
 from quietspec.cli import app
 
 
-def test_it_prints_an_address_that_answers_until_it_is_ended():
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_it_prints_an_address_that_answers_until_it_is_ended(end: signal.Signals):
     command = [sys.executable, "-c", "from quietspec.cli import app; app()", "view", str(quietspec.demo_cube())]
     with subprocess.Popen(
         [*command, "--no-browser"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        address = process.stdout.readline().strip()
-        with urllib.request.urlopen(f"{address}api/about") as answer:
-            assert b"demo.fits" in answer.read()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 0
-        assert "ssh -L" in process.stderr.read()
+        try:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            address = process.stdout.readline().strip()
+            with urllib.request.urlopen(f"{address}api/about") as answer:
+                assert b"demo.fits" in answer.read()
+            process.send_signal(end)
+            assert process.wait(timeout=20) == 0
+            assert "ssh -L" in process.stderr.read()
+        finally:
+            process.kill()  # or leaving the context would wait for it
 
 
 @pytest.mark.parametrize("words", [["none.fits"], ["--port", "70000", "x.fits"], []])

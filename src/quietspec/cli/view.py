@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +40,9 @@ def view(
         log(f"from another machine: {tunnel}, then open the same address there. Ctrl-C ends the page.")
         if browser:
             webbrowser.open(server.address)
+        # Also where Ctrl-C is ignored from the start, as shells arrange it for programs behind `&`.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         try:
             server.wait()
         except KeyboardInterrupt:

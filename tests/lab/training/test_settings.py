@@ -13,7 +13,7 @@ from quietspec.errors import ModelError
 from quietspec.lab.simulate import get_recipe
 from quietspec.lab.training import PRESETS, MixtureSettings, PriorRun, PriorSettings, train_from, train_prior, worlds
 
-SHIPPED = ("paper", "survey")
+SHIPPED = ("paper", "survey", "ultraviolet")
 GOOD = """
 recipe: paper
 n: 1000
@@ -24,7 +24,7 @@ settings: {n_components: 13, mixture: {n_mixture: 2, max_iter: 3}}
 
 def test_the_presets_are_the_shipped_priors():
     assert ("library", *SHIPPED) == PRESETS
-    assert [load_prior(name).card["recipe"] for name in SHIPPED] == ["paper", "wide"]
+    assert [load_prior(name).card["recipe"] for name in SHIPPED] == ["paper", "wide", "ultraviolet"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -69,7 +69,10 @@ def test_a_saved_run_loads_as_it_was(tmp_path):
         (GOOD.replace("n_components: 13", "n_components: 13, outskirts: []"), "settings.outskirts: Extra inputs"),
         (GOOD.replace("n: 1000", "n: 90001"), "n 90001: recipe 'paper' has 90000 training spectra"),
         (GOOD.replace("n: 1000", "n: 999"), "n: Input should be greater than or equal to 1000"),
-        (GOOD.replace("recipe: paper", "recipe: news"), "recipe: Input should be 'paper', 'survey' or 'wide'"),
+        (
+            GOOD.replace("recipe: paper", "recipe: news"),
+            "recipe: Input should be 'paper', 'survey', 'wide' or 'ultraviolet'",
+        ),
         (GOOD.replace("seed: 3\n", ""), "seed: Field required"),
         (GOOD + "left_out: [bc03]\n", "left_out: recipe 'paper' has one library"),
         ("[", "not YAML"),
@@ -86,7 +89,7 @@ def test_bad_runs_are_refused_with_file_and_key(text, says, tmp_path):
 
 
 def test_unknown_names_are_refused_with_those_there_are():
-    with pytest.raises(ModelError, match=r"news: no run of this name \(library, paper, survey\)"):
+    with pytest.raises(ModelError, match=r"news: no run of this name \(library, paper, survey, ultraviolet\)"):
         PriorRun.load(Path("news"))
 
 
