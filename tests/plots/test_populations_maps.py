@@ -1,5 +1,7 @@
 """Maps of populations are drawn with and without a sky, and say what they show."""
 
+from dataclasses import replace
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -35,7 +37,7 @@ def populations(n=30):
 @pytest.mark.parametrize("sky", [True, False])
 def test_maps_show_values_and_errors(sky):
     figure = drawn(populations_figure(populations(), SHAPE, sky_wcs(SHAPE) if sky else None))
-    images = figure.findobj(mpl.image.AxesImage)
+    images = [image for image in figure.findobj(mpl.image.AxesImage) if image.get_cmap().name != "Greys"]
     assert len(images) == 2 * len(NAMES)
     by_title = {image.axes.get_title(): image for image in images}
     speed = by_title["velocity [km/s]"].get_array()
@@ -91,3 +93,16 @@ def test_methods_stand_beside_the_truth():
     said = texts(figure)
     assert f"rms {comparison.methods['other'].scores['mh_lw'].rms:.3f}" in said
     assert "recovered\n− true" in said
+
+
+def test_values_fade_where_their_errors_exceed_the_range():
+    known = populations()
+    name = NAMES[0]
+    value = known.values[name]
+    sure = np.isfinite(value) & (np.arange(len(value)) % 2 == 0)
+    half = np.where(sure, 1e-3, 1e3)
+    faded = replace(known, low=known.low | {name: value - half}, high=known.high | {name: value + half})
+    images = drawn(populations_figure(faded, SHAPE)).findobj(mpl.image.AxesImage)
+    strength = np.ravel(next(image for image in images if np.ndim(image.get_alpha())).get_alpha())
+    assert (strength[sure] > 0.99).all()
+    assert (strength[np.isfinite(value) & ~sure] < 0.01).all()
