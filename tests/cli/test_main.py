@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from quietspec import __version__
-from quietspec.cli.console import progress_bar, verbosity
+from quietspec.cli.console import command_line, progress_bar, verbosity
 from quietspec.io import ReadOptions
 
 from ..io import layouts
@@ -91,3 +92,9 @@ def test_progress_off_a_terminal_is_a_line_per_tenth_but_the_last(capsys, monkey
         for done in range(1, 101):
             progress(done, 100)
     assert capsys.readouterr().err.split("\n") == [f"cube.fits: {tenth}0 %" for tenth in range(1, 10)] + [""]
+
+
+def test_what_others_read_names_no_folder(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/quietspec", "lab", "train", "survey", "-o", "/home/me/a b.npz"])
+    assert command_line() == "quietspec lab train survey -o '/home/me/a b.npz'"
+    assert command_line(folders=False) == "quietspec lab train survey -o 'a b.npz'"

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -156,6 +157,9 @@ def progress_bar(label: str) -> Iterator[Progress]:
     yield report
 
 
-def command_line() -> str:
-    """Return the command as it was typed, without the folder the program lies in."""
-    return shlex.join(["quietspec", *sys.argv[1:]])
+def command_line(*, folders: bool = True) -> str:
+    """Return the command as it was typed; without `folders`, for others to read, absolute paths by their last part."""
+    words = (
+        sys.argv[1:] if folders else [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    )
+    return shlex.join(["quietspec", *words])

@@ -35,7 +35,7 @@ def bench(
     require_new(json, overwrite)
     options = changed(BenchOptions(side=side), changes or (), "--set")
     result = run_bench(library_named(library), options, log)
-    result = {"command": command_line(), "commit": commit()} | result
+    result = {"command": command_line(folders=False), "commit": commit()} | result
     if figures is not None:
         _draw(result, figures)
     if not stdout_is_json(json):

@@ -42,7 +42,12 @@ def relabel(
     log(f"labels: {', '.join(labelled.label_names)}")
     with os_errors_named(out):
         labelled.save(out)
-    made = {"command": command_line(), "commit": commit(), "date": date.today().isoformat(), "of": trained.hash}
+    made = {
+        "command": command_line(folders=False),
+        "commit": commit(),
+        "date": date.today().isoformat(),
+        "of": trained.hash,
+    }
     scores = test_scores(world, labelled)
     write_json(card, {**card_of(prior), **labelled.card, "labels": made, "hash": labelled.hash, "scores": scores})
     print_path(out)

@@ -48,7 +48,7 @@ def train(
     content = {
         "summary": f"recipe {settings.recipe!r}: {prior.n_mixture} Gaussian(s) over {prior.n_components} components",
         **prior.card,
-        "command": command_line(),
+        "command": command_line(folders=False),
         "commit": commit(),
         "date": date.today().isoformat(),
         "seconds": round(seconds),

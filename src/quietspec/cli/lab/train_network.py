@@ -80,7 +80,7 @@ def _publish(corpus: Corpus, settings: Run, folder: Path, tests: int, entries: M
         "library": corpus.recipe.library.name,
         "run": settings.model_dump(mode="json"),
         "seed": settings.seed,
-        "command": command_line(),
+        "command": command_line(folders=False),
         "commit": commit(),
         "date": date.today().isoformat(),
         **entries,
