@@ -8,6 +8,7 @@ import numpy as np
 
 from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.spectra import Spectra
+from quietspec.statistics import masked_median
 
 __all__ = ["Light", "light_of"]
 
@@ -76,16 +77,8 @@ def light_of(spectra: Spectra) -> Light:
         np.divide(each @ weights, total, out=np.full(len(flux), np.nan), where=total > 0)
         for each in (flux, variance, ratio)
     )
-    return Light(mean_flux, mean_variance, mean_ratio, _median(np.where(good, spectra.flux, np.nan)))
+    return Light(mean_flux, mean_variance, mean_ratio, masked_median(spectra.flux, good))
 
 
 def _g_weights(wavelength: FloatArray) -> FloatArray:
     return np.asarray(np.interp(wavelength, _G_WAVELENGTH, _G_RESPONSE) * np.gradient(wavelength))
-
-
-def _median(flux: FloatArray) -> FloatArray:
-    """Median of the pixels that are not NaN, (n_spectra,)."""
-    known = np.isfinite(flux).any(axis=1)
-    median = np.full(len(flux), np.nan)
-    median[known] = np.nanmedian(flux[known], axis=1)
-    return median

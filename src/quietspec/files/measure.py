@@ -108,7 +108,7 @@ class _Measuring(Work[_Tile, MeasureReport]):
 
     def __init__(self, method: PopulationMethod, bins: Binning | None = None) -> None:
         self._method, self._bins = method, bins
-        self.whole = isinstance(getattr(method, "denoiser", None), SpatialPosterior)
+        self.whole = isinstance(denoiser_of(method), SpatialPosterior)
         self._sums: SumPlan | None = None
         self._spaxels: list[Light] = []
         self._tiles: list[_Tile] = []

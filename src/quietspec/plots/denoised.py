@@ -158,8 +158,7 @@ def _shade(axes: Axes, denoised: Denoised, row: int) -> None:
         (denoised.ignored[row] & good, _LEFT_OUT, "left out of the fit"),
         (~good, _MASKED, "masked in the input"),
     ):
-        for stretch in stretches(wavelength):
-            shade_runs(axes, wavelength[stretch], where[stretch], color=colour, alpha=0.45, label=label)
+        shade_runs(axes, wavelength, where, color=colour, alpha=0.45, label=label)
 
 
 def _ends(wavelength: FloatArray) -> list[int]:

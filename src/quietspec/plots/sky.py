@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from quietspec.arrays import FloatArray
 
-__all__ = ["SPREAD", "colour_limits", "compass", "outer_labels", "sky_axes"]
+__all__ = ["SPREAD", "colour_limits", "compass", "directions", "outer_labels", "sky_axes"]
 
+_SINGULAR = 1e-20  # square degrees; no spaxel is so small
 SPREAD = (2.0, 98.0)  #: percentiles of a map between which its colours run
 
 
@@ -72,17 +73,25 @@ def outer_labels(axes: Axes, *, first: bool, last: bool, wcs: WCS | None) -> Non
         coordinate.tick_params(direction="out", length=2, labelsize=SMALL)
 
 
+def directions(wcs: WCS) -> tuple[FloatArray, FloatArray] | None:
+    """Unit vectors (dx, dy) in spaxels to the east and the north; None where the WCS has no inverse."""
+    matrix = np.asarray(wcs.celestial.pixel_scale_matrix, dtype=np.float64)  # degrees east and north per spaxel
+    if abs(np.linalg.det(matrix)) < _SINGULAR:
+        return None
+    east, north = (direction / np.hypot(*direction) for direction in np.linalg.inv(matrix).T)
+    return east, north
+
+
 def compass(axes: Axes, wcs: WCS | None) -> None:
     """Draw arrows to the north and the east in the lower right corner of a map; nothing without a WCS."""
-    if wcs is None:
+    if wcs is None or (towards := directions(wcs)) is None:
         return
     from matplotlib.patheffects import withStroke
 
     halo = [withStroke(linewidth=2, foreground="white")]
     start, length = np.array([0.84, 0.12]), 0.13  # of the map
-    to_pixels = np.linalg.inv(wcs.celestial.pixel_scale_matrix)
-    for name, direction in (("N", to_pixels @ (0.0, 1.0)), ("E", to_pixels @ (1.0, 0.0))):
-        step = length * direction / np.hypot(*direction)
+    for name, direction in zip("EN", towards, strict=True):
+        step = length * direction
         (line,) = axes.plot(
             *np.stack([start, start + step], axis=1), transform=axes.transAxes, color="black", lw=0.9, path_effects=halo
         )

@@ -11,7 +11,7 @@ import astropy.units as u
 import numpy as np
 
 from quietspec.errors import WriteError
-from quietspec.wavelengths import SNR_WINDOW
+from quietspec.wavelengths import SNR_WINDOW, stretches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -130,13 +130,13 @@ def side_by_side(names: Sequence[str]) -> Iterator[tuple[str, float, float]]:
 
 
 def shade_runs(axes: Axes, wavelength: FloatArray, where: BoolArray, **kwargs: Any) -> None:
-    """Shade the runs of pixels where a condition holds."""
-    padded = np.concatenate(([False], where, [False]))
-    edges = np.flatnonzero(padded[1:] != padded[:-1]).reshape(-1, 2)
+    """Shade the runs of pixels where a condition holds; gaps in wavelength end them."""
     half = 0.5 * float(np.median(np.diff(wavelength)))
-    for start, stop in edges:
-        axes.axvspan(wavelength[start] - half, wavelength[stop - 1] + half, **{"lw": 0, **kwargs})
-        kwargs.pop("label", None)  # one entry in the legend
+    for stretch in stretches(wavelength):
+        padded = np.concatenate(([False], where[stretch], [False]))
+        for start, stop in stretch.start + np.flatnonzero(padded[1:] != padded[:-1]).reshape(-1, 2):
+            axes.axvspan(wavelength[start] - half, wavelength[stop - 1] + half, **{"lw": 0, **kwargs})
+            kwargs.pop("label", None)  # one entry in the legend
 
 
 def sky_map(

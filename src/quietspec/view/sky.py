@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quietspec.arrays import FloatArray
+from quietspec.plots.sky import directions
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -36,14 +37,10 @@ def sky_frame(wcs: WCS | None) -> dict[str, Any] | None:
     >>> sky_frame(wcs)
     {'arcsec': [0.2, 0.2], 'north': [0.0, 1.0], 'east': [-1.0, 0.0]}
     """
-    if wcs is None:
+    if wcs is None or (towards := directions(wcs)) is None:
         return None
-    matrix = np.asarray(wcs.celestial.pixel_scale_matrix, dtype=np.float64)  # degrees east and north per spaxel
-    if abs(np.linalg.det(matrix)) < 1e-20:
-        return None
-    inverse = np.linalg.inv(matrix)
-    east, north = (direction / np.hypot(*direction) for direction in inverse.T)
-    arcsec = np.hypot(matrix[0], matrix[1]) * 3600
+    east, north = towards
+    arcsec = np.hypot(*np.asarray(wcs.celestial.pixel_scale_matrix, dtype=np.float64)) * 3600
     return {name: _rounded(values) for name, values in (("arcsec", arcsec), ("north", north), ("east", east))}
 
 

@@ -18,6 +18,7 @@ from quietspec.denoised import Flag
 from quietspec.extinction import LAW
 from quietspec.io.checksums import UNSET
 from quietspec.kinds import Medium
+from quietspec.statistics import masked_median
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -209,20 +210,15 @@ def wave_table(axes: OutputAxes) -> fits.BinTableHDU:
     """
     columns = {"wavelength": (axes.wavelength, u.AA)}
     if axes.fwhm is not None:
-        columns["fwhm"] = (axes.fwhm if axes.fwhm.ndim == 1 else _medians(axes.fwhm), u.AA)
+        columns["fwhm"] = (
+            axes.fwhm if axes.fwhm.ndim == 1 else masked_median(axes.fwhm.T, np.isfinite(axes.fwhm.T)),
+            u.AA,
+        )
     table = _table("WAVE", columns)
     table.header["AIRORVAC"] = (axes.medium, "medium of the wavelengths")
     if axes.fwhm is not None and axes.fwhm.ndim > 1:
         table.header.add_comment("fwhm is the median over the spectra, which differ")
     return table
-
-
-def _medians(values: FloatArray) -> FloatArray:
-    """Median of each column, NaN where it has no number."""
-    known = np.isfinite(values).any(axis=0)
-    medians = np.full(values.shape[1], np.nan)
-    medians[known] = np.nanmedian(values[:, known], axis=0)
-    return medians
 
 
 def spectra_table(values: Mapping[str, npt.NDArray[Any]]) -> fits.BinTableHDU:
