@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quietspec.plots.sky import compass, outer_labels, sky_axes
+from quietspec.plots.sky import compass, row_of_maps
 from quietspec.plots.style import (
     COLOURS,
     LIGHT,
@@ -14,7 +14,6 @@ from quietspec.plots.style import (
     colour_bar,
     figure,
     flux_label,
-    hatched_image,
     line_label,
     robust_limits,
     shade_runs,
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import LogNorm, Normalize
     from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
 
     from quietspec.arrays import FloatArray
     from quietspec.denoised import Denoised
@@ -218,28 +216,22 @@ def _draw_maps(page: Figure, denoised: Denoised, rows: list[int]) -> None:
     from matplotlib.colors import AsinhNorm
 
     spectra = denoised.spectra
-    shape, wcs = spectra.spatial_shape or (1, len(spectra)), spectra.wcs
     white, before, after = _white_light(spectra), denoised.snr_before, denoised.snr
     finite = white[np.isfinite(white)]
     scale = float(np.median(np.abs(finite))) if finite.size else 1.0
     low, high = np.percentile(finite, (1, 99.5)) if finite.size else (0.0, 1.0)
     norm = AsinhNorm(scale or 1.0, low, high if high > low else low + 1)
     shared = log_norm(before, after)
-
-    def draw(column: int, values: FloatArray, title: str, norm: Normalize, colours: str) -> tuple[Axes, AxesImage]:
-        axes = sky_axes(page, (1, 3, column), shape, wcs)
-        image = hatched_image(axes, spectra.image(values), norm, colours)
-        axes.set_title(title)
-        outer_labels(axes, first=column == 1, last=True, wcs=wcs)
-        return axes, image
-
-    light, image = draw(1, white, "White light", norm, "Greys")
-    colour_bar(light, image, flux_label(spectra.unit, "Mean flux"))
+    images: list[tuple[FloatArray, str, Normalize, str]] = [
+        (spectra.image(white), "White light", norm, "Greys"),
+        (spectra.image(_positive(before)), "S/N before", shared, "viridis"),
+        (spectra.image(_positive(after)), "S/N after", shared, "viridis"),
+    ]
+    (light, light_image), _, (last, snr_image) = row_of_maps(page, images, spectra.wcs)
+    colour_bar(light, light_image, flux_label(spectra.unit, "Mean flux"))
     mark_spaxels(light, spectra, rows)
-    compass(light, wcs)
-    draw(2, _positive(before), "S/N before", shared, "viridis")
-    axes, image = draw(3, _positive(after), "S/N after", shared, "viridis")
-    colour_bar(axes, image, "Median S/N per pixel")
+    compass(light, spectra.wcs)
+    colour_bar(last, snr_image, "Median S/N per pixel")
 
 
 def _positive(values: FloatArray) -> FloatArray:

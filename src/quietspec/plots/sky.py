@@ -1,4 +1,4 @@
-"""Axes on the sky, in offsets from the centre of an image, and colour scales of maps."""
+"""Maps on the sky, in offsets from the centre of an image, and their colour scales."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 import astropy.units as u
 import numpy as np
 
-from quietspec.plots.style import SMALL
+from quietspec.plots.style import SMALL, hatched_image
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from astropy.wcs import WCS
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure, SubFigure
+    from matplotlib.image import AxesImage
 
     from quietspec.arrays import FloatArray
 
-__all__ = ["SPREAD", "colour_limits", "compass", "directions", "outer_labels", "sky_axes"]
+__all__ = ["SPREAD", "colour_limits", "compass", "directions", "outer_labels", "row_of_maps", "sky_axes"]
 
 _SINGULAR = 1e-20  # square degrees; no spaxel is so small
 SPREAD = (2.0, 98.0)  #: percentiles of a map between which its colours run
@@ -58,6 +61,19 @@ def _offsets(wcs: WCS, shape: tuple[int, int]) -> WCS:
     offsets.wcs.crpix = [(shape[1] + 1) / 2, (shape[0] + 1) / 2]
     offsets.wcs.cd = wcs.celestial.pixel_scale_matrix
     return offsets
+
+
+def row_of_maps(
+    page: Figure | SubFigure, images: Sequence[tuple[FloatArray, str, Normalize, str]], wcs: WCS | None
+) -> list[tuple[Axes, AxesImage]]:
+    """Draw images side by side, (ny, nx) each, given with title, colour scale and colours; only the first labels y."""
+    drawn = []
+    for column, (values, title, norm, colours) in enumerate(images, start=1):
+        axes = sky_axes(page, (1, len(images), column), values.shape, wcs)
+        drawn.append((axes, hatched_image(axes, values, norm, colours)))
+        axes.set_title(title)
+        outer_labels(axes, first=column == 1, last=True, wcs=wcs)
+    return drawn
 
 
 def outer_labels(axes: Axes, *, first: bool, last: bool, wcs: WCS | None) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BLACK", "COLOURS", "LIGHT", "MARKERS", "NO_VALUE", "PAGE_WIDTH", "SMALL", "colour_bar", "decimal_ticks", "figure",
     "flux_label", "hatched_image", "line_label", "model_colours", "relative_flux_label", "robust_limits", "save",
-    "shade_runs", "side_by_side", "sky_map", "styled",
+    "shade_runs", "side_by_side", "styled",
 ]  # fmt: skip
 
 PAGE_WIDTH = 7.1  #: inches, both columns of a journal page
@@ -137,22 +137,6 @@ def shade_runs(axes: Axes, wavelength: FloatArray, where: BoolArray, **kwargs: A
         for start, stop in stretch.start + np.flatnonzero(padded[1:] != padded[:-1]).reshape(-1, 2):
             axes.axvspan(wavelength[start] - half, wavelength[stop - 1] + half, **{"lw": 0, **kwargs})
             kwargs.pop("label", None)  # one entry in the legend
-
-
-def sky_map(
-    axes: Axes, values: FloatArray, title: str, norm: Normalize, cmap: str, label: str | None = None
-) -> AxesImage:
-    """Draw an image of one value per spaxel, hatched where there is none, with a colour bar if `label` is given."""
-    from matplotlib.ticker import MaxNLocator
-
-    image = hatched_image(axes, values, norm, cmap)
-    axes.set(title=title, xlabel="x [spaxel]")
-    axes.tick_params(direction="out", top=False, right=False)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
-    if label is not None:
-        colour_bar(axes, image, label)
-    return image
 
 
 def hatched_image(

@@ -9,7 +9,8 @@ import numpy as np
 from quietspec.errors import SpectraError
 from quietspec.lab.evaluation.scores import rms
 from quietspec.plots.denoised import bright_to_faint, draw_spectrum, legend_entries, log_norm, mark_spaxels, spaxel_name
-from quietspec.plots.style import COLOURS, figure, flux_label, sky_map, styled
+from quietspec.plots.sky import compass, row_of_maps
+from quietspec.plots.style import COLOURS, colour_bar, figure, flux_label, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,12 +69,15 @@ def _draw_error_maps(page: Figure, denoised: Denoised, rows: list[int], before: 
     from matplotlib.colors import Normalize
 
     spectra, ratio = denoised.spectra, before / after
-    axes = page.subplots(1, 3, sharex=True, sharey=True, gridspec_kw={"wspace": 0.08})
     norm = log_norm(before, after)
-    sky_map(axes[0], spectra.image(before), "RMS error, input", norm, "cividis")
-    label = flux_label(spectra.unit, "RMS error")
-    sky_map(axes[1], spectra.image(after), "RMS error, denoised", norm, "cividis", label)
     limits = Normalize(0, float(np.nanpercentile(ratio, 99)))
-    sky_map(axes[2], spectra.image(ratio), "Times smaller", limits, "viridis", "RMS error before / after")
-    mark_spaxels(axes[0], spectra, rows)
-    axes[0].set_ylabel("y [spaxel]")
+    images = [
+        (spectra.image(before), "RMS error, input", norm, "cividis"),
+        (spectra.image(after), "RMS error, denoised", norm, "cividis"),
+        (spectra.image(ratio), "Times smaller", limits, "viridis"),
+    ]
+    (first, _), (error, error_image), (last, ratio_image) = row_of_maps(page, images, spectra.wcs)
+    colour_bar(error, error_image, flux_label(spectra.unit, "RMS error"))
+    colour_bar(last, ratio_image, "RMS error before / after")
+    mark_spaxels(first, spectra, rows)
+    compass(first, spectra.wcs)
