@@ -67,6 +67,9 @@ def test_every_command_and_option_is_listed(made):
     names = {line[3:] for page in pages.values() for line in page.splitlines() if line.startswith("## ")}
     assert {"quietspec denoise", "quietspec batch run", "quietspec lab train"} <= names
     assert "`--redshift`" in pages["commands.md"]
+    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in pages["commands.md"].splitlines()]
+    assert ["`posterior`, `ppxf`, `denoised`", "`posterior`"] in [row[2:] for row in rows if row[0] == "`--method`"]
+    assert {"integer", "number", "path", "text", "`air`, `vacuum`"} <= {row[2] for row in rows if len(row) > 2}
     assert "quietspec lab" not in {name for name in names if f"## {name}\n" in pages["commands.md"]}
 
 

@@ -13,6 +13,8 @@ from quietspec.cli import app
 
 __all__ = ["command_pages"]
 
+_KINDS = {"str": "text", "int": "integer", "float": "number"}
+
 
 def command_pages() -> dict[str, str]:
     """Make the pages of the product's commands and of the laboratory's, by file name."""
@@ -40,11 +42,12 @@ def _section(name: str, command: Any) -> str:
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     options = [one for one in command.params if one.param_type_name == "option"]
     words = [f"{one.name.upper()}{'…' if one.nargs == -1 else ''}" for one in arguments]
+    words = [word if one.required else f"[{word}]" for word, one in zip(words, arguments, strict=True)]
     words += ["[OPTIONS]"] * bool(options) + ["COMMAND"] * hasattr(command, "commands")
     usage = " ".join([name, *words])
     parts = [f"## {name}", _plain(command.help or ""), f"```text\n{usage}\n```"]
-    rows = [[_names(one), _plain(getattr(one, "help", "") or ""), _default(one)] for one in [*arguments, *options]]
-    return "\n\n".join([*parts, *([table(["option", "meaning", "default"], rows)] if rows else [])])
+    rows = [[_names(one), _meaning(one), _values(command, one), _default(one)] for one in [*arguments, *options]]
+    return "\n\n".join([*parts, *([table(["option", "meaning", "value", "default"], rows)] if rows else [])])
 
 
 def _names(one: Any) -> str:
@@ -53,12 +56,27 @@ def _names(one: Any) -> str:
     return ", ".join(f"`{name}`" for name in (*one.opts, *one.secondary_opts))
 
 
+def _meaning(one: Any) -> str:
+    text = _plain(getattr(one, "help", "") or "")
+    return f"{text} Required." if one.required else text
+
+
+def _values(command: Any, one: Any) -> str:
+    """What may be given, as the help says it: choices, or the kind of value; nothing for switches."""
+    shown = one.get_help_record(command.context_class(command))
+    found = re.search(r"[<\[{(](.+)[>\]})]", shown[0]) if shown else None
+    if found is None:
+        return ""
+    words = re.sub(r"^list\[(.+)\]$|(?: range)$", r"\1", found[1]).lower().split("|")
+    return ", ".join(f"`{word}`" for word in words) if len(words) > 1 else _KINDS.get(words[0], words[0])
+
+
 def _default(one: Any) -> str:
     """The default, where it says something."""
     value = one.default
     if value is None or value is False or callable(value) or value in ((), [], ""):
         return ""
-    return f"`{value}`"
+    return f"`{one.opts[0]}`" if value is True else f"`{value}`"
 
 
 def _plain(text: str) -> str:
