@@ -21,8 +21,9 @@ extensions = [
     "sphinx_design",
     "generated_pages",
 ]
-exclude_patterns = ["_build", "_extensions", "_templates"]
+exclude_patterns = ["_build", "_extensions", "_templates", "tutorials/*/README.md"]
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the tutorials: small matrices, which threads only slow down
+os.environ["QUIETSPEC_TUTORIALS"] = str(Path(__file__).parent / "tutorials")  # where the data of tutorials lie
 templates_path = ["_templates"]
 
 # --- Markdown, and the tutorials, which run as the pages are built ---
