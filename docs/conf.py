@@ -21,7 +21,7 @@ extensions = [
     "sphinx_design",
     "generated_pages",
 ]
-exclude_patterns = ["_build", "_extensions", "_templates", "tutorials/*/README.md"]
+exclude_patterns = ["_build", "_extensions", "_templates"]
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the tutorials: small matrices, which threads only slow down
 os.environ["QUIETSPEC_TUTORIALS"] = str(Path(__file__).parent / "tutorials")  # where the data of tutorials lie
 templates_path = ["_templates"]
