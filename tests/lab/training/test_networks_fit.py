@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("lightning")
+lightning = pytest.importorskip("lightning")
 
 from quietspec.errors import ModelError, WriteError
 from quietspec.lab import networks
@@ -25,6 +25,7 @@ from quietspec.lab.training.networks import (
     NoisyBatches,
     Run,
     best_network,
+    checkpoints,
     inference_flops,
     read_curve,
     spectrum_losses,
@@ -55,6 +56,16 @@ def finished(corpus, tmp_path_factory) -> Callable[..., Path]:
         return folders[run]
 
     return folder
+
+
+class Rates(lightning.Callback):
+    """Notes the learning rate of each step."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: object) -> None:
+        self.seen.append(trainer.optimizers[0].param_groups[0]["lr"])
 
 
 def assert_same(folder: Path, undisturbed: Path) -> None:
@@ -167,6 +178,32 @@ def test_resuming_a_finished_training_has_no_effect(corpus, finished, tmp_path):
     seconds = train_network(corpus, run, tmp_path)
     assert train_network(corpus, run, tmp_path, resume=True) > 0.7 * seconds > 0
     assert_same(tmp_path, finished(run))
+
+
+def test_checkpoints_are_in_small_pieces(corpus, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "PIECE", 10_000)
+    run = small_run()
+    with pytest.raises(Killed):
+        train_network(corpus, run, tmp_path, callbacks=(Killer(14),))
+    sizes = [file.stat().st_size for file in sorted((tmp_path / "last.ckpt").iterdir())]
+    assert len(sizes) > 3
+    assert set(sizes[:-1]) == {10_000}
+    assert sizes[-1] <= 10_000
+    train_network(corpus, run, tmp_path, resume=True)
+    assert_same(tmp_path, finished(run))
+
+
+def test_a_training_ends_by_the_clock_and_its_learning_rate_with_it(corpus, tmp_path):
+    run = small_run(steps=600_000, steps_per_epoch=30, minutes=0.05)
+    rates = Rates()
+    train_network(corpus, run, tmp_path, callbacks=(rates,))
+    steps = read_curve(tmp_path / CURVE)["step"]
+    assert steps[-1] < 600_000
+    assert max(rates.seen) == pytest.approx(run.learning_rate, rel=0.3)
+    assert rates.seen[-1] < 0.1 * max(rates.seen)
+    best_network(tmp_path)
+    train_network(corpus, run, tmp_path, resume=True)  # no time is left
+    assert read_curve(tmp_path / CURVE)["step"][-1] <= steps[-1] + 1
 
 
 @pytest.mark.slow

@@ -30,6 +30,10 @@ def train_network(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for settings, checkpoints, curve and model.")],
     changes: Changes = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="End by the clock after so long, over all resumptions."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")] = False,
     tests: Annotated[int, typer.Option(min=1, max=10_000, help="Test spectra that score it for its card.")] = 500,
     library: Library = None,
@@ -43,7 +47,8 @@ def train_network(
         from quietspec.lab.training import networks
     except ModuleNotFoundError as error:
         raise ModelError(f"{error.name} is not installed: pip install 'quietspec[train]'.") from error
-    settings = networks.Run.load(run).changed(changes or ())
+    budget = [] if minutes is None else [f"minutes={minutes}"]
+    settings = networks.Run.load(run).changed([*(changes or ()), *budget])
     fetched = fetched_templates("paper", library, licence)
     wiener = Posterior("wiener", load_prior("paper").collapsed()) if "wiener" in settings.network.channels else None
     corpus = networks.Corpus.draw(recipe_named("paper", library), settings, wiener)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from quietspec.errors import ModelError, WriteError
 from quietspec.io.writing.atomic import os_errors_named
 from quietspec.lab.networks import EUT, PatchNetwork
 from quietspec.lab.training.networks.batches import Corpus, NoisyBatches
+from quietspec.lab.training.networks.checkpoints import InPieces, load_checkpoint
 from quietspec.lab.training.networks.curve import LearningCurve
 from quietspec.lab.training.networks.module import DenoisingModule
 from quietspec.lab.training.networks.run import Run
@@ -111,7 +113,7 @@ def train_network(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its notes do not concern the user's task
     module = DenoisingModule(run)
     module.start_from(corpus)
-    timer = Timer()
+    timer = Timer(None if run.minutes is None else timedelta(minutes=run.minutes))
     trainer = _trainer(run, bar=bar, callbacks=[timer, *_callbacks(run, folder, progress), *callbacks])
     with warnings.catch_warnings():
         warnings.filterwarnings(
@@ -140,6 +142,7 @@ def _trainer(run: Run, *, bar: bool, callbacks: list[Callback]) -> lightning.Tra
         enable_progress_bar=bar,
         enable_model_summary=False,
         callbacks=callbacks,
+        plugins=[InPieces()],
     )
 
 
@@ -179,7 +182,7 @@ def _prepare(run: Run, folder: Path, resume: bool) -> None:
 def best_network(folder: Path) -> EUT | PatchNetwork:
     """Load the network of lowest validation loss, with averaged weights, from the folder of a training."""
     module = DenoisingModule(Run.load(folder / RUN))
-    module.load_state_dict(torch.load(folder / BEST, map_location="cpu", weights_only=True)["state_dict"])
+    module.load_state_dict(load_checkpoint(folder / BEST, map_location="cpu", weights_only=True)["state_dict"])
     return module.network.eval()
 
 

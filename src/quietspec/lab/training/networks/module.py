@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.callbacks import Timer
 from torch import Tensor
 
 from quietspec.lab.networks import PatchNetwork, make_network
@@ -15,6 +17,7 @@ from quietspec.lab.training.networks.run import Run
 
 __all__ = ["DenoisingModule", "spectrum_losses"]
 
+_LEAST_RATE = 0.04  # of the highest learning rate, at the start of a training that ends by the clock
 _START_SPECTRA, _START_SNR = 8000, 10.0  # principal components of so many spectra, Wiener filter for this S/N
 
 
@@ -57,15 +60,28 @@ class DenoisingModule(lightning.LightningModule):
         self.log("validation_loss", loss, batch_size=len(batch.truth), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """Set up AdamW with a learning rate that rises and then falls as a cosine."""
+        """Set up AdamW with a learning rate that rises and then falls as a cosine, in steps or in time."""
         run = self.run
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=run.learning_rate, weight_decay=run.weight_decay, betas=(0.9, 0.98)
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, run.learning_rate, total_steps=run.steps + 1, pct_start=run.warm_up
-        )
+        schedule: Any
+        if run.minutes is None:
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, run.learning_rate, total_steps=run.steps + 1, pct_start=run.warm_up
+            )
+        else:
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step, run))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate(self, step: int, run: Run) -> float:
+        """Learning rate at a step, relative to the highest, for a training that ends by the clock."""
+        callbacks = self.trainer.callbacks if self._trainer else []  # type: ignore[attr-defined]
+        elapsed = sum(one.time_elapsed() for one in callbacks if isinstance(one, Timer))
+        done = min(max(step / run.steps, elapsed / 60 / (run.minutes or math.inf)), 1.0)
+        if done < run.warm_up:
+            return _LEAST_RATE + (1 - _LEAST_RATE) * done / run.warm_up
+        return (1 + math.cos(math.pi * (done - run.warm_up) / (1 - run.warm_up))) / 2
 
 
 def spectrum_losses(output: Tensor, batch: Batch, kind: str) -> Tensor:

@@ -33,9 +33,11 @@ class Run(SettingsFile):
         Number of spectra per step, over all devices.
     steps, steps_per_epoch : int
         Largest number of steps, and number of steps between validations.
+    minutes : float, optional
+        Time after which training ends, over all resumptions; the learning rate falls to 0 by then.
     learning_rate, warm_up, weight_decay : float
-        Parameters of AdamW: highest learning rate, fraction of the steps until it is reached (from there it falls to 0
-        as a cosine), and weight decay.
+        Parameters of AdamW: highest learning rate, fraction of the steps (or of the time) until it is reached (from
+        there it falls to 0 as a cosine), and weight decay.
     clip : float
         Norm to which larger gradients are clipped.
     averaging : float
@@ -60,6 +62,7 @@ class Run(SettingsFile):
     batch: PositiveInt = 64
     steps: PositiveInt
     steps_per_epoch: PositiveInt
+    minutes: PositiveFloat | None = None
     learning_rate: PositiveFloat = 1e-3
     warm_up: Annotated[float, Field(gt=0, lt=1)] = 0.05
     weight_decay: NonNegativeFloat = 1e-4
