@@ -58,9 +58,9 @@ def _origin(name: str, content: Results, shipped: list[str]) -> str:
 
 def _models(content: Results) -> list[str]:
     """Names of the models that a file was measured with: it names one, several, or none."""
-    several = content.get("models", {})
-    named = [content["model"]] if "model" in content else list(several.values()) if isinstance(several, dict) else []
-    return [name for name in named if isinstance(name, str)]
+    named = content.get("model", content.get("models", {}))
+    several = list(named.values()) if isinstance(named, dict) else [named]
+    return [name for name in several if isinstance(name, str)]
 
 
 def _model(name: str, shipped: list[str]) -> str:

@@ -246,7 +246,11 @@ def test_evaluate_writes_the_documented_json(evaluate, tmp_path):
     result = evaluate("--models", ",".join(names), "--snr", "5,7.5", "--seed", 2, "--json", out)
     assert result.exit_code == 0
     content = json.loads(out.read_text())
-    assert content.keys() == {"recipe", "n", "seed", "snr", "models"}
+    made = {"machine", "command", "commit", "dependencies", "model"}
+    assert content.keys() == {*made, "recipe", "n", "seed", "snr", "models"}
+    assert content["command"].startswith("quietspec ")
+    assert {"evaluate.py", "denoisers", "lab.evaluation"} <= content["dependencies"].keys()
+    assert list(content["model"]) == ["mean × cubic", *names]
     assert (content["recipe"], content["n"], content["seed"], content["snr"]) == ("paper", 20, 2, [5, 7.5])
     assert list(content["models"]) == ["noisy", "mean × cubic", *names]
     assert all(scores["rms_reduction"] == 0 for scores in content["models"].pop("noisy").values())
