@@ -27,7 +27,8 @@ SCORES = {
         for suffix in ("", "_std", "_quartiles")
     ),
     *(f"lines_ew_{name}" for name in ("true", "bias", "scatter", "outliers")),
-    *("rms_reduction_error", "coverage68", "coverage95", "seconds_per_spectrum", "failed", "flagged"),
+    *("rms_reduction_error", "coverage68", "coverage95", "coverage68_error", "coverage95_error"),
+    *("seconds_per_spectrum", "failed", "flagged"),
 }
 FIGURES = {
     "figure1_architecture", "figure3_example", "figure4_scores", "figure5_lines", "figure6_line_scores", "reduction",

@@ -54,11 +54,16 @@ def test_what_records_results_is_no_dependency_of_theirs(script):
     assert [name for name in found if name.startswith("quietspec.lab.reproduce")] == []
 
 
-def test_the_frame_of_scripts_passes_its_imports_on(tmp_path):
-    (tmp_path / "script.py").write_text("from quietspec.hashing import file_sha256\n")
+def test_functions_of_the_frame_pass_on_what_they_need(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "from quietspec.hashing import file_sha256\nfrom quietspec.errors import ReadError\n"
+        "def inner(path):\n    return file_sha256(path)\n"
+        "def used(path):\n    return inner(path)\n"
+        "def other():\n    raise ReadError\n"
+    )
     study = tmp_path / "study.py"
-    study.write_text("from script import parser\n")
-    assert "quietspec.hashing" in Program(study).imported()
+    study.write_text("from script import used\n")
+    assert Program(study).imported() == ("quietspec.hashing",)
     assert "script.py" not in Program(study).digests()
 
 

@@ -25,7 +25,7 @@ __all__ = ["Program", "differences", "essence"]
 _PACKAGE = "quietspec"
 _SOURCE = Path(__file__).parents[3]  # the folder that holds the package
 _NO_PART = "quietspec.lab.reproduce"  # what records results has no say in them
-_FRAME = "script"  # what the scripts share: its imports count, its own text does not
+_FRAME = "script"  # what the scripts share: what its functions need counts, its own text does not
 _DIGITS = 12
 #: What says how a model's numbers came about, and does not change what it does.
 _PROSE = ("summary", "command", "commit", "date", "seconds", "training_flops", "scores", "then", "labels", "templates")
@@ -241,7 +241,7 @@ def _names(node: ast.AST, path: Path, *, for_types: bool) -> Iterator[tuple[str,
         if isinstance(child, ast.If) and not for_types and ast.unparse(child.test).endswith("TYPE_CHECKING"):
             continue
         if isinstance(child, ast.ImportFrom) and child.module == _FRAME:
-            yield from _imports(path.with_name(f"{_FRAME}.py"))
+            yield from _needed(path.with_name(f"{_FRAME}.py"), [alias.name for alias in child.names])
         elif isinstance(child, ast.ImportFrom):
             yield from _inside((child.module or "", alias.name) for alias in child.names)
         elif isinstance(child, ast.Import):
@@ -249,6 +249,20 @@ def _names(node: ast.AST, path: Path, *, for_types: bool) -> Iterator[tuple[str,
         elif isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name) and child.value.id == _PACKAGE:
             yield _PACKAGE, child.attr
         yield from _names(child, path, for_types=for_types)
+
+
+def _needed(path: Path, names: list[str]) -> Iterator[tuple[str, str]]:
+    """What some functions of a file need from the package, those that they call included."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    imports = [node for node in body if isinstance(node, ast.ImportFrom)]
+    origins = {alias.asname or alias.name: (node.module or "", alias.name) for node in imports for alias in node.names}
+    waiting, seen = list(names), set(names)
+    while waiting:
+        used = {node.id for node in ast.walk(functions.get(waiting.pop(), ast.Pass())) if isinstance(node, ast.Name)}
+        waiting += (used & functions.keys()) - seen
+        seen |= used
+    yield from _inside(origins[name] for name in seen if name in origins)
 
 
 def _inside(names: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:

@@ -20,6 +20,7 @@ from quietspec.binning import INDEPENDENT, NoiseCorrelation, best_patch, measure
 from quietspec.denoised import Denoised
 from quietspec.denoisers import Denoiser, load_denoiser
 from quietspec.lab.simulate import CubeSetup, simulate_cube, world
+from quietspec.lab.streams import stream
 from quietspec.spectra import Spectra
 from quietspec.statistics import MAD_TO_SIGMA
 from quietspec.templates import SspLibrary
@@ -177,13 +178,13 @@ class _Simulated:
         )
 
         def observed(**switches: bool) -> Any:
-            rng = np.random.default_rng([settings.seed, number])
+            rng = stream("apertures", settings.seed, number)
             return simulate_cube(library, world("smooth", rng), setup, rng, **switches).simulated
 
         clean = {"masks": False, "spikes": False}
         gas = observed(**clean).observed.flux - observed(**clean, emission=False).observed.flux
         cube = observed(spikes=settings.spikes)
-        return cls(cube.observed, cube.truth, gas, np.random.default_rng([settings.seed, number, 1]))
+        return cls(cube.observed, cube.truth, gas, stream("apertures: places", settings.seed, number))
 
     def add_sums(self, denoiser: Denoiser, settings: ApertureSettings, pulls: _Pulls) -> NoiseCorrelation:
         """Add the pulls of the posteriors of sums; return the correlation that was measured."""
@@ -271,7 +272,7 @@ def _apertures(
 
 
 def _real(spectra: Spectra, denoiser: Denoiser, settings: ApertureSettings) -> dict[str, Any]:
-    rng = np.random.default_rng([settings.seed, 2])
+    rng = stream("apertures: real cube", settings.seed)
     shape = spectra.spatial_shape or (1, 1)
     spaxels = denoiser.denoise(spectra[best_patch(spectra.image(spectra.snr))])
     found = measure_correlation(spaxels)

@@ -19,7 +19,8 @@ from quietspec.lab.evaluation.outsiders import (
     without_signal,
 )
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra, distinct_bright
-from quietspec.lab.simulate import INSTRUMENTS, SurveyRecipe
+from quietspec.lab.simulate import INSTRUMENTS, Draws, SurveyRecipe
+from quietspec.lab.streams import stream
 from quietspec.spectra import Spectra
 
 __all__ = ["SimulatedTests", "degraded", "load_stars", "real_galaxies"]
@@ -114,8 +115,9 @@ class SimulatedTests:
         """
         some = max(self._size // 2, 1)
         for number, name in enumerate(one.name for one in self.recipe.instruments):
-            rng = np.random.default_rng((self._seed, 2, round(1e6 * snr), number))
-            yield from _galaxies(self.recipe, snr, name, -(-self._size // _REDSHIFTS_PER_INSTRUMENT), rng)
+            draws = Draws.of("detection: tests", snr, self._seed, number)
+            rng = stream("detection: outsiders", self._seed, round(1e6 * snr), number)
+            yield from _galaxies(self.recipe, snr, name, -(-self._size // _REDSHIFTS_PER_INSTRUMENT), draws)
             if self._stars is not None:
                 flux = self._stars[rng.choice(len(self._stars), self._size)]
                 yield "stars", observed_at_rest(self._quiet, flux, rng, snr, name)
@@ -158,14 +160,12 @@ def load_stars(folder: Path, wavelength: FloatArray) -> FloatArray:
     return np.array(flux)
 
 
-def _galaxies(
-    recipe: SurveyRecipe, snr: float, instrument: str, n: int, rng: np.random.Generator
-) -> Iterator[tuple[str, Spectra]]:
+def _galaxies(recipe: SurveyRecipe, snr: float, instrument: str, n: int, draws: Draws) -> Iterator[tuple[str, Spectra]]:
     """Galaxies of several redshifts; all also with a wrong redshift, the first also with wrong errors."""
     for part in range(_REDSHIFTS_PER_INSTRUMENT):
-        observed = recipe.simulate(n, rng, snr, instrument=instrument).observed
+        observed = draws.simulate(recipe, n, snr, instrument).observed
         yield "galaxies", observed
-        velocity = rng.choice([-1, 1]) * 10 ** rng.uniform(3, np.log10(3e4))
+        velocity = draws.galaxies.choice([-1, 1]) * 10 ** draws.galaxies.uniform(3, np.log10(3e4))
         yield "wrong redshift", moved(observed, velocity)
         if part == 0:
             yield "errors halved", rescaled_errors(observed, 0.5)

@@ -18,6 +18,7 @@ from quietspec.lab.evaluation.line_ppxf import PpxfLines
 from quietspec.lab.evaluation.studies.line_fluxes import BATCHES, LineSettings, observed_lines
 from quietspec.lab.simulate import Simulated, SurveyRecipe
 from quietspec.lab.simulate.emission import Gas
+from quietspec.lab.streams import stream
 from quietspec.spectra import Spectra
 from quietspec.statistics import MAD_TO_SIGMA, robust_scatter
 from quietspec.templates import SspLibrary
@@ -238,7 +239,7 @@ def score(line: ScoredLines) -> dict[str, Any]:
     found: dict[str, Any] = {"n": n, "bare": int(bare.sum())}
     for name, limit in (("cover68", 1.0), ("cover95", 1.96)):
         found[name] = _share(np.abs(pulls) < limit)
-    rng = np.random.default_rng(0)
+    rng = stream("bootstrap", 0)
     rows = rng.integers(n, size=(_DRAWS, n))
     for name, statistic in (("slope", _slope), ("error_over_photon", _size)):
         found[name] = _known(statistic(line), float(np.nanstd([statistic(line[some]) for some in rows])))
@@ -270,7 +271,7 @@ def _size(line: ScoredLines) -> float:
 
 def _against(ours: ScoredLines, other: ScoredLines) -> Iterator[dict[str, Any]]:
     """Errors of ours over those of another contender, on the same spectra: medians, and rms."""
-    rng = np.random.default_rng(0)
+    rng = stream("bootstrap", 0)
     for name in _COMPARED:
         number = list(LINES).index(name)
         sizes = [np.abs(one.flux - one.truth)[:, number] / one.photon[:, number] for one in (ours, other)]

@@ -11,9 +11,8 @@ from rich.table import Table
 from quietspec.arrays import FloatArray
 from quietspec.denoised import Denoised
 from quietspec.denoisers import KinematicPosterior, SpectralPrior
-from quietspec.lab.simulate import Simulated, SurveyRecipe
-from quietspec.lab.simulate.emission import Gas, random_gas
-from quietspec.lab.simulate.survey import halpha_continuum
+from quietspec.lab.simulate import Draws, Simulated, SurveyRecipe, viewing_of
+from quietspec.lab.simulate.emission import Gas
 from quietspec.statistics import MAD_TO_SIGMA
 from quietspec.wavelengths import EMISSION_LINES
 
@@ -110,14 +109,13 @@ def observed_lines(recipe: SurveyRecipe, snr: float, settings: LineSettings) -> 
     gas : Gas
         Their emission lines.
     """
-    rng = np.random.default_rng((settings.seed, round(100 * snr)))
     share = max(settings.n // BATCHES, 1)
     for number in range(BATCHES):
         instrument = settings.instruments[number % len(settings.instruments)]
-        rest = recipe.rest(share, rng)
-        known = rest.parameters
-        gas = random_gas(halpha_continuum(rest), known["a_v"], known["velocity"], rng, recipe.prior.emission)
-        yield recipe.observe(rest, rng, snr, instrument=instrument, gas=gas), gas
+        draws = Draws.of("lines", snr, settings.seed, number)
+        rest = recipe.rest(share, draws.galaxies)
+        viewing = viewing_of(recipe, rest, draws.galaxies, instrument)
+        yield recipe.observe(rest, draws.noise, snr, **viewing), viewing["gas"]
 
 
 def _cells(line: str, pairs: Sequence[tuple[Simulated, Gas, Denoised]]) -> list[str]:

@@ -9,7 +9,7 @@ from quietspec.errors import QuietspecError
 from quietspec.lab.evaluation.tables.cubes import cube_table
 from quietspec.lab.evaluation.tables.lines import apertures_table, contenders_table, repeats_table
 from quietspec.lab.evaluation.tables.markdown import ResultsFolder, markdown_table, plain_table
-from quietspec.lab.evaluation.tables.paper import paper_tables
+from quietspec.lab.evaluation.tables.paper import off_distribution_table, paper_tables
 from quietspec.lab.evaluation.tables.populations import population_tables
 from quietspec.lab.evaluation.tables.removed import removed_table
 from quietspec.lab.evaluation.tables.speed import cube_speed_table, methods_table, release_table
@@ -40,6 +40,7 @@ TABLES: dict[str, Maker] = {
     "removed": removed_table,
     **{f"validation {name}": _numbered(validation_tables, n) for n, name in enumerate(_VALIDATION)},
     **{f"paper {name}": _numbered(_paper, n) for n, name in enumerate(_PAPER)},
+    "paper off the distribution": lambda results: off_distribution_table(results["paper_networks_on_survey"]),
     **{f"populations {name}": _numbered(population_tables, n) for n, name in enumerate(_POPULATIONS)},
     "apertures": apertures_table,
     "line contenders": contenders_table,

@@ -28,15 +28,15 @@ def removed(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     for name, by_snr in results["models"].items():
         if name == "noisy":
             continue
-        cells = [f"{100 * by_snr[s]['rms_reduction']:.1f}{_error(by_snr[s])}" for s in levels]
-        inside = ", ".join(f"{100 * by_snr[s]['coverage68']:.1f}" for s in levels)
-        rows.append([name, *cells, inside])
+        cells = [_percent(by_snr[level], "rms_reduction") for level in levels]
+        rows.append([name, *cells, ", ".join(_percent(by_snr[level], "coverage68") for level in levels)])
     return ["% removed at S/N", *levels, f"% within 1σ at S/N {', '.join(levels)}"], rows
 
 
-def _error(scores: Mapping[str, Any]) -> str:
-    error = scores.get("rms_reduction_error")
-    return "" if error is None else f" ± {100 * error:.1f}"
+def _percent(scores: Mapping[str, Any], name: str) -> str:
+    """A score with its error between galaxies, where the results have one."""
+    error = scores.get(f"{name}_error")
+    return f"{100 * scores[name]:.1f}" + ("" if error is None else f" ± {100 * error:.1f}")
 
 
 def removed_table(results: ResultsFolder) -> str:

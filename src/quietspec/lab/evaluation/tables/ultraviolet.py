@@ -23,14 +23,21 @@ def own_table(results: ResultsFolder) -> str:
     rows = []
     for row in run["own"]:
         pixels = row["pixels"]
-        inside = f"{pixels['inside']:.2f}, {pixels['inside_two']:.2f}"
-        rows.append([f"{row['snr']:g}", f"{100 * pixels['removed']:.1f} %", inside])
+        inside = f"{pixels['inside']:.2f}{_error(pixels, 'inside', 1, 2)}, {pixels['inside_two']:.2f}"
+        removed = f"{100 * pixels['removed']:.1f}{_error(pixels, 'removed', 100, 1)} %"
+        rows.append([f"{row['snr']:g}", removed, inside])
         rows[-1] += [_fraction(row["bands"][band]["inside"]) if band in row["bands"] else "–" for band in bands]
         rows[-1] += [_fraction(row["labels"][label]["coverage"]) for label in _LABELS]
     ranges = [band.replace("-", "–") for band in bands]
     ranges = [f"inside 1σ at {ranges[0]}", *ranges[1:-1], f"{ranges[-1]} Å"]
     head = [f"S/N ({run['own'][0]['n']} spectra each)", "removed", "inside 1σ, 2σ", *ranges, *_LABELS.values()]
     return plain_table(head, rows)
+
+
+def _error(scores: Mapping[str, Any], name: str, factor: float, digits: int) -> str:
+    """Error between galaxies, where the results have one."""
+    error = scores.get(f"{name}_error")
+    return "" if error is None else f" ± {factor * error:.{digits}f}"
 
 
 def _fraction(value: float) -> str:
