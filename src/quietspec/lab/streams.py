@@ -24,7 +24,7 @@ def stream(purpose: str, seed: int, *key: int) -> np.random.Generator:
     seed : int
         What the user gives, from 0 to 2⁶⁴ − 1.
     *key : int
-        Which of the streams of this purpose: number of a batch, S/N, …
+        Which of the streams of this purpose: number of a batch, S/N and the like.
 
     Returns
     -------
