@@ -46,6 +46,7 @@ from quietspec.denoisers.posterior.motions import (
 )
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.results import Solution
+from quietspec.denoisers.posterior.sky_size import NoiseLevels, likeliest_size
 from quietspec.denoisers.posterior.velocity_scan import ScanResult, VelocityScan
 from quietspec.denoisers.posterior.walk import Noise
 from quietspec.lines.results import FittedLines
@@ -101,7 +102,9 @@ class BatchFit:
 
     Attributes
     ----------
-    noise_scale, evidence : (n_spectra,)
+    noise : NoiseLevels
+        The noise that is assumed.
+    evidence : (n_spectra,)
         As in `Denoised`.
     flags : (n_spectra,) of int
         Bits of `Flag`.
@@ -115,7 +118,7 @@ class BatchFit:
         self.grid, self._flux, self._weight, self._emission = batch.grid, batch.flux, batch.weight, emission
         self._unit = batch.scale
         n = len(batch.flux)
-        self.noise_scale: FloatArray = np.ones(n)
+        self.noise = NoiseLevels.quoted(n)
         self.flags = np.zeros(n, dtype=np.int64)
         first = np.zeros(self._flux.shape, dtype=bool)
         if emission != "none":
@@ -128,7 +131,9 @@ class BatchFit:
         self._hit = np.zeros_like(self._spikes)
         self._ignored = self._spoilt(residual, first) & (self._weight > 0)
         if noise == "measured":
-            self.noise_scale = noise_scale(residual, np.where(self._ignored, 0, self._weight), dof)
+            kept = np.where(self._ignored, 0, self._weight)
+            self.noise = NoiseLevels.measured(residual, kept, dof, self.grid.model.sky)
+            states = self._with_sky(states)
         if emission == "fit":
             states = self._with_gas(states, self._flux, residual, self._weight)
         self._used = self._trusted(states)
@@ -153,10 +158,22 @@ class BatchFit:
             moving = np.array([state.gas is not None and state.gas.moves for state in states])
             spoilt = (spoilt & ~self._lined(states)) | (self._spikes & ~moving[:, None])  # a spike looks like a line
             spoilt |= self._hit
-        weight = np.where(spoilt, 0, self._weight) / self.noise_scale.astype(np.float32)[:, None] ** 2
-        size = np.array([state.scale for state in states], dtype=np.float32)
-        weight /= 1 + weight * (size[:, None] * self.grid.truncation.astype(np.float32)) ** 2
-        return np.asarray(weight)
+        return self._weighted(spoilt, states)
+
+    def _weighted(self, spoilt: BoolArray, states: list[State]) -> FloatArray:
+        """Weights without spoilt pixels."""
+        scale = np.array([state.scale for state in states])
+        return self.noise.weighted(np.where(spoilt, 0, self._weight), self.grid, self.grid.model.sky, scale)
+
+    def _with_sky(self, states: list[State]) -> list[State]:
+        """Give states the size of what the air leaves beyond noise."""
+        if not self.grid.model.sky.size:
+            return states
+        sized = []
+        for state, flux, weight in zip(states, self._flux, self._weighted(self._ignored, states), strict=True):
+            linearised = self.grid.model.linearise(state)
+            sized.append(replace(state, sky=likeliest_size(linearised, flux - linearised.model, weight)))
+        return sized
 
     def _with_gas(self, states: list[State], flux: FloatArray, residual: FloatArray, weight: FloatArray) -> list[State]:
         """Give states the lines of gas, at the motion seen in what the stars leave, else at that of the stars."""
@@ -216,6 +233,11 @@ class BatchFit:
     def scale(self) -> FloatArray:
         """Flux scales, (n_spectra,)."""
         return self._scale
+
+    @property
+    def noise_scale(self) -> FloatArray:
+        """Factors on the quoted errors, (n_spectra,)."""
+        return self.noise.scale
 
     @property
     def used(self) -> BoolArray:

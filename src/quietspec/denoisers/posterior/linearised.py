@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dtrtri, dtrtrs
@@ -13,11 +13,31 @@ from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.calibration import CalibrationKnots, CalibrationModes
 from quietspec.denoisers.posterior.gas import GAS_MOTIONS, LineDesign
 from quietspec.denoisers.posterior.kinematics import MOTIONS, FewCoordinates, KinematicCoordinates, State
+from quietspec.denoisers.posterior.sky import NO_SKY, SkyFilter, SkyPixels
 
 __all__ = ["Linearised", "Marginalised"]
 
 _STILL_GAS, _NEARLY_STILL = 0.3, 0.5  # of the errors of the motions of gas and stars
 _FAINTEST = 1e-3  # least flux scale, in units of its error
+
+
+class NormalEquations(NamedTuple):
+    """What data minus model say of all coordinates, in float64.
+
+    Parameters
+    ----------
+    information, gradient : (n, n) and (n,)
+        About the state.
+    chi2 : float
+        χ² of the state.
+    log_determinant : float
+        Of the covariance of what the air leaves, in units of the noise.
+    """
+
+    information: FloatArray
+    gradient: FloatArray
+    chi2: float
+    log_determinant: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +63,8 @@ class Linearised:
         The stars there.
     lines : LineDesign
         The lines there, and their change with their coordinates.
+    sky : SkyPixels, optional
+        Where the air absorbs and glows; what it leaves is as large as the state says.
     """
 
     coordinates: KinematicCoordinates | FewCoordinates
@@ -53,6 +75,7 @@ class Linearised:
     calibration: FloatArray
     model: FloatArray
     lines: LineDesign
+    sky: SkyPixels = NO_SKY
 
     @property
     def n_stars(self) -> int:
@@ -72,6 +95,15 @@ class Linearised:
         precision[first:, first:] = self.knots.precision
         return precision
 
+    def prior(self) -> tuple[FloatArray, FloatArray]:
+        """Precision (n, n) of all coordinates under one Gaussian, and its slope (n,) at the state."""
+        kept, now, rest = self.coordinates.size, self.state, self.state.rest()
+        precision = np.zeros((kept + len(rest),) * 2)
+        np.fill_diagonal(precision[:kept, :kept], np.r_[np.ones(MOTIONS), np.full(kept - MOTIONS, now.scale**-2)])
+        precision[kept:, kept:] = self.rest_precision
+        expected = np.concatenate([now.scale * self.coordinates.centre, np.zeros(len(rest))])
+        return precision, precision @ (expected - np.concatenate([now.motions(), now.populations, rest]))
+
     def of_stars(self, rest: FloatArray) -> FloatArray:
         """Rows (or elements) of h and z, without those of lines."""
         return np.concatenate([rest[:2], rest[self.gas.stop :]])
@@ -82,8 +114,31 @@ class Linearised:
         knots = self.knots.hats @ single[own + self.lines.size :]
         return np.asarray(self.design @ single[:own] + self.stars * knots)
 
-    def normal_equations(self, residual: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Information (n, n) and gradient (n,) of data minus model, in float64; h, lines and z come last."""
+    def normal_equations(self, residual: FloatArray, weight: FloatArray) -> NormalEquations:
+        """Return what data minus model say of all coordinates; h, lines and z come last."""
+        information, gradient = self._products(residual, weight)
+        chi2 = float(weight @ residual**2)
+        sky = self.sky.filter(weight, self.state.sky)
+        if sky is None:
+            return NormalEquations(information, gradient, chi2, 0.0)
+        taken = sky.taken(self.along(sky, residual, weight))
+        products = taken.T @ taken
+        information -= products[:-1, :-1]
+        gradient -= products[:-1, -1]
+        return NormalEquations(information, gradient, chi2 - float(products[-1, -1]), sky.log_determinant)
+
+    def along(self, sky: SkyFilter, residual: FloatArray, weight: FloatArray) -> FloatArray:
+        """Uᵀ of the whitened change with all coordinates and, last, of the residuals, (n_columns, n + 1)."""
+        root = np.sqrt(weight)
+        columns = sky.columns * root[:, None]
+        parts = [columns.T @ self.design]
+        if self.lines.size:
+            parts.append(columns[self.lines.rows].T @ self.lines.columns)
+        parts.append((self.knots.gathering(self.stars) @ columns).T)
+        return np.concatenate([*parts, (residual @ columns)[:, None]], axis=1)
+
+    def _products(self, residual: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Information and gradient without what the air leaves."""
         root = np.sqrt(weight)
         own, n_knots = self.n_stars, self.knots.n_knots
         sides = np.empty((len(root), own + 1), dtype=np.float32)
@@ -238,7 +293,7 @@ class Linearised:
         Marginalised
             About the state.
         """
-        information, gradient = self.normal_equations(residual, weight)
+        information, gradient, chi2, cost = self.normal_equations(residual, weight)
         kept, now = self.coordinates.size, self.state.rest()
         prior = self.rest_precision
         slope = gradient[kept:] - prior @ now
@@ -253,8 +308,8 @@ class Linearised:
             linearised=self,
             gram=information[:kept, :kept] - across.T @ across,
             gradient=gradient[:kept] - across.T @ along,
-            chi2=float(weight @ residual**2 + now @ prior @ now - along @ along),
-            log_determinant=float(determinant),
+            chi2=float(chi2 + now @ prior @ now - along @ along),
+            log_determinant=float(determinant + cost),
             response=back[:, :kept],
             offset=back[:, kept],
             inner_factor=lower,
@@ -274,7 +329,8 @@ class Marginalised:
     chi2 : float
         χ² of the state with the best ζ, their prior included.
     log_determinant : float
-        Of the information on ζ in units of their prior: twice what marginalising costs in log evidence.
+        Of the information on ζ in units of their prior, and of the covariance of what the air leaves: twice what
+        marginalising these costs in log evidence.
     response, offset : (n_rest, d) and (n_rest,)
         Given a, the mean of ζ is offset − response (a − a_state) beyond the state's.
     inner_factor : (n_rest, n_rest)
