@@ -14,7 +14,6 @@ from quietspec.denoised import Flag
 from quietspec.denoisers.base import Emission
 from quietspec.denoisers.posterior.calibration import rough_factor
 from quietspec.denoisers.posterior.contamination import (
-    interstellar_mask,
     line_mask,
     measure_gas,
     noise_scale,
@@ -37,7 +36,7 @@ from quietspec.denoisers.posterior.inference import CoefficientPosterior, infer
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
 from quietspec.denoisers.posterior.linear import Projections
 from quietspec.denoisers.posterior.losvd import log_width
-from quietspec.denoisers.posterior.masking import FIRST_MASK, gas_mask
+from quietspec.denoisers.posterior.masking import FIRST_MASK, gas_mask, lined
 from quietspec.denoisers.posterior.motions import (
     NARROWEST,
     WIDEST,
@@ -46,11 +45,10 @@ from quietspec.denoisers.posterior.motions import (
 )
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.results import Solution
-from quietspec.denoisers.posterior.sky_size import NoiseLevels, likeliest_size
+from quietspec.denoisers.posterior.sky_size import NoiseLevels, with_sky
 from quietspec.denoisers.posterior.velocity_scan import ScanResult, VelocityScan
 from quietspec.denoisers.posterior.walk import Noise
 from quietspec.lines.results import FittedLines
-from quietspec.wavelengths import EMISSION_LINES
 
 __all__ = ["BatchFit", "KinematicGrid"]
 
@@ -133,7 +131,7 @@ class BatchFit:
         if noise == "measured":
             kept = np.where(self._ignored, 0, self._weight)
             self.noise = NoiseLevels.measured(residual, kept, dof, self.grid.model.sky)
-            states = self._with_sky(states)
+            states = with_sky(states, self.grid.model, self._flux, self._weighted(self._ignored, states))
         if emission == "fit":
             states = self._with_gas(states, self._flux, residual, self._weight)
         self._used = self._trusted(states)
@@ -156,7 +154,9 @@ class BatchFit:
         spoilt = self._ignored
         if self._emission == "fit":
             moving = np.array([state.gas is not None and state.gas.moves for state in states])
-            spoilt = (spoilt & ~self._lined(states)) | (self._spikes & ~moving[:, None])  # a spike looks like a line
+            spoilt = (spoilt & ~lined(states, self.grid)) | (
+                self._spikes & ~moving[:, None]
+            )  # a spike looks like a line
             spoilt |= self._hit
         return self._weighted(spoilt, states)
 
@@ -164,16 +164,6 @@ class BatchFit:
         """Weights without spoilt pixels."""
         scale = np.array([state.scale for state in states])
         return self.noise.weighted(np.where(spoilt, 0, self._weight), self.grid, self.grid.model.sky, scale)
-
-    def _with_sky(self, states: list[State]) -> list[State]:
-        """Give states the size of what the air leaves beyond noise."""
-        if not self.grid.model.sky.size:
-            return states
-        sized = []
-        for state, flux, weight in zip(states, self._flux, self._weighted(self._ignored, states), strict=True):
-            linearised = self.grid.model.linearise(state)
-            sized.append(replace(state, sky=likeliest_size(linearised, flux - linearised.model, weight)))
-        return sized
 
     def _with_gas(self, states: list[State], flux: FloatArray, residual: FloatArray, weight: FloatArray) -> list[State]:
         """Give states the lines of gas, at the motion seen in what the stars leave, else at that of the stars."""
@@ -213,16 +203,6 @@ class BatchFit:
         self._used[rows] = self._trusted(states)[rows]
         for row in rows:
             self._fitted[row] = self._last_fit(row, states[row], bool(faint[row]))
-
-    def _lined(self, states: list[State]) -> BoolArray:
-        """Pixels that hold lines which are fitted, so that they need not be left out."""
-        lined = np.zeros(self._flux.shape, dtype=bool)
-        for row, state in zip(lined, states, strict=True):
-            if state.gas is not None:
-                row |= line_mask(
-                    self.grid.rest, self.grid.fwhm, state.gas.velocity, float(np.exp(state.gas.width)), EMISSION_LINES
-                )
-        return lined & ~interstellar_mask(self.grid.rest, self.grid.fwhm)
 
     @property
     def states(self) -> list[State]:

@@ -8,7 +8,7 @@ grid are exact. From x₁ the step is small, and single precision in G suffices.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,30 @@ from quietspec.denoisers.posterior.coordinates import Coordinates
 from quietspec.denoisers.posterior.grid import BasisGrid, Batch
 
 __all__ = [
-    "LinearFit", "Projections", "RankGroups", "first_fit", "fit_groups", "fit_linear", "full_projections", "project",
-    "project_groups",
+    "LinearFit", "NormalEquations", "Projections", "RankGroups", "first_fit", "fit_groups", "fit_linear",
+    "full_projections", "project", "project_groups",
 ]  # fmt: skip
 
 _ROUNDS = 3  # of posterior scale → prior scale
+
+
+class NormalEquations(NamedTuple):
+    """What data minus model say of all coordinates, in float64.
+
+    Parameters
+    ----------
+    information, gradient : (n, n) and (n,)
+        About the state.
+    chi2 : float
+        χ² of the state.
+    log_determinant : float
+        Of the covariance of what the air leaves, in units of the noise.
+    """
+
+    information: FloatArray
+    gradient: FloatArray
+    chi2: float
+    log_determinant: float
 
 
 @dataclass(frozen=True, eq=False)

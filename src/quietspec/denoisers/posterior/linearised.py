@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dtrtri, dtrtrs
@@ -13,31 +13,13 @@ from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.calibration import CalibrationKnots, CalibrationModes
 from quietspec.denoisers.posterior.gas import GAS_MOTIONS, LineDesign
 from quietspec.denoisers.posterior.kinematics import MOTIONS, FewCoordinates, KinematicCoordinates, State
+from quietspec.denoisers.posterior.linear import NormalEquations
 from quietspec.denoisers.posterior.sky import NO_SKY, SkyFilter, SkyPixels
 
 __all__ = ["Linearised", "Marginalised"]
 
 _STILL_GAS, _NEARLY_STILL = 0.3, 0.5  # of the errors of the motions of gas and stars
 _FAINTEST = 1e-3  # least flux scale, in units of its error
-
-
-class NormalEquations(NamedTuple):
-    """What data minus model say of all coordinates, in float64.
-
-    Parameters
-    ----------
-    information, gradient : (n, n) and (n,)
-        About the state.
-    chi2 : float
-        χ² of the state.
-    log_determinant : float
-        Of the covariance of what the air leaves, in units of the noise.
-    """
-
-    information: FloatArray
-    gradient: FloatArray
-    chi2: float
-    log_determinant: float
 
 
 @dataclass(frozen=True, eq=False)

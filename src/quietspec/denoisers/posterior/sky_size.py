@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -11,10 +11,12 @@ from scipy.linalg import cholesky, solve_triangular
 from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.denoisers.posterior.contamination import noise_scale
 from quietspec.denoisers.posterior.grid import Grid
+from quietspec.denoisers.posterior.kinematics import State
 from quietspec.denoisers.posterior.linearised import Linearised
+from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.sky import SkyFilter, SkyPixels
 
-__all__ = ["NoiseLevels", "likeliest_size"]
+__all__ = ["NoiseLevels", "likeliest_size", "with_sky"]
 
 _SIZES = np.array([0.0, 0.1, 0.2, 0.4, 0.8, 1.6])  # q, of equal probability beforehand
 _FEWEST = 200  # pixels, in the bands and outside, from which the noise of each can be told
@@ -130,3 +132,29 @@ def likeliest_size(linearised: Linearised, residual: FloatArray, weight: FloatAr
     square, known = _SIZES[:, None] ** 2, np.maximum(values, 0.0)
     evidence = square * signal**2 / (1 + square * known) - np.log1p(square * known)
     return float(_SIZES[evidence.sum(axis=1).argmax()])
+
+
+def with_sky(states: list[State], model: PixelModel, flux: FloatArray, weight: FloatArray) -> list[State]:
+    """Give states the size of what the air leaves beyond noise.
+
+    Parameters
+    ----------
+    states : list of State
+        About which the model is linear enough.
+    model : PixelModel
+        The model.
+    flux, weight : (n_spectra, n_pixels)
+        Data and inverse variances.
+
+    Returns
+    -------
+    list of State
+        The states, with `State.sky`.
+    """
+    if not model.sky.size:
+        return states
+    sized = []
+    for state, data, trust in zip(states, flux, weight, strict=True):
+        linearised = model.linearise(state)
+        sized.append(replace(state, sky=likeliest_size(linearised, data - linearised.model, trust)))
+    return sized
