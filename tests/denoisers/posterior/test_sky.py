@@ -142,6 +142,15 @@ def test_estimates_do_not_follow_the_air() -> None:
     np.testing.assert_array_less(without.sigma[counted].mean(), with_process.sigma[counted].mean())
 
 
+def test_chi_square_is_without_what_the_air_leaves() -> None:
+    _, spectra = observed(1.6)
+    with_process, without = (
+        KinematicPosterior("x", rest_prior(), noise="measured", sky=sky).denoise(spectra) for sky in (True, False)
+    )
+    assert np.median(with_process.chi2 / with_process.dof) < 1.3
+    np.testing.assert_array_less(with_process.chi2, without.chi2)
+
+
 def test_covariances_of_files_know_the_process() -> None:
     _, spectra = observed(0.8)
     found = KinematicPosterior("x", rest_prior(), noise="measured").denoise(spectra)

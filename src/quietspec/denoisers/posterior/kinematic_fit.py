@@ -45,7 +45,7 @@ from quietspec.denoisers.posterior.motions import (
 )
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.results import Solution
-from quietspec.denoisers.posterior.sky_size import NoiseLevels, with_sky
+from quietspec.denoisers.posterior.sky_size import NoiseLevels, explained_chi2, with_sky
 from quietspec.denoisers.posterior.velocity_scan import ScanResult, VelocityScan
 from quietspec.denoisers.posterior.walk import Noise
 from quietspec.lines.results import FittedLines
@@ -271,6 +271,9 @@ class BatchFit:
             ),
             factor=CompactCovariances(self.grid.model, compact),
             compact=compact,
+            explained=explained_chi2(
+                self.states, self.grid.model.sky, self._flux - [one.flux for one in pixels], self._weight, self._used
+            ),
         )
 
     def _compact(self, pixels: list[Pixels]) -> CompactPosterior:

@@ -116,3 +116,8 @@ class SkyFilter:
     def taken(self, along: FloatArray) -> FloatArray:
         """X = L⁻¹ Uᵀ S of `along` (n_columns, n): XᵀX is what the process takes from SᵀS."""
         return np.asarray(dtrtrs(self.lower, along.astype(np.float64), lower=1)[0])
+
+    def mean(self, residual: FloatArray) -> FloatArray:
+        """Posterior mean of the process in whitened residuals (n_pixels,) of a known model, (n_pixels,)."""
+        half = self.taken(self.along(residual[:, None]))
+        return np.asarray(self.columns @ dtrtrs(self.lower, half, lower=1, trans=1)[0][:, 0])

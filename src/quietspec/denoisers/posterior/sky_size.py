@@ -16,7 +16,7 @@ from quietspec.denoisers.posterior.linearised import Linearised
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.sky import SkyFilter, SkyPixels
 
-__all__ = ["NoiseLevels", "likeliest_size", "with_sky"]
+__all__ = ["NoiseLevels", "explained_chi2", "likeliest_size", "with_sky"]
 
 _SIZES = np.array([0.0, 0.1, 0.2, 0.4, 0.8, 1.6])  # q, of equal probability beforehand
 _FEWEST = 200  # pixels, in the bands and outside, from which the noise of each can be told
@@ -158,3 +158,36 @@ def with_sky(states: list[State], model: PixelModel, flux: FloatArray, weight: F
         linearised = model.linearise(state)
         sized.append(replace(state, sky=likeliest_size(linearised, data - linearised.model, trust)))
     return sized
+
+
+def explained_chi2(
+    states: list[State], sky: SkyPixels, residual: FloatArray, quoted: FloatArray, used: FloatArray
+) -> FloatArray:
+    """χ², by quoted errors, that what the air leaves explains.
+
+    Parameters
+    ----------
+    states : list of State
+        States of the spectra.
+    sky : SkyPixels
+        The bands.
+    residual : (n_spectra, n_pixels)
+        Data less the estimate.
+    quoted, used : (n_spectra, n_pixels)
+        Inverse variances as quoted, and as used (0 = not used).
+
+    Returns
+    -------
+    (n_spectra,)
+        Difference of χ² without the posterior mean of the process and with it.
+    """
+    found = np.zeros(len(states))
+    for row, state in enumerate(states):
+        process = sky.filter(used[row], state.sky)
+        if process is None:
+            continue
+        white = residual[row] * np.sqrt(used[row])
+        left = white - process.mean(white)
+        ratio = np.divide(quoted[row], used[row], out=np.zeros_like(used[row]), where=used[row] > 0)
+        found[row] = ratio @ (white**2 - left**2)
+    return found
