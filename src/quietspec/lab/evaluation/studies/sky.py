@@ -212,7 +212,7 @@ def red_spectra(real: RealSpectra) -> Iterator[tuple[str, Spectra]]:
     if cube is not None:
         found += [(f"A478, {k} x {k} spaxels", squares(cube, k)) for k in (10, 4, 2)]
     sami = real.sami("572402_A")
-    found.append(("SAMI 572402", None if sami is None else distinct_bright(sami, 10.0)))
+    found.append(("SAMI 572402", None if sami is None else distinct_bright(sami, 10.0)[:_MOST]))
     epochs = [(f"SDSS {number}", real.sdss(f"spec-{number}.fits")) for number in _SDSS]
     found += [*epochs, *((name, real.fetched(name)) for name in ("ngc3522", "ngc3073"))]
     found += [(f"UDF {number}", real.udf(number)) for number in (2, 5, 8)]
@@ -220,11 +220,11 @@ def red_spectra(real: RealSpectra) -> Iterator[tuple[str, Spectra]]:
 
 
 _SDSS = ("0412-51871-0308", "0412-52258-0302")
-_MOST = 20  # spectra of a set
+_MOST = 12  # spectra of a set
 
 
 def squares(cube: Spectra, size: int) -> Spectra:
-    """Average squares of spaxels, without regard to the correlation of their noise; at most twenty, evenly chosen."""
+    """Average squares of spaxels, without regard to the correlation of their noise; at most twelve, evenly chosen."""
     if cube.spatial_shape is None:
         raise ValueError("squares: no cube")
     height, width = cube.spatial_shape
