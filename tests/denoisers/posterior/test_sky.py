@@ -11,7 +11,7 @@ from quietspec.denoisers.posterior.kinematics import KinematicCoordinates, State
 from quietspec.denoisers.posterior.losvd import LosvdBasis, log_width
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.sky import NO_SKY, SkyPixels
-from quietspec.denoisers.posterior.sky_size import NoiseLevels, likeliest_size
+from quietspec.denoisers.posterior.sky_size import NoiseLevels, with_likeliest_sky
 from quietspec.spectra import Spectra
 
 from .rest_frame import rest_prior
@@ -87,22 +87,38 @@ def test_the_likelihood_of_a_width_knows_the_process(pixels) -> None:
     assert with_process - without > 0.5 * cost  # evidence of the process, beyond what it costs
 
 
+def likeliest(pixels, residual, weight):
+    one = linearised(pixels)
+    equations = one.normal_equations(residual, weight)
+    return with_likeliest_sky(one.solved(equations), equations, residual, weight)
+
+
 @pytest.mark.parametrize("size", [0.0, 0.4, 1.6])
 def test_the_size_is_told_by_the_spectrum(pixels, size) -> None:
     found = []
     for seed in range(12):
         weight = weights(seed)
-        residual = drawn(pixels, weight, size, np.random.default_rng((5, seed)))
-        found.append(likeliest_size(linearised(pixels), residual, weight))
+        data = likeliest(pixels, drawn(pixels, weight, size, np.random.default_rng((5, seed))), weight)
+        found.append(data.linearised.state.sky)
     assert np.median(found) == size if size else np.mean(np.array(found) <= 0.1) > 0.6
+
+
+def test_what_the_data_say_allows_for_the_process(pixels) -> None:
+    weight = weights(3)
+    residual = drawn(pixels, weight, 1.6, np.random.default_rng(6))
+    found = likeliest(pixels, residual, weight)
+    expected = linearised(pixels, found.linearised.state.sky).marginalise(residual, weight)
+    np.testing.assert_allclose(found.gram, expected.gram, rtol=1e-6, atol=1e-8 * np.abs(expected.gram).max())
+    assert found.chi2 == pytest.approx(expected.chi2)
+    assert found.log_determinant == pytest.approx(expected.log_determinant)
 
 
 def test_a_masked_pixel_has_no_part_in_the_size(pixels) -> None:
     weight = weights(3)
     residual = drawn(pixels, weight, 0.4, np.random.default_rng(6))
     spoilt = np.where(weight > 0, residual, 1e3).astype(np.float32)
-    found = linearised(pixels)
-    assert likeliest_size(found, residual, weight) == likeliest_size(found, spoilt, weight)
+    one, other = (likeliest(pixels, some, weight).linearised.state.sky for some in (residual, spoilt))
+    assert one == other > 0
 
 
 def test_noise_is_measured_apart_in_the_bands() -> None:

@@ -45,7 +45,7 @@ from quietspec.denoisers.posterior.motions import (
 )
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.results import Solution
-from quietspec.denoisers.posterior.sky_size import NoiseLevels, explained_chi2, with_sky
+from quietspec.denoisers.posterior.sky_size import NoiseLevels, explained_chi2, with_likeliest_sky
 from quietspec.denoisers.posterior.velocity_scan import ScanResult, VelocityScan
 from quietspec.denoisers.posterior.walk import Noise
 from quietspec.lines.results import FittedLines
@@ -114,7 +114,7 @@ class BatchFit:
 
     def __init__(self, batch: Batch[KinematicGrid], emission: Emission, noise: Noise) -> None:
         self.grid, self._flux, self._weight, self._emission = batch.grid, batch.flux, batch.weight, emission
-        self._unit = batch.scale
+        self._unit, self._measured = batch.scale, noise == "measured"
         n = len(batch.flux)
         self.noise = NoiseLevels.quoted(n)
         self.flags = np.zeros(n, dtype=np.int64)
@@ -131,7 +131,6 @@ class BatchFit:
         if noise == "measured":
             kept = np.where(self._ignored, 0, self._weight)
             self.noise = NoiseLevels.measured(residual, kept, dof, self.grid.model.sky)
-            states = with_sky(states, self.grid.model, self._flux, self._weighted(self._ignored, states))
         if emission == "fit":
             states = self._with_gas(states, self._flux, residual, self._weight)
         self._used = self._trusted(states)
@@ -367,26 +366,31 @@ class BatchFit:
 
     def _last_fit(self, row: int, state: State, faint: bool) -> Fitted:
         model, flux, weight = self.grid.model, self._flux[row], self._used[row]
-        most = _LAST_STEPS if state.gas is None else _LAST_STEPS + _GAS_STEPS
+        state, most = replace(state, sky=0.0), _LAST_STEPS if state.gas is None else _LAST_STEPS + _GAS_STEPS
         if faint and state.gas is not None:
             state = model.coarse.approached(state, flux, weight, _GAS_STEPS)
         if faint:
             most = 1 if state.gas is None else 2
         for last in range(most, 0, -1):
             linearised = model.linearise(state)
-            marginalised = linearised.marginalise(linearised.lines.left(flux - linearised.model), weight)
+            residual = linearised.lines.left(flux - linearised.model)
+            equations = linearised.normal_equations(residual, weight)
+            marginalised = linearised.solved(equations)
             step, scale = marginalised.step()
             velocity_error, error = marginalised.errors(scale)
             still = _is_still(step) and marginalised.gas_is_still(step)
             if last == 1 or still or (faint and velocity_error > _SURE):
                 break
             state = state.moved(step, scale)
+        if self._measured:
+            marginalised = with_likeliest_sky(marginalised, equations, residual, weight)
         faint &= velocity_error > _SURE
         widths = np.empty(0)
         if not faint and error > _BROAD:
             centre, reach = state.width, _NODE_REACH * error
             widths = np.linspace(max(centre - reach, NARROWEST), min(centre + reach, WIDEST), _NODES)
-        logs = [self.grid.model.log_likelihood(state, float(width), flux, weight) for width in widths]
+        state = marginalised.linearised.state
+        logs = [model.log_likelihood(state, float(width), flux, weight) for width in widths]
         return Fitted(marginalised, faint, widths, np.array(logs))
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.denoisers.posterior.coordinates import Coordinates
 from quietspec.denoisers.posterior.grid import BasisGrid, Batch
+from quietspec.denoisers.posterior.sky import SkyFilter
 
 __all__ = [
     "LinearFit", "NormalEquations", "Projections", "RankGroups", "first_fit", "fit_groups", "fit_linear",
@@ -42,6 +43,17 @@ class NormalEquations(NamedTuple):
     gradient: FloatArray
     chi2: float
     log_determinant: float
+
+    def filtered(self, sky: SkyFilter, along: FloatArray) -> NormalEquations:
+        """Allow for the process of a filter, of which `along` (n_columns, n + 1) is as `Linearised.along` gives it."""
+        taken = sky.taken(along)
+        products = taken.T @ taken
+        return NormalEquations(
+            self.information - products[:-1, :-1],
+            self.gradient - products[:-1, -1],
+            self.chi2 - float(products[-1, -1]),
+            sky.log_determinant,
+        )
 
 
 @dataclass(frozen=True, eq=False)

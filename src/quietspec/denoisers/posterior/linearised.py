@@ -98,26 +98,20 @@ class Linearised:
 
     def normal_equations(self, residual: FloatArray, weight: FloatArray) -> NormalEquations:
         """Return what data minus model say of all coordinates; h, lines and z come last."""
-        information, gradient = self._products(residual, weight)
-        chi2 = float(weight @ residual**2)
+        equations = NormalEquations(*self._products(residual, weight), float(weight @ residual**2), 0.0)
         sky = self.sky.filter(weight, self.state.sky)
-        if sky is None:
-            return NormalEquations(information, gradient, chi2, 0.0)
-        taken = sky.taken(self.along(sky, residual, weight))
-        products = taken.T @ taken
-        information -= products[:-1, :-1]
-        gradient -= products[:-1, -1]
-        return NormalEquations(information, gradient, chi2 - float(products[-1, -1]), sky.log_determinant)
+        return equations if sky is None else equations.filtered(sky, self.along(sky, residual, weight))
 
     def along(self, sky: SkyFilter, residual: FloatArray, weight: FloatArray) -> FloatArray:
         """Uᵀ of the whitened change with all coordinates and, last, of the residuals, (n_columns, n + 1)."""
-        root = np.sqrt(weight)
-        columns = sky.columns * root[:, None]
-        parts = [columns.T @ self.design]
+        rows = self.sky.rows
+        columns = sky.columns[rows] * np.sqrt(weight[rows])[:, None]
+        parts: list[FloatArray] = [columns.T @ self.design[rows]]
         if self.lines.size:
-            parts.append(columns[self.lines.rows].T @ self.lines.columns)
-        parts.append((self.knots.gathering(self.stars) @ columns).T)
-        return np.concatenate([*parts, (residual @ columns)[:, None]], axis=1)
+            root = np.sqrt(weight[self.lines.rows])
+            parts.append((sky.columns[self.lines.rows] * root[:, None]).T @ self.lines.columns)
+        parts.append(self.knots.gathered(columns * self.stars[rows, None], np.arange(rows.start, rows.stop)).T)
+        return np.concatenate([*parts, (residual[rows] @ columns)[:, None]], axis=1)
 
     def _products(self, residual: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Information and gradient without what the air leaves."""
@@ -275,7 +269,11 @@ class Linearised:
         Marginalised
             About the state.
         """
-        information, gradient, chi2, cost = self.normal_equations(residual, weight)
+        return self.solved(self.normal_equations(residual, weight))
+
+    def solved(self, equations: NormalEquations) -> Marginalised:
+        """Take h, lines and z out of the normal equations."""
+        information, gradient, chi2, cost = equations
         kept, now = self.coordinates.size, self.state.rest()
         prior = self.rest_precision
         slope = gradient[kept:] - prior @ now

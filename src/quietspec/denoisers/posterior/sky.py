@@ -9,6 +9,7 @@ then has SᵀS − XᵀX in their place, with X = L⁻¹ Uᵀ S and L Lᵀ = q�
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -61,6 +62,12 @@ class SkyPixels:
     def size(self) -> int:
         """Number of columns."""
         return int(self.columns.shape[1])
+
+    @cached_property
+    def rows(self) -> slice:
+        """Pixels from the first of the bands to the last."""
+        inside = np.flatnonzero(self.inside)
+        return slice(int(inside[0]), int(inside[-1]) + 1)
 
     def filter(self, weight: FloatArray, size: float) -> SkyFilter | None:
         """Prepare fits to a spectrum of inverse variances (n_pixels,) with a process of size q; None where it is 0."""

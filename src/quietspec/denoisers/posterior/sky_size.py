@@ -12,13 +12,14 @@ from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.denoisers.posterior.contamination import noise_scale
 from quietspec.denoisers.posterior.grid import Grid
 from quietspec.denoisers.posterior.kinematics import State
-from quietspec.denoisers.posterior.linearised import Linearised
-from quietspec.denoisers.posterior.pixel_model import PixelModel
+from quietspec.denoisers.posterior.linear import NormalEquations
+from quietspec.denoisers.posterior.linearised import Marginalised
 from quietspec.denoisers.posterior.sky import SkyFilter, SkyPixels
 
-__all__ = ["NoiseLevels", "explained_chi2", "likeliest_size", "with_sky"]
+__all__ = ["NoiseLevels", "explained_chi2", "with_likeliest_sky"]
 
-_SIZES = np.array([0.0, 0.1, 0.2, 0.4, 0.8, 1.6])  # q, of equal probability beforehand
+_SIZES = np.array([0.0, 0.1, 0.2, 0.4, 0.8, 1.6])  # q, with their probabilities before the data
+_PROBABILITIES = np.array([0.5, 0.1, 0.1, 0.1, 0.1, 0.1])
 _FEWEST = 200  # pixels, in the bands and outside, from which the noise of each can be told
 
 
@@ -103,61 +104,48 @@ class NoiseLevels(BySpectrum):
         return np.asarray(weight / (1 + weight * size**2))
 
 
-def likeliest_size(linearised: Linearised, residual: FloatArray, weight: FloatArray) -> float:
-    """Find the size q of the process of largest evidence, all else marginalised under one Gaussian.
+def with_likeliest_sky(
+    marginalised: Marginalised, equations: NormalEquations, residual: FloatArray, weight: FloatArray
+) -> Marginalised:
+    """Allow for what the air leaves, of the size q of largest evidence, all else marginalised under one Gaussian.
 
     Parameters
     ----------
-    linearised : Linearised
-        The model about a state without such a process.
+    marginalised : Marginalised
+        What the data say about a state without such a process.
+    equations : NormalEquations
+        From which it follows.
     residual, weight : (n_pixels,)
         Data minus model, and inverse variances.
 
     Returns
     -------
-    float
-        One of few sizes; 0 where there are hardly any pixels in the bands.
+    Marginalised
+        The same with `State.sky`, which is one of few sizes.
     """
+    linearised = marginalised.linearised
     if not linearised.sky.size:
-        return 0.0
+        return marginalised
     columns = linearised.sky.columns * (weight > 0)[:, None]
     along = linearised.along(SkyFilter.of(columns, 1.0), residual, weight)
-    information, gradient, _, _ = linearised.normal_equations(residual, weight)
     precision, slope = linearised.prior()
-    lower = cholesky(information + precision, lower=True)
-    turned = solve_triangular(lower, np.column_stack([along[:, :-1].T, gradient + slope]), lower=True)
+    size = _likeliest(columns, along, equations.information + precision, equations.gradient + slope)
+    if not size:
+        return marginalised
+    sized = replace(linearised, state=replace(linearised.state, sky=size))
+    return sized.solved(equations.filtered(SkyFilter.of(columns, size), along))
+
+
+def _likeliest(columns: FloatArray, along: FloatArray, information: FloatArray, gradient: FloatArray) -> float:
+    """Size of largest evidence, for what `Linearised.along` gives and the information on all else, prior included."""
+    lower = cholesky(information, lower=True)
+    turned = solve_triangular(lower, np.column_stack([along[:, :-1].T, gradient]), lower=True)
     inner = (columns.T @ columns).astype(np.float64) - turned[:, :-1].T @ turned[:, :-1]
     values, vectors = np.linalg.eigh(inner)
     signal = vectors.T @ (along[:, -1] - turned[:, :-1].T @ turned[:, -1])
     square, known = _SIZES[:, None] ** 2, np.maximum(values, 0.0)
-    evidence = square * signal**2 / (1 + square * known) - np.log1p(square * known)
-    return float(_SIZES[evidence.sum(axis=1).argmax()])
-
-
-def with_sky(states: list[State], model: PixelModel, flux: FloatArray, weight: FloatArray) -> list[State]:
-    """Give states the size of what the air leaves beyond noise.
-
-    Parameters
-    ----------
-    states : list of State
-        About which the model is linear enough.
-    model : PixelModel
-        The model.
-    flux, weight : (n_spectra, n_pixels)
-        Data and inverse variances.
-
-    Returns
-    -------
-    list of State
-        The states, with `State.sky`.
-    """
-    if not model.sky.size:
-        return states
-    sized = []
-    for state, data, trust in zip(states, flux, weight, strict=True):
-        linearised = model.linearise(state)
-        sized.append(replace(state, sky=likeliest_size(linearised, data - linearised.model, trust)))
-    return sized
+    evidence = 0.5 * (square * signal**2 / (1 + square * known) - np.log1p(square * known)).sum(axis=1)
+    return float(_SIZES[(evidence + np.log(_PROBABILITIES)).argmax()])
 
 
 def explained_chi2(
