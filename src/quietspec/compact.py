@@ -90,6 +90,8 @@ class CompactPosterior(BySpectrum):
         ln of those elements, coded.
     log_snr : (n_spectra, n_blocks) of int16
         ½ ln of the mean inverse variance, in units of `scale` and `unit`, of each block of `BLOCK` pixels, coded.
+    sky : (n_spectra,) of float32
+        Size of what the air leaves in its bands, in units of the noise.
     """
 
     settings: Mapping[str, Any] = field(metadata=SHARED)
@@ -104,6 +106,7 @@ class CompactPosterior(BySpectrum):
     root: IntArray
     log_root_size: IntArray
     log_snr: IntArray
+    sky: FloatArray
 
     def __len__(self) -> int:
         return len(self.unit)

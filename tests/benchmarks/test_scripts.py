@@ -372,6 +372,30 @@ def test_tune_smoothers(run) -> None:
     assert run("tune_smoothers", "-n", 5, library=True).count("<- best") == 4
 
 
+@pytest.mark.usefixtures("nothing_fetched")
+def test_sky(run, tmp_path) -> None:
+    options = ("--instruments", "SDSS", "--snr", 20, "-n", 5, "--json", tmp_path / "found.json")
+    said = run("sky", *options, library=True)
+    assert "simulated spectra" in said
+    assert "manga left out: run `quietspec fetch manga` first" in said
+    found = results(tmp_path / "found.json")
+    kinds = {(one["world"], one["tool"]): one["inside_outside"] for one in found["simulated"]}
+    assert kinds.keys() == {(world, tool) for world in ("clean", "sky") for tool in ("without", "with")}
+    assert all(0.3 < share < 1 for share in kinds.values())
+    assert found["predicted"] == found["rings"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.fetched
+def test_sky_of_real_spectra(run, tmp_path) -> None:
+    options = ("--instruments", "MUSE", "--snr", 20, "-n", 5, "--step", 17, "--json", tmp_path / "found.json")
+    run("sky", *options, library=True)
+    found = results(tmp_path / "found.json")
+    squares = {one["tool"]: one["bands"] for one in found["predicted"] if one["data"] == "A478, 10 x 10 spaxels"}
+    assert squares["with"]["7730-8100"]["rms"] < 0.8 * squares["without"]["7730-8100"]["rms"]
+    assert {one["tool"] for one in found["rings"]} == {"without", "with"}
+
+
 @pytest.mark.slow
 @pytest.mark.fetched
 def test_ultraviolet(run, tmp_path) -> None:

@@ -61,6 +61,7 @@ def compact_one(
         "root": root,
         "log_root_size": root_size,
         "log_snr": log_snr_of(weight, float(scale)),
+        "sky": np.asarray(np.float32(state.sky)),
     }
 
 
@@ -111,6 +112,7 @@ class CompactCovariances:
             calibration=CODES["calibration"].decode(compact.calibration[number])[: self.model.knots.n_knots],
             scale=scale,
             gas=self._gas(compact.gas[number].astype(np.float64), scale),
+            sky=float(compact.sky[number]),
         )
 
     def _gas(self, row: FloatArray, scale: float) -> GasState | None:

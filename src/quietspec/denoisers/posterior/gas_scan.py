@@ -192,12 +192,23 @@ def _projected(
     with_knots = linearised.knots.scaled(linearised.stars)[pixels].toarray()
     columns = np.concatenate([linearised.design[pixels], with_knots], axis=1)
     columns *= weight[pixels, None]
-    across = solve_triangular(lower, (profiles @ columns).T, lower=True)
-    gradient = profiles @ (weight * residual)[pixels] - half_slope @ across
+    products, gradient = profiles @ columns, profiles @ (weight * residual)[pixels]
     n = model.size
-    across = across.T.reshape(-1, n, len(across))
     each = profiles.toarray().reshape(-1, n, len(pixels))
-    informations = (each * weight[pixels]) @ each.transpose(0, 2, 1) - across @ across.transpose(0, 2, 1)
+    informations = (each * weight[pixels]) @ each.transpose(0, 2, 1)
+    sky = linearised.sky.filter(weight, linearised.state.sky)
+    if sky is not None:
+        kept = linearised.along(sky, residual, weight)
+        kept = np.delete(kept, np.s_[linearised.n_stars : linearised.n_stars + linearised.lines.size], axis=1)
+        others, own = sky.taken(kept), sky.taken((profiles @ (sky.columns * np.sqrt(weight)[:, None])[pixels]).T)
+        products = products - own.T @ others[:, :-1]
+        gradient = gradient - own.T @ others[:, -1]
+        taken = own.T.reshape(-1, n, len(own))
+        informations = informations - taken @ taken.transpose(0, 2, 1)
+    across = solve_triangular(lower, products.T, lower=True)
+    gradient = gradient - half_slope @ across
+    across = across.T.reshape(-1, n, len(across))
+    informations = informations - across @ across.transpose(0, 2, 1)
     return informations.astype(np.float64), gradient.reshape(-1, n)
 
 
@@ -207,7 +218,7 @@ def _all_else(
     """Lower Cholesky factor of the precision of all coordinates but those of lines, and L⁻¹ of their slope."""
     # Motions and populations have the Gaussian prior by which `data` lead to the mean that `stars` has.
     linearised = data.linearised
-    information, gradient = linearised.normal_equations(residual, weight)
+    information, gradient, _, _ = linearised.normal_equations(residual, weight)
     first, last = linearised.n_stars, linearised.n_stars + linearised.lines.size
     kept = np.r_[0:first, last : len(gradient)]
     information, gradient = information[np.ix_(kept, kept)], gradient[kept]

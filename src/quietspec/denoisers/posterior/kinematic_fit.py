@@ -14,7 +14,6 @@ from quietspec.denoised import Flag
 from quietspec.denoisers.base import Emission
 from quietspec.denoisers.posterior.calibration import rough_factor
 from quietspec.denoisers.posterior.contamination import (
-    interstellar_mask,
     line_mask,
     measure_gas,
     noise_scale,
@@ -37,7 +36,7 @@ from quietspec.denoisers.posterior.inference import CoefficientPosterior, infer
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
 from quietspec.denoisers.posterior.linear import Projections
 from quietspec.denoisers.posterior.losvd import log_width
-from quietspec.denoisers.posterior.masking import FIRST_MASK, gas_mask
+from quietspec.denoisers.posterior.masking import FIRST_MASK, gas_mask, lined
 from quietspec.denoisers.posterior.motions import (
     NARROWEST,
     WIDEST,
@@ -46,10 +45,10 @@ from quietspec.denoisers.posterior.motions import (
 )
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.results import Solution
+from quietspec.denoisers.posterior.sky_size import NoiseLevels, explained_chi2, with_likeliest_sky
 from quietspec.denoisers.posterior.velocity_scan import ScanResult, VelocityScan
 from quietspec.denoisers.posterior.walk import Noise
 from quietspec.lines.results import FittedLines
-from quietspec.wavelengths import EMISSION_LINES
 
 __all__ = ["BatchFit", "KinematicGrid"]
 
@@ -101,7 +100,9 @@ class BatchFit:
 
     Attributes
     ----------
-    noise_scale, evidence : (n_spectra,)
+    noise : NoiseLevels
+        The noise that is assumed.
+    evidence : (n_spectra,)
         As in `Denoised`.
     flags : (n_spectra,) of int
         Bits of `Flag`.
@@ -113,9 +114,9 @@ class BatchFit:
 
     def __init__(self, batch: Batch[KinematicGrid], emission: Emission, noise: Noise) -> None:
         self.grid, self._flux, self._weight, self._emission = batch.grid, batch.flux, batch.weight, emission
-        self._unit = batch.scale
+        self._unit, self._measured = batch.scale, noise == "measured"
         n = len(batch.flux)
-        self.noise_scale: FloatArray = np.ones(n)
+        self.noise = NoiseLevels.quoted(n)
         self.flags = np.zeros(n, dtype=np.int64)
         first = np.zeros(self._flux.shape, dtype=bool)
         if emission != "none":
@@ -128,7 +129,8 @@ class BatchFit:
         self._hit = np.zeros_like(self._spikes)
         self._ignored = self._spoilt(residual, first) & (self._weight > 0)
         if noise == "measured":
-            self.noise_scale = noise_scale(residual, np.where(self._ignored, 0, self._weight), dof)
+            kept = np.where(self._ignored, 0, self._weight)
+            self.noise = NoiseLevels.measured(residual, kept, dof, self.grid.model.sky)
         if emission == "fit":
             states = self._with_gas(states, self._flux, residual, self._weight)
         self._used = self._trusted(states)
@@ -151,12 +153,16 @@ class BatchFit:
         spoilt = self._ignored
         if self._emission == "fit":
             moving = np.array([state.gas is not None and state.gas.moves for state in states])
-            spoilt = (spoilt & ~self._lined(states)) | (self._spikes & ~moving[:, None])  # a spike looks like a line
+            spoilt = (spoilt & ~lined(states, self.grid)) | (
+                self._spikes & ~moving[:, None]
+            )  # a spike looks like a line
             spoilt |= self._hit
-        weight = np.where(spoilt, 0, self._weight) / self.noise_scale.astype(np.float32)[:, None] ** 2
-        size = np.array([state.scale for state in states], dtype=np.float32)
-        weight /= 1 + weight * (size[:, None] * self.grid.truncation.astype(np.float32)) ** 2
-        return np.asarray(weight)
+        return self._weighted(spoilt, states)
+
+    def _weighted(self, spoilt: BoolArray, states: list[State]) -> FloatArray:
+        """Weights without spoilt pixels."""
+        scale = np.array([state.scale for state in states])
+        return self.noise.weighted(np.where(spoilt, 0, self._weight), self.grid, self.grid.model.sky, scale)
 
     def _with_gas(self, states: list[State], flux: FloatArray, residual: FloatArray, weight: FloatArray) -> list[State]:
         """Give states the lines of gas, at the motion seen in what the stars leave, else at that of the stars."""
@@ -197,16 +203,6 @@ class BatchFit:
         for row in rows:
             self._fitted[row] = self._last_fit(row, states[row], bool(faint[row]))
 
-    def _lined(self, states: list[State]) -> BoolArray:
-        """Pixels that hold lines which are fitted, so that they need not be left out."""
-        lined = np.zeros(self._flux.shape, dtype=bool)
-        for row, state in zip(lined, states, strict=True):
-            if state.gas is not None:
-                row |= line_mask(
-                    self.grid.rest, self.grid.fwhm, state.gas.velocity, float(np.exp(state.gas.width)), EMISSION_LINES
-                )
-        return lined & ~interstellar_mask(self.grid.rest, self.grid.fwhm)
-
     @property
     def states(self) -> list[State]:
         """Where the model of each spectrum was linearised."""
@@ -216,6 +212,11 @@ class BatchFit:
     def scale(self) -> FloatArray:
         """Flux scales, (n_spectra,)."""
         return self._scale
+
+    @property
+    def noise_scale(self) -> FloatArray:
+        """Factors on the quoted errors, (n_spectra,)."""
+        return self.noise.scale
 
     @property
     def used(self) -> BoolArray:
@@ -269,6 +270,9 @@ class BatchFit:
             ),
             factor=CompactCovariances(self.grid.model, compact),
             compact=compact,
+            explained=explained_chi2(
+                self.states, self.grid.model.sky, self._flux - [one.flux for one in pixels], self._weight, self._used
+            ),
         )
 
     def _compact(self, pixels: list[Pixels]) -> CompactPosterior:
@@ -362,26 +366,31 @@ class BatchFit:
 
     def _last_fit(self, row: int, state: State, faint: bool) -> Fitted:
         model, flux, weight = self.grid.model, self._flux[row], self._used[row]
-        most = _LAST_STEPS if state.gas is None else _LAST_STEPS + _GAS_STEPS
+        state, most = replace(state, sky=0.0), _LAST_STEPS if state.gas is None else _LAST_STEPS + _GAS_STEPS
         if faint and state.gas is not None:
             state = model.coarse.approached(state, flux, weight, _GAS_STEPS)
         if faint:
             most = 1 if state.gas is None else 2
         for last in range(most, 0, -1):
             linearised = model.linearise(state)
-            marginalised = linearised.marginalise(linearised.lines.left(flux - linearised.model), weight)
+            residual = linearised.lines.left(flux - linearised.model)
+            equations = linearised.normal_equations(residual, weight)
+            marginalised = linearised.solved(equations)
             step, scale = marginalised.step()
             velocity_error, error = marginalised.errors(scale)
             still = _is_still(step) and marginalised.gas_is_still(step)
             if last == 1 or still or (faint and velocity_error > _SURE):
                 break
             state = state.moved(step, scale)
+        if self._measured:
+            marginalised = with_likeliest_sky(marginalised, equations, residual, weight)
         faint &= velocity_error > _SURE
         widths = np.empty(0)
         if not faint and error > _BROAD:
             centre, reach = state.width, _NODE_REACH * error
             widths = np.linspace(max(centre - reach, NARROWEST), min(centre + reach, WIDEST), _NODES)
-        logs = [self.grid.model.log_likelihood(state, float(width), flux, weight) for width in widths]
+        state = marginalised.linearised.state
+        logs = [model.log_likelihood(state, float(width), flux, weight) for width in widths]
         return Fitted(marginalised, faint, widths, np.array(logs))
 
 
