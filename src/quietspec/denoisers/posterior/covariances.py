@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,12 @@ import numpy.typing as npt
 from quietspec.arrays import FloatArray
 from quietspec.compact import CODES, CompactPosterior, log_snr_of, pack_root, unpack_root
 from quietspec.denoisers.posterior.gas import GasState
+from quietspec.denoisers.posterior.gas_components import unpacked
 from quietspec.denoisers.posterior.kinematics import MOTIONS, State
 from quietspec.denoisers.posterior.linearised import Marginalised
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 
-__all__ = ["CompactCovariances", "compact_one"]
+__all__ = ["CompactCovariances", "compact_one", "stacked"]
 
 _GAS_FIRST = 3  # columns of the gas before its fluxes
 
@@ -49,6 +51,7 @@ def compact_one(
     root, root_size = pack_root(half / size[:, None])
     gas = state.gas
     motion = [] if gas is None else [gas.velocity, gas.width, float(gas.moves)]
+    further = [] if gas is None else [one.packed() for one in gas.further]
     return {
         "unit": np.asarray(unit),
         "scale": np.asarray(scale),
@@ -57,11 +60,19 @@ def compact_one(
         "change": (change / scale).astype(np.float32),
         "moments": state.shape.astype(np.float32),
         "calibration": CODES["calibration"].encode(state.calibration),
-        "gas": np.array([*motion, *(() if gas is None else gas.flux / scale)], dtype=np.float32),
+        "gas": np.concatenate([motion, [] if gas is None else gas.flux / scale, *further]).astype(np.float32),
         "root": root,
         "log_root_size": root_size,
         "log_snr": log_snr_of(weight, float(scale)),
     }
+
+
+def stacked(rows: Sequence[Mapping[str, npt.NDArray[Any]]]) -> dict[str, Any]:
+    """Join what `compact_one` gave for several spectra; zeros fill rows of gas with fewer components."""
+    widest = max(len(row["gas"]) for row in rows)
+    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
+    columns["gas"] = [np.pad(gas, (0, widest - len(gas))) for gas in columns["gas"]]
+    return {name: np.stack(column) for name, column in columns.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,5 +129,6 @@ class CompactCovariances:
         if lines is None or not len(row):
             return None
         velocity, width, moves = (float(value) for value in row[:_GAS_FIRST])
-        flux = row[_GAS_FIRST : _GAS_FIRST + lines.size] * scale
-        return GasState(velocity, width, flux, origin=velocity, moves=bool(moves))
+        first, rest = np.split(row[_GAS_FIRST:], [lines.size])
+        further = unpacked(rest)
+        return GasState(velocity, width, first * scale, origin=velocity, moves=bool(moves), further=further)

@@ -8,18 +8,20 @@ and line fluxes have the error of the stars in theirs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from quietspec.arrays import BoolArray, FloatArray, IntArray
 from quietspec.lines.catalogue import GROUPS, LineGroup
+from quietspec.lines.results import FittedLines
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT
 
-__all__ = ["GAS_MOTIONS", "USUAL_WIDTH", "GasState", "LineDesign", "LineModel", "is_near"]
+__all__ = ["GAS_MOTIONS", "USUAL_WIDTH", "FurtherGas", "GasState", "LineDesign", "LineModel", "is_near"]
 
 GAS_MOTIONS = 2  #: velocity and ln σ of the gas
 _VELOCITY_SIZE = 150.0  # km/s, 1σ of the prior of the gas's velocity about where it was found
@@ -34,12 +36,56 @@ _FAR = 450.0  # km/s from the stars, beyond which no gas is believed
 _STILL = 0.5, 0.005  # km/s and ln σ: a smaller step ends the fit of lines alone, of which there are at most …
 _STEPS = 6
 _LEAST_PIXELS = 3
+_BALMER = ("Halpha", "Hbeta", "Hgamma", "Hdelta")
 _NEAR = 15.0  # Å, from a line, within which the continuum about it is measured
 
 
 def is_near(velocity: FloatArray | float, stars: FloatArray | float) -> BoolArray:
     """Whether gas of a velocity (km/s) can belong to stars of another, which is uncertain where they are faint."""
     return np.asarray(np.minimum(np.abs(velocity - stars), np.abs(velocity)) < _FAR)
+
+
+Roots = tuple[FloatArray, FloatArray]  # square roots of the covariances of fluxes and of continua, one row each
+Known = tuple[FloatArray, FloatArray]  # change of coordinates from a state to their mean, and a square root
+
+
+class FurtherGas(Protocol):
+    """A further component of gas beside the first (`gas_components`)."""
+
+    @property
+    def velocity(self) -> float:
+        """Velocity, km/s."""
+
+    @property
+    def width(self) -> float:
+        """Logarithm of σ in km/s."""
+
+    @property
+    def flux(self) -> FloatArray:
+        """Fluxes of its lines, as in `GasState`."""
+
+    @property
+    def is_broad(self) -> bool:
+        """Whether it has the lines of a broad-line region, and not all lines."""
+
+    @property
+    def size(self) -> int:
+        """Number of its coordinates."""
+
+    def coordinates(self) -> FloatArray:
+        """Its coordinates in units of their priors, (size,)."""
+
+    def moved(self, step: FloatArray) -> FurtherGas:
+        """Return the component after a step in these coordinates."""
+
+    def design(self, model: LineModel) -> LineDesign:
+        """Its lines, and their change with its coordinates."""
+
+    def packed(self) -> FloatArray:
+        """The component as numbers for a file."""
+
+    def added(self, lines: FittedLines, roots: Roots, known: Known, model: LineModel) -> FittedLines:
+        """Add its fluxes, known by mean and square root of the covariance of its coordinates, to those of others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +102,8 @@ class GasState:
         Centre of the prior of the velocity, km/s.
     moves : bool
         Whether velocity and width are fitted: where no line is seen, they are not.
+    further : tuple of FurtherGas
+        Components beside this one.
     """
 
     velocity: float
@@ -63,11 +111,24 @@ class GasState:
     flux: FloatArray
     origin: float
     moves: bool
+    further: tuple[FurtherGas, ...] = ()
 
     def coordinates(self, scale: float) -> FloatArray:
-        """Motions and fluxes in units of their priors, (2 + n_groups,)."""
+        """Motions and fluxes in units of their priors, (2 + n_groups,), then those of further components."""
         motions = [(self.velocity - self.origin) / _VELOCITY_SIZE, (self.width - USUAL_WIDTH) / _WIDTH_SIZE]
-        return np.concatenate([motions, self.flux / (scale * _WIDTH)])
+        return np.concatenate([motions, self.flux / (scale * _WIDTH), *(one.coordinates() for one in self.further)])
+
+    def placed(self, first: int) -> Iterator[tuple[FurtherGas, slice]]:
+        """Further components with the places of their coordinates, which begin at `first`."""
+        for one in self.further:
+            yield one, slice(first, first + one.size)
+            first += one.size
+
+    @property
+    def narrow(self) -> list[tuple[float, float]]:
+        """Velocity and σ (km/s) of each component but broad ones."""
+        further = [(one.velocity, one.width) for one in self.further if not one.is_broad]
+        return [(velocity, float(np.exp(width))) for velocity, width in [(self.velocity, self.width), *further]]
 
     def is_odd(self, velocity: float) -> bool:
         """Whether lines are narrower than gas is, or far from stars of a velocity (km/s)."""
@@ -82,12 +143,16 @@ class GasState:
         by_velocity = float(np.clip(step[0] * _VELOCITY_SIZE, -_LARGEST_STEP[0], _LARGEST_STEP[0]))
         by_width = float(np.clip(step[1] * _WIDTH_SIZE, -_LARGEST_STEP[1], _LARGEST_STEP[1]))
         low, high = self.origin - _FARTHEST, self.origin + _FARTHEST
+        own = GAS_MOTIONS + len(self.flux)
+        ends = own + np.cumsum([one.size for one in self.further], dtype=np.intp)
+        steps = np.split(step[own:], ends[:-1] - own)
         return GasState(
             velocity=float(np.clip(self.velocity + by_velocity, low, high)),
             width=float(np.clip(self.width + by_width, _NARROWEST, _WIDEST)),
-            flux=self.flux + step[GAS_MOTIONS:] * (scale * _WIDTH),
+            flux=self.flux + step[GAS_MOTIONS:own] * (scale * _WIDTH),
             origin=self.origin,
             moves=self.moves,
+            further=tuple(one.moved(part) for one, part in zip(self.further, steps, strict=False)),
         )
 
 
@@ -120,6 +185,19 @@ class LineDesign:
         """Number of coordinates."""
         return int(self.columns.shape[1])
 
+    def beside(self, other: LineDesign, n_pixels: int) -> LineDesign:
+        """Join the lines of two components on n pixels, the coordinates of `other` last."""
+        touched = np.zeros(n_pixels, dtype=bool)
+        touched[self.rows] = touched[other.rows] = True
+        rows, place = np.flatnonzero(touched), np.cumsum(touched) - 1
+        columns = np.zeros((len(rows), self.size + other.size), dtype=np.float32)
+        columns[place[self.rows], : self.size] = self.columns
+        columns[place[other.rows], self.size :] = other.columns
+        flux = np.zeros(len(rows), dtype=np.float32)
+        flux[place[self.rows]] += self.flux
+        flux[place[other.rows]] += other.flux
+        return LineDesign(rows, columns, flux)
+
     def left(self, flux: FloatArray) -> FloatArray:
         """Flux (n_pixels,) less that of the lines."""
         left = flux.copy()
@@ -136,9 +214,13 @@ class LineModel:
         Rest-frame air wavelengths, Å.
     fwhm : (n_pixels,)
         Instrumental resolution there, rest-frame FWHM in Å.
+    groups : sequence of LineGroup
+        Lines to take.
 
     Attributes
     ----------
+    rest, fwhm : (n_pixels,)
+        As given.
     groups : tuple of LineGroup
         Those with a line on the pixels.
     """
@@ -146,9 +228,10 @@ class LineModel:
     #: Sizes of the coordinates of velocity (km/s) and ln σ.
     sizes = np.array([_VELOCITY_SIZE, _WIDTH_SIZE])
 
-    def __init__(self, rest: FloatArray, fwhm: FloatArray) -> None:
+    def __init__(self, rest: FloatArray, fwhm: FloatArray, groups: Sequence[LineGroup] = GROUPS) -> None:
+        self.rest, self.fwhm = rest, fwhm
         self._rest, self._sigma = rest, fwhm / FWHM_PER_SIGMA
-        self.groups = tuple(group for group in GROUPS if self._covers(group))
+        self.groups = tuple(group for group in groups if self._covers(group))
         members = [
             (number, EMISSION_LINES[name], ratio)
             for number, group in enumerate(self.groups)
@@ -166,6 +249,11 @@ class LineModel:
     def size(self) -> int:
         """Number of groups."""
         return len(self.groups)
+
+    @cached_property
+    def balmer(self) -> LineModel:
+        """The Balmer lines that broad-line regions show."""
+        return LineModel(self.rest, self.fwhm, [group for group in self.groups if group.name in _BALMER])
 
     def start(self, velocity: float, sigma: float, *, moves: bool) -> GasState:
         """State without flux at a velocity and dispersion, km/s."""
@@ -186,6 +274,20 @@ class LineModel:
         LineDesign
             The lines.
         """
+        lines = self._design(state, scale)
+        for one in state.further:
+            lines = lines.beside(one.design(self), len(self._rest))
+        return lines
+
+    def unit_design(self, velocity: float, width: float, flux: FloatArray) -> LineDesign:
+        """Lines of a motion and fluxes, and their change with km/s, ln σ and unit fluxes."""
+        lines = self._design(GasState(velocity, width, flux, velocity, moves=True), 1 / _WIDTH)
+        units = np.ones(lines.size, dtype=np.float32)
+        units[:GAS_MOTIONS] = 1 / self.sizes
+        return replace(lines, columns=lines.columns * units)
+
+    def _design(self, state: GasState, scale: float) -> LineDesign:
+        """Design of the first component."""
         centre = self._wavelength * np.exp(state.velocity / SPEED_OF_LIGHT)
         intrinsic = centre * (np.exp(state.width) / SPEED_OF_LIGHT)
         sigma = np.hypot(np.interp(centre, self._rest, self._sigma), intrinsic)
@@ -228,13 +330,14 @@ class LineModel:
             Best state.
         """
         for _ in range(_STEPS):
+            flat = not state.flux.any()  # without flux there is no motion to find yet
             lines = self.design(state, scale)
             root = np.sqrt(weight[lines.rows])
             weighted = (lines.columns * root[:, None]).astype(np.float64)
             slope = weighted.T @ (root * (residual[lines.rows] - lines.flux)) - state.coordinates(scale)
             step = np.linalg.solve(weighted.T @ weighted + np.eye(lines.size), slope)
             state = state.moved(step, scale)
-            if np.all(np.abs(step[:GAS_MOTIONS] * self.sizes) < _STILL):
+            if not flat and np.all(np.abs(step[:GAS_MOTIONS] * self.sizes) < _STILL):
                 break
         return state
 

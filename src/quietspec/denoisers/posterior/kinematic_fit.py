@@ -20,7 +20,7 @@ from quietspec.denoisers.posterior.contamination import (
     noise_scale,
     spike_mask,
 )
-from quietspec.denoisers.posterior.covariances import CompactCovariances, compact_one
+from quietspec.denoisers.posterior.covariances import CompactCovariances, compact_one, stacked
 from quietspec.denoisers.posterior.fitted import (
     Fitted,
     Motions,
@@ -31,6 +31,7 @@ from quietspec.denoisers.posterior.fitted import (
     projections_of,
     with_true_dispersion,
 )
+from quietspec.denoisers.posterior.gas_components import FirstLook, open_weights, with_further_gas
 from quietspec.denoisers.posterior.gas_scan import Starlight, is_doubtful, spikes_on_lines, with_unknown_motion
 from quietspec.denoisers.posterior.grid import Batch, Grid
 from quietspec.denoisers.posterior.inference import CoefficientPosterior, infer
@@ -98,6 +99,8 @@ class BatchFit:
         How gas emission lines are treated.
     noise : {'measured', 'quoted'}
         Whether errors are rescaled by what the first fit leaves.
+    further_gas : bool
+        Whether gas may have further components, where the evidence asks for them.
 
     Attributes
     ----------
@@ -111,7 +114,9 @@ class BatchFit:
         What is known of the lines of each spectrum, once there is a solution; empty where none are fitted.
     """
 
-    def __init__(self, batch: Batch[KinematicGrid], emission: Emission, noise: Noise) -> None:
+    def __init__(
+        self, batch: Batch[KinematicGrid], emission: Emission, noise: Noise, *, further_gas: bool = True
+    ) -> None:
         self.grid, self._flux, self._weight, self._emission = batch.grid, batch.flux, batch.weight, emission
         self._unit = batch.scale
         n = len(batch.flux)
@@ -135,6 +140,8 @@ class BatchFit:
         self._fitted = [self._last_fit(row, state, bool(faint[row])) for row, state in enumerate(states)]
         if emission == "fit":
             self._settle_gas(states, residual, faint)
+        if emission == "fit" and further_gas:
+            self._add_gas(states, residual, faint)
         self._scale = np.array([one.state.scale for one in self._fitted])
         self._infer(projections_of(self._fitted, self._scale))
         cost = np.array([one.marginalised.log_determinant for one in self._fitted])
@@ -188,6 +195,21 @@ class BatchFit:
         odd = [row for row, one in enumerate(self._fitted) if is_doubtful(one.marginalised, lines)]
         self._refit(odd, [self._fitted[row].state.without_moving_gas() for row in odd], faint)
 
+    def _add_gas(self, states: list[State], residual: FloatArray, faint: BoolArray) -> None:
+        """Fit further components of gas where the evidence asks for them, and spikes by what these leave."""
+        quoted = self._weight / self.noise_scale.astype(np.float32)[:, None] ** 2
+        for row, one in enumerate(self._fitted):
+            weights = self._used[row], open_weights(quoted[row], self._hit[row])
+            first = FirstLook(states[row], residual[row])
+            found = with_further_gas(one.marginalised, self.grid.model, self._flux[row], weights, first)
+            if found is None:
+                continue
+            self._hit[row] = False
+            self._refit([row], [found], faint)
+            self._hit[row] = spikes_on_lines(self._fitted[row].marginalised, self._flux[row], self._used[row])
+            if self._hit[row].any():
+                self._refit([row], [found], faint)
+
     def _refit(self, rows: list[int], starts: list[State], faint: BoolArray) -> None:
         """Fit some spectra again, from other states."""
         states = [one.state for one in self._fitted]
@@ -201,10 +223,8 @@ class BatchFit:
         """Pixels that hold lines which are fitted, so that they need not be left out."""
         lined = np.zeros(self._flux.shape, dtype=bool)
         for row, state in zip(lined, states, strict=True):
-            if state.gas is not None:
-                row |= line_mask(
-                    self.grid.rest, self.grid.fwhm, state.gas.velocity, float(np.exp(state.gas.width)), EMISSION_LINES
-                )
+            for velocity, sigma in () if state.gas is None else state.gas.narrow:
+                row |= line_mask(self.grid.rest, self.grid.fwhm, velocity, sigma, EMISSION_LINES)
         return lined & ~interstellar_mask(self.grid.rest, self.grid.fwhm)
 
     @property
@@ -278,8 +298,7 @@ class BatchFit:
             compact_one(fitted.state, one.populations - fitted.state.populations, one.half, weight, unit)
             for fitted, one, weight, unit in found
         ]
-        columns: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        return CompactPosterior(settings=self.grid.settings, **columns)
+        return CompactPosterior(settings=self.grid.settings, **stacked(rows))
 
     def _nucleus_chi2(self, one: Pixels) -> float:
         """χ² of no nucleus by what is known of a spectrum, over the number of components of nuclei; 0 without any."""
