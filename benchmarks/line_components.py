@@ -10,7 +10,8 @@ of Hα 10–100 Å); fitted with one component, and with what the evidence asks 
 from script import add_library, console, finish, library_of, log, parser
 
 from quietspec.denoisers import load_prior
-from quietspec.lab.evaluation.studies.line_components import ComponentSettings, component_study, component_tables
+from quietspec.lab.evaluation.studies.line_components import component_study, component_tables
+from quietspec.lab.evaluation.studies.line_fluxes import LineSettings
 from quietspec.lab.simulate import SurveyRecipe
 
 
@@ -22,7 +23,7 @@ def main() -> None:
     made.add_argument("-n", type=int, default=64)
     made.add_argument("--seed", type=int, default=1)
     options = made.parse_args()
-    settings = ComponentSettings(snrs=options.snr, n=options.n, seed=options.seed)
+    settings = LineSettings(snrs=options.snr, n=options.n, seed=options.seed)
     content = component_study(load_prior(options.prior), SurveyRecipe(library_of(options)), settings, log)
     for table in component_tables(content):
         console.print(table)

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from quietspec.arrays import FloatArray
 from quietspec.compact import CODES, CompactPosterior, log_snr_of, pack_root, unpack_root
 from quietspec.denoisers.posterior.gas import GasState
-from quietspec.denoisers.posterior.gas_components import unpacked
 from quietspec.denoisers.posterior.kinematics import MOTIONS, State
 from quietspec.denoisers.posterior.linearised import Marginalised
 from quietspec.denoisers.posterior.pixel_model import PixelModel
+from quietspec.denoisers.posterior.second_gas import unpacked
 
 __all__ = ["CompactCovariances", "compact_one", "stacked"]
 
@@ -51,7 +51,7 @@ def compact_one(
     root, root_size = pack_root(half / size[:, None])
     gas = state.gas
     motion = [] if gas is None else [gas.velocity, gas.width, float(gas.moves)]
-    further = [] if gas is None else [one.packed() for one in gas.further]
+    second = np.empty(0) if gas is None or gas.second is None else gas.second.packed()
     return {
         "unit": np.asarray(unit),
         "scale": np.asarray(scale),
@@ -60,7 +60,7 @@ def compact_one(
         "change": (change / scale).astype(np.float32),
         "moments": state.shape.astype(np.float32),
         "calibration": CODES["calibration"].encode(state.calibration),
-        "gas": np.concatenate([motion, [] if gas is None else gas.flux / scale, *further]).astype(np.float32),
+        "gas": np.concatenate([motion, [] if gas is None else gas.flux / scale, second]).astype(np.float32),
         "root": root,
         "log_root_size": root_size,
         "log_snr": log_snr_of(weight, float(scale)),
@@ -130,5 +130,4 @@ class CompactCovariances:
             return None
         velocity, width, moves = (float(value) for value in row[:_GAS_FIRST])
         first, rest = np.split(row[_GAS_FIRST:], [lines.size])
-        further = unpacked(rest)
-        return GasState(velocity, width, first * scale, origin=velocity, moves=bool(moves), further=further)
+        return GasState(velocity, width, first * scale, velocity, moves=bool(moves), second=unpacked(rest))

@@ -104,12 +104,12 @@ def _fitted_lines(
         velocity=gas.origin + float(motions[0] * model.sizes[0]),
         log_sigma=float(motions[1]) * model.sizes[1] + USUAL_WIDTH,
         motion_errors=_norms(root[of_motions]) * model.sizes,
-        components=len(gas.narrow) if gas.moves else 0,
+        components=len(gas.motions) if gas.moves else 0,
     )
-    for component, own in gas.placed(place.stop):
-        if not component.is_broad:
-            found = component.added(found, (flux_root, continuum_root), (mean[own], root[own]), model)
-    return found
+    if gas.second is None:
+        return found
+    own = slice(place.stop, linearised.gas.stop)
+    return gas.second.added(found, (flux_root, continuum_root), (mean[own], root[own]), model)
 
 
 def _norms(rows: FloatArray) -> FloatArray:

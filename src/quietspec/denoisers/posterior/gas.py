@@ -8,7 +8,6 @@ and line fluxes have the error of the stars in theirs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, Self
@@ -21,7 +20,7 @@ from quietspec.lines.catalogue import GROUPS, LineGroup
 from quietspec.lines.results import FittedLines
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT
 
-__all__ = ["GAS_MOTIONS", "USUAL_WIDTH", "FurtherGas", "GasState", "LineDesign", "LineModel", "is_near"]
+__all__ = ["GAS_MOTIONS", "USUAL_WIDTH", "GasState", "LineDesign", "LineModel", "Second", "is_near"]
 
 GAS_MOTIONS = 2  #: velocity and ln σ of the gas
 _VELOCITY_SIZE = 150.0  # km/s, 1σ of the prior of the gas's velocity about where it was found
@@ -36,7 +35,6 @@ _FAR = 450.0  # km/s from the stars, beyond which no gas is believed
 _STILL = 0.5, 0.005  # km/s and ln σ: a smaller step ends the fit of lines alone, of which there are at most …
 _STEPS = 6
 _LEAST_PIXELS = 3
-_BALMER = ("Halpha", "Hbeta", "Hgamma", "Hdelta")
 _NEAR = 15.0  # Å, from a line, within which the continuum about it is measured
 
 
@@ -49,8 +47,8 @@ Roots = tuple[FloatArray, FloatArray]  # square roots of the covariances of flux
 Known = tuple[FloatArray, FloatArray]  # change of coordinates from a state to their mean, and a square root
 
 
-class FurtherGas(Protocol):
-    """A further component of gas beside the first (`gas_components`)."""
+class Second(Protocol):
+    """A second component of gas (`second_gas`)."""
 
     @property
     def velocity(self) -> float:
@@ -65,17 +63,13 @@ class FurtherGas(Protocol):
         """Fluxes of its lines, as in `GasState`."""
 
     @property
-    def is_broad(self) -> bool:
-        """Whether it has the lines of a broad-line region, and not all lines."""
-
-    @property
     def size(self) -> int:
         """Number of its coordinates."""
 
     def coordinates(self) -> FloatArray:
         """Its coordinates in units of their priors, (size,)."""
 
-    def moved(self, step: FloatArray) -> FurtherGas:
+    def moved(self, step: FloatArray) -> Second:
         """Return the component after a step in these coordinates."""
 
     def design(self, model: LineModel) -> LineDesign:
@@ -102,8 +96,8 @@ class GasState:
         Centre of the prior of the velocity, km/s.
     moves : bool
         Whether velocity and width are fitted: where no line is seen, they are not.
-    further : tuple of FurtherGas
-        Components beside this one.
+    second : Second, optional
+        A second component.
     """
 
     velocity: float
@@ -111,24 +105,20 @@ class GasState:
     flux: FloatArray
     origin: float
     moves: bool
-    further: tuple[FurtherGas, ...] = ()
+    second: Second | None = None
 
     def coordinates(self, scale: float) -> FloatArray:
-        """Motions and fluxes in units of their priors, (2 + n_groups,), then those of further components."""
+        """Motions and fluxes in units of their priors, (2 + n_groups,), then those of a second component."""
         motions = [(self.velocity - self.origin) / _VELOCITY_SIZE, (self.width - USUAL_WIDTH) / _WIDTH_SIZE]
-        return np.concatenate([motions, self.flux / (scale * _WIDTH), *(one.coordinates() for one in self.further)])
-
-    def placed(self, first: int) -> Iterator[tuple[FurtherGas, slice]]:
-        """Further components with the places of their coordinates, which begin at `first`."""
-        for one in self.further:
-            yield one, slice(first, first + one.size)
-            first += one.size
+        second = np.empty(0) if self.second is None else self.second.coordinates()
+        return np.concatenate([motions, self.flux / (scale * _WIDTH), second])
 
     @property
-    def narrow(self) -> list[tuple[float, float]]:
-        """Velocity and σ (km/s) of each component but broad ones."""
-        further = [(one.velocity, one.width) for one in self.further if not one.is_broad]
-        return [(velocity, float(np.exp(width))) for velocity, width in [(self.velocity, self.width), *further]]
+    def motions(self) -> list[tuple[float, float]]:
+        """Velocity and σ (km/s) of each component."""
+        motions = [(self.velocity, float(np.exp(self.width)))]
+        second = self.second
+        return motions if second is None else [*motions, (second.velocity, float(np.exp(second.width)))]
 
     def is_odd(self, velocity: float) -> bool:
         """Whether lines are narrower than gas is, or far from stars of a velocity (km/s)."""
@@ -144,15 +134,13 @@ class GasState:
         by_width = float(np.clip(step[1] * _WIDTH_SIZE, -_LARGEST_STEP[1], _LARGEST_STEP[1]))
         low, high = self.origin - _FARTHEST, self.origin + _FARTHEST
         own = GAS_MOTIONS + len(self.flux)
-        ends = own + np.cumsum([one.size for one in self.further], dtype=np.intp)
-        steps = np.split(step[own:], ends[:-1] - own)
         return GasState(
             velocity=float(np.clip(self.velocity + by_velocity, low, high)),
             width=float(np.clip(self.width + by_width, _NARROWEST, _WIDEST)),
             flux=self.flux + step[GAS_MOTIONS:own] * (scale * _WIDTH),
             origin=self.origin,
             moves=self.moves,
-            further=tuple(one.moved(part) for one, part in zip(self.further, steps, strict=False)),
+            second=None if self.second is None else self.second.moved(step[own:]),
         )
 
 
@@ -214,8 +202,6 @@ class LineModel:
         Rest-frame air wavelengths, Å.
     fwhm : (n_pixels,)
         Instrumental resolution there, rest-frame FWHM in Å.
-    groups : sequence of LineGroup
-        Lines to take.
 
     Attributes
     ----------
@@ -228,10 +214,10 @@ class LineModel:
     #: Sizes of the coordinates of velocity (km/s) and ln σ.
     sizes = np.array([_VELOCITY_SIZE, _WIDTH_SIZE])
 
-    def __init__(self, rest: FloatArray, fwhm: FloatArray, groups: Sequence[LineGroup] = GROUPS) -> None:
+    def __init__(self, rest: FloatArray, fwhm: FloatArray) -> None:
         self.rest, self.fwhm = rest, fwhm
         self._rest, self._sigma = rest, fwhm / FWHM_PER_SIGMA
-        self.groups = tuple(group for group in groups if self._covers(group))
+        self.groups = tuple(group for group in GROUPS if self._covers(group))
         members = [
             (number, EMISSION_LINES[name], ratio)
             for number, group in enumerate(self.groups)
@@ -249,11 +235,6 @@ class LineModel:
     def size(self) -> int:
         """Number of groups."""
         return len(self.groups)
-
-    @cached_property
-    def balmer(self) -> LineModel:
-        """The Balmer lines that broad-line regions show."""
-        return LineModel(self.rest, self.fwhm, [group for group in self.groups if group.name in _BALMER])
 
     def start(self, velocity: float, sigma: float, *, moves: bool) -> GasState:
         """State without flux at a velocity and dispersion, km/s."""
@@ -275,9 +256,7 @@ class LineModel:
             The lines.
         """
         lines = self._design(state, scale)
-        for one in state.further:
-            lines = lines.beside(one.design(self), len(self._rest))
-        return lines
+        return lines if state.second is None else lines.beside(state.second.design(self), len(self._rest))
 
     def unit_design(self, velocity: float, width: float, flux: FloatArray) -> LineDesign:
         """Lines of a motion and fluxes, and their change with km/s, ln σ and unit fluxes."""

@@ -55,8 +55,8 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         Whether h3 and h4 are parameters; without them LOSVDs are Gaussian.
     shared : SharedCalibration, optional
         Calibration error that all spectra have, known already; `calibration` is the law of the rest.
-    further_gas : bool
-        Whether fitted gas may have a second component and broad Balmer lines, where the evidence asks for them.
+    two_components : bool
+        Whether fitted gas may have a second component, where the evidence asks for it.
 
     Raises
     ------
@@ -86,7 +86,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         *,
         higher_moments: bool = True,
         shared: SharedCalibration | None = None,
-        further_gas: bool = True,
+        two_components: bool = True,
     ) -> None:
         super().__init__(name, prior, emission, noise)
         if not prior.at_rest:
@@ -94,7 +94,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         self.calibration = calibration
         self.higher_moments = higher_moments
         self.shared = shared
-        self.further_gas = further_gas
+        self.two_components = two_components
         self._calibration_laws = CalibrationLaw.of_card(prior.card)
         self.coordinates = KinematicCoordinates(prior)
         self._label_names = (*prior.label_names, "velocity", "sigma", "h3", "h4")
@@ -168,7 +168,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         return Batch.of(spectra, rows, grid, None if self.shared is None else self.shared.factor(grid.wavelength))
 
     def _denoise_batch(self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], result: Accumulator) -> None:
-        self.store(rows, batch, BatchFit(batch, self.emission, self.noise, further_gas=self.further_gas), result)
+        self.store(rows, batch, BatchFit(batch, self.emission, self.noise, two_components=self.two_components), result)
 
     def store(
         self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], fit: BatchFit, result: Accumulator

@@ -12,6 +12,7 @@ from quietspec.arrays import BoolArray, FloatArray
 from quietspec.compact import CompactPosterior
 from quietspec.denoised import Flag
 from quietspec.denoisers.base import Emission
+from quietspec.denoisers.posterior.broad_lines import broad_lines, nucleus_chi2
 from quietspec.denoisers.posterior.calibration import rough_factor
 from quietspec.denoisers.posterior.contamination import (
     interstellar_mask,
@@ -31,7 +32,6 @@ from quietspec.denoisers.posterior.fitted import (
     projections_of,
     with_true_dispersion,
 )
-from quietspec.denoisers.posterior.gas_components import FirstLook, open_weights, with_further_gas
 from quietspec.denoisers.posterior.gas_scan import Starlight, is_doubtful, spikes_on_lines, with_unknown_motion
 from quietspec.denoisers.posterior.grid import Batch, Grid
 from quietspec.denoisers.posterior.inference import CoefficientPosterior, infer
@@ -39,14 +39,10 @@ from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinat
 from quietspec.denoisers.posterior.linear import Projections
 from quietspec.denoisers.posterior.losvd import log_width
 from quietspec.denoisers.posterior.masking import FIRST_MASK, gas_mask
-from quietspec.denoisers.posterior.motions import (
-    NARROWEST,
-    WIDEST,
-    label_moments,
-    label_motions,
-)
+from quietspec.denoisers.posterior.motions import NARROWEST, WIDEST, label_moments, label_motions
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.results import Solution
+from quietspec.denoisers.posterior.second_gas import FirstLook, open_weights, with_second_gas
 from quietspec.denoisers.posterior.velocity_scan import ScanResult, VelocityScan
 from quietspec.denoisers.posterior.walk import Noise
 from quietspec.lines.results import FittedLines
@@ -61,6 +57,7 @@ _BROAD = 0.15  # 1σ of u beyond which its likelihood is evaluated, not taken fo
 _NODES = 5  # values of u at which that is done …
 _NODE_REACH = 3.0  # … within so many σ of the peak
 _WIDEST_START = float(log_width(250.0))  # of u: a fit finds its way from lines too narrow, not from lines too wide
+_PERHAPS_NUCLEUS = 2.0  # χ² per coordinate of no nucleus, beyond which broad lines are looked for
 _FIRST_DOF = 8.0  # coordinates determined by a first look
 _SURE = 15.0  # km/s, error of the velocity in a fit below which it is trusted whatever the scan says
 _FAINT = 30.0  # km/s, 1σ of the velocity in the scan, beyond which the scan's own moments are used
@@ -99,8 +96,8 @@ class BatchFit:
         How gas emission lines are treated.
     noise : {'measured', 'quoted'}
         Whether errors are rescaled by what the first fit leaves.
-    further_gas : bool
-        Whether gas may have further components, where the evidence asks for them.
+    two_components : bool
+        Whether gas may have a second component, where the evidence asks for it.
 
     Attributes
     ----------
@@ -115,7 +112,7 @@ class BatchFit:
     """
 
     def __init__(
-        self, batch: Batch[KinematicGrid], emission: Emission, noise: Noise, *, further_gas: bool = True
+        self, batch: Batch[KinematicGrid], emission: Emission, noise: Noise, *, two_components: bool = True
     ) -> None:
         self.grid, self._flux, self._weight, self._emission = batch.grid, batch.flux, batch.weight, emission
         self._unit = batch.scale
@@ -140,8 +137,8 @@ class BatchFit:
         self._fitted = [self._last_fit(row, state, bool(faint[row])) for row, state in enumerate(states)]
         if emission == "fit":
             self._settle_gas(states, residual, faint)
-        if emission == "fit" and further_gas:
-            self._add_gas(states, residual, faint)
+        if emission == "fit" and two_components:
+            self._add_second(states, residual, faint)
         self._scale = np.array([one.state.scale for one in self._fitted])
         self._infer(projections_of(self._fitted, self._scale))
         cost = np.array([one.marginalised.log_determinant for one in self._fitted])
@@ -195,13 +192,13 @@ class BatchFit:
         odd = [row for row, one in enumerate(self._fitted) if is_doubtful(one.marginalised, lines)]
         self._refit(odd, [self._fitted[row].state.without_moving_gas() for row in odd], faint)
 
-    def _add_gas(self, states: list[State], residual: FloatArray, faint: BoolArray) -> None:
-        """Fit further components of gas where the evidence asks for them, and spikes by what these leave."""
+    def _add_second(self, states: list[State], residual: FloatArray, faint: BoolArray) -> None:
+        """Fit a second component of gas where the evidence asks for it, and find spikes in what both leave."""
         quoted = self._weight / self.noise_scale.astype(np.float32)[:, None] ** 2
         for row, one in enumerate(self._fitted):
             weights = self._used[row], open_weights(quoted[row], self._hit[row])
             first = FirstLook(states[row], residual[row])
-            found = with_further_gas(one.marginalised, self.grid.model, self._flux[row], weights, first)
+            found = with_second_gas(one.marginalised, self.grid.model, self._flux[row], weights, first)
             if found is None:
                 continue
             self._hit[row] = False
@@ -223,7 +220,7 @@ class BatchFit:
         """Pixels that hold lines which are fitted, so that they need not be left out."""
         lined = np.zeros(self._flux.shape, dtype=bool)
         for row, state in zip(lined, states, strict=True):
-            for velocity, sigma in () if state.gas is None else state.gas.narrow:
+            for velocity, sigma in () if state.gas is None else state.gas.motions:
                 row |= line_mask(self.grid.rest, self.grid.fwhm, velocity, sigma, EMISSION_LINES)
         return lined & ~interstellar_mask(self.grid.rest, self.grid.fwhm)
 
@@ -262,21 +259,25 @@ class BatchFit:
 
     def _lines_of(self, row: int, found: Pixels) -> FittedLines | None:
         """What is known of the lines of a spectrum: over all motions that gas may have, where theirs is not fitted."""
-        one, model = self._fitted[row], self.grid.model.lines
-        if found.lines is None or model is None or one.state.gas is None or one.state.gas.moves:
-            return found.lines
-        stars = Starlight(found.change, found.half)
-        return with_unknown_motion(found.lines, model, one.marginalised, stars, self._flux[row], self._used[row])
+        one, model, lines = self._fitted[row], self.grid.model.lines, found.lines
+        if lines is None or model is None or one.state.gas is None:
+            return lines
+        if not one.state.gas.moves:
+            stars = Starlight(found.change, found.half)
+            lines = with_unknown_motion(lines, model, one.marginalised, stars, self._flux[row], self._used[row])
+        if self.nucleus_chi2[row] < _PERHAPS_NUCLEUS:
+            return lines
+        return replace(lines, broad=broad_lines(one, found, model))
 
     def solution(self) -> Solution:
         """Give the motions their true posterior, and turn it into flux and errors."""
         found = [self._motions(row, one) for row, one in enumerate(self._fitted)]
         pixels = [on_pixels(one, of.joint, self.grid.model) for one, of in zip(self._fitted, found, strict=True)]
+        self.nucleus_chi2 = np.array([nucleus_chi2(one, self.grid.model.coordinates) for one in pixels])
         lines = [self._lines_of(row, one) for row, one in enumerate(pixels)]
         self.lines = [one for one in lines if one is not None]
         velocity = np.array([of.velocity for of in found])
         labels = label_motions(self._posterior.labels, velocity, [of.dispersion for of in found])
-        self.nucleus_chi2 = np.array([self._nucleus_chi2(one) for one in pixels])
         compact = self._compact(pixels)
         return Solution(
             flux=np.array([one.flux for one in pixels]),
@@ -299,17 +300,6 @@ class BatchFit:
             for fitted, one, weight, unit in found
         ]
         return CompactPosterior(settings=self.grid.settings, **stacked(rows))
-
-    def _nucleus_chi2(self, one: Pixels) -> float:
-        """χ² of no nucleus by what is known of a spectrum, over the number of components of nuclei; 0 without any."""
-        coordinates = self.grid.model.coordinates
-        number = coordinates.prior.prior.n_nucleus
-        if not number:
-            return 0.0
-        rows = coordinates.populations.transform[-number:]
-        mean, half = rows @ one.populations, rows @ one.half[MOTIONS:]
-        white = np.linalg.lstsq(half, mean, rcond=None)[0]
-        return float(white @ white) / number
 
     def line_width(self, solution: Solution) -> FloatArray:
         """Equivalent width of what is left out, (n_spectra,): rest-frame Å in emission."""

@@ -13,53 +13,34 @@ from rich.table import Table
 from quietspec.arrays import FloatArray
 from quietspec.denoised import Denoised
 from quietspec.denoisers import KinematicPosterior, SpectralPrior
-from quietspec.lab.evaluation.studies.line_fluxes import observed_lines
+from quietspec.lab.evaluation.studies.line_fluxes import LineSettings, observed_lines
 from quietspec.lab.simulate import Simulated, SurveyRecipe
 from quietspec.lab.simulate.emission import Gas, add_lines
+from quietspec.lab.simulate.histories import log_uniform
 from quietspec.lines import GROUPS
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, rest_air
 
-__all__ = ["KINDS", "ComponentSettings", "component_study", "component_tables"]
+__all__ = ["KINDS", "component_study", "component_tables"]
 
 #: What is simulated beside one narrow component.
 KINDS = ("one", "second", "broad")
-_BLENDS = {"H8": "HeI3889"}
+_BLENDS = {"HeI3889": "H8"}
 _LINES = ("Hbeta", "[OIII]5007", "Halpha", "[NII]6583")
 _BALMER = ("Halpha", "Hbeta", "Hgamma", "Hdelta")
 _OFFSET, _SHARE, _SIGMA = (100.0, 400.0), (0.2, 0.5), (50.0, 300.0)  # km/s, of the flux, km/s: of second components
 _SCATTER = 0.1  # dex, of the ratios of second components about those of the first
 _GROUP_OF = [
-    next(number for number, group in enumerate(GROUPS) if name in dict(group.members) or name == _BLENDS.get(group.name))
+    next(
+        number for number, group in enumerate(GROUPS) if name in dict(group.members) or name == _BLENDS.get(group.name)
+    )
     for name in EMISSION_LINES
 ]
 _FWHM, _BROAD_WIDTH = (1500.0, 6000.0), (10.0, 100.0)  # km/s, and equivalent width of broad Hα, Å
 _BINS = (0.0, 10.0, 30.0, 100.0, np.inf)  # of the S/N of Hα
 
 
-@dataclass(frozen=True)
-class ComponentSettings:
-    """What is simulated.
-
-    Parameters
-    ----------
-    instruments : sequence of str
-        Names in `INSTRUMENTS`; each sees an equal share.
-    snrs : sequence of float
-        S/N of the spectra.
-    n : int
-        Number of spectra for each kind and S/N.
-    seed : int
-        Seed of all draws.
-    """
-
-    instruments: Sequence[str] = ("MaNGA", "MUSE", "SDSS", "CALIFA V500")
-    snrs: Sequence[float] = (5.0, 10.0, 20.0, 40.0)
-    n: int = 64
-    seed: int = 1
-
-
 def component_study(
-    prior: SpectralPrior, recipe: SurveyRecipe, settings: ComponentSettings, log: Callable[[str], None]
+    prior: SpectralPrior, recipe: SurveyRecipe, settings: LineSettings, log: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     """Fit simulated spectra with and without further components.
 
@@ -69,7 +50,7 @@ def component_study(
         Of populations at rest.
     recipe : SurveyRecipe
         Galaxies.
-    settings : ComponentSettings
+    settings : LineSettings
         What is simulated.
     log : callable
         Takes lines of progress.
@@ -87,7 +68,7 @@ def component_study(
         for kind in KINDS:
             drawn = list(_drawn(with_gas, kind, snr, settings))
             for name, further in (("one component", False), ("by evidence", True)):
-                fit = KinematicPosterior("posterior", prior, emission="fit", further_gas=further)
+                fit = KinematicPosterior("posterior", prior, emission="fit", two_components=further)
                 entry = _scores([(one, fit.denoise(one.made.observed)) for one in drawn])
                 found.append({"kind": kind, "snr": snr, "fit": name, **entry})
                 log(f"{kind}, S/N {snr:g}, {name}: second {entry['second']:.3f}, broad {entry['broad']:.3f}")
@@ -103,7 +84,7 @@ class _Drawn:
     broad: FloatArray
 
 
-def _drawn(recipe: SurveyRecipe, kind: str, snr: float, settings: ComponentSettings) -> Iterator[_Drawn]:
+def _drawn(recipe: SurveyRecipe, kind: str, snr: float, settings: LineSettings) -> Iterator[_Drawn]:
     """Simulate spectra of a kind."""
     rng = np.random.default_rng((settings.seed, KINDS.index(kind), round(100 * snr)))
     halpha = list(EMISSION_LINES).index("Halpha")
@@ -128,7 +109,7 @@ def _second(gas: Gas, made: Simulated, rng: np.random.Generator) -> Gas:
     offset = rng.uniform(*_OFFSET, n) * rng.choice([-1.0, 1.0], n)
     share = rng.uniform(*_SHARE, n)[:, None]
     ratios = 10 ** (_SCATTER * rng.standard_normal((n, len(GROUPS))))[:, _GROUP_OF]
-    return Gas(gas.flux * ratios * share / (1 - share), gas.velocity + offset, np.exp(rng.uniform(*np.log(_SIGMA), n)))
+    return Gas(gas.flux * ratios * share / (1 - share), gas.velocity + offset, log_uniform(rng, _SIGMA, n))
 
 
 def _broad(gas: Gas, made: Simulated, rng: np.random.Generator) -> Gas:
@@ -141,8 +122,8 @@ def _broad(gas: Gas, made: Simulated, rng: np.random.Generator) -> Gas:
     flux = np.zeros_like(gas.flux)
     for name, ratio in zip(_BALMER, (1.0, 0.35, 0.16, 0.09), strict=True):
         flux[:, names.index(name)] = ratio
-    flux *= (level * np.exp(rng.uniform(*np.log(_BROAD_WIDTH), n)))[:, None]
-    width = np.exp(rng.uniform(*np.log(_FWHM), n)) / FWHM_PER_SIGMA
+    flux *= (level * log_uniform(rng, _BROAD_WIDTH, n))[:, None]
+    width = log_uniform(rng, _FWHM, n) / FWHM_PER_SIGMA
     return Gas(flux, gas.velocity + 200 * rng.standard_normal(n), width)
 
 
@@ -167,7 +148,8 @@ def _scores(pairs: Sequence[tuple[_Drawn, Denoised]]) -> dict[str, Any]:
     if seen.sum() > 1:
         pulls = (broad[seen, 0] - true[seen]) / broad[seen, 1]
         entry["broad Halpha"] = {
-            "inside 68": float(np.mean(np.abs(pulls) < 1)), "median ratio": float(np.median(broad[seen, 0] / true[seen])),
+            "inside 68": float(np.mean(np.abs(pulls) < 1)), "inside 95": float(np.mean(np.abs(pulls) < 1.96)),
+            "median ratio": float(np.median(broad[seen, 0] / true[seen])),
         }  # fmt: skip
     names = list(EMISSION_LINES)
     for line in _LINES:
@@ -201,7 +183,6 @@ def component_tables(content: Sequence[dict[str, Any]]) -> Iterator[Table]:
                     f"{100 * one['inside 68']:.0f}, {100 * one['inside 95']:.0f} %; {one['slope']:.3f}"
                     for one in (entry[line] for line in _LINES)
                 )
-                table.add_row(
-                    f"{entry['snr']:g}", entry["fit"], f"{100 * entry['second']:.1f} %", f"{100 * entry['broad']:.1f} %", *cells
-                )  # fmt: skip
+                rates = (f"{100 * entry[name]:.1f} %" for name in ("second", "broad"))
+                table.add_row(f"{entry['snr']:g}", entry["fit"], *rates, *cells)
         yield table

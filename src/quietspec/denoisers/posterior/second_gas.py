@@ -1,9 +1,9 @@
-r"""Further components of gas: a second narrow one, and broad Balmer lines, where the evidence asks for them.
+r"""A second component of gas beside the first, where the evidence asks for it.
 
-A further component has a velocity and width of its own. Its fluxes are f = s (t r + o δ) with a size s for each line,
-one coordinate r that all lines share, δ for each line, all N(0, 1): lines that are bright tell their share, those that
-are faint follow the others. A component is kept where the evidence of all lines, stars and calibration together, the
-range of motions included, is e⁵ times that without it, the profile of lines being known to 5 % only.
+It has a velocity and width of its own. Its fluxes are f = s (t r + o δ), with a size s for each line, which is its flux
+in a fit of one component, one coordinate r that all lines share, and δ for each line, all N(0, 1): bright lines tell
+their own share, faint ones follow the others. It is kept where the evidence of lines, stars and calibration together,
+the range of its motions included, is e⁵ times that without it, profiles of lines being known to 5 % only.
 """
 
 from __future__ import annotations
@@ -23,48 +23,18 @@ from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.lines.results import FittedLines, SecondMotion
 from quietspec.wavelengths import SPEED_OF_LIGHT
 
-__all__ = ["BROAD", "KINDS", "SECOND", "Component", "Kind", "open_weights", "unpacked", "with_further_gas"]
+__all__ = ["FirstLook", "SecondGas", "open_weights", "unpacked", "with_second_gas"]
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What a further component is.
-
-    Parameters
-    ----------
-    code : int
-        Its number in files.
-    velocity : float
-        1σ of the prior of its velocity about its origin, km/s.
-    width : (centre, 1σ)
-        Of the prior of ln σ (km/s).
-    limits : (lowest, highest)
-        Of ln σ.
-    step : float
-        Largest step of the velocity, km/s.
-    tied, own : float
-        1σ of the part of the fluxes that is in proportion to their sizes, and of each flux's own, over its size.
-    """
-
-    code: int
-    velocity: float
-    width: tuple[float, float]
-    limits: tuple[float, float]
-    step: float
-    tied: float
-    own: float
-
-    def lines(self, model: LineModel) -> LineModel:
-        """Return the lines that such a component has, of those on the pixels."""
-        return model.balmer if self is BROAD else model
-
-
-SECOND = Kind(1, 200.0, (float(np.log(150.0)), 0.7), (float(np.log(15.0)), float(np.log(1000.0))), 80.0, 0.5, 0.2)
-BROAD = Kind(2, 300.0, (float(np.log(1200.0)), 0.6), (float(np.log(400.0)), float(np.log(4000.0))), 300.0, 1.0, 0.4)
-KINDS = {kind.code: kind for kind in (SECOND, BROAD)}
+_VELOCITY_SIZE = 200.0  # km/s, 1σ of the prior of the velocity about that of the first component
+_WIDTH, _WIDTH_SIZE = float(np.log(150.0)), 0.7  # ln σ (km/s): centre and 1σ of its prior
+_WIDTHS = float(np.log(15.0)), float(np.log(1000.0))
+_TIED, _OWN = 0.5, 0.2  # 1σ of the part of fluxes in proportion to their sizes, and of each flux's own, over its size
+_SIZES = np.array([_VELOCITY_SIZE, _WIDTH_SIZE])
 _DECISIVE = 5.0  # ln evidence that a component must add
 _PROFILE = 0.05  # share of a line by which its profile may be wrong
 _EXCESS = 1.5  # σ of χ² at the lines of one component, beyond which a second one is tried
+_SPOILT = 30.0  # … and beyond which lines of one motion have spoilt the stars
 _BRIGHT = 5.0  # σ, beyond which a line is looked at
 _ELSEWHERE = 6.0  # χ² that a second component must gain outside the line where it gains most …
 #: Starts of fits of two components: offsets of both in σ of the one, and widths of both over this.
@@ -76,11 +46,8 @@ _LINE_REACH = 1000.0  # … within so many km/s
 _LEAST_SHARE = 0.05  # of the flux of bright lines that either component must have
 _MOST_SPIKES = 2  # runs of pixels that stand out of lines of one motion and are taken for spikes
 _LEAST_SCALE = 0.2  # of the flux scale of stars, below which a fit has lost its way
-_BALMER_SIZES = {"Halpha": 100.0, "Hbeta": 33.0, "Hgamma": 15.0, "Hdelta": 8.0}  # Å: sizes of broad lines
-_BROAD_WIDTHS = tuple(np.log([600.0, 1100.0, 2000.0]).tolist())  # of ln σ, from which broad lines are looked for …
-_BROAD_SEEN = 4.0  # … where they are seen at so many σ in what is left
 _MASKED = 250.0  # km/s, σ of the lines within which pixels are used when a second component is tried
-_STEP = 0.4  # largest step of ln σ
+_LARGEST_STEP = np.array([80.0, 0.4])  # km/s and ln σ
 _ROUNDS, _LAST_ROUNDS = 14, 3  # steps at most, of lines alone and of everything
 _CONVERGED = 0.05  # change of χ²
 
@@ -96,13 +63,11 @@ class Reading(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Component:
+class SecondGas:
     """A further component, where it is linearised.
 
     Parameters
     ----------
-    kind : Kind
-        What it is.
     velocity, width, origin : float
         Velocity (km/s), ln σ, and centre of the prior of the velocity.
     sizes : (n,)
@@ -111,17 +76,11 @@ class Component:
         r and δ.
     """
 
-    kind: Kind
     velocity: float
     width: float
     origin: float
     sizes: FloatArray
     shares: FloatArray
-
-    @property
-    def is_broad(self) -> bool:
-        """Whether it has Balmer lines only."""
-        return self.kind is BROAD
 
     @property
     def size(self) -> int:
@@ -131,13 +90,8 @@ class Component:
     @property
     def mixing(self) -> FloatArray:
         """Change of the fluxes with r and δ, (n, 1 + n)."""
-        each = np.diag(self.kind.own * self.sizes)
-        return np.concatenate([self.kind.tied * self.sizes[:, None], each], axis=1)
-
-    @property
-    def motion_sizes(self) -> FloatArray:
-        """1σ of the priors of velocity and ln σ."""
-        return np.array([self.kind.velocity, self.kind.width[1]])
+        each = np.diag(_OWN * self.sizes)
+        return np.concatenate([_TIED * self.sizes[:, None], each], axis=1)
 
     @property
     def flux(self) -> FloatArray:
@@ -146,37 +100,37 @@ class Component:
 
     def coordinates(self) -> FloatArray:
         """Velocity, ln σ, r and δ in units of their priors."""
-        motions = np.array([self.velocity - self.origin, self.width - self.kind.width[0]]) / self.motion_sizes
+        motions = np.array([self.velocity - self.origin, self.width - _WIDTH]) / _SIZES
         return np.concatenate([motions, self.shares])
 
-    def moved(self, step: FloatArray) -> Component:
+    def moved(self, step: FloatArray) -> SecondGas:
         """Return the component after a step in these coordinates, of limited size in the motions."""
-        kind, (by_velocity, by_width) = self.kind, step[:GAS_MOTIONS] * self.motion_sizes
+        by_velocity, by_width = np.clip(step[:GAS_MOTIONS] * _SIZES, -_LARGEST_STEP, _LARGEST_STEP)
         return replace(
             self,
-            velocity=self.velocity + float(np.clip(by_velocity, -kind.step, kind.step)),
-            width=float(np.clip(self.width + np.clip(by_width, -_STEP, _STEP), *kind.limits)),
+            velocity=self.velocity + float(by_velocity),
+            width=float(np.clip(self.width + by_width, *_WIDTHS)),
             shares=self.shares + step[GAS_MOTIONS:],
         )
 
     def design(self, model: LineModel) -> LineDesign:
         """Its lines, and their change with its coordinates."""
-        lines = self.kind.lines(model).unit_design(self.velocity, self.width, self.flux)
-        columns = [lines.columns[:, :GAS_MOTIONS] * self.motion_sizes, lines.columns[:, GAS_MOTIONS:] @ self.mixing]
+        lines = model.unit_design(self.velocity, self.width, self.flux)
+        columns = [lines.columns[:, :GAS_MOTIONS] * _SIZES, lines.columns[:, GAS_MOTIONS:] @ self.mixing]
         return replace(lines, columns=np.concatenate(columns, axis=1).astype(np.float32))
 
     def packed(self) -> FloatArray:
-        """Code of the kind, number of lines, velocity, ln σ, sizes, r and δ."""
-        return np.array([self.kind.code, len(self.sizes), self.velocity, self.width, *self.sizes, *self.shares])
+        """Number of lines, velocity, ln σ, sizes, r and δ."""
+        return np.array([len(self.sizes), self.velocity, self.width, *self.sizes, *self.shares])
 
     def read(self, known: Known) -> Reading:
         """Motions and fluxes, from the change of its coordinates to their mean and a square root of the covariance."""
         mean, root = known
         motions = self.coordinates()[:GAS_MOTIONS] + mean[:GAS_MOTIONS]
         return Reading(
-            velocity=self.origin + float(motions[0]) * self.kind.velocity,
-            log_sigma=self.kind.width[0] + float(motions[1]) * self.kind.width[1],
-            motion_errors=np.linalg.norm(root[:GAS_MOTIONS], axis=1) * self.motion_sizes,
+            velocity=self.origin + float(motions[0]) * _VELOCITY_SIZE,
+            log_sigma=_WIDTH + float(motions[1]) * _WIDTH_SIZE,
+            motion_errors=np.linalg.norm(root[:GAS_MOTIONS], axis=1) * _SIZES,
             flux=self.mixing @ (self.shares + mean[GAS_MOTIONS:]),
             root=self.mixing @ root[GAS_MOTIONS:],
         )
@@ -209,7 +163,7 @@ def open_weights(quoted: FloatArray, hit: BoolArray) -> FloatArray:
     return np.where(hit, 0, quoted) if runs <= _MOST_SPIKES else quoted
 
 
-def with_further_gas(
+def with_second_gas(
     data: Marginalised, model: PixelModel, flux: FloatArray, weights: tuple[FloatArray, FloatArray], first: FirstLook
 ) -> State | None:
     """Try further components of gas on one spectrum.
@@ -238,24 +192,23 @@ def with_further_gas(
     # Pixels within reach of bright lines are used, whatever the first fit made of them.
     near = line_mask(lines.rest, lines.fwhm, before.velocity, _MASKED) & ~interstellar_mask(lines.rest, lines.fwhm)
     weight = np.where(near, weights[1], weights[0])
-    gas = data.linearised.state.gas
-    trial = None if gas is None or not gas.moves else _Trial.of(data, model, flux, weight)
-    if trial is None or trial.excess() > _EXCESS:
-        from_first = _Trial.about(first, model, flux, weight)
-        trial = from_first if trial is None or from_first.fits_better_than(trial) else trial
-    second = trial.kept(trial.second_starts()) if trial.excess() > _EXCESS else None
-    return trial.kept(trial.broad_starts(second), second) or second
+    gas, scale = data.linearised.state.gas, data.linearised.state.scale
+    sound = gas is not None and gas.moves and scale > _LEAST_SCALE * first.state.scale
+    trial = _Trial.of(data, model, flux, weight) if sound else _Trial.about(first, model, flux, weight)
+    excess = trial.excess()
+    found = trial.with_second() if excess > _EXCESS else None
+    if found is None and sound and excess > _SPOILT:
+        found = _Trial.about(first, model, flux, weight).with_second()
+    return found
 
 
-def unpacked(row: FloatArray) -> tuple[Component, ...]:
-    """Invert `Component.packed` for a row of components one after the other; zeros end it."""
-    found: list[Component] = []
-    while len(row) and row[0]:
-        code, n = int(row[0]), int(row[1])
-        velocity, width = float(row[2]), float(row[3])
-        sizes, shares, row = np.split(row[4:], [n, 2 * n + 1])
-        found.append(Component(KINDS[code], velocity, width, velocity, sizes, shares))
-    return tuple(found)
+def unpacked(row: FloatArray) -> SecondGas | None:
+    """Invert `SecondGas.packed`; None for a row of zeros, or none at all."""
+    if not row.any():
+        return None
+    n, velocity, width = int(row[0]), float(row[1]), float(row[2])
+    sizes, shares = np.split(row[3 : 4 + 2 * n], [n])
+    return SecondGas(velocity, width, velocity, sizes, shares)
 
 
 class FirstLook(NamedTuple):
@@ -306,16 +259,16 @@ class _Trial:
     @classmethod
     def about(cls, first: FirstLook, model: PixelModel, flux: FloatArray, weight: FloatArray) -> _Trial:
         """Prepare trials about the stars of a first look."""
-        assert model.lines is not None and first.state.gas is not None
+        assert model.lines is not None
+        assert first.state.gas is not None
         gas = model.lines.fitted(first.state.gas, first.residual, weight, first.state.scale)
         return cls._of(replace(first.state, gas=gas), model, flux, weight, first.residual)
 
     @classmethod
-    def _of(
-        cls, state: State, model: PixelModel, flux: FloatArray, weight: FloatArray, beside: FloatArray
-    ) -> _Trial:
+    def _of(cls, state: State, model: PixelModel, flux: FloatArray, weight: FloatArray, beside: FloatArray) -> _Trial:
         lines = model.lines
-        assert lines is not None and state.gas is not None
+        assert lines is not None
+        assert state.gas is not None
         found = lines.design(state.gas, state.scale)
         near, weight = weight[found.rows], weight.copy()
         weight[found.rows] /= 1 + near * (_PROFILE * found.flux) ** 2
@@ -324,10 +277,6 @@ class _Trial:
         errors = lines.flux_size(state.scale) / np.sqrt(1 + power)
         bright = state.gas.flux > _BRIGHT * errors
         return cls(model, lines, state, flux, weight, beside, found.left(beside), bright, errors)
-
-    def fits_better_than(self, other: _Trial) -> bool:
-        """Whether lines of one motion leave less than those of another trial."""
-        return bool(self.weight @ (self.left**2 - other.left**2) < 0)
 
     @property
     def gas(self) -> GasState:
@@ -348,40 +297,24 @@ class _Trial:
         n = int(near.sum())
         return float((pulls[near].sum() / usual - n) / np.sqrt(2 * n)) if n and usual > 0 else -np.inf
 
-    def second_starts(self) -> Iterator[GasState]:
+    def starts(self) -> Iterator[GasState]:
         """Places from which to look for a second component: wings on either side, and two like peaks."""
         gas = self.gas
         sigma = float(np.exp(gas.width))
         sizes = np.hypot(gas.flux, self.errors)
         for first, offset, narrow, wide in _STARTS:
             shares = np.zeros(1 + len(sizes))
-            shares[0] = _START_SHARE / SECOND.tied
+            shares[0] = _START_SHARE / _TIED
             velocity = gas.velocity + offset * max(sigma, 80.0)
             width = float(np.log(max(wide * sigma, 20.0)))
-            second = Component(SECOND, velocity, width, gas.velocity, sizes, shares)
+            second = SecondGas(velocity, width, gas.velocity, sizes, shares)
             yield replace(
                 gas,
                 velocity=gas.velocity + first * sigma,
                 flux=(1 - _START_SHARE) * gas.flux,
                 width=gas.width + float(np.log(narrow)),
-                further=(*gas.further, second),
+                second=second,
             )
-
-    def broad_starts(self, state: State | None) -> Iterator[GasState]:
-        """Places from which to look for broad Balmer lines, where what is left suggests them."""
-        gas = self.gas if state is None or state.gas is None else state.gas
-        lines = self.lines.balmer
-        if not lines.size:
-            return
-        sizes = self.state.scale * np.array([_BALMER_SIZES[group.name] for group in lines.groups])
-        for width in _BROAD_WIDTHS:
-            broad = Component(BROAD, self.state.velocity, width, self.state.velocity, sizes, np.zeros(1 + lines.size))
-            design = broad.kind.lines(self.lines).unit_design(broad.velocity, width, broad.flux)
-            profile = design.columns[:, GAS_MOTIONS:] @ sizes
-            weight = self.weight[design.rows]
-            signal, power = float(profile @ (weight * self.left[design.rows])), float(profile @ (weight * profile))
-            if signal > _BROAD_SEEN * np.sqrt(power):
-                yield replace(gas, further=(*gas.further, broad))
 
     def settled(self, gas: GasState) -> tuple[GasState, float]:
         """Fit lines alone to what the stars leave: best state, and its χ² with that of the prior."""
@@ -420,39 +353,20 @@ class _Trial:
                 state = state.moved(step, scale)
         return data
 
-    def kept(self, starts: Iterator[GasState], before: State | None = None) -> State | None:
-        """State with a further component, if the evidence asks for it.
-
-        Parameters
-        ----------
-        starts : iterator of GasState
-            Places from which to look for it; there may be none.
-        before : State, optional
-            State without it; that of one motion by default.
-
-        Returns
-        -------
-        State or None
-            Where it is best; None if it is not kept.
-        """
-        bare = before or self.state
-        trials = [self.settled(gas) for gas in starts]
-        if not trials or bare.gas is None:
+    def with_second(self) -> State | None:
+        """State with a second component where it is best, if the evidence asks for it; None if not."""
+        gas, chi2 = min((self.settled(gas) for gas in self.starts()), key=lambda pair: pair[1])
+        one, chi2_of_one = self.settled(self.gas)
+        if chi2_of_one - chi2 < 2 * _DECISIVE or self._gain_elsewhere(one, gas) < _ELSEWHERE:
             return None
-        gas, chi2 = min(trials, key=lambda pair: pair[1])
-        one_less, chi2_without = self.settled(bare.gas)
-        if chi2_without - chi2 < 2 * _DECISIVE or self._gain_elsewhere(one_less, gas) < _ELSEWHERE:
-            return None
-        with_it, scale = self.fitted(replace(bare, gas=gas)), self.state.scale
-        if with_it.log_evidence(scale) - self.fitted(bare).log_evidence(scale) < _DECISIVE:
+        with_it, scale = self.fitted(replace(self.state, gas=gas)), self.state.scale
+        if with_it.log_evidence(scale) - self.fitted(self.state).log_evidence(scale) < _DECISIVE:
             return None
         found = with_it.linearised.state.moved(*with_it.step())
         return found if self._is_sound(found) else None
 
     def _gain_elsewhere(self, before: GasState, after: GasState) -> float:
         """χ² gained outside the one line where most is: what is seen in one line only may be a spike."""
-        if after.further[-1].is_broad:
-            return np.inf
         scale, rest = self.state.scale, self.lines.rest
         gain = np.zeros(len(rest))
         for sign, gas in ((1, before), (-1, after)):
@@ -462,12 +376,9 @@ class _Trial:
         return float(gain.sum() - max(of_lines))
 
     def _is_sound(self, state: State) -> bool:
-        """Whether the last component has a fair share of the light of the bright lines, or broad lines are seen."""
+        """Whether both components have a fair share of the light of bright lines, and the stars have not changed."""
         assert state.gas is not None
-        if state.scale < _LEAST_SCALE * self.state.scale:
-            return False
-        last = state.gas.further[-1]
-        if last.is_broad:
-            return bool(last.flux[-1] > 0)
-        share = last.flux[self.bright].sum() / (last.flux + state.gas.flux)[self.bright].sum()
-        return bool(_LEAST_SHARE < share < 1 - _LEAST_SHARE)
+        assert state.gas.second is not None
+        second = state.gas.second.flux[self.bright].sum()
+        share = second / (second + state.gas.flux[self.bright].sum())
+        return bool(_LEAST_SHARE < share < 1 - _LEAST_SHARE and state.scale > _LEAST_SCALE * self.state.scale)
