@@ -43,9 +43,14 @@ PARAMETER_LABELS = {  #: name and unit of each parameter, in the order of the pa
     "flux_OII3727": ("[O II] 3727", "flux"),
     "gas_velocity": ("velocity of the gas", "km/s"),
     "gas_sigma": (r"$\sigma$ of the gas", "km/s"),
+    "gas2_velocity": ("velocity of the second gas", "km/s"),
+    "gas2_sigma": (r"$\sigma$ of the second gas", "km/s"),
+    "gas2_share": ("share of the second gas", "of the flux"),
+    "flux_broad_Halpha": (r"broad H$\alpha$", "flux"),
+    "broad_fwhm": ("FWHM of broad lines", "km/s"),
     "av_gas": (r"$A_V$ of the gas", "mag"),
 }
-_COLOUR_MAPS = {"velocity": "RdBu_r", "gas_velocity": "RdBu_r"}
+_COLOUR_MAPS = dict.fromkeys(("velocity", "gas_velocity", "gas2_velocity"), "RdBu_r")
 _COLUMNS = 4
 _CELL = 1.5  # inches, height of one map with its title
 
