@@ -42,7 +42,7 @@ from quietspec.denoisers.posterior.masking import FIRST_MASK, gas_mask
 from quietspec.denoisers.posterior.motions import NARROWEST, WIDEST, label_moments, label_motions
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.results import Solution
-from quietspec.denoisers.posterior.second_gas import FirstLook, open_weights, with_second_gas
+from quietspec.denoisers.posterior.second_gas import FirstLook, with_second_gas
 from quietspec.denoisers.posterior.velocity_scan import ScanResult, VelocityScan
 from quietspec.denoisers.posterior.walk import Noise
 from quietspec.lines.results import FittedLines
@@ -196,7 +196,7 @@ class BatchFit:
         """Fit a second component of gas where the evidence asks for it, and find spikes in what both leave."""
         quoted = self._weight / self.noise_scale.astype(np.float32)[:, None] ** 2
         for row, one in enumerate(self._fitted):
-            weights = self._used[row], open_weights(quoted[row], self._hit[row])
+            weights = self._used[row], quoted[row]
             first = FirstLook(states[row], residual[row])
             found = with_second_gas(one.marginalised, self.grid.model, self._flux[row], weights, first)
             if found is None:

@@ -17,13 +17,14 @@ import numpy as np
 from quietspec.arrays import BoolArray, FloatArray
 from quietspec.denoisers.posterior.contamination import TRACERS, interstellar_mask, line_mask
 from quietspec.denoisers.posterior.gas import GAS_MOTIONS, GasState, Known, LineDesign, LineModel, Roots
+from quietspec.denoisers.posterior.gas_scan import spikes_on_lines
 from quietspec.denoisers.posterior.kinematics import State
 from quietspec.denoisers.posterior.linearised import Marginalised
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.lines.results import FittedLines, SecondMotion
 from quietspec.wavelengths import SPEED_OF_LIGHT
 
-__all__ = ["FirstLook", "SecondGas", "open_weights", "unpacked", "with_second_gas"]
+__all__ = ["FirstLook", "SecondGas", "unpacked", "with_second_gas", "without_spikes"]
 
 
 _VELOCITY_SIZE = 200.0  # km/s, 1σ of the prior of the velocity about that of the first component
@@ -157,10 +158,10 @@ class SecondGas:
         )
 
 
-def open_weights(quoted: FloatArray, hit: BoolArray) -> FloatArray:
-    """Inverse variances (n_pixels,) for trials: one or two runs of pixels are spikes, more are the profile's misfit."""
+def without_spikes(weight: FloatArray, hit: BoolArray) -> FloatArray:
+    """Leave out one or two runs of pixels (n_pixels,) that stand out: they are spikes, more are a profile's misfit."""
     runs = int(np.count_nonzero(np.diff(hit.astype(np.int8), prepend=0) == 1))
-    return np.where(hit, 0, quoted) if runs <= _MOST_SPIKES else quoted
+    return np.where(hit, 0, weight) if runs <= _MOST_SPIKES else weight
 
 
 def with_second_gas(
@@ -195,8 +196,14 @@ def with_second_gas(
     gas, scale = data.linearised.state.gas, data.linearised.state.scale
     sound = gas is not None and gas.moves and scale > _LEAST_SCALE * first.state.scale
     trial = _Trial.of(data, model, flux, weight) if sound else _Trial.about(first, model, flux, weight)
-    excess = trial.excess()
-    found = trial.with_second() if excess > _EXCESS else None
+    if (excess := trial.excess()) < _EXCESS:
+        return None
+    if sound:
+        weight = without_spikes(weight, spikes_on_lines(data, flux, weight))
+        trial = _Trial.of(data, model, flux, weight)
+        if (excess := trial.excess()) < _EXCESS:
+            return None
+    found = trial.with_second()
     if found is None and sound and excess > _SPOILT:
         found = _Trial.about(first, model, flux, weight).with_second()
     return found

@@ -29,12 +29,8 @@ _LINES = ("Hbeta", "[OIII]5007", "Halpha", "[NII]6583")
 _BALMER = ("Halpha", "Hbeta", "Hgamma", "Hdelta")
 _OFFSET, _SHARE, _SIGMA = (100.0, 400.0), (0.2, 0.5), (50.0, 300.0)  # km/s, of the flux, km/s: of second components
 _SCATTER = 0.1  # dex, of the ratios of second components about those of the first
-_GROUP_OF = [
-    next(
-        number for number, group in enumerate(GROUPS) if name in dict(group.members) or name == _BLENDS.get(group.name)
-    )
-    for name in EMISSION_LINES
-]
+_NUMBERS = {name: number for number, group in enumerate(GROUPS) for name, _ in group.members}
+_GROUP_OF = [_NUMBERS[_BLENDS.get(name, name)] for name in EMISSION_LINES]
 _FWHM, _BROAD_WIDTH = (1500.0, 6000.0), (10.0, 100.0)  # km/s, and equivalent width of broad Hα, Å
 _BINS = (0.0, 10.0, 30.0, 100.0, np.inf)  # of the S/N of Hα
 
