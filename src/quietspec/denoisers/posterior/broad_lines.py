@@ -24,6 +24,7 @@ _FIRST_REACH = 9000.0  # km/s, half width of the line before its width is known;
 _WIDTHS = 1.6  # … this many of its widths at half maximum
 _BAND = 0.35  # width of the bands of the continuum, over the half width of the line
 _LEAST_REACH = 1500.0  # km/s
+_PERHAPS = 4.0  # χ² per coordinate of no nucleus, beyond which broad lines are looked for
 _SEEN = 5.0  # σ, at which broad Hα (or Hβ where Hα is not covered) is seen
 _STRONG = 300.0  # Å, equivalent width of narrow lines beyond which a nucleus is not believed
 _DRAWS, _SEED = 48, 23
@@ -37,7 +38,7 @@ class _Light(NamedTuple):
     root: FloatArray
 
 
-def broad_lines(one: Fitted, found: Pixels, model: LineModel) -> BroadLines | None:
+def broad_lines(one: Fitted, found: Pixels, model: LineModel, chi2: float) -> BroadLines | None:
     """Measure broad Balmer lines.
 
     Parameters
@@ -48,14 +49,17 @@ def broad_lines(one: Fitted, found: Pixels, model: LineModel) -> BroadLines | No
         What is known of it.
     model : LineModel
         Lines on its pixels.
+    chi2 : float
+        χ² of no nucleus per coordinate (`nucleus_chi2`).
 
     Returns
     -------
     BroadLines or None
         None where no broad line is seen.
     """
-    if _tracers_flux(found, model) > _STRONG * one.state.scale:
-        return None  # the wings of strong lines look like a nucleus
+    # The wings of strong lines look like a nucleus.
+    if chi2 < _PERHAPS or _tracers_flux(found, model) > _STRONG * one.state.scale:
+        return None
     light = _light(one, found, model)
     for name in ("Halpha", "Hbeta"):
         shape = _shape(light, EMISSION_LINES[name])

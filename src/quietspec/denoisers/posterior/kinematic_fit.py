@@ -57,7 +57,6 @@ _BROAD = 0.15  # 1σ of u beyond which its likelihood is evaluated, not taken fo
 _NODES = 5  # values of u at which that is done …
 _NODE_REACH = 3.0  # … within so many σ of the peak
 _WIDEST_START = float(log_width(250.0))  # of u: a fit finds its way from lines too narrow, not from lines too wide
-_PERHAPS_NUCLEUS = 4.0  # χ² per coordinate of no nucleus, beyond which broad lines are looked for
 _FIRST_DOF = 8.0  # coordinates determined by a first look
 _SURE = 15.0  # km/s, error of the velocity in a fit below which it is trusted whatever the scan says
 _FAINT = 30.0  # km/s, 1σ of the velocity in the scan, beyond which the scan's own moments are used
@@ -150,6 +149,11 @@ class BatchFit:
         labels = self._posterior.labels
         self._width = np.stack([labels.mean("width"), labels.sigma("width")], axis=1)
 
+    @property
+    def _measured_weight(self) -> FloatArray:
+        """Inverse variances before anything is left out, with the noise as measured."""
+        return np.asarray(self._weight / self.noise_scale.astype(np.float32)[:, None] ** 2)
+
     def _trusted(self, states: list[State]) -> FloatArray:
         """Weights of the last fit: without what is spoilt, with the noise as measured and what the basis leaves out."""
         spoilt = self._ignored
@@ -157,7 +161,7 @@ class BatchFit:
             moving = np.array([state.gas is not None and state.gas.moves for state in states])
             spoilt = (spoilt & ~self._lined(states)) | (self._spikes & ~moving[:, None])  # a spike looks like a line
             spoilt |= self._hit
-        weight = np.where(spoilt, 0, self._weight) / self.noise_scale.astype(np.float32)[:, None] ** 2
+        weight = np.where(spoilt, 0, self._measured_weight)
         size = np.array([state.scale for state in states], dtype=np.float32)
         weight /= 1 + weight * (size[:, None] * self.grid.truncation.astype(np.float32)) ** 2
         return np.asarray(weight)
@@ -194,10 +198,9 @@ class BatchFit:
 
     def _add_second(self, states: list[State], residual: FloatArray, faint: BoolArray) -> None:
         """Fit a second component of gas where the evidence asks for it, and find spikes in what both leave."""
-        quoted = self._weight / self.noise_scale.astype(np.float32)[:, None] ** 2
+        before = self._measured_weight
         for row, one in enumerate(self._fitted):
-            weights = self._used[row], quoted[row]
-            first = FirstLook(states[row], residual[row])
+            weights, first = (self._used[row], before[row]), FirstLook(states[row], residual[row])
             found = with_second_gas(one.marginalised, self.grid.model, self._flux[row], weights, first)
             if found is None:
                 continue
@@ -265,9 +268,7 @@ class BatchFit:
         if not one.state.gas.moves:
             stars = Starlight(found.change, found.half)
             lines = with_unknown_motion(lines, model, one.marginalised, stars, self._flux[row], self._used[row])
-        if self.nucleus_chi2[row] < _PERHAPS_NUCLEUS:
-            return lines
-        return replace(lines, broad=broad_lines(one, found, model))
+        return replace(lines, broad=broad_lines(one, found, model, self.nucleus_chi2[row]))
 
     def solution(self) -> Solution:
         """Give the motions their true posterior, and turn it into flux and errors."""
@@ -396,5 +397,4 @@ class BatchFit:
 
 def _is_still(step: FloatArray) -> bool:
     """Whether a step hardly moves velocity and u."""
-    size = KinematicCoordinates.motion_sizes
-    return bool(np.all(np.abs(step[:MOTIONS] * size) < _STILL))
+    return bool(np.all(np.abs(step[:MOTIONS] * KinematicCoordinates.motion_sizes) < _STILL))
