@@ -198,17 +198,17 @@ class BatchFit:
 
     def _add_second(self, states: list[State], residual: FloatArray, faint: BoolArray) -> None:
         """Fit a second component of gas where the evidence asks for it, and find spikes in what both leave."""
-        before = self._measured_weight
-        for row, one in enumerate(self._fitted):
-            weights, first = (self._used[row], before[row]), FirstLook(states[row], residual[row])
-            found = with_second_gas(one.marginalised, self.grid.model, self._flux[row], weights, first)
-            if found is None:
-                continue
-            self._hit[row] = False
-            self._refit([row], [found], faint)
+        found: dict[int, State] = {}
+        for row, (one, measured) in enumerate(zip(self._fitted, self._measured_weight, strict=True)):
+            weights, first = (self._used[row], measured), FirstLook(states[row], residual[row])
+            start = with_second_gas(one.marginalised, self.grid.model, self._flux[row], weights, first)
+            found |= {} if start is None else {row: start}
+        self._hit[list(found)] = False
+        self._refit(list(found), list(found.values()), faint)
+        for row in found:
             self._hit[row] = spikes_on_lines(self._fitted[row].marginalised, self._flux[row], self._used[row])
-            if self._hit[row].any():
-                self._refit([row], [found], faint)
+        spoilt = [row for row in found if self._hit[row].any()]
+        self._refit(spoilt, [found[row] for row in spoilt], faint)
 
     def _refit(self, rows: list[int], starts: list[State], faint: BoolArray) -> None:
         """Fit some spectra again, from other states."""
