@@ -147,26 +147,25 @@ def _scores(pairs: Sequence[tuple[_Drawn, Denoised]]) -> dict[str, Any]:
             "inside 68": float(np.mean(np.abs(pulls) < 1)), "inside 95": float(np.mean(np.abs(pulls) < 1.96)),
             "median ratio": float(np.median(broad[seen, 0] / true[seen])),
         }  # fmt: skip
-    names = list(EMISSION_LINES)
-    for line in _LINES:
-        place = names.index(line)
-        value, sigma, truth = (
-            np.concatenate(parts)
-            for parts in zip(
-                *((found.line(line).flux, found.line(line).error, drawn.flux[:, place]) for drawn, found in pairs),
-                strict=True,
-            )
-        )
-        known = np.isfinite(value) & (sigma > 0)
-        pulls = ((value - truth) / sigma)[known]
-        slope = np.sum((truth * value / sigma**2)[known]) / np.sum((truth**2 / sigma**2)[known])
-        entry[line] = {
-            "inside 68": float(np.mean(np.abs(pulls) < 1)), "inside 95": float(np.mean(np.abs(pulls) < 1.96)),
-            "slope": float(slope), "mean pull": float(np.mean(np.clip(pulls, -5, 5))),
-            "rms error": float(np.sqrt(np.median((value - truth)[known] ** 2))),
-            "median relative error": float(np.median(np.abs((value / truth - 1)[known]))),
-        }  # fmt: skip
-    return entry
+    return entry | {line: _line_scores(line, pairs) for line in _LINES}
+
+
+def _line_scores(line: str, pairs: Sequence[tuple[_Drawn, Denoised]]) -> dict[str, float]:
+    """Coverage, slope and errors of the total flux of a narrow line."""
+    place = list(EMISSION_LINES).index(line)
+    each = ((found.line(line).flux, found.line(line).error, drawn.flux[:, place]) for drawn, found in pairs)
+    value, sigma, truth = (np.concatenate(parts) for parts in zip(*each, strict=True))
+    known = np.isfinite(value) & (sigma > 0)
+    value, sigma, truth = value[known], sigma[known], truth[known]
+    pulls = (value - truth) / sigma
+    return {
+        "inside 68": float(np.mean(np.abs(pulls) < 1)),
+        "inside 95": float(np.mean(np.abs(pulls) < 1.96)),
+        "slope": float(np.sum(truth * value / sigma**2) / np.sum(truth**2 / sigma**2)),
+        "mean pull": float(np.mean(np.clip(pulls, -5, 5))),
+        "typical error": float(np.median(np.abs(value - truth))),
+        "median relative error": float(np.median(np.abs(value / truth - 1))),
+    }
 
 
 def component_tables(content: Sequence[dict[str, Any]]) -> Iterator[Table]:
