@@ -80,9 +80,10 @@ class CompactPosterior(BySpectrum):
         h3 and h4 there, in units of their priors.
     calibration : (n_spectra, n_knots) of int16
         Deviations of the calibration from 1 at its knots, coded; zeros fill shorter rows here and below.
-    gas : (n_spectra, 3 + n_groups) of float32
+    gas : (n_spectra, 3 + n_groups or more) of float32
         Velocity (km/s), ln σ (km/s) of the gas, whether these are fitted (1 or 0), fluxes in units of `unit` and
-        `scale`; no columns where no lines are fitted.
+        `scale`; where some spectrum has a second component, n_groups, its velocity and ln σ, its n_groups sizes of
+        fluxes and 1 + n_groups coordinates follow; no columns where no lines are fitted.
     root : (n_spectra, m (m + 1) / 2) of uint8
         Square root of the covariance of (velocity, u, populations) in units of their priors and `scale`: its lower
         triangle, row by row, each in units of its largest element, coded.

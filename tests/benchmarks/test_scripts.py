@@ -295,6 +295,16 @@ def test_line_fluxes(run, tmp_path) -> None:
     assert "[OIII]5007" in {cell for row in lines["rows"] for cell in row}
 
 
+def test_line_components(run, tmp_path) -> None:
+    said = run("line_components", "-n", 8, "--snr", 20, "--json", tmp_path / "found.json", library=True)
+    assert "simulated: second" in said
+    scores = results(tmp_path / "found.json")["scores"]
+    assert {(entry["kind"], entry["fit"]) for entry in scores} == {
+        (kind, fit) for kind in ("one", "second", "broad") for fit in ("one component", "by evidence")
+    }
+    assert all(entry["second"] == 0 for entry in scores if entry["fit"] == "one component")
+
+
 @pytest.mark.slow
 def test_line_contenders(run, tmp_path) -> None:
     pytest.importorskip("ppxf")

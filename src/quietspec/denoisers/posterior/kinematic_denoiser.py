@@ -59,6 +59,8 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
     sky : bool
         Whether noise is measured apart in the bands where the air absorbs and glows, and what it leaves there is a
         process of its own.
+    two_components : bool
+        Whether fitted gas may have a second component, where the evidence asks for it.
 
     Raises
     ------
@@ -89,6 +91,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         higher_moments: bool = True,
         shared: SharedCalibration | None = None,
         sky: bool = True,
+        two_components: bool = True,
     ) -> None:
         super().__init__(name, prior, emission, noise)
         if not prior.at_rest:
@@ -96,6 +99,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         self.calibration = calibration
         self.higher_moments = higher_moments
         self.shared, self.sky = shared, sky
+        self.two_components = two_components
         self._calibration_laws = CalibrationLaw.of_card(prior.card)
         self.coordinates = KinematicCoordinates(prior)
         self._label_names = (*prior.label_names, "velocity", "sigma", "h3", "h4")
@@ -172,7 +176,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         return Batch.of(spectra, rows, grid, None if self.shared is None else self.shared.factor(grid.wavelength))
 
     def _denoise_batch(self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], result: Accumulator) -> None:
-        self.store(rows, batch, BatchFit(batch, self.emission, self.noise), result)
+        self.store(rows, batch, BatchFit(batch, self.emission, self.noise, two_components=self.two_components), result)
 
     def store(
         self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], fit: BatchFit, result: Accumulator

@@ -12,6 +12,7 @@ from quietspec.arrays import BoolArray, FloatArray
 from quietspec.compact import CompactPosterior
 from quietspec.denoised import Flag
 from quietspec.denoisers.base import Emission
+from quietspec.denoisers.posterior.broad_lines import broad_lines, nucleus_chi2
 from quietspec.denoisers.posterior.calibration import rough_factor
 from quietspec.denoisers.posterior.contamination import (
     line_mask,
@@ -19,7 +20,7 @@ from quietspec.denoisers.posterior.contamination import (
     noise_scale,
     spike_mask,
 )
-from quietspec.denoisers.posterior.covariances import CompactCovariances, compact_one
+from quietspec.denoisers.posterior.covariances import CompactCovariances, compact_one, stacked
 from quietspec.denoisers.posterior.fitted import (
     Fitted,
     Motions,
@@ -37,14 +38,10 @@ from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinat
 from quietspec.denoisers.posterior.linear import Projections
 from quietspec.denoisers.posterior.losvd import log_width
 from quietspec.denoisers.posterior.masking import FIRST_MASK, gas_mask, lined
-from quietspec.denoisers.posterior.motions import (
-    NARROWEST,
-    WIDEST,
-    label_moments,
-    label_motions,
-)
+from quietspec.denoisers.posterior.motions import NARROWEST, WIDEST, label_moments, label_motions
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.results import Solution
+from quietspec.denoisers.posterior.second_gas import FirstLook, with_second_gas
 from quietspec.denoisers.posterior.sky_size import NoiseLevels, explained_chi2, with_likeliest_sky
 from quietspec.denoisers.posterior.velocity_scan import ScanResult, VelocityScan
 from quietspec.denoisers.posterior.walk import Noise
@@ -97,6 +94,8 @@ class BatchFit:
         How gas emission lines are treated.
     noise : {'measured', 'quoted'}
         Whether errors are rescaled by what the first fit leaves.
+    two_components : bool
+        Whether gas may have a second component, where the evidence asks for it.
 
     Attributes
     ----------
@@ -112,7 +111,9 @@ class BatchFit:
         What is known of the lines of each spectrum, once there is a solution; empty where none are fitted.
     """
 
-    def __init__(self, batch: Batch[KinematicGrid], emission: Emission, noise: Noise) -> None:
+    def __init__(
+        self, batch: Batch[KinematicGrid], emission: Emission, noise: Noise, *, two_components: bool = True
+    ) -> None:
         self.grid, self._flux, self._weight, self._emission = batch.grid, batch.flux, batch.weight, emission
         self._unit, self._measured = batch.scale, noise == "measured"
         n = len(batch.flux)
@@ -137,6 +138,8 @@ class BatchFit:
         self._fitted = [self._last_fit(row, state, bool(faint[row])) for row, state in enumerate(states)]
         if emission == "fit":
             self._settle_gas(states, residual, faint)
+        if emission == "fit" and two_components:
+            self._add_second(states, residual, faint)
         self._scale = np.array([one.state.scale for one in self._fitted])
         self._infer(projections_of(self._fitted, self._scale))
         cost = np.array([one.marginalised.log_determinant for one in self._fitted])
@@ -194,6 +197,21 @@ class BatchFit:
         odd = [row for row, one in enumerate(self._fitted) if is_doubtful(one.marginalised, lines)]
         self._refit(odd, [self._fitted[row].state.without_moving_gas() for row in odd], faint)
 
+    def _add_second(self, states: list[State], residual: FloatArray, faint: BoolArray) -> None:
+        """Fit a second component of gas where the evidence asks for it, and find spikes in what both leave."""
+        found: dict[int, State] = {}
+        unspoilt = self._weighted(np.zeros_like(self._spikes), states)
+        for row, (one, measured) in enumerate(zip(self._fitted, unspoilt, strict=True)):
+            weights, first = (self._used[row], measured), FirstLook(states[row], residual[row])
+            start = with_second_gas(one.marginalised, self.grid.model, self._flux[row], weights, first)
+            found |= {} if start is None else {row: start}
+        self._hit[list(found)] = False
+        self._refit(list(found), list(found.values()), faint)
+        for row in found:
+            self._hit[row] = spikes_on_lines(self._fitted[row].marginalised, self._flux[row], self._used[row])
+        spoilt = [row for row in found if self._hit[row].any()]
+        self._refit(spoilt, [found[row] for row in spoilt], faint)
+
     def _refit(self, rows: list[int], starts: list[State], faint: BoolArray) -> None:
         """Fit some spectra again, from other states."""
         states = [one.state for one in self._fitted]
@@ -243,21 +261,23 @@ class BatchFit:
 
     def _lines_of(self, row: int, found: Pixels) -> FittedLines | None:
         """What is known of the lines of a spectrum: over all motions that gas may have, where theirs is not fitted."""
-        one, model = self._fitted[row], self.grid.model.lines
-        if found.lines is None or model is None or one.state.gas is None or one.state.gas.moves:
-            return found.lines
-        stars = Starlight(found.change, found.half)
-        return with_unknown_motion(found.lines, model, one.marginalised, stars, self._flux[row], self._used[row])
+        one, model, lines = self._fitted[row], self.grid.model.lines, found.lines
+        if lines is None or model is None or one.state.gas is None:
+            return lines
+        if not one.state.gas.moves:
+            stars = Starlight(found.change, found.half)
+            lines = with_unknown_motion(lines, model, one.marginalised, stars, self._flux[row], self._used[row])
+        return replace(lines, broad=broad_lines(one, found, model, self.nucleus_chi2[row]))
 
     def solution(self) -> Solution:
         """Give the motions their true posterior, and turn it into flux and errors."""
         found = [self._motions(row, one) for row, one in enumerate(self._fitted)]
         pixels = [on_pixels(one, of.joint, self.grid.model) for one, of in zip(self._fitted, found, strict=True)]
+        self.nucleus_chi2 = np.array([nucleus_chi2(one, self.grid.model.coordinates) for one in pixels])
         lines = [self._lines_of(row, one) for row, one in enumerate(pixels)]
         self.lines = [one for one in lines if one is not None]
         velocity = np.array([of.velocity for of in found])
         labels = label_motions(self._posterior.labels, velocity, [of.dispersion for of in found])
-        self.nucleus_chi2 = np.array([self._nucleus_chi2(one) for one in pixels])
         compact = self._compact(pixels)
         return Solution(
             flux=np.array([one.flux for one in pixels]),
@@ -282,19 +302,7 @@ class BatchFit:
             compact_one(fitted.state, one.populations - fitted.state.populations, one.half, weight, unit)
             for fitted, one, weight, unit in found
         ]
-        columns: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        return CompactPosterior(settings=self.grid.settings, **columns)
-
-    def _nucleus_chi2(self, one: Pixels) -> float:
-        """χ² of no nucleus by what is known of a spectrum, over the number of components of nuclei; 0 without any."""
-        coordinates = self.grid.model.coordinates
-        number = coordinates.prior.prior.n_nucleus
-        if not number:
-            return 0.0
-        rows = coordinates.populations.transform[-number:]
-        mean, half = rows @ one.populations, rows @ one.half[MOTIONS:]
-        white = np.linalg.lstsq(half, mean, rcond=None)[0]
-        return float(white @ white) / number
+        return CompactPosterior(settings=self.grid.settings, **stacked(rows))
 
     def line_width(self, solution: Solution) -> FloatArray:
         """Equivalent width of what is left out, (n_spectra,): rest-frame Å in emission."""
@@ -396,5 +404,4 @@ class BatchFit:
 
 def _is_still(step: FloatArray) -> bool:
     """Whether a step hardly moves velocity and u."""
-    size = KinematicCoordinates.motion_sizes
-    return bool(np.all(np.abs(step[:MOTIONS] * size) < _STILL))
+    return bool(np.all(np.abs(step[:MOTIONS] * KinematicCoordinates.motion_sizes) < _STILL))

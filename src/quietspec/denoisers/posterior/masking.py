@@ -118,7 +118,6 @@ def lined(states: Sequence[State], grid: Grid) -> BoolArray:
     """
     mask = np.zeros((len(states), len(grid.rest)), dtype=bool)
     for row, state in zip(mask, states, strict=True):
-        if state.gas is not None:
-            motion = state.gas.velocity, float(np.exp(state.gas.width))
+        for motion in () if state.gas is None else state.gas.motions:
             row |= line_mask(grid.rest, grid.fwhm, *motion, EMISSION_LINES)
     return mask & ~interstellar_mask(grid.rest, grid.fwhm)

@@ -88,7 +88,7 @@ class SpatialPosterior(KinematicPosterior):
             return cube.denoised()
 
     def _denoise_batch(self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], result: Accumulator) -> None:
-        fit = BatchFit(batch, self.emission, self.noise)
+        fit = BatchFit(batch, self.emission, self.noise, two_components=self.two_components)
         self.store(rows, batch, fit, result)
         if isinstance(result, _Keeping):
             result.kept.append(Kept.of(rows, batch, fit))
