@@ -36,7 +36,7 @@ export class SkyMap {
     this.values = null;
     this.flags = null;
     this.hatched = 0;
-    this.overlay = { row: null, cursor: null, region: null, draft: null, marks: [] };
+    this.overlay = { row: null, cursor: null, region: null, draft: null, bins: [], marks: [] };
     this.picture = document.createElement("canvas");
     this.picture.width = this.nx;
     this.picture.height = this.ny;
@@ -179,7 +179,8 @@ export class SkyMap {
   }
 
   drawOverlay(context) {
-    const { row, cursor, region, draft, marks } = this.overlay;
+    const { row, cursor, region, draft, bins, marks } = this.overlay;
+    bins.forEach((shape, k) => this.drawBin(context, shape, String(k + 1)));
     for (const shape of [region, draft]) if (shape) this.drawShape(context, shape, shape === draft);
     for (const mark of marks) this.drawMark(context, mark);
     if (row !== null) this.drawCell(context, row, 2);
@@ -199,7 +200,19 @@ export class SkyMap {
 
   drawMark(context, { row, text }) {
     this.drawCell(context, row, 1);
-    const [px, py] = this.toCanvas((row % this.nx) + 0.8, Math.floor(row / this.nx) + 0.3);
+    this.drawName(context, text, (row % this.nx) + 0.8, Math.floor(row / this.nx) + 0.3);
+  }
+
+  // A kept region, with its number at its highest place.
+  drawBin(context, shape, name) {
+    this.drawShape(context, shape, false, "#ffffff");
+    if (shape.type === "polygon") this.drawName(context, name, ...shape.points.reduce((top, point) => (point[1] > top[1] ? point : top)));
+    else if (shape.type === "circle") this.drawName(context, name, shape.x, shape.y + shape.r);
+    else this.drawName(context, name, Math.min(shape.x0, shape.x1), Math.max(shape.y0, shape.y1));
+  }
+
+  drawName(context, text, x, y) {
+    const [px, py] = this.toCanvas(x, y);
     context.font = "600 11px system-ui, sans-serif";
     context.textAlign = "left";
     context.textBaseline = "middle";
@@ -227,10 +240,10 @@ export class SkyMap {
     return path;
   }
 
-  drawShape(context, shape, draft) {
+  drawShape(context, shape, draft, paint = "#ffd166") {
     const path = this.shapePath(shape);
     context.setLineDash(draft ? [4, 3] : []);
-    for (const [colour, width] of [["rgba(0,0,0,0.85)", 3.5], ["#ffd166", 1.6]]) {
+    for (const [colour, width] of [["rgba(0,0,0,0.85)", 3.5], [paint, 1.6]]) {
       context.strokeStyle = colour;
       context.lineWidth = width;
       context.stroke(path);
