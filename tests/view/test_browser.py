@@ -205,7 +205,7 @@ def test_regions_are_kept_as_bins_and_taken_away(summing: Opened, browser: Any, 
     rows = page.locator("#bin-rows tbody tr")
     assert rows.count() == 2
     page.wait_for_function("() => !document.querySelector('#bin-rows').innerText.includes('…')", timeout=60_000)
-    assert rows.nth(0).locator("td").nth(0).inner_text() == "9"
+    assert rows.nth(0).locator("td").nth(1).inner_text() == "9"
     assert "±" in rows.nth(1).inner_text()
     saved = {}
     for what in ("bins-csv", "bins-fits", "bins-reg"):

@@ -52,10 +52,10 @@ function table() {
     const choose = element("button", { type: "button", title: `Show bin ${k + 1}`, "aria-label": `Show bin ${k + 1}`, onclick: () => setRegion(bin) }, String(k + 1));
     const remove = element("button", { type: "button", title: `Remove bin ${k + 1}`, "aria-label": `Remove bin ${k + 1}`, onclick: () => removeBin(k) }, "×");
     const values = COLUMNS.map(([name]) => element("td", {}, shortValue(sum, name)));
-    return element("tr", { class: same(bin, state.region) ? "chosen" : "" }, element("th", { scope: "row" }, choose), element("td", {}, sum ? String(sum.n_inside) : "…"), ...values, element("td", {}, remove));
+    return element("tr", { class: same(bin, state.region) ? "chosen" : "" }, element("th", { scope: "row" }, choose), element("td", {}, remove), element("td", {}, sum ? String(sum.n_inside) : "…"), ...values);
   });
-  const heads = ["Bin", "Spaxels", ...COLUMNS.map(([, text]) => text)].map((text) => element("th", { scope: "col" }, text));
-  $("bin-rows").replaceChildren(element("thead", {}, element("tr", {}, ...heads, element("td", {}))), element("tbody", {}, ...rows));
+  const heads = ["Spaxels", ...COLUMNS.map(([, text]) => text)].map((text) => element("th", { scope: "col" }, text));
+  $("bin-rows").replaceChildren(element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Bin"), element("td", {}), ...heads)), element("tbody", {}, ...rows));
   $("bins").hidden = !state.bins.length;
   document.body.dataset.bins = String(state.bins.filter((bin) => (known.get(JSON.stringify(bin)) || {}).n_inside).length);
   $("bins-note").textContent = [...known.values()].some(({ no_data: reason }) => reason) ? "Labels of bins need the data that were denoised." : "";

@@ -2,6 +2,7 @@
 
 import { colourTable, theme } from "./colours.js";
 import { percentiles, tickText, ticksBetween } from "./numbers.js";
+import { drawBin, drawName, drawShape } from "./shapes.js";
 
 const FONT = "11px system-ui, sans-serif";
 const MARGIN = { left: 46, bottom: 36, top: 10, right: 70 };
@@ -180,8 +181,8 @@ export class SkyMap {
 
   drawOverlay(context) {
     const { row, cursor, region, draft, bins, marks } = this.overlay;
-    bins.forEach((shape, k) => this.drawBin(context, shape, String(k + 1)));
-    for (const shape of [region, draft]) if (shape) this.drawShape(context, shape, shape === draft);
+    bins.forEach((shape, k) => drawBin(this, context, shape, String(k + 1)));
+    for (const shape of [region, draft]) if (shape) drawShape(this, context, shape, shape === draft);
     for (const mark of marks) this.drawMark(context, mark);
     if (row !== null) this.drawCell(context, row, 2);
     if (cursor !== null && cursor !== row) this.drawCell(context, cursor, 1);
@@ -200,55 +201,7 @@ export class SkyMap {
 
   drawMark(context, { row, text }) {
     this.drawCell(context, row, 1);
-    this.drawName(context, text, (row % this.nx) + 0.8, Math.floor(row / this.nx) + 0.3);
-  }
-
-  // A kept region, with its number at its highest place.
-  drawBin(context, shape, name) {
-    this.drawShape(context, shape, false, "#ffffff");
-    if (shape.type === "polygon") this.drawName(context, name, ...shape.points.reduce((top, point) => (point[1] > top[1] ? point : top)));
-    else if (shape.type === "circle") this.drawName(context, name, shape.x, shape.y + shape.r);
-    else this.drawName(context, name, Math.min(shape.x0, shape.x1), Math.max(shape.y0, shape.y1));
-  }
-
-  drawName(context, text, x, y) {
-    const [px, py] = this.toCanvas(x, y);
-    context.font = "600 11px system-ui, sans-serif";
-    context.textAlign = "left";
-    context.textBaseline = "middle";
-    context.lineWidth = 3;
-    context.strokeStyle = "rgba(0,0,0,0.8)";
-    context.strokeText(text, px + 2, py);
-    context.fillStyle = "#ffffff";
-    context.fillText(text, px + 2, py);
-  }
-
-  shapePath(shape) {
-    const path = new Path2D();
-    if (shape.type === "rectangle") {
-      const [px, py] = this.toCanvas(Math.min(shape.x0, shape.x1) - 0.5, Math.max(shape.y0, shape.y1) + 0.5);
-      const [qx, qy] = this.toCanvas(Math.max(shape.x0, shape.x1) + 0.5, Math.min(shape.y0, shape.y1) - 0.5);
-      path.rect(px, py, qx - px, qy - py);
-    } else if (shape.type === "circle") {
-      const [px, py] = this.toCanvas(shape.x, shape.y);
-      const scale = this.box.width / (this.window.x1 - this.window.x0);
-      path.ellipse(px, py, shape.r * scale, shape.r * scale * this.stretch(), 0, 0, 2 * Math.PI);
-    } else {
-      shape.points.forEach(([x, y], k) => path[k ? "lineTo" : "moveTo"](...this.toCanvas(x, y)));
-      if (shape.points.length > 2) path.closePath();
-    }
-    return path;
-  }
-
-  drawShape(context, shape, draft, paint = "#ffd166") {
-    const path = this.shapePath(shape);
-    context.setLineDash(draft ? [4, 3] : []);
-    for (const [colour, width] of [["rgba(0,0,0,0.85)", 3.5], [paint, 1.6]]) {
-      context.strokeStyle = colour;
-      context.lineWidth = width;
-      context.stroke(path);
-    }
-    context.setLineDash([]);
+    drawName(this, context, text, (row % this.nx) + 0.8, Math.floor(row / this.nx) + 0.3);
   }
 
   toCanvas(x, y) {
