@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import shutil
 import statistics
@@ -403,7 +404,9 @@ def test_narrow_windows_scroll_in_one_direction(browser: Any, server: ViewServer
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_serious_against_accessibility(browser: Any, pair: ViewServer, scheme: str):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    page = Opened(browser, pair.address, color_scheme=scheme, bypass_csp=True)
+    bins = json.dumps([{"type": "rectangle", "x0": 0, "y0": 0, "x1": 2, "y1": 2}])
+    page = Opened(browser, f"{pair.address}#bins={bins}", color_scheme=scheme, bypass_csp=True)
+    page.page.wait_for_selector("body[data-bins='1']")
     page.page.click("#about summary")
     found = axe.Axe().run(page.page).response["violations"]
     serious = [

@@ -68,7 +68,7 @@ class Document:
     Raises
     ------
     ReadError
-        If the file cannot be read, or holds neither spectra nor maps.
+        If the file or the inputs cannot be read, or it holds neither spectra nor maps.
 
     Examples
     --------
@@ -111,6 +111,8 @@ class Document:
             if self.file is None or not self.file.images(2):
                 raise
             return self._open_maps()
+        if self._inputs and self.kind == "denoised" and (reason := self.spectra.no_data):
+            raise ReadError(f"{self.path}: {reason}")
         source = self.spectra.source
         self.n_spectra, self.shape, self.wcs = source.n_spectra, source.spatial_shape, source.wcs
         self.quantities = dict(self._spectral_quantities())

@@ -241,6 +241,8 @@ class ViewServer:
         try:
             for path in paths:
                 self.documents.append(Document(path, inputs, **options))
+            if inputs and all(document.kind != "denoised" for document in self.documents):
+                raise ViewError("an input is that of a denoised file, and none of these is one: leave out --input.")
             _lend(self.documents, data)
             self._server = _Server(port, self.documents, self.token, hosts)
         except OSError as error:
