@@ -44,7 +44,7 @@ _SUMS = "posterior of the sum"
 _ALONE = "posterior of the sum, noise taken as independent"
 _ESTIMATES = "sum of posteriors, errors added in quadrature"
 _SHARED = "sum of posteriors, errors added up"
-_NOISELESS = "posterior of the sum, had it no noise"  # what is left are faults of the model
+_NOISELESS = "posterior of the sum without its noise, in units of its errors with noise"  # faults of the model
 
 Measured = Mapping[str, tuple[FloatArray, FloatArray]]
 
@@ -218,12 +218,14 @@ class _Simulated:
         bands = _Bands(self.spectra, spaxels)
         values, errors = bands(spaxels)
         for size, weights in _apertures(self.shape, settings, self.rng):
-            for method, noise in ((_SUMS, correlation), (_ALONE, INDEPENDENT)):
-                found = denoiser.denoise(sum_spectra(self.spectra, weights, noise))
-                pulls.add(method, size, _measured(found, bands), self._truth(found, weights, bands))
-            sums = sum_spectra(self.spectra, weights, correlation)
-            found = denoiser.denoise(replace(sums, flux=weights @ (self.stars + self.gas)))
-            pulls.add(_NOISELESS, size, _measured(found, bands), self._truth(found, weights, bands))
+            sums = {_SUMS: sum_spectra(self.spectra, weights, correlation), _ALONE: sum_spectra(self.spectra, weights)}
+            sums[_NOISELESS] = replace(sums[_SUMS], flux=weights @ (self.stars + self.gas))
+            found = {method: denoiser.denoise(one) for method, one in sums.items()}
+            measured = {method: _measured(one, bands) for method, one in found.items()}
+            noisy = measured[_SUMS].items()
+            measured[_NOISELESS] = {name: (measured[_NOISELESS][name][0], error) for name, (_, error) in noisy}
+            for method, values_of in measured.items():
+                pulls.add(method, size, values_of, self._truth(found[method], weights, bands))
             truth = {"band": weights @ bands.means(self.stars)}
             total = weights @ values
             pulls.add(_ESTIMATES, size, {"band": (total, np.sqrt(weights @ errors**2))}, truth)
