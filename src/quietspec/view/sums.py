@@ -230,7 +230,9 @@ class DataSums:
         header = {} if document.file is None else document.file.primary
         if document.kind == "denoised" and header.get("QSHASH"):
             prior = prior_of(document.path, header["QSHASH"], None)
-            return posterior_of("posterior", prior, "fit" if prior.at_rest else None)
+            name = str(header.get("QSMODEL", "posterior"))
+            known = prior.collapsed() if name == "wiener" else prior
+            return posterior_of(name, known, "fit" if prior.at_rest else None)
         denoiser = load_denoiser("posterior", emission="fit")
         return denoiser if document.spectra is None else settled(denoiser, document.spectra.source)
 

@@ -17,7 +17,6 @@ from rich.table import Table
 
 from quietspec.arrays import FloatArray
 from quietspec.binning import (
-    INDEPENDENT,
     NoiseCorrelation,
     best_patch,
     find_spikes,
