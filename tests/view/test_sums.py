@@ -138,6 +138,23 @@ def test_another_file_is_not_taken_for_the_input(alone: tuple[Path, Path]):
         ViewServer(quietspec.demo_cube(), inputs=[path])
 
 
+def test_an_input_that_has_changed_is_not_summed(part: Path, tmp_path: Path):
+    cube, path = tmp_path / "cube.fits", tmp_path / "out.fits"
+    shutil.copy(part, cube)
+    denoise_file([cube], path, quietspec.load_denoiser("posterior"), residual=True)
+    with fits.open(cube, mode="update") as hdus:
+        hdus[0].header["COMMENT"] = "changed since"
+    document = Document(path)
+    try:
+        with pytest.raises(ViewError, match="has changed"):
+            DataSums.of(document).sum(rows_inside(BOX, IMAGE))
+        assert "has changed" in document.no_data
+        assert document.spectra is not None
+        assert document.spectra.input_from == "estimate plus RESIDUAL"
+    finally:
+        document.close()
+
+
 def test_spectra_of_other_surveys_are_denoised_as_sums(part: Path, whole: Denoised):
     document = Document(part)
     document.start()

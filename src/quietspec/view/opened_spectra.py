@@ -151,9 +151,7 @@ class OpenedSpectra:
 
     def check_input(self) -> None:
         """Give up the input if its file has another SHA-256 than the one that was denoised."""
-        if self.no_data or self._input is None or not self._sha256:
-            return
-        if file_sha256(self._input.paths[0]) == self._sha256:
+        if self._input is None or not self._sha256 or file_sha256(self._input.paths[0]) == self._sha256:
             return
         with self._lock:
             name = self._input.paths[0].name

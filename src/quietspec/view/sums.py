@@ -180,7 +180,7 @@ class DataSums:
         from quietspec.binning.weights import checked_weights
         from quietspec.populations.posterior import posterior_populations  # takes a second
 
-        denoiser = self._denoiser = self._denoiser or self._load()
+        denoiser = self._denoiser = self._denoiser or self._begin()
         correlation, words = self._noise = self._noise or self._measure(denoiser, stop)
         light, spikes = self._looked_through(rows, stop)
         seen = rows[np.isfinite(light[rows])]
@@ -218,6 +218,14 @@ class DataSums:
             light[some] = signal_and_noise(spectra)[0]
         spikes = search.result()
         return light, Spikes(box[spikes.row], spikes.pixel)
+
+    def _begin(self) -> Denoiser:
+        """Check the data, once, and load the denoiser."""
+        if self._document.spectra is not None:
+            self._document.spectra.check_input()
+        if reason := self._document.no_data:
+            raise ViewError(reason)
+        return self._load()
 
     def _load(self) -> Denoiser:
         """Denoiser that made the file, with lines; the usual one for spectra of other surveys, or of several models."""
