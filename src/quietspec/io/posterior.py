@@ -163,9 +163,9 @@ def resolution_hdu(fwhm: FloatArray) -> list[fits.hdu.base.ExtensionHDU]:
     return [image, fits.ImageHDU(which.ravel().astype(np.int32), name="LSF_OF")]
 
 
-def read_resolution(image: Hdu, which: Hdu) -> FloatArray:
-    """Invert `resolution_hdu`: FWHM in Å, (n_spectra, n_pixels), NaN where unknown."""
+def read_resolution(image: Hdu, which: Hdu, rows: Any = slice(None)) -> FloatArray:
+    """Invert `resolution_hdu`, for some spectra: FWHM in Å, (n_spectra, n_pixels), NaN where unknown."""
     with readable(image.where):
         coded = np.asarray(image.data)
         fwhm = np.where(coded == _UNKNOWN, np.nan, np.exp(_FWHM.decode(coded)))
-        return np.asarray(fwhm[np.asarray(which.data, dtype=np.intp)])
+        return np.asarray(fwhm[np.asarray(which.data, dtype=np.intp)[rows]])

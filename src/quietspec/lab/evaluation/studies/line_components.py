@@ -17,6 +17,7 @@ from quietspec.lab.evaluation.studies.line_fluxes import LineSettings, observed_
 from quietspec.lab.simulate import Simulated, SurveyRecipe
 from quietspec.lab.simulate.emission import Gas, add_lines
 from quietspec.lab.simulate.histories import log_uniform
+from quietspec.lab.streams import stream
 from quietspec.lines import GROUPS
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, rest_air
 
@@ -82,7 +83,7 @@ class _Drawn:
 
 def _drawn(recipe: SurveyRecipe, kind: str, snr: float, settings: LineSettings) -> Iterator[_Drawn]:
     """Simulate spectra of a kind."""
-    rng = np.random.default_rng((settings.seed, KINDS.index(kind), round(100 * snr)))
+    rng = stream("line components", settings.seed, KINDS.index(kind), round(100 * snr))
     halpha = list(EMISSION_LINES).index("Halpha")
     for made, gas in observed_lines(recipe, snr, settings):
         further = _FURTHER[kind](gas, made, rng)
