@@ -20,6 +20,8 @@ from scipy.special import ndtr, ndtri
 from quietspec.arrays import BoolArray, BySpectrum, FloatArray
 from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers.posterior.features import Explanations, FeatureScan
+from quietspec.denoisers.posterior.sky import SkyPixels
+from quietspec.denoisers.posterior.sky_size import NoiseLevels
 from quietspec.errors import ModelError
 from quietspec.statistics import masked_median, robust_scatter
 from quietspec.wavelengths import rest_air
@@ -139,16 +141,29 @@ def _shrunk(value: FloatArray, used: BoolArray, least: float, variance: float) -
 def _scanned(denoised: Denoised, seen: BoolArray, scan: FeatureScan) -> dict[str, FloatArray]:
     """Fields of `Explanations` for all spectra, NaN where no pixel counts."""
     spectra = denoised.spectra
+    sky = SkyPixels.of(rest_air(spectra.wavelength, 0.0, spectra.medium))
     found = {field.name: np.full(len(denoised), np.nan) for field in fields(Explanations)}
     for redshift, rows in spectra.by_redshift(seen):
         rest = rest_air(spectra.wavelength, redshift, spectra.medium)
         for start in range(0, len(rows), _BATCH):
             batch = rows[start : start + _BATCH]
-            weight = np.where(denoised.ignored[batch], 0, spectra.ivar[batch]) / denoised.noise_scale[batch, None] ** 2
+            weight = _weights(denoised, batch, sky)
             explanations = scan(rest, spectra.flux[batch], weight, redshift)
             for name, values in found.items():
                 values[batch] = getattr(explanations, name)
     return found
+
+
+def _weights(denoised: Denoised, rows: npt.NDArray[np.intp], sky: SkyPixels) -> FloatArray:
+    """Inverse variances of some spectra, with the noise as it is where the air absorbs and glows, and elsewhere."""
+    weight = np.where(denoised.ignored[rows], 0, denoised.spectra.ivar[rows]) / denoised.noise_scale[rows, None] ** 2
+    if not sky.size:
+        return np.asarray(weight)
+    # What the air leaves stays where it is when the redshift moves, as the lines of a star do.
+    residual = denoised.spectra.flux[rows] - np.nan_to_num(denoised.flux[rows])
+    used = np.where(denoised.counted[rows], weight, 0)
+    factors = NoiseLevels.measured(residual, used, np.zeros(len(rows)), sky).factors
+    return np.asarray(weight / np.where(sky.inside, factors[:, 1:], factors[:, :1]) ** 2)
 
 
 def _scatters(denoised: Denoised, used: BoolArray, rows: slice) -> FloatArray:
