@@ -14,12 +14,7 @@ from quietspec.denoised import Flag
 from quietspec.denoisers.base import Emission
 from quietspec.denoisers.posterior.broad_lines import broad_lines, nucleus_chi2
 from quietspec.denoisers.posterior.calibration import rough_factor
-from quietspec.denoisers.posterior.contamination import (
-    line_mask,
-    measure_gas,
-    noise_scale,
-    spike_mask,
-)
+from quietspec.denoisers.posterior.contamination import line_mask, measure_gas, noise_scale, spike_mask
 from quietspec.denoisers.posterior.covariances import CompactCovariances, compact_one, stacked
 from quietspec.denoisers.posterior.fitted import (
     Fitted,
@@ -156,10 +151,8 @@ class BatchFit:
         spoilt = self._ignored
         if self._emission == "fit":
             moving = np.array([state.gas is not None and state.gas.moves for state in states])
-            spoilt = (spoilt & ~lined(states, self.grid)) | (
-                self._spikes & ~moving[:, None]
-            )  # a spike looks like a line
-            spoilt |= self._hit
+            # A spike looks like a line.
+            spoilt = self._hit | (spoilt & ~lined(states, self.grid)) | (self._spikes & ~moving[:, None])
         return self._weighted(spoilt, states)
 
     def _weighted(self, spoilt: BoolArray, states: list[State]) -> FloatArray:
