@@ -12,6 +12,7 @@ from quietspec.lab.evaluation.tables.markdown import ResultsFolder, markdown_tab
 from quietspec.lab.evaluation.tables.paper import off_distribution_table, paper_tables
 from quietspec.lab.evaluation.tables.populations import population_tables
 from quietspec.lab.evaluation.tables.removed import removed_table
+from quietspec.lab.evaluation.tables.sky import air_simulated_table, air_table
 from quietspec.lab.evaluation.tables.speed import cube_speed_table, methods_table, release_table
 from quietspec.lab.evaluation.tables.ultraviolet import choice_table, own_table, real_table
 from quietspec.lab.evaluation.tables.validation import validation_tables
@@ -52,6 +53,8 @@ TABLES: dict[str, Maker] = {
     "ultraviolet, own world": own_table,
     "ultraviolet beside survey": choice_table,
     "ultraviolet, real spectra": real_table,
+    "air, simulated": air_simulated_table,
+    "air, real spectra": air_table,
 }
 
 
