@@ -105,9 +105,10 @@ def test_beside_release(run, tmp_path) -> None:
 @pytest.mark.slow
 def test_file_speed(run, tmp_path) -> None:
     words = ("--release", sys.executable, "--repeats", 1, "--sides", 1, 3, "--json", tmp_path / "found.json")
-    run("file_speed", *words)
+    run("file_speed", *words, "--worker-sides", 2, 4)
     found = results(tmp_path / "found.json")
     assert found["spectra"] == [1, 9]
+    assert found["workers"]["spectra"] == [4, 16]
     assert 0.1 < found["measure"]["memory_gb"] < 10
 
 

@@ -364,8 +364,10 @@ def test_arms_of_different_objects_are_refused(denoise, tmp_path):
     assert not (tmp_path / "out.fits").exists()
 
 
-def test_workers_change_nothing(denoise, muse, tmp_path, monkeypatch):
+@pytest.mark.parametrize("few", [0, 1000])  # spectra up to which workers are threads
+def test_workers_change_nothing(denoise, muse, tmp_path, monkeypatch, few):
     monkeypatch.setattr("quietspec.files.work.TILE", 4)
+    monkeypatch.setattr("quietspec.files.work.FEW", few)
     results = []
     for workers in (1, 2):
         out = tmp_path / f"{workers}.fits"

@@ -42,7 +42,7 @@ class Settings:
     spatial : bool
         Whether each cube is denoised as a whole.
     threads : int
-        Threads that denoise tiles of one cube side by side.
+        Tiles of one cube that are denoised side by side, in threads or, of large cubes, processes.
     thumbnails : bool
         Whether to draw small pictures.
     reports : bool

@@ -30,7 +30,7 @@ def run(
         str, typer.Option(help="local, or a Dask scheduler: its address, or its scheduler file (.json).")
     ] = "local",
     workers: Annotated[int | None, typer.Option(min=1, help="local: worker processes; all cores by default.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads that denoise tiles of one cube side by side.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Tiles of one cube that are denoised side by side.")] = 1,
     model: Model = "auto",
     denoiser: DenoiserName = "posterior",
     emission: EmissionOption = None,

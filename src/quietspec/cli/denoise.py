@@ -53,7 +53,9 @@ def denoise(
         typer.Option(help="Write a page about the result: an HTML file, a folder with several inputs."),
     ] = None,
     json: Json = None,
-    workers: Annotated[int, typer.Option(min=1, help="Threads that denoise side by side.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes (threads for few spectra) that denoise side by side.")
+    ] = 1,
     overwrite: Overwrite = False,
     residual: Annotated[
         bool, typer.Option("--residual", help="Write the input minus the estimate as well, as HDU RESIDUAL.")

@@ -70,8 +70,9 @@ def denoise_file(
     denoiser : Denoiser
         What to denoise with.
     workers : int, optional
-        Number of threads that denoise tiles side by side while another reads and writes; 0 denoises one tile after
-        the other, for use where other processes occupy the other cores.
+        Number of workers that denoise tiles side by side while the main thread reads and writes; 0 denoises one tile
+        after the other, for use where other processes occupy the other cores. Several workers are processes that each
+        hold the model, or threads where there are fewer than some 2000 spectra or the denoiser is not quietspec's own.
     keep : bool, optional
         Return the result as well; the whole of it is then held in memory.
     progress : callable, optional
@@ -106,6 +107,20 @@ class _Tile:
     denoised: Denoised | None
 
 
+@dataclass(frozen=True)
+class _TileMaker:
+    """Denoise a tile and prepare all of it, so that nothing is left to do but write."""
+
+    denoiser: Denoiser
+    residual: bool
+    keep: bool
+
+    def __call__(self, spectra: Spectra) -> _Tile:
+        denoised = self.denoiser.denoise(spectra)
+        noise = _tile_noise(denoised[::_NOISE_STEP])
+        return _Tile(WritableTile.of(denoised, residual=self.residual), noise, denoised if self.keep else None)
+
+
 class _Denoising(Work[_Tile, FileReport]):
     """Denoise spectra and write them tile by tile."""
 
@@ -130,10 +145,18 @@ class _Denoising(Work[_Tile, FileReport]):
         return self._writer
 
     def compute(self, spectra: Spectra, progress: Progress | None) -> _Tile:
-        """Denoise a tile and prepare all of it, so that nothing is left to do but write."""
-        denoised = self._denoiser.denoise(spectra)
-        noise = _tile_noise(denoised[::_NOISE_STEP])
-        return _Tile(WritableTile.of(denoised, residual=self._residual), noise, denoised if self._keep else None)
+        """Denoise a tile."""
+        return self._maker(spectra)
+
+    @property
+    def elsewhere(self) -> _TileMaker | None:
+        """What denoises a tile; another process knows the denoisers of quietspec."""
+        known = type(self._denoiser).__module__.partition(".")[0] == __name__.partition(".")[0]
+        return self._maker if known else None
+
+    @property
+    def _maker(self) -> _TileMaker:
+        return _TileMaker(self._denoiser, self._residual, self._keep)
 
     def put(self, tile: _Tile, rows: slice) -> None:
         """Write a tile."""

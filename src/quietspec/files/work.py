@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, fields
 from enum import IntFlag
 from os import PathLike
@@ -21,13 +21,16 @@ from threadpoolctl import threadpool_limits
 from quietspec.arrays import FloatArray
 from quietspec.denoisers import ByCoverage, Chosen, Denoiser
 from quietspec.errors import ReadError
+from quietspec.files.workers import Workers
 from quietspec.io import SpectraSource, open_spectra
-from quietspec.io.reading.source import TILE
 from quietspec.io.writing.options import WriteOptions
 from quietspec.progress import Progress
 from quietspec.spectra import Spectra
 
 __all__ = ["Report", "Work", "explanation_of", "finite_median", "flag_counts", "process", "settled"]
+
+TILE = 256  #: spectra computed at once; few enough that no worker waits long for the last
+FEW = 2000  #: spectra up to which it takes longer to start processes than they save
 
 Tile = TypeVar("Tile")
 AnyReport = TypeVar("AnyReport", bound="Report")
@@ -99,6 +102,11 @@ class Work(ABC, Generic[Tile, AnyReport]):
     def compute(self, spectra: Spectra, progress: Progress | None) -> Tile:
         """Compute the result of a tile, possibly in a thread beside those of other tiles."""
 
+    @property
+    def elsewhere(self) -> Callable[[Spectra], Tile] | None:
+        """What computes a tile in another process, to which it can be sent; None where only this process can."""
+        return None
+
     @abstractmethod
     def put(self, tile: Tile, rows: slice) -> None:
         """Accept the result of the spectra `rows`, tile by tile in their order."""
@@ -145,8 +153,8 @@ def process(
     work : Work
         What to make.
     workers : int, optional
-        Number of threads that compute tiles side by side while another reads and writes; 0 computes one after the
-        other.
+        Number of workers that compute tiles side by side while the main thread reads and writes: processes where the
+        spectra are many, else threads; 0 computes one tile after the other.
     progress : callable, optional
         Called with the number of spectra done and their total.
     **options
@@ -210,15 +218,20 @@ def _computed(
     tiles: Iterable[Spectra], n_spectra: int, work: Work[Tile, AnyReport], workers: int, progress: Progress | None
 ) -> Iterator[tuple[slice, Tile]]:
     """Compute tiles; yield their rows and results in order."""
+    with ExitStack() as resources:
+        # A worker has one thread: those of the linear-algebra library would get in each other's way.
+        resources.enter_context(threadpool_limits(limits=1))
+        away = work.elsewhere if workers > 1 and n_spectra > FEW else None
+        sent = None if away is None else resources.enter_context(Workers(away))
 
-    def compute(spectra: Spectra) -> tuple[slice, Tile]:
-        rows: slice = spectra.meta.get("rows", slice(0, n_spectra))
-        # Only tiles that are computed one after the other can tell how far all of them are.
-        within = None if workers else _shifted(progress, rows.start, n_spectra)
-        return rows, work.compute(spectra, within)
+        def compute(spectra: Spectra) -> tuple[slice, Tile]:
+            rows: slice = spectra.meta.get("rows", slice(0, n_spectra))
+            if sent is not None:
+                return rows, sent(spectra)
+            # Only tiles that are computed one after the other can tell how far all of them are.
+            within = None if workers else _shifted(progress, rows.start, n_spectra)
+            return rows, work.compute(spectra, within)
 
-    # A worker has one thread: those of the linear-algebra library would get in each other's way.
-    with threadpool_limits(limits=1):
         yield from map(compute, tiles) if workers == 0 else _side_by_side(compute, tiles, workers)
 
 

@@ -117,6 +117,8 @@ def test_a_shipped_prior_against_dense_matrices(snr):
     information = coordinates.information(weight)
     projections = project(flux - start @ coordinates.vectors.T, weight, start, coordinates, information, len(start[0]))
     found = infer(projections, coordinates, scale)
+    screened = infer(projections, coordinates, scale, screened=True)
+    assert np.where(screened.weights == 0, found.weights, 0).sum(axis=1).max() < 1e-3
     for row in range(n):
         logs, means, covariances = dense_posterior(
             projections.gram[row], projections.gradient[row], start[row], scale[row], coordinates
@@ -128,6 +130,8 @@ def test_a_shipped_prior_against_dense_matrices(snr):
         error = np.sqrt(np.einsum("pi,ij,pj->p", coordinates.vectors, covariance, coordinates.vectors))
         moved = (found.mean[row] - mean) @ coordinates.vectors.T / error
         assert np.sqrt(np.mean(moved**2)) < 0.05
+        moved = (screened.mean[row] - found.mean[row]) @ coordinates.vectors.T / error
+        assert np.sqrt(np.mean(moved**2)) < 0.01
         change = np.sqrt(coordinates.variance(found.covariance[[row]])[0]) / error - 1
         assert np.sqrt(np.mean(change**2)) < 0.02
         evidence = np.logaddexp.reduce(logs) - 0.5 * projections.chi2[row]

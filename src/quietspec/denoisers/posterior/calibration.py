@@ -123,6 +123,14 @@ class CalibrationKnots:
         matrix.data = self.hats.data * np.repeat(values, 2)
         return matrix
 
+    def dense(self, values: FloatArray, rows: IntArray) -> FloatArray:
+        """Some rows of diag(values) H, (n_rows, n_knots), for values (n_pixels,)."""
+        shares, lower = self.hats.data.reshape(-1, 2)[rows], self.hats.indices[2 * rows]
+        dense, each = np.zeros((len(rows), self.n_knots), dtype=np.float32), np.arange(len(rows))
+        for beside in range(2):
+            dense[each, lower + beside] = shares[:, beside] * values[rows]
+        return dense
+
     def gathered(self, columns: FloatArray, rows: IntArray) -> FloatArray:
         """Hᵀ of columns (n_rows, n) that are 0 on all pixels but `rows`, which increase, (n_knots, n)."""
         shares, lower = self.hats.data.reshape(-1, 2)[rows], self.hats.indices[2 * rows]
@@ -196,6 +204,10 @@ class CalibrationModes:
     def scaled(self, values: FloatArray) -> Any:
         """diag(values) H of values (n_pixels,), (n_pixels, n_modes)."""
         return self.hats * values[:, None]
+
+    def dense(self, values: FloatArray, rows: IntArray) -> FloatArray:
+        """Some rows of diag(values) H, (n_rows, n_modes), for values (n_pixels,)."""
+        return np.asarray(self.hats[rows] * values[rows, None])
 
     def gathered(self, columns: FloatArray, rows: IntArray) -> FloatArray:
         """Hᵀ of columns (n_rows, n) that are 0 on all pixels but `rows`, (n_modes, n)."""

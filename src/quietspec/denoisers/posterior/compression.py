@@ -20,6 +20,7 @@ from quietspec.denoisers.posterior.linear import Projections
 
 __all__ = ["CompressedData", "compress", "products"]
 
+_STEP = 3  # between numbers of values, where there are as many
 _TOGETHER = 12  # spectra worked on at a time: more would not fit into the processor's cache
 
 
@@ -111,7 +112,7 @@ def compress(
     scale : (n_spectra,)
         Flux scale s of each.
     tolerance : (n_spectra,)
-        Diagonal of E, the squared signal-to-noise of a coordinate under the prior, below which pivoting stops.
+        Largest diagonal of E, the squared signal-to-noise of a coordinate under the prior.
 
     Yields
     ------
@@ -122,9 +123,13 @@ def compress(
     """
     gram = scale[:, None, None] ** 2 * projections.gram
     gradient, start = scale[:, None] * projections.gradient, projections.start / scale[:, None]
-    cholesky = [dpstrf(one, tol=limit, lower=1) for one, limit in zip(gram, tolerance, strict=True)]
+    cholesky = [dpstrf(one, tol=0.5 * limit, lower=1) for one, limit in zip(gram, tolerance, strict=True)]
     order = np.array([pivots for _, pivots, _, _ in cholesky], dtype=np.intp) - 1
-    ranks = np.array([rank for _, _, rank, _ in cholesky])
+    # Values beyond those needed, up to a few, so that more spectra are alike.
+    pivot = np.array([np.diagonal(lower) for lower, _, _, _ in cholesky]) ** 2
+    known = np.array([rank for _, _, rank, _ in cholesky])
+    needed = ((pivot > tolerance[:, None]) & (np.arange(pivot.shape[1]) < known[:, None])).sum(axis=1)
+    ranks = np.minimum(-(-needed // _STEP) * _STEP, known)
     for q in np.unique(ranks):
         alike = np.flatnonzero(ranks == q)
         for rows in np.split(alike, range(_TOGETHER, len(alike), _TOGETHER)):

@@ -19,8 +19,9 @@ import numpy.typing as npt
 from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.prior import SpectralPrior
 
-__all__ = ["Coordinates", "Gaussians", "PreparedPrior"]
+__all__ = ["LEADING", "Coordinates", "Gaussians", "PreparedPrior"]
 
+LEADING = 28  #: coordinates that suffice to tell which Gaussians data may come from
 _LABEL_REACH = 3.0  # σ beyond the Gaussians' mean labels within which a spectrum's mean labels must lie
 _RANKS = (16, 24, 34, 40, 48, 56)  # numbers of directions used, below all of them
 _FEW = 16  # spectra for which the products of all pairs of basis vectors cost more than they save
@@ -92,6 +93,18 @@ class Gaussians:
         }
         some.__dict__.update(known, stacked_shapes=np.ascontiguousarray(stacked.reshape(size, -1)))
         return some
+
+    @cached_property
+    def leading(self) -> Gaussians:
+        """The Gaussians over the first `LEADING` coordinates alone."""
+        first = slice(LEADING)
+        return Gaussians(
+            self.log_weight,
+            self.mean[:, first],
+            self.covariance[:, first, first],
+            self.label_mean,
+            self.label_slope[:, :, first],
+        )
 
     @cached_property
     def label_cross(self) -> FloatArray:

@@ -35,6 +35,7 @@ _FAR = 450.0  # km/s from the stars, beyond which no gas is believed
 _STILL = 0.5, 0.005  # km/s and ln σ: a smaller step ends the fit of lines alone, of which there are at most …
 _STEPS = 6
 _LEAST_PIXELS = 3
+_KEPT = 60  # sets of profiles, of some 0.2 MB each
 _NEAR = 15.0  # Å, from a line, within which the continuum about it is measured
 
 
@@ -224,6 +225,7 @@ class LineModel:
             for name, ratio in group.members
         ]
         self._group = np.array([number for number, _, _ in members], dtype=np.intp)
+        self._kept: dict[bytes, tuple[csr_array, IntArray]] = {}
         self._wavelength, self._ratio = np.array([one[1:] for one in members]).reshape(-1, 2).T
 
     def _covers(self, group: LineGroup) -> bool:
@@ -348,6 +350,16 @@ class LineModel:
         pixels, column = np.unique(pixel, return_inverse=True)
         shape = (len(velocity) * self.size, len(pixels))
         return csr_array((value.astype(np.float32), (row, column)), shape=shape), pixels
+
+    def shared_profiles(self, velocity: FloatArray, sigma: FloatArray) -> tuple[csr_array, IntArray]:
+        """`profiles`, kept for other spectra that ask for the same motions."""
+        key = velocity.tobytes() + sigma.tobytes()
+        found = self._kept.get(key)
+        if found is None:
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            found = self._kept[key] = self.profiles(velocity, sigma)
+        return found
 
     def flux_size(self, scale: float) -> float:
         """1σ of the prior of fluxes."""

@@ -29,6 +29,8 @@ _SHARP = 0.5  # probability of one motion beyond which others are tried about it
 _FINER = 3
 _STRONG, _WEAK = 3.0, 0.3  # Å, equivalent widths usual in tracers of gas and in other lines, for the evidence
 _SPIKE, _PROFILE = 5.0, 0.1  # σ, and share of a line by which its profile may be wrong
+_LATTICE = 20.0  # km/s, between velocities about which trial velocities lie
+_HUGE = 1e30
 _SURE = 64.0  # χ² of lines beyond which their motion is known
 
 
@@ -163,14 +165,15 @@ def with_unknown_motion(
     """
     lattice = motions or Lattice(_OFFSETS, _WIDTHS)
     velocity, width = lattice.nodes()
-    prior = -0.5 * ((velocity / _OFFSET_SIZE) ** 2 + ((width - USUAL_WIDTH) / _WIDTH_SIZE) ** 2)
-    velocity = velocity + data.linearised.state.velocity
-    scale = data.linearised.state.scale
+    state = data.linearised.state
+    # Trial velocities lie on a lattice, so that spectra share their profiles.
+    velocity = velocity + _LATTICE * round(state.velocity / _LATTICE)
+    prior = -0.5 * (((velocity - state.velocity) / _OFFSET_SIZE) ** 2 + ((width - USUAL_WIDTH) / _WIDTH_SIZE) ** 2)
+    scale = state.scale
     informations, gradients = _projected(model, velocity, np.exp(width), data, stars, flux, weight)
-    usual = np.full(model.size, (_WEAK * scale) ** 2)
-    usual[_tracers(model)] = (_STRONG * scale) ** 2
-    evidence = np.array([_log_evidence(*pair, usual) for pair in zip(informations, gradients, strict=True)])
-    share, gas = _shares(prior, evidence)
+    usual = np.full(model.size, _WEAK * scale)
+    usual[_tracers(model)] = _STRONG * scale
+    share, gas = _shares(prior, _log_evidence(informations, gradients, usual))
     if motions is None and share.max() > _SHARP:
         finer = lattice.about(int(share.argmax()))
         return with_unknown_motion(lines, model, data, stars, flux, weight, finer)
@@ -201,12 +204,16 @@ def _shares(log_prior: FloatArray, log_evidence: FloatArray) -> tuple[FloatArray
     return np.asarray(share / share.sum()), float(with_gas.sum() / share.sum())
 
 
-def _log_evidence(information: FloatArray, gradient: FloatArray, variance: FloatArray) -> float:
-    """Log evidence of amplitudes of these prior variances, over that of none."""
-    size = np.sqrt(variance)
-    lower = cholesky(np.eye(len(size)) + information * size[:, None] * size, lower=True)
-    turned = solve_triangular(lower, gradient * size, lower=True)
-    return float(0.5 * turned @ turned - np.log(np.diagonal(lower)).sum())
+def _log_evidence(information: FloatArray, gradient: FloatArray, size: FloatArray) -> FloatArray:
+    """Log evidence of amplitudes of these prior standard deviations at several motions, over that of none."""
+    (n_motions, n), each = gradient.shape, np.arange(len(size))
+    bordered = np.zeros((n_motions, n + 1, n + 1))
+    bordered[:, :n, :n] = information * np.outer(size, size)
+    bordered[:, each, each] += 1
+    bordered[:, n, :n], bordered[:, n, n] = gradient * size, _HUGE
+    lower = np.linalg.cholesky(bordered)
+    determinant = np.log(lower[:, each, each]).sum(axis=1)
+    return np.asarray(0.5 * (lower[:, n, :n] ** 2).sum(axis=1) - determinant)
 
 
 def _projected(
@@ -220,10 +227,10 @@ def _projected(
 ) -> tuple[FloatArray, FloatArray]:
     """Information (n_motions, n, n) and gradient (n_motions, n) of fluxes at several motions, all else marginalised."""
     linearised = data.linearised
-    profiles, pixels = model.profiles(velocity, sigma)
+    profiles, pixels = model.shared_profiles(velocity, sigma)
     residual = flux - linearised.model
     lower, half_slope = _all_else(data, stars, residual, weight)
-    with_knots = linearised.knots.scaled(linearised.stars)[pixels].toarray()
+    with_knots = linearised.knots.dense(linearised.stars, pixels)
     columns = np.concatenate([linearised.design[pixels], with_knots], axis=1)
     columns *= weight[pixels, None]
     products, gradient = profiles @ columns, profiles @ (weight * residual)[pixels]

@@ -339,16 +339,17 @@ class Marginalised:
         precision[MOTIONS:] = scale**-2
         return expected, precision
 
-    def step(self, rounds: int = 2) -> tuple[FloatArray, float]:
+    def step(self) -> tuple[FloatArray, float]:
         """Best step of all coordinates under one Gaussian, (n,), and the flux scale it leads to."""
         state, to_scale = self.linearised.state, self.linearised.coordinates.to_scale
-        now = np.concatenate([state.motions(), state.populations])
-        scale, step = state.scale, now
-        for _ in range(rounds):
+        now = step = np.concatenate([state.motions(), state.populations])
+        scale = state.scale
+        for _ in range(2):  # of step → scale of the prior
             expected, precision = self._prior(scale)
             step = np.linalg.solve(self.gram + np.diag(precision), self.gradient - precision * (now - expected))
-            found = (now + step)[MOTIONS:] @ to_scale
-            scale = max(float(found), _FAINTEST * float(self.gram[MOTIONS, MOTIONS]) ** -0.5)
+            scale = max(
+                float((now + step)[MOTIONS:] @ to_scale), _FAINTEST * float(self.gram[MOTIONS, MOTIONS]) ** -0.5
+            )
         return np.concatenate([step, self.offset - self.response @ step]), scale
 
     def log_evidence(self, scale: float) -> float:
@@ -378,9 +379,9 @@ class Marginalised:
 
     def errors(self, scale: float) -> FloatArray:
         """1σ of velocity (km/s) and u under one Gaussian, (2,)."""
-        covariance = np.linalg.inv(self.gram + np.diag(self._prior(scale)[1]))
-        sizes = self.linearised.coordinates.motion_sizes
-        return np.asarray(np.sqrt(np.diagonal(covariance)[:MOTIONS]) * sizes)
+        precision = self.gram + np.diag(self._prior(scale)[1])
+        covariance = np.linalg.solve(precision, np.eye(len(precision), MOTIONS))
+        return np.asarray(np.sqrt(np.diagonal(covariance)) * self.linearised.coordinates.motion_sizes)
 
     def determined(self, scale: float) -> float:
         """Count the coordinates that the data determine under one Gaussian."""

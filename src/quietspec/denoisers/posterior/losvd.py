@@ -35,6 +35,7 @@ _STEP = 0.1  # of u, between entries of the table
 _WIDEST = 900.0  # km/s, of dispersion and line spread together
 _BRIDGE = 128  # pixels over which the ends are joined to make the spectra periodic
 _PADDING = 16  # pixels; what the spline filter does at an end fades by 0.27 per pixel
+_KEPT = 40  # bases of some u that are kept, of some MB each: scans end on a lattice
 _EVEN = 1e-6  # relative deviation from even steps in ln λ that is put down to rounding
 
 
@@ -179,6 +180,7 @@ class LosvdBasis:
             seen = np.where(seen > 0, seen, own)  # unknown: as sharp as the prior
             to_velocity = SPEED_OF_LIGHT / FWHM_PER_SIGMA / wavelength
             part = _smoothed(part, table.width, (seen**2 - own**2) * to_velocity**2)
+        self._kept: dict[float, FloatArray] = {}
         self._splines = np.ascontiguousarray(_spline_coefficients(part))
         self.n_pixels, self.size = len(rest), part.shape[2]
         rows = np.arange(0, 4 * len(rest) + 1, 4, dtype=np.int32)
@@ -189,6 +191,7 @@ class LosvdBasis:
     def combined(self, transform: FloatArray) -> LosvdBasis:
         """Linear combinations of the vectors, by (d, m), as a basis of m vectors."""
         other = copy(self)
+        other._kept = {}
         other._splines = np.ascontiguousarray(self._splines @ transform.astype(np.float32))
         other.size = other._splines.shape[2]
         return other
@@ -240,8 +243,14 @@ class LosvdBasis:
         between = _Between.at(np.array([width]), self.width)
         first = int(between.first[0])
         entries = self._splines[first : first + 4]
-        weight = between.weight[0].astype(np.float32)
-        return (weight @ entries.reshape(4, -1)).reshape(entries.shape[1:]), entries, between
+        vectors = self._kept.get(width)
+        if vectors is None:
+            weight = between.weight[0].astype(np.float32)
+            vectors = (weight @ entries.reshape(4, -1)).reshape(entries.shape[1:])
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            self._kept[width] = vectors
+        return vectors, entries, between
 
     def _moved(self, velocity: float) -> _Moved:
         return _Moved.at(self._place - velocity / self._step, self._empty)

@@ -16,7 +16,7 @@ import numpy as np
 
 from quietspec.denoised import Denoised
 from quietspec.denoisers import load_denoiser
-from quietspec.denoisers.posterior import denoiser, inference, masking
+from quietspec.denoisers.posterior import conditioning, denoiser, inference, masking
 from quietspec.spectra import Spectra
 
 __all__ = ["Approximation", "compare_with_exact"]
@@ -27,6 +27,7 @@ _THRESHOLDS: tuple[tuple[ModuleType, str, float], ...] = (
     (masking, "NEGLECTED_BEFORE", 0.0),
     (inference, "_NEGLIGIBLE", 1e-9),
     (inference, "_FIRST_ORDER", 1e-4),
+    (conditioning, "_UNLIKELY", np.inf),
 )
 
 
