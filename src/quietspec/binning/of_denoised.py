@@ -13,9 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import FloatArray
-from quietspec.binning.correlation import NoiseCorrelation
 from quietspec.binning.estimates import sum_estimates
-from quietspec.binning.measured import best_patch, measure_correlation
 from quietspec.binning.regions import apertures_of
 from quietspec.binning.sums import sum_spectra
 from quietspec.binning.weights import Weights, checked_weights, label_weights
@@ -23,6 +21,7 @@ from quietspec.denoised import Denoised
 from quietspec.denoisers import Denoiser, load_denoiser, load_prior
 from quietspec.denoisers.shipped import PRIORS
 from quietspec.errors import ModelError, SpectraError
+from quietspec.noise import NoiseCorrelation, best_patch, measure_correlation
 
 if TYPE_CHECKING:
     from regions import Region

@@ -169,6 +169,10 @@ class Accumulator:
         """Drop the compact posteriors stored so far: what follows has other settings."""
         self._compact.clear()
 
+    def widen_labels(self, rows: npt.NDArray[np.intp], covariance: FloatArray) -> None:
+        """Add an error to the first few labels of some spectra, of covariance (n, n)."""
+        self._labels.append((rows, self.labels()[rows].widened(covariance)))
+
     def labels(self) -> ParameterPosterior:
         """Posterior of the labels of all spectra; NaN where none was stored."""
         unknown = ParameterPosterior.empty(len(self.spectra), self._label_names)

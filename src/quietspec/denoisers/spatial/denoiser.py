@@ -20,20 +20,23 @@ from quietspec.denoisers.posterior.results import Accumulator
 from quietspec.denoisers.spatial.field import Field
 from quietspec.denoisers.spatial.frame import Frame, Likelihoods, Messages
 from quietspec.denoisers.spatial.galaxy import GalaxyPrior, belonging
-from quietspec.denoisers.spatial.neighbourhoods import Neighbourhoods, NoiseLaw
-from quietspec.denoisers.spatial.noise import noise_between
+from quietspec.denoisers.spatial.motions import MotionLikelihoods
+from quietspec.denoisers.spatial.neighbourhoods import Neighbourhoods
 from quietspec.denoisers.spatial.refit import Kept, Refit
 from quietspec.denoisers.spatial.stack import FittedStack, Stack
 from quietspec.errors import SpectraError
+from quietspec.noise import NoiseCorrelation, best_patch, measure_correlation
 from quietspec.spectra import Spectra
 
 __all__ = ["SpatialPosterior"]
 
 _FEWEST = 20  # spaxels of a galaxy that can say anything of each other
+_COMMON = 0.05  # correlation of all spaxels at least: errors of sky, continuum and model that no averaging removes
 _BRIGHT = 0.9  # share of the squared S/N of all spaxels that the bright ones have, which are summed
 _STRANGE = (
     Flag.STAR | Flag.WRONG_REDSHIFT | Flag.UNLIKE_PRIOR | Flag.NOT_GALAXY | Flag.POOR_FIT | Flag.NUCLEUS | FAILURES
 )
+_ROUNDS = 2  # times that the galaxy's prior is learned: first where motions may be anything, then where it has them
 _SEED = 18
 
 
@@ -120,7 +123,7 @@ class _Cube:
         Spaxels that belong to the galaxy for all that is known.
     stack : FittedStack
         Of the bright members.
-    noise : NoiseLaw
+    noise : NoiseCorrelation
         Correlation of the noise of spaxels.
     """
 
@@ -131,7 +134,7 @@ class _Cube:
     kept: list[Kept]
     members: BoolArray
     stack: FittedStack
-    noise: NoiseLaw
+    noise: NoiseCorrelation
 
     @classmethod
     def of(cls, denoiser: KinematicPosterior, first: _Keeping, alone: Denoised) -> _Cube | None:
@@ -152,23 +155,37 @@ class _Cube:
             shared=stack.calibration,
         )
         flags = alone.flags.astype(np.int64)
-        return cls(tool, first, flags, alone.p_value, kept, members, stack, noise_between(alone))
+        return cls(tool, first, flags, alone.p_value, kept, members, stack, _noise_of(alone))
 
     def denoised(self) -> Denoised:
         """Make the result of the whole cube."""
         frame = self._frame()
-        likelihoods = self._likelihoods(frame)
-        galaxy = GalaxyPrior.of(likelihoods[self.members], np.random.default_rng(_SEED))
-        field = Field.of(likelihoods, galaxy, self._sky())
-        common = frame.modes[: frame.size]
-        spread = field.messages.covariance + common @ self.stack.covariance @ common.T
-        messages = Messages(field.messages.mean, spread)
-        own = (belonging(likelihoods, messages.mean, messages.covariance) < 0.5) | ~self.members
+        linear, motions = self._likelihoods(frame), MotionLikelihoods.stack([kept.motions for kept in self.kept])
+        field = Field.of(*self._of_galaxy(frame, linear, motions), self._sky())
+        about, spread = frame.motions(field.messages)
+        precision, gradient = motions.gaussians(about, spread)
+        likelihoods = linear.with_motions(*frame.of_motions(precision, gradient, about))
+        own = (belonging(likelihoods, field.messages.mean, field.messages.covariance) < 0.5) | ~self.members
+        covariance = np.linalg.inv(precision + np.linalg.inv(spread))
+        mean = about + (covariance @ gradient[..., None])[..., 0]
+        found = np.where(own[:, None], motions.mean, mean), np.where(own[:, None, None], motions.covariance, covariance)
         estimates = self.result.estimates
         evidence, noise_scale = estimates.evidence.copy(), estimates.noise_scale.copy()
-        self._second(frame, likelihoods, messages, own)
+        self._second(frame, likelihoods, field.messages, own, found)
         self.result.estimates = replace(self.result.estimates, evidence=evidence, noise_scale=noise_scale)
         return self._finished(np.where(own, 1.0, field.n_spaxels), own)
+
+    def _of_galaxy(
+        self, frame: Frame, linear: Likelihoods, motions: MotionLikelihoods
+    ) -> tuple[Likelihoods, GalaxyPrior]:
+        """What the data say where the galaxy has its motions, and its prior."""
+        k = frame.size
+        galaxy, likelihoods = GalaxyPrior(np.zeros(k), np.eye(k)), linear
+        for _ in range(_ROUNDS):
+            about, spread = frame.motions(Messages.alike(len(motions.scanned), galaxy.mean, galaxy.covariance))
+            likelihoods = linear.with_motions(*frame.of_motions(*motions.gaussians(about, spread), about))
+            galaxy = GalaxyPrior.of(likelihoods[self.members], np.random.default_rng(_SEED))
+        return likelihoods, galaxy
 
     def _frame(self) -> Frame:
         coordinates = self.tool.coordinates
@@ -200,7 +217,14 @@ class _Cube:
         places = np.stack(np.unravel_index(_rows(self.kept), shape), axis=1).astype(float)
         return Neighbourhoods(places, self.members, self.noise)
 
-    def _second(self, frame: Frame, likelihoods: Likelihoods, messages: Messages, own: BoolArray) -> None:
+    def _second(
+        self,
+        frame: Frame,
+        likelihoods: Likelihoods,
+        messages: Messages,
+        own: BoolArray,
+        motions: tuple[FloatArray, FloatArray],
+    ) -> None:
         """Replace the results of the first pass, spaxels that keep to their `own` data without messages."""
         self.result.forget_compact()
         self.result.estimates.flags[_rows(self.kept)] = 0
@@ -212,7 +236,8 @@ class _Cube:
             shapes = np.where(told[:, None], frame.shapes(modes[part], kept.shapes), kept.shapes)
             fit = Refit(batch, kept, shapes, ignored)
             precision, pull = frame.in_coordinates(messages[part])
-            fit.conclude(fit.projections.informed(precision * told[:, None, None], pull * told[:, None], fit.scale))
+            informed = fit.projections.informed(precision * told[:, None, None], pull * told[:, None], fit.scale)
+            fit.conclude(informed, (motions[0][part], motions[1][part]))
             self.tool.store(kept.rows, batch, fit, self.result)
             done = part.stop
 
@@ -224,6 +249,7 @@ class _Cube:
         flags[rows[own]] |= int(Flag.UNLIKE_NEIGHBOURS)
         self.result.estimates.flags[:] = flags
         count[rows] = n_spaxels
+        self.result.widen_labels(rows, self.stack.label_covariance)
         joined = self.result.finish(_model_id(self.tool))
         return replace(joined, flags=flags, p_value=self.p_value, n_spaxels=count)
 
@@ -248,6 +274,17 @@ def _usual(redshift: FloatArray) -> float:
     """The most frequent redshift; NaN without any."""
     values, counts = np.unique(redshift, return_counts=True)
     return float(values[counts.argmax()]) if values.size else float("nan")
+
+
+def _noise_of(alone: Denoised) -> NoiseCorrelation:
+    """Correlation of the noise between spaxels in what denoising leaves, some of it common to all in any case."""
+    snr = np.where(alone.valid.any(axis=1), alone.spectra.snr, np.nan)
+    y, x = best_patch(alone.spectra.image(snr))
+    try:
+        measured = measure_correlation(alone[y, x]).correlation
+    except SpectraError:  # too few spaxels
+        measured = NoiseCorrelation()
+    return NoiseCorrelation(measured.lags, max(measured.typical_common, _COMMON))
 
 
 def _brightest(signal: FloatArray) -> BoolArray:

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import BoolArray, FloatArray
-from quietspec.denoisers.posterior.fitted import Fitted, Motions, as_inferred
+from quietspec.denoisers.posterior.fitted import Fitted, Motions, as_scanned
 from quietspec.denoisers.posterior.grid import Batch
 from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
 from quietspec.denoisers.posterior.linear import Projections
+from quietspec.denoisers.spatial.motions import MotionLikelihoods
 
 __all__ = ["Kept", "Refit"]
 
@@ -36,6 +37,8 @@ class Kept:
         Posterior means of ξ.
     weights : (n, n_mixture) of float32
         Posterior weights of the prior's components.
+    motions : MotionLikelihoods
+        What the data say of the motions.
     information : (d, d)
         Sum of the spaxels' precisions of ξ, each divided by its trace.
     """
@@ -47,6 +50,7 @@ class Kept:
     signal: FloatArray
     shapes: FloatArray
     weights: FloatArray
+    motions: MotionLikelihoods
     information: FloatArray
 
     @classmethod
@@ -63,13 +67,14 @@ class Kept:
             signal=fit.scale**2 * weight.sum(axis=1),
             shapes=(fit.posterior.mean / fit.scale[:, None]).astype(np.float32),
             weights=fit.posterior.weights.astype(np.float32),
+            motions=MotionLikelihoods.of(fit),
             information=np.einsum("nij,n->ij", gram, 1 / np.maximum(trace, 1e-30)),
         )
 
     def taken(self, which: BoolArray) -> Self:
         """Keep some of the spaxels, (n,) of bool; `information` stays that of all."""
         states = [state for state, wanted in zip(self.states, which.tolist(), strict=True) if wanted]
-        arrays = ("rows", "unused", "noise_scale", "signal", "shapes", "weights")
+        arrays = ("rows", "unused", "noise_scale", "signal", "shapes", "weights", "motions")
         return replace(self, states=states, **{name: getattr(self, name)[which] for name in arrays})
 
     def weight(self, batch: Batch[KinematicGrid]) -> FloatArray:
@@ -124,11 +129,21 @@ class Refit(BatchFit):
         data = linearised.marginalise(linearised.lines.left(flux - linearised.model), weight)
         return Fitted(data, faint=False, nodes=np.empty(0), log_likelihood=np.empty(0))
 
-    def conclude(self, projections: Projections) -> None:
-        """Infer the posterior from the data and what else is known (`Projections.informed`)."""
+    def conclude(self, projections: Projections, motions: tuple[FloatArray, FloatArray]) -> None:
+        """Infer the posterior from the data and what else is known.
+
+        Parameters
+        ----------
+        projections : Projections
+            The data and what else is known (`Projections.informed`).
+        motions : ((n_spectra, 2), (n_spectra, 2, 2))
+            Means and covariances of velocity (km/s) and u after all.
+        """
+        self._known_motions = motions
         self._infer(projections)
 
     def _motions(self, row: int, one: Fitted) -> Motions:
         posterior, scale = self._posterior, self._scale[row]
         joint = posterior.mean[row] / scale, posterior.covariance[row] / scale**2
-        return as_inferred(joint, self._width[row])
+        mean, covariance = self._known_motions
+        return as_scanned(joint, mean[row], covariance[row])

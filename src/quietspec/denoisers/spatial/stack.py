@@ -11,11 +11,15 @@ from quietspec.arrays import FloatArray
 from quietspec.denoisers.base import Emission
 from quietspec.denoisers.posterior.calibration import SharedCalibration
 from quietspec.denoisers.posterior.grid import Batch
+from quietspec.denoisers.posterior.inference import infer
 from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
+from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates
+from quietspec.denoisers.posterior.linear import Projections
 
 __all__ = ["FittedStack", "Stack"]
 
 _OWN = 0.05  # share of the calibration's variance that each spaxel has for itself
+_DRAWS, _SURE, _SEED = 32, 0.03, 18  # draws of populations whose labels are looked up, and how exactly they are taken
 
 
 class Stack:
@@ -56,30 +60,51 @@ class Stack:
 class FittedStack:
     """What the sum says.
 
+    All spaxels are divided by the calibration that fits best. What it gets wrong looks like populations, the same in
+    every spaxel: their product is known far better than either. So the spaxels' fluxes rest on the calibration as if it
+    were known, up to what would show, and what it may still be is added to the errors of their labels.
+
     Parameters
     ----------
-    shape, covariance : (d,) and (d, d)
-        Posterior of its ξ, with the calibration marginalised: nothing that all spaxels share is known better.
+    shape : (d,)
+        Posterior mean of its ξ.
     calibration : SharedCalibration
         Posterior mean of the calibration.
     share : float
-        Share of the calibration's variance that is left in a spaxel: what the sum does not know, and its own.
+        Share of the calibration's variance that is left in a spaxel: what the sum does not know where the populations
+        are given, and its own.
+    label_covariance : (n_labels, n_labels)
+        Covariance of the labels of populations that the calibration leaves to all spaxels in common.
     """
 
     shape: FloatArray
-    covariance: FloatArray
     calibration: SharedCalibration
     share: float
+    label_covariance: FloatArray
 
     @classmethod
     def of(cls, fit: BatchFit) -> Self:
         """Take it from the fit of one spectrum."""
         knots, scale = fit.grid.model.knots, float(fit.scale[0])
-        deviation, covariance = fit.calibration(0)
-        left = float(np.mean(np.diagonal(covariance) / np.diagonal(knots.covariance)))
+        deviation, remaining = fit.calibration(0)
+        left = float(np.mean(np.diagonal(remaining) / np.diagonal(knots.covariance)))
+        mean, covariance = fit.posterior.mean[0] / scale, fit.posterior.covariance[0] / scale**2
         return cls(
-            shape=fit.posterior.mean[0] / scale,
-            covariance=fit.posterior.covariance[0] / scale**2,
+            shape=mean,
             calibration=SharedCalibration(knots.places, deviation),
             share=min(left + _OWN, 1.0),
+            label_covariance=_of_labels(fit.grid.model.coordinates, mean, covariance),
         )
+
+
+def _of_labels(coordinates: KinematicCoordinates, mean: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Covariance of the expected labels of populations over ξ ~ N(mean, covariance), motions apart."""
+    drawn = np.random.default_rng(_SEED).multivariate_normal(mean, covariance, _DRAWS, method="eigh")
+    drawn[:, :MOTIONS] = mean[:MOTIONS]
+    size = len(mean)
+    known = np.broadcast_to(np.eye(size) / _SURE**2, (_DRAWS, size, size))
+    nothing = np.zeros((_DRAWS, size))
+    exact = Projections(drawn, known, nothing, nothing[:, :0], nothing[:, 0])
+    labels = infer(exact, coordinates, np.ones(_DRAWS), screened=True).labels
+    means = np.stack([labels.mean(name) for name in labels.names[:-MOTIONS]])
+    return np.cov(means)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from quietspec.binning import INDEPENDENT, NoiseCorrelation, best_patch, measure_correlation
 from quietspec.errors import SpectraError
+from quietspec.noise import INDEPENDENT, NoiseCorrelation, best_patch, measure_correlation
 
-from .cubes import noise_alone
+from ..binning.cubes import noise_alone
 
 SHAPE = (18, 18, 700)
 

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import FloatArray
-from quietspec.binning.correlation import NoiseCorrelation
 from quietspec.denoised import Denoised
 from quietspec.errors import SpectraError
+from quietspec.noise.correlation import NoiseCorrelation
 from quietspec.statistics import MAD_TO_SIGMA
 
 __all__ = ["REACH", "MeasuredCorrelation", "best_patch", "measure_correlation"]
