@@ -215,14 +215,9 @@ class BatchFit:
         return [one.state for one in self._fitted]
 
     @property
-    def scanned(self) -> BoolArray:
-        """Spectra whose motions are what the scan says of them, (n_spectra,)."""
-        return np.array([one.faint for one in self._fitted])
-
-    @property
-    def scan_logs(self) -> FloatArray:
-        """Log evidence on the lattice of the scan, (n_spectra, n_velocities, n_widths)."""
-        return self._scan.logs
+    def scanned(self) -> tuple[BoolArray, FloatArray]:
+        """Spectra whose motions are what the scan says, (n_spectra,), and `ScanResult.logs`."""
+        return np.array([one.faint for one in self._fitted]), self._scan.logs
 
     @property
     def scale(self) -> FloatArray:

@@ -93,11 +93,9 @@ def _alone(likelihoods: Likelihoods) -> tuple[FloatArray, FloatArray]:
 def _predicted(
     sky: Neighbourhoods, value: FloatArray, precision: FloatArray, law: FieldLaw
 ) -> tuple[FloatArray, FloatArray]:
-    """Predict a mode: mean and variance, (n,) each.
-
-    Where a shorter law predicts the neighbours better it is taken; where spaxels thereabouts are not as predicted, the
-    prediction is less sure, as by a t distribution.
-    """
+    """Predict a mode: mean and variance, (n,) each."""
+    # A shorter law is taken where it predicts the neighbours better; where those thereabouts are not as predicted, the
+    # prediction is less sure, as by a t distribution.
     laws = [law, *(replace(law, length=share * law.length) for share in _SHORTER)]
     means, variances = sky.without_own(value, precision, laws)
     total = variances + 1 / precision

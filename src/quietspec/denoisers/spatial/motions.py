@@ -60,7 +60,7 @@ class MotionLikelihoods(BySpectrum):
         error = np.array([(one.velocity[1], one.dispersion.variance**0.5) for one in fit.motions])
         joint = np.array([one.joint[1][:MOTIONS, :MOTIONS] for one in fit.motions])
         size = error / np.sqrt(np.einsum("nii->ni", joint))
-        return cls(fit.scanned, fit.scan_logs, mean, size[:, :, None] * joint * size[:, None])
+        return cls(*fit.scanned, mean, size[:, :, None] * joint * size[:, None])
 
     def gaussians(self, mean: FloatArray, covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Gaussians that stand for the likelihoods where others say N(mean, covariance).

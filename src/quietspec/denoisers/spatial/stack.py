@@ -18,12 +18,16 @@ from quietspec.denoisers.posterior.linear import Projections
 
 __all__ = ["FittedStack", "Stack"]
 
+_BRIGHT = 0.9  # share of the squared S/N of all spaxels that those have which are summed
+_LEVELS, _LEVEL_WIDTH = 48, 0.5  # of the signal, and their width in its logarithm
 _OWN = 0.05  # share of the calibration's variance that each spaxel has for itself
 _DRAWS, _SURE, _SEED = 32, 0.03, 18  # draws of populations whose labels are looked up, and how exactly they are taken
 
 
 class Stack:
     """Sum of spectra, each divided by its flux scale, weighted by what it tells of its shape.
+
+    Spectra of alike signal are added up by themselves, so that the brightest can be taken once all are known.
 
     Parameters
     ----------
@@ -33,22 +37,36 @@ class Stack:
 
     def __init__(self, grid: KinematicGrid) -> None:
         self._grid = grid
-        self._weight = np.zeros(len(grid.rest))
-        self._sum = np.zeros(len(grid.rest))
+        self._signal = np.zeros(_LEVELS)
+        self._weight = np.zeros((_LEVELS, len(grid.rest)))
+        self._sum = np.zeros((_LEVELS, len(grid.rest)))
 
-    def add(self, flux: FloatArray, weight: FloatArray, scale: FloatArray) -> None:
-        """Add spectra: flux and inverse variances (n, n_pixels), in units in which their flux scales are (n,)."""
-        self._weight += scale**2 @ weight.astype(np.float64)
-        self._sum += scale @ (weight * flux).astype(np.float64)
+    def add(self, flux: FloatArray, weight: FloatArray, scale: FloatArray, signal: FloatArray) -> None:
+        """Add spectra.
+
+        Parameters
+        ----------
+        flux, weight : (n, n_pixels)
+            Flux and inverse variances, in units of their own.
+        scale, signal : (n,)
+            Flux scales in these units, and squared S/N of all pixels together.
+        """
+        level = np.clip(np.log(np.maximum(signal, 1.0)) / _LEVEL_WIDTH, 0, _LEVELS - 1).astype(int)
+        np.add.at(self._signal, level, signal)
+        np.add.at(self._weight, level, scale[:, None] ** 2 * weight)
+        np.add.at(self._sum, level, scale[:, None] * (weight * flux))
 
     def fit(self, emission: Emission) -> FittedStack:
-        """Fit the sum as one spectrum."""
-        used = self._weight > 0
-        shape = np.divide(self._sum, self._weight, out=np.zeros_like(self._sum), where=used)
-        unit = np.sqrt(used.sum(keepdims=True) / self._weight.sum(keepdims=True))
+        """Fit the sum of the brightest, which have nine tenths of the squared S/N of all, as one spectrum."""
+        above = np.cumsum(self._signal[::-1])[::-1] - self._signal
+        bright = above < _BRIGHT * self._signal.sum()
+        weight, total = self._weight[bright].sum(axis=0), self._sum[bright].sum(axis=0)
+        used = weight > 0
+        shape = np.divide(total, weight, out=np.zeros_like(total), where=used)
+        unit = np.sqrt(used.sum(keepdims=True) / weight.sum(keepdims=True))
         batch = Batch(
             flux=(shape / unit)[None].astype(np.float32),
-            weight=(self._weight * unit**2)[None].astype(np.float32),
+            weight=(weight * unit**2)[None].astype(np.float32),
             unit=unit[:, None],
             scale=unit,
             grid=self._grid,
