@@ -18,7 +18,7 @@ from quietspec.denoisers.spatial.motions import MotionLikelihoods
 from quietspec.denoisers.spatial.neighbourhoods import Neighbourhoods
 from quietspec.denoisers.spatial.refit import Refit
 from quietspec.denoisers.spatial.stack import FittedStack
-from quietspec.denoisers.spatial.together import Alone, Known, Together
+from quietspec.denoisers.spatial.together import LIKELY, Alone, Known, Together
 from quietspec.errors import SpectraError
 from quietspec.noise import NoiseCorrelation, best_patch, correlation_of_signs
 from quietspec.spectra import Spectra
@@ -114,15 +114,19 @@ class Learning:
         about, spread = frame.motions(messages)
         precision, gradient = motions.gaussians(about, spread)
         likelihoods = linear.with_motions(*frame.of_motions(precision, gradient, about))
-        own = (belonging(likelihoods, messages.mean, messages.covariance) < 0.5) | ~members
+        of_galaxy = np.where(members, belonging(likelihoods, messages.mean, messages.covariance), 0.0)
+        found, left = likelihoods.posterior(messages.mean, messages.covariance)
+        gained = np.einsum("nii->ni", messages.covariance - left)
         covariance = np.linalg.inv(precision + np.linalg.inv(spread))
         mean = about + (covariance @ gradient[..., None])[..., 0]
+        own = of_galaxy < LIKELY
         return Known(
-            modes=likelihoods.posterior(messages.mean, messages.covariance)[0],
+            modes=found,
             messages=messages,
             motions=np.where(own[:, None], motions.mean, mean),
             motion_covariance=np.where(own[:, None, None], motions.covariance, covariance),
-            own=own,
+            of_galaxy=of_galaxy,
+            pulls=(found - messages.mean) / np.sqrt(np.maximum(gained, 1e-12)),
             n_spaxels=np.where(own, 1.0, field.n_spaxels),
         )
 

@@ -152,9 +152,12 @@ class Neighbourhoods:
             return float(scores.max()), laws[int(scores.argmax())]
 
         none = FieldLaw()
-        nothing, best = best_of([none])[0], FieldLaw(_LENGTHS[0], _NUGGET)
+        score = nothing = best_of([none])[0]
+        best = FieldLaw(nugget=_NUGGET)
         for _ in range(2):
-            best = best_of([FieldLaw(length, best.nugget) for length in _LENGTHS])[1]
+            before, best = best, best_of([FieldLaw(length, best.nugget) for length in _LENGTHS])[1]
+            if best == before:
+                break
             score, best = best_of([FieldLaw(best.length, nugget) for nugget in _NUGGETS])
         return best if score > nothing + _WORTHWHILE else none
 

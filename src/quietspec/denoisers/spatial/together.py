@@ -20,7 +20,9 @@ from quietspec.denoisers.spatial.refit import Kept, Refit
 from quietspec.denoisers.spatial.stack import FittedStack
 from quietspec.spectra import Spectra
 
-__all__ = ["Alone", "Known", "Together"]
+__all__ = ["LIKELY", "Alone", "Known", "Together"]
+
+LIKELY = 0.5  #: probability of the galaxy below which spaxels keep to their own data
 
 #: The usual posterior of the spaxels of a tile: the result, and what was gathered for it.
 Alone = Callable[[Spectra], tuple[Denoised, Accumulator]]
@@ -38,8 +40,10 @@ class Known(BySpectrum):
         What all others say of the modes.
     motions, motion_covariance : (n, 2) and (n, 2, 2)
         Posterior of velocity (km/s) and u.
-    own : (n,) of bool
-        Spaxels that keep to their own data.
+    of_galaxy : (n,)
+        Probability that spaxels follow what the others say; 0 for those that inform no other.
+    pulls : (n, k)
+        How far their data move the modes from what the others say, over the standard deviation that this should have.
     n_spaxels : (n,)
         As in `Field`.
     """
@@ -48,8 +52,14 @@ class Known(BySpectrum):
     messages: Messages
     motions: FloatArray
     motion_covariance: FloatArray
-    own: BoolArray
+    of_galaxy: FloatArray
+    pulls: FloatArray
     n_spaxels: FloatArray
+
+    @property
+    def own(self) -> BoolArray:
+        """Spaxels that keep to their own data, (n,)."""
+        return self.of_galaxy < LIKELY
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +107,13 @@ class Together:
     def _denoise(self, tile: Spectra) -> Denoised:
         place = tile_rows(tile)
         result = Accumulator(tile, self.tool.label_names)
-        n_spaxels, told = np.ones(len(tile)), np.zeros(len(tile), dtype=bool)
+        told = np.zeros(len(tile), dtype=bool)
+        n_spaxels, of_galaxy = np.ones(len(tile)), np.zeros(len(tile))
         flags = self.first.flags[place].copy()
         for where, kept in self.first.of_tile(place):
             known = self.known[where]
             self._second(kept, known, result)
-            told[kept.rows], n_spaxels[kept.rows] = True, known.n_spaxels
+            told[kept.rows], n_spaxels[kept.rows], of_galaxy[kept.rows] = True, known.n_spaxels, known.of_galaxy
             flags[kept.rows] &= ~int(Flag.PRIOR_LABELS)
             flags[kept.rows] |= result.estimates.flags[kept.rows] & int(Flag.PRIOR_LABELS)
             flags[kept.rows[known.own]] |= int(Flag.UNLIKE_NEIGHBOURS)
@@ -114,7 +125,8 @@ class Together:
         estimates.noise_scale[told] = self.first.noise_scale[place][told]
         estimates.flags[:] = flags
         joined = result.finish(self.model)
-        return replace(joined, flags=flags, p_value=self.first.p_value[place], n_spaxels=n_spaxels)
+        p_value = self.first.p_value[place]
+        return replace(joined, flags=flags, p_value=p_value, n_spaxels=n_spaxels, of_galaxy=of_galaxy)
 
     def _second(self, kept: Kept, known: Known, result: Accumulator) -> None:
         """Denoise the spaxels of a batch again."""
