@@ -153,7 +153,7 @@ class Neighbourhoods:
 
         none = FieldLaw()
         score = nothing = best_of([none])[0]
-        best = FieldLaw(nugget=_NUGGET)
+        best = FieldLaw(0.0, _NUGGET)  # of a length that is not tried
         for _ in range(2):
             before, best = best, best_of([FieldLaw(length, best.nugget) for length in _LENGTHS])[1]
             if best == before:
