@@ -23,6 +23,8 @@ COMMON = {"machine", "command", "commit"}
 NEEDS = {  # scripts that need fetched data or the extras of others
     "beside_release": ("muse-a478",),
     "file_speed": ("muse-a478",),
+    "cube_cost": ("muse-a478",),
+    "cube_pulls": ("muse-a478",),
     "degrade_real_spectra": ("manga",),
     "kinematics": ("ngc3522",),
     "learn_calibration": ("legac",),
@@ -109,6 +111,22 @@ def test_file_speed(run, tmp_path) -> None:
     found = results(tmp_path / "found.json")
     assert found["spectra"] == [1, 9]
     assert 0.1 < found["measure"]["memory_gb"] < 10
+
+
+@pytest.mark.slow
+def test_cube_cost(run, tmp_path) -> None:
+    run("cube_cost", "--sides", 2, 5, "--json", tmp_path / "found.json")
+    found = results(tmp_path / "found.json")
+    assert found["costs"]["spatial"].keys() == {"4", "25"}
+    assert found["kB per spaxel"].keys() == {"spaxels", "spatial"}
+
+
+@pytest.mark.fetched
+def test_cube_pulls(run, tmp_path) -> None:
+    run("cube_pulls", "--side", 8, "--json", tmp_path / "found.json")
+    found = results(tmp_path / "found.json")
+    assert found["spaxels"] > 20
+    assert 0.1 < found["rms"]["velocity"] < 3
 
 
 @pytest.mark.usefixtures("nothing_fetched")

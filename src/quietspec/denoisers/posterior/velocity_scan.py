@@ -15,15 +15,16 @@ from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.denoisers.posterior.losvd import LosvdBasis, dispersion, log_width
 
 __all__ = [
-    "FINE_LATTICE", "ScanResult", "VelocityScan", "log_prior_of_velocity", "log_prior_of_width", "moments_on_lattice",
-    "on_fine_lattice", "prior_sigma_of_motions",
+    "FINE_LATTICE", "LATTICE", "ScanResult", "VelocityScan", "log_prior_of_velocity", "log_prior_of_width",
+    "moments_on_lattice", "on_fine_lattice", "prior_sigma_of_motions",
 ]  # fmt: skip
 
 _VELOCITIES = np.linspace(-750.0, 750.0, 17)  # km/s
 _WIDTHS = np.linspace(float(log_width(15.0)), float(log_width(500.0)), 6)
 _FINE_VELOCITIES = np.linspace(-750.0, 750.0, 201)
 _FINE_WIDTHS = np.linspace(_WIDTHS[0], _WIDTHS[-1], 61)
-FINE_LATTICE = _FINE_VELOCITIES, _FINE_WIDTHS  #: velocities, km/s, and u to which a scan is interpolated
+LATTICE = _VELOCITIES, _WIDTHS  #: velocities, km/s, and u that are scanned …
+FINE_LATTICE = _FINE_VELOCITIES, _FINE_WIDTHS  #: … and those to which a scan is interpolated
 _TO_FINE = (
     CubicSpline(_VELOCITIES, np.eye(len(_VELOCITIES)))(_FINE_VELOCITIES),
     CubicSpline(_WIDTHS, np.eye(len(_WIDTHS)))(_FINE_WIDTHS).T,
