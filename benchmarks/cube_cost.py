@@ -1,6 +1,6 @@
 """What denoising a cube as a whole costs beyond denoising its spaxels: processor time and memory by number of spaxels.
 
-    python benchmarks/cube_cost.py [--sides 16 32 64]
+    python benchmarks/cube_cost.py [--sides 16 40]
 
 Cuts of the MUSE cube of Abell 478 (``quietspec fetch muse-a478``), from file to file, with and without ``--spatial``.
 What a spaxel costs is the slope between the smallest and the largest cut.
@@ -30,7 +30,7 @@ def slope(costs: dict[int, dict[str, float]], kind: str) -> float:
 
 def main() -> None:
     made = parser(__doc__, results="cube_cost")
-    made.add_argument("--sides", type=int, nargs="+", default=(16, 32, 64), help="spaxels along the sides of the cuts")
+    made.add_argument("--sides", type=int, nargs="+", default=(16, 40), help="spaxels along the sides of the cuts")
     options = made.parse_args()
     file = fetch(CUBE)
     path = file if file.is_file() else next(iter(sorted(file.rglob("*.fits*"))))

@@ -215,6 +215,8 @@ def _common(signs: npt.NDArray[np.float32], lags: FloatArray, counts: FloatArray
             share = alone[block] / (number[low:high] ** 2).sum()
             common[block] = np.pi / 2 * (scatter**2 - share)
     measured = np.isfinite(common)
+    if not measured.any():  # too few channels
+        return np.zeros(len(mean) + _STEP), float("inf")
     spread = np.interp(np.arange(len(mean) + _STEP), centre[measured], common[measured])
     return spread, float(np.std(common[measured]) / np.sqrt(measured.sum()))
 
