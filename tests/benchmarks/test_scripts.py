@@ -115,10 +115,11 @@ def test_file_speed(run, tmp_path) -> None:
 
 @pytest.mark.slow
 def test_cube_cost(run, tmp_path) -> None:
-    run("cube_cost", "--sides", 2, 5, "--json", tmp_path / "found.json")
+    words = ("--sides", 2, 5, "--mosaics", 1, 2, "--mosaic-side", 3)
+    run("cube_cost", *words, "--json", tmp_path / "found.json")
     found = results(tmp_path / "found.json")
     assert found["costs"]["spatial"].keys() == {"4", "25"}
-    assert found["kB per spaxel"].keys() == {"spaxels", "spatial"}
+    assert found["mosaics"].keys() == {"9", "36"}
 
 
 @pytest.mark.fetched
