@@ -32,7 +32,8 @@ def mosaic(cube: Path, target: Path, times: int) -> int:
         for hdu in file:
             if hdu.data is not None and hdu.data.ndim == 3:
                 hdu.data = np.tile(hdu.data[CHANNELS], (1, times, times))
-                hdu.header["CRPIX3"] -= CHANNELS.start
+                if "CRPIX3" in hdu.header:
+                    hdu.header["CRPIX3"] -= CHANNELS.start
         file.writeto(target, output_verify="silentfix")
         return int(np.prod(file[1].data.shape[1:]))
 
