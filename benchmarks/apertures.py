@@ -29,11 +29,13 @@ def main() -> None:
     made.add_argument("--draws", type=int, default=4, help="how often noise is added to the real cube")
     made.add_argument("--no-real", action="store_true", help="leave the real cube out")
     made.add_argument("--no-spikes", action="store_true", help="simulate spectra without unmasked cosmic rays")
+    made.add_argument("--no-clean", action="store_true", help="sum spaxels without looking for cosmic rays")
     made.add_argument("--seed", type=int, default=17)
     options = made.parse_args()
     settings = ApertureSettings(
         options.model, options.cubes, options.size, options.snr, options.instrument, options.drizzle,
         tuple(options.spaxels), options.apertures, options.compared, options.draws, options.seed, not options.no_spikes,
+        not options.no_clean,
     )  # fmt: skip
     real = None if options.no_real else quietspec.read(quietspec.fetch("muse-a478"), redshift=_REDSHIFT)
     content = aperture_study(library_of(options), real, settings, log)

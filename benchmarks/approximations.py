@@ -14,11 +14,12 @@ from quietspec import Spectra
 from quietspec.lab.bench.approximations import compare_with_exact
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra
 from quietspec.lab.simulate import SurveyRecipe
+from quietspec.lab.streams import stream
 from quietspec.templates import SspLibrary
 
 
 def samples(library: SspLibrary, n: int) -> dict[str, Spectra]:
-    recipe, rng = SurveyRecipe(library), np.random.default_rng(11)
+    recipe, rng = SurveyRecipe(library), stream("approximations", 11)
     found = {
         name: recipe.observe(recipe.rest(n, rng), rng, np.geomspace(2, 60, n), instrument=name).observed
         for name in ("MUSE", "MaNGA", "SAMI")

@@ -23,7 +23,7 @@ from script import add_library, console, finish, library_of, parser
 from quietspec.io import fetch
 from quietspec.lab.evaluation.motions import label_score
 from quietspec.lab.evaluation.studies.kinematics import REDSHIFTS
-from quietspec.lab.simulate import SurveyRecipe
+from quietspec.lab.simulate import Draws, SurveyRecipe
 
 LABELS = ("velocity", "sigma", "log_age_lw", "log_age_mw", "mh_lw", "a_v")
 CUBE, REDSHIFT, REPEATS = "muse-a478", 0.0858, 3
@@ -72,8 +72,7 @@ def denoised(python: str, folder: Path) -> dict[str, Any]:
 
 def compare(python: str, recipe: SurveyRecipe, instrument: str, snr: float, n: int, seed: int) -> dict[str, Any]:
     """Scores at one S/N: those of both, and the ratios of rms errors."""
-    rng = np.random.default_rng((seed, round(snr), 2))
-    made = recipe.simulate(n, rng, snr, redshift=REDSHIFTS[instrument])
+    made = Draws.of("beside a release", snr, seed).simulate(recipe, n, snr, redshift=REDSHIFTS[instrument])
     observed, record = made.observed, {"snr": snr}
     with tempfile.TemporaryDirectory() as folder:
         names = ("wavelength", "flux", "ivar", "fwhm", "redshift")

@@ -24,6 +24,7 @@ from quietspec.cli.demo import Truth
 from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers import Denoiser
 from quietspec.lab.evaluation import coverage, rms
+from quietspec.lab.streams import stream
 from quietspec.spectra import Spectra
 
 ONE_SIGMA = 0.6827
@@ -160,7 +161,7 @@ def wrong_redshifts_are_flagged(bench: Bench) -> Measured:
 
 def noise_is_flagged(bench: Bench) -> Measured:
     """Pure noise is flagged in at least 95 %."""
-    noise = np.random.default_rng(0).normal(size=bench.spectra.flux.shape) * bench.spectra.sigma
+    noise = stream("claims", 0).normal(size=bench.spectra.flux.shape) * bench.spectra.sigma
     empty = bench.posterior.denoise(replace(bench.spectra, flux=np.where(bench.spectra.good, noise, np.nan)))
     return Measured(_suspected(empty), 0.95, 1)
 

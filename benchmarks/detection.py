@@ -21,7 +21,7 @@ as in the source archive of the PyPI package sdss-mangadap 4.5.0, folder mangada
 the folder unpacked as `--stars`. Real galaxies come by ``quietspec fetch`` (manga, ngc3522, ngc3073, muse-a478) and
 from the folder `--data`; what is missing is reported and left out. With ``--recipe ultraviolet`` (and the model of that
 name) galaxies are at redshifts of 0.45 to 1.2 before DESI, MUSE, SDSS and WEAVE; then there are no real ones, which are
-nearby, and no stars, whose library ends at 3500 Å.
+nearby, and stars are seen from 3540 to 6940 Å, where their library and the recipe overlap.
 """
 
 from pathlib import Path

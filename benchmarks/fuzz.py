@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from quietspec.lab.reproduce import made
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.fuzz import targets
@@ -37,10 +40,11 @@ def main() -> int:
         print(*targets.run(given.seed, given.only, folder))
         return 0
     start = time.perf_counter()
+    origin = made(shlex.join(["python", "benchmarks/fuzz.py", *sys.argv[1:]]), Path(__file__), given.json)
 
     def text(outcome: Outcome) -> str:
         run = {"seed": given.seed, "first": given.first, "seconds": round(time.perf_counter() - start)}
-        return json.dumps(run | outcome.summary(), indent=1) + "\n"
+        return json.dumps(origin | run | outcome.summary(), indent=1) + "\n"
 
     def say(outcome: Outcome) -> None:
         print(f"{outcome.inputs} inputs, {outcome.inputs - outcome.total(*GOOD)} faults", file=sys.stderr)

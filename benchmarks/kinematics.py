@@ -17,13 +17,15 @@ file that ``learn_calibration.py --json`` wrote.
 """
 
 import json
+from argparse import Namespace
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-from script import add_data, add_library, library_of, log, parser
+from rich.table import Table
+from script import add_data, add_library, finish_tables, library_of, log, parser
 
-from quietspec.denoisers import load_prior
+from quietspec.denoisers import SpectralPrior, load_prior
 from quietspec.lab.evaluation.studies.kinematic_checks import (
     blocks_table,
     ppxf_table,
@@ -44,7 +46,7 @@ from quietspec.lab.evaluation.studies.repeats import RepeatSettings
 
 
 def main() -> None:
-    made = parser(__doc__)
+    made = parser(__doc__, tables=True)
     made.add_argument(
         "what", choices=("simulated", "bins", "real", "repeats", "blocks", "ppxf", "wrong-redshift", "telluric")
     )
@@ -58,32 +60,34 @@ def main() -> None:
     made.add_argument("--laws", type=Path, metavar="FILE", help="calibration laws in place of those of the card")
     made.add_argument("--realisations", type=int, default=2, help="draws of the noise added to repeats")
     options = made.parse_args()
-    prior, real, console = load_prior(options.prior), RealSpectra(options.data, log), Console(width=260)
+    prior = load_prior(options.prior)
     if options.laws:
         laws = json.loads(options.laws.read_text(encoding="utf-8"))
         prior = replace(prior, card={**prior.card, "calibration": laws})
-    if options.what == "simulated":
-        settings = SimulatedSettings(options.instrument, options.snr, options.n, options.seed)
-        for table in simulated_tables(prior, library_of(options), settings):
-            console.print(table)
-    elif options.what == "bins":
-        settings = SimulatedSettings(options.instrument, options.snr, options.n, options.seed)
-        console.print(bins_table(prior, library_of(options), settings))
-    elif options.what == "real":
-        epochs = sorted((options.data / "sdss").glob("spec-0412-*.fits"))
-        for table in real_tables(prior, real, epochs, options.seed):
-            console.print(table)
-    elif options.what == "repeats":
-        console.print(repeats_table(prior, real))
-    elif options.what == "blocks":
-        console.print(blocks_table(prior, real, RepeatSettings(options.realisations, seed=options.seed)))
-    elif options.what == "ppxf":
-        console.print(ppxf_table(prior, real, library_of(options)))
-        console.print(ppxf_truth_table(prior, library_of(options)))
-    elif options.what == "telluric":
-        console.print(telluric_table(prior, real))
-    else:
-        console.print(wrong_redshift_table(prior, real))
+    finish_tables(options, tables(options, prior))
+
+
+def tables(options: Namespace, prior: SpectralPrior) -> Iterable[Table]:
+    real = RealSpectra(options.data, log)
+    simulated = SimulatedSettings(options.instrument, options.snr, options.n, options.seed)
+    match options.what:
+        case "simulated":
+            return simulated_tables(prior, library_of(options), simulated)
+        case "bins":
+            return [bins_table(prior, library_of(options), simulated)]
+        case "real":
+            epochs = sorted((options.data / "sdss").glob("spec-0412-*.fits"))
+            return real_tables(prior, real, epochs, options.seed)
+        case "repeats":
+            return [repeats_table(prior, real)]
+        case "blocks":
+            return [blocks_table(prior, real, RepeatSettings(options.realisations, seed=options.seed))]
+        case "ppxf":
+            return [ppxf_table(prior, real, library_of(options)), ppxf_truth_table(prior, library_of(options))]
+        case "telluric":
+            return [telluric_table(prior, real)]
+        case _:
+            return [wrong_redshift_table(prior, real)]
 
 
 if __name__ == "__main__":

@@ -10,8 +10,11 @@ how many galaxies are flagged in spectra of all instruments, pieces of 300 Å, 4
 by 0.6. `nuclei`: galaxies with a power law or broad Balmer lines (Hα of 100 Å) added.
 """
 
-from rich.console import Console
-from script import add_library, library_of, log, parser
+from argparse import Namespace
+from collections.abc import Iterable
+
+from rich.table import Table
+from script import add_library, finish_tables, library_of, log, parser
 
 from quietspec.denoisers import SpectralPrior, load_prior, posterior_of
 from quietspec.io import fetch
@@ -37,7 +40,7 @@ def without(name: str, n: int) -> SpectralPrior:
 
 
 def main() -> None:
-    made = parser(__doc__)
+    made = parser(__doc__, tables=True)
     made.add_argument("what", choices=("libraries", "false-alarms", "nuclei"))
     made.add_argument("names", nargs="*", default=["bc03", "m11-stelib", "mastar"], help="libraries")
     add_library(made)
@@ -47,21 +50,21 @@ def main() -> None:
     made.add_argument("-n", type=int, default=200)
     made.add_argument("--seed", type=int, default=5)
     options = made.parse_args()
-    prior, console = load_prior(options.prior), Console(width=330)
+    finish_tables(options, tables(options, load_prior(options.prior)))
+
+
+def tables(options: Namespace, prior: SpectralPrior) -> Iterable[Table]:
     if options.what == "false-alarms":
         recipe = SurveyRecipe(library_of(options))
-        console.print(false_alarms_table(posterior_of("posterior", prior), recipe, options.n, options.seed))
-        return
-    if options.what == "nuclei":
+        yield false_alarms_table(posterior_of("posterior", prior), recipe, options.n, options.seed)
+    elif options.what == "nuclei":
         tool, recipe = posterior_of("posterior", prior), SurveyRecipe(library_of(options), instruments=NUCLEI_SEEN_BY)
-        console.print(nuclei_table(tool, recipe, options.snr, options.n, options.seed))
-        return
-    settings = WorldSettings(snrs=options.snr, n=options.n, seed=options.seed)
-    for name in options.names:
-        priors = {"all": prior}
-        if options.train:
-            priors["without it"] = without(name, options.train)
-        console.print(library_table(priors, SurveyRecipe(stars_of(name), limits=LIMITS), settings))
+        yield nuclei_table(tool, recipe, options.snr, options.n, options.seed)
+    else:
+        settings = WorldSettings(snrs=options.snr, n=options.n, seed=options.seed)
+        for name in options.names:
+            lacking = {"without it": without(name, options.train)} if options.train else {}
+            yield library_table({"all": prior, **lacking}, SurveyRecipe(stars_of(name), limits=LIMITS), settings)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ def _posterior(n: int, knots: int, first: float = 1.0) -> CompactPosterior:
         root=np.tile(root, (n, 1)),
         log_root_size=np.tile(size, (n, 1)),
         log_snr=np.tile(log_snr_of(weight, 2.0), (n, 1)),
+        sky=np.zeros(n, dtype=np.float32),
     )
 
 

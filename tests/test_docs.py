@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
 import shlex
@@ -11,7 +10,6 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -235,13 +233,6 @@ def test_every_shown_result_exists():
     for exhibit in yaml.safe_load((DOCS / "gallery.yaml").read_text(encoding="utf-8")):
         assert (results / f"{exhibit['results']}.json").exists()
         assert all((results / name).exists() for name in exhibit.get("figures", ()))
-
-
-def test_the_table_of_the_readme_is_that_of_the_results(monkeypatch):
-    monkeypatch.syspath_prepend(str(DOCS / "_extensions"))
-    measured, tables = import_module("generated_pages.measured"), import_module("generated_pages.tables")
-    results = json.loads((ROOT / "benchmarks/results/evaluate_survey.json").read_text(encoding="utf-8"))
-    assert tables.table(*measured.removed(results)) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 # --- modules ---

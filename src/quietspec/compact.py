@@ -80,9 +80,10 @@ class CompactPosterior(BySpectrum):
         h3 and h4 there, in units of their priors.
     calibration : (n_spectra, n_knots) of int16
         Deviations of the calibration from 1 at its knots, coded; zeros fill shorter rows here and below.
-    gas : (n_spectra, 3 + n_groups) of float32
+    gas : (n_spectra, 3 + n_groups or more) of float32
         Velocity (km/s), ln σ (km/s) of the gas, whether these are fitted (1 or 0), fluxes in units of `unit` and
-        `scale`; no columns where no lines are fitted.
+        `scale`; where some spectrum has a second component, n_groups, its velocity and ln σ, its n_groups sizes of
+        fluxes and 1 + n_groups coordinates follow; no columns where no lines are fitted.
     root : (n_spectra, m (m + 1) / 2) of uint8
         Square root of the covariance of (velocity, u, populations) in units of their priors and `scale`: its lower
         triangle, row by row, each in units of its largest element, coded.
@@ -90,6 +91,8 @@ class CompactPosterior(BySpectrum):
         ln of those elements, coded.
     log_snr : (n_spectra, n_blocks) of int16
         ½ ln of the mean inverse variance, in units of `scale` and `unit`, of each block of `BLOCK` pixels, coded.
+    sky : (n_spectra,) of float32
+        Size of what the air leaves in its bands, in units of the noise.
     """
 
     settings: Mapping[str, Any] = field(metadata=SHARED)
@@ -104,6 +107,7 @@ class CompactPosterior(BySpectrum):
     root: IntArray
     log_root_size: IntArray
     log_snr: IntArray
+    sky: FloatArray
 
     def __len__(self) -> int:
         return len(self.unit)

@@ -53,8 +53,8 @@ class Denoised(Summarised, Correlated, Measuring):
     model : ModelId
         The denoiser, with the hash of its model where it has one.
     chi2, dof : (n_spectra,)
-        χ² of data minus estimate over the pixels used, and the number of these less the effective number of
-        parameters; NaN where the denoiser does not define them.
+        χ² of data minus estimate over the pixels used, less what the denoiser ascribes to the air, and the number of
+        these pixels less the effective number of parameters; NaN where the denoiser does not define them.
     evidence : (n_spectra,)
         Log evidence ln p(data | model); NaN where the denoiser defines none.
     parameters : mapping of str to ((n_spectra,), (n_spectra,))

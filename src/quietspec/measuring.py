@@ -126,7 +126,7 @@ class Measuring:
             Bin of each spectrum, numbered from 0 without gaps; −1 for none. `quietspec.binning.bin_to_snr` makes bins
             of equal S/N.
         **options
-            ``correlation``, ``denoiser`` and ``of``, as for `sum`.
+            ``correlation``, ``denoiser``, ``of`` and ``clean``, as for `sum`.
 
         Returns
         -------
@@ -164,7 +164,8 @@ class Measuring:
         **options
             ``correlation``: a `quietspec.binning.NoiseCorrelation` between spaxels, which is measured from the
             residuals if not given; ``denoiser``, if not the one that made this; ``of="estimates"`` for the sum of the
-            estimates, where the data are not at hand, with errors that assume the worst of correlations.
+            estimates, where the data are not at hand, with errors that assume the worst of correlations;
+            ``clean=False`` to keep cosmic rays of single spaxels that no mask marks.
 
         Returns
         -------

@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 if not FOLDER.exists():
     pytest.skip("the benchmarks are not part of this distribution", allow_module_level=True)
 
-COMMON = {"machine", "command", "commit"}
+COMMON = {"machine", "command", "commit", "dependencies"}
 NEEDS = {  # scripts that need fetched data or the extras of others
     "beside_release": ("muse-a478",),
     "file_speed": ("muse-a478",),
@@ -210,7 +210,7 @@ def test_apertures(run, tmp_path) -> None:
     found = results(tmp_path / "found.json")
     assert len(found["correlations"]) == 2
     lines = [one for one in found["simulated"] if one["quantity"] == "Hbeta" and one["n_spaxels"] == 9]
-    assert sorted(one["n"] for one in lines) == [2, 4]
+    assert sorted(one["n"] for one in lines) == [2, 2, 4]
 
 
 @pytest.mark.slow
@@ -297,34 +297,45 @@ def test_observed_truth(run, tmp_path) -> None:
     assert {path.name for path in tmp_path.glob("*.png")} == {"found.png", "found_pulls.png"}
 
 
-def test_tables_of_the_documentation(run) -> None:
-    pages = {
-        "paper": run(
-            "paper_tables", *(FOLDER / "results" / f"paper_{name}.json" for name in ("baselines", "networks"))
-        ),
-        "populations": run("population_tables"),
-        "validation": run("validation_tables"),
-    }
-    for name, tables in pages.items():
-        rows = [line for line in tables.splitlines() if line.startswith("|")]
-        assert len(rows) > 50
-        page = FOLDER.parent / "docs" / f"{name}.md"
-        shown = page.read_text(encoding="utf-8").splitlines()
-        assert sum(row in shown for row in rows) > len(rows) / 2, name
+def test_paper_tables(run) -> None:
+    said = run("paper_tables", *(FOLDER / "results" / f"paper_{name}.json" for name in ("baselines", "networks")))
+    rows = [line for line in said.splitlines() if line.startswith("|")]
+    assert len(rows) > 50
+    shown = (FOLDER.parent / "docs/paper.md").read_text(encoding="utf-8").splitlines()
+    assert sum(row in shown for row in rows) > len(rows) / 2
 
 
-def test_line_fluxes(run) -> None:
-    said = run("line_fluxes", "-n", 16, "--snr", 10, library=True)
+def test_line_fluxes(run, tmp_path) -> None:
+    said = run("line_fluxes", "-n", 16, "--snr", 10, "--json", tmp_path / "found.json", library=True)
     assert "[OIII]5007" in said
     assert "behind a mask" in said
+    lines = results(tmp_path / "found.json")["tables"][0]
+    assert all(len(row) == len(lines["head"]) for row in lines["rows"])
+    assert "[OIII]5007" in {cell for row in lines["rows"] for cell in row}
+
+
+def test_line_components(run, tmp_path) -> None:
+    said = run("line_components", "-n", 8, "--snr", 20, "--json", tmp_path / "found.json", library=True)
+    assert "simulated: second" in said
+    scores = results(tmp_path / "found.json")["scores"]
+    assert {(entry["kind"], entry["fit"]) for entry in scores} == {
+        (kind, fit) for kind in ("one", "second", "broad") for fit in ("one component", "by evidence")
+    }
+    assert all(entry["second"] == 0 for entry in scores if entry["fit"] == "one component")
 
 
 @pytest.mark.slow
 def test_line_contenders(run, tmp_path) -> None:
     pytest.importorskip("ppxf")
-    options = ("-n", 8, "--snr", 20, "--bootstrapped", 1, "--draws", 2, "--json", tmp_path / "found.json")
+    options = ("-n", 8, "--snr", 20, "--bootstrapped", 1, "--draws", 2, "--store", tmp_path / "store")
+    options = (*options, "--json", tmp_path / "found.json")
     assert "posterior over contender" in run("line_contenders", *options, library=True)
     scores = results(tmp_path / "found.json")["scores"]
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*.npz")}
+    run("line_contenders", *options, library=True)
+    assert results(tmp_path / "found.json")["scores"] == scores
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept  # not measured again
+    assert kept
     halpha = {row["contender"]: row for row in scores if row["line"] == "Halpha"}
     assert halpha.keys() == {"posterior", "subtract, then Gaussians", "pPXF, formal"}  # one bootstrap gives no score
     assert all(0.8 < row["slope"][0] < 1.2 for row in halpha.values())
@@ -388,6 +399,30 @@ def test_simulate_speed(run) -> None:
 
 def test_tune_smoothers(run) -> None:
     assert run("tune_smoothers", "-n", 5, library=True).count("<- best") == 4
+
+
+@pytest.mark.usefixtures("nothing_fetched")
+def test_sky(run, tmp_path) -> None:
+    options = ("--instruments", "SDSS", "--snr", 20, "-n", 5, "--json", tmp_path / "found.json")
+    said = run("sky", *options, library=True)
+    assert "simulated spectra" in said
+    assert "manga left out: run `quietspec fetch manga` first" in said
+    found = results(tmp_path / "found.json")
+    kinds = {(one["world"], one["tool"]): one["inside_outside"] for one in found["simulated"]}
+    assert kinds.keys() == {(world, tool) for world in ("clean", "sky") for tool in ("without", "with")}
+    assert all(0.3 < share < 1 for share in kinds.values())
+    assert found["predicted"] == found["rings"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.fetched
+def test_sky_of_real_spectra(run, tmp_path) -> None:
+    options = ("--instruments", "MUSE", "--snr", 20, "-n", 5, "--step", 17, "--json", tmp_path / "found.json")
+    run("sky", *options, library=True)
+    found = results(tmp_path / "found.json")
+    squares = {one["tool"]: one["bands"] for one in found["predicted"] if one["data"] == "A478, 10 x 10 spaxels"}
+    assert squares["with"]["7730-8100"]["rms"] < 0.8 * squares["without"]["7730-8100"]["rms"]
+    assert {one["tool"] for one in found["rings"]} == {"without", "with"}
 
 
 @pytest.mark.slow

@@ -46,6 +46,24 @@ def test_sums_of_a_file_are_those_of_its_spectra(cube, monkeypatch):
     assert (plan.name, plan.target) == (f"bins of S/N {target:g}", target)
 
 
+@pytest.mark.parametrize("clean", [True, False])
+def test_cosmic_rays_are_left_out_of_the_sums(tmp_path, clean):
+    hdus = layouts.muse()
+    level = np.ones((300, 8, 6)) + 0.01 * np.random.default_rng(0).standard_normal((300, 8, 6))
+    hdus["DATA"].data, hdus["STAT"].data = level.astype(np.float32), np.full_like(level, 1e-4, dtype=np.float32)
+    hdus["DATA"].data[150, 4, 3] += 5
+    del hdus["DQ"]
+    hdus.writeto(tmp_path / "struck.fits")
+    path = tmp_path / "all.reg"
+    path.write_text("image\nbox(3.5,2.5,6,4,0)\nbox(3.5,6.5,6,4,0)\n")
+    pytest.importorskip("regions")
+    with quietspec.open_spectra(tmp_path / "struck.fits", redshift=0.1) as source:
+        plan = plan_sums(source, Binning(apertures=(path,), correlation=INDEPENDENT, clean=clean), Nothing())
+        (sums,) = plan.tiles(source)
+    np.testing.assert_array_equal(plan.n_spikes, [0, 3 * clean])
+    assert sums.flux[1, 150] == pytest.approx(24 if clean else 29, rel=0.01)
+
+
 def test_the_correlation_is_measured_if_not_given(tmp_path):
     pytest.importorskip("powerbin")
     truth = NoiseCorrelation.of_kernel(1.5)

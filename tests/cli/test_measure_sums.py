@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 import quietspec
-from quietspec.binning import NoiseCorrelation, sum_spectra
+from quietspec.binning import NoiseCorrelation, find_spikes, sum_spectra
 
 from ..io import layouts
 
@@ -58,7 +58,12 @@ def test_apertures_of_the_demo_cube(measure, regions, tmp_path):
     np.testing.assert_allclose(table["n_spaxels"], [9 * np.pi, 8], rtol=1e-5)
     cube = quietspec.read(quietspec.demo_cube())
     weights = [fits.getdata(out, f"APERTURE_{number}").ravel() for number in (1, 2)]
-    np.testing.assert_allclose(table["snr_in"], sum_spectra(cube, weights, NoiseCorrelation()).snr, rtol=1e-4)
+    spikes = find_spikes(cube)
+    wanted = sum_spectra(spikes.masked(cube), weights, NoiseCorrelation())
+    np.testing.assert_allclose(table["snr_in"], wanted.snr, rtol=1e-4)
+    np.testing.assert_array_equal(
+        table["n_spikes"], [np.isin(spikes.row, np.flatnonzero(each)).sum() for each in weights]
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,6 +76,7 @@ def test_apertures_of_the_demo_cube(measure, regions, tmp_path):
         (("--aperture", "nowhere.reg"), "no such file"),
         (("--aperture", "REGIONS", "--layout", "dap"), "--layout native"),
         (("--noise-correlation", "none"), "--bin-snr"),
+        (("--no-clean",), "--bin-snr"),
     ],
 )
 def test_what_makes_no_sense_is_said(measure, regions, tmp_path, words, message):

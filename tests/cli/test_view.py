@@ -34,7 +34,9 @@ def test_it_prints_an_address_that_answers_until_it_is_ended(end: signal.Signals
             process.kill()  # or leaving the context would wait for it
 
 
-@pytest.mark.parametrize("words", [["none.fits"], ["--port", "70000", "x.fits"], []])
+@pytest.mark.parametrize(
+    "words", [["none.fits"], ["--port", "70000", "x.fits"], [], [str(quietspec.demo_cube()), "--input", "x.fits"]]
+)
 def test_errors_are_said(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     found = CliRunner().invoke(app, ["view", *words])

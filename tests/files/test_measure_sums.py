@@ -60,6 +60,8 @@ def test_maps_show_the_bin_of_each_spaxel(outputs):
         facts = dict(zip(hdus["PROVENANCE"].data["keyword"], hdus["PROVENANCE"].data["value"], strict=True))
         assert facts["QSBIN"] == "bins of S/N 30"
         assert "independent" in facts["QSNCORR"]
+        assert facts["QSNSPIKE"] == "0"
+        assert (table["n_spikes"] == 0).all()
     assert len(measured.populations) == len(table)
     assert len(measured.on_sky.populations) == number.size
 

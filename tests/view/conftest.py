@@ -10,7 +10,7 @@ from astropy.io import fits
 
 import quietspec
 from quietspec import Denoised
-from quietspec.files import measure_file
+from quietspec.files import denoise_file, measure_file
 from quietspec.populations.methods import PosteriorMethod
 
 
@@ -38,9 +38,8 @@ def output(denoised: Denoised, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def maps(folder: Path) -> Path:
-    """A file of measurements of the same spaxels."""
-    path = folder / "maps.fits"
+def part(folder: Path) -> Path:
+    """The same spaxels as a file, all of them good."""
     cube = folder / "part.fits"
     with fits.open(quietspec.demo_cube()) as hdus:
         for hdu in hdus:
@@ -49,5 +48,20 @@ def maps(folder: Path) -> Path:
         del hdus["TRUTH"]
         hdus["SPECTRA"].data = hdus["SPECTRA"].data[:48]
         hdus.writeto(cube, checksum=True)
-    measure_file([cube], path, PosteriorMethod(quietspec.load_denoiser("posterior", emission="fit")))
+    return cube
+
+
+@pytest.fixture(scope="session")
+def beside(part: Path, folder: Path) -> Path:
+    """A denoised file that names its input, which lies beside it."""
+    path = folder / "beside.fits"
+    denoise_file([part], path, quietspec.load_denoiser("posterior"), residual=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def maps(folder: Path, part: Path) -> Path:
+    """A file of measurements of the same spaxels."""
+    path = folder / "maps.fits"
+    measure_file([part], path, PosteriorMethod(quietspec.load_denoiser("posterior", emission="fit")))
     return path

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import shutil
 import statistics
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from quietspec import Denoised
 from quietspec.view import ViewServer
@@ -45,6 +47,12 @@ def server(output: Path) -> Iterator[ViewServer]:
 @pytest.fixture(scope="module")
 def pair(output: Path, maps: Path) -> Iterator[ViewServer]:
     with ViewServer(maps, output) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def holding(beside: Path) -> Iterator[ViewServer]:
+    with ViewServer(beside) as running:
         yield running
 
 
@@ -86,6 +94,14 @@ class Opened:
 @pytest.fixture
 def opened(browser: Any, server: ViewServer) -> Iterator[Opened]:
     page = Opened(browser, server.address)
+    yield page
+    assert page.said == []
+    page.context.close()
+
+
+@pytest.fixture
+def summing(browser: Any, holding: ViewServer) -> Iterator[Opened]:
+    page = Opened(browser, holding.address)
     yield page
     assert page.said == []
     page.context.close()
@@ -153,6 +169,70 @@ def test_regions_are_drawn_and_summed(opened: Opened, tool: str):
     page.get_by_role("button", name="Clear").click()
     page.wait_for_selector("body:not([data-region])")
     assert "region=" not in page.url
+
+
+def drag(page: Opened, tool: str, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draw a region by mouse."""
+    page.page.get_by_role("button", name=tool).click()
+    page.page.mouse.move(*page.place(*start))
+    page.page.mouse.down()
+    page.page.mouse.move(*page.place(*end), steps=4)
+    page.page.mouse.up()
+
+
+def test_where_the_data_are_at_hand_their_sum_is_denoised(summing: Opened):
+    page = summing.page
+    drag(summing, "Rectangle", (1, 1), (4, 3))
+    page.wait_for_selector("body[data-sum=posterior]", timeout=60_000)
+    assert "the sum denoised" in summing.text("#spectrum-note")
+    assert "V" in summing.text("#labels")
+    assert page.locator("#labels tr", has_text="Flux Hα").count() + page.locator("#labels tr", has_text="Hβ").count()
+    page.select_option("#jump", "line:Mg b")
+    page.locator("#band", has_text="±").wait_for()
+    assert "independent" not in summing.text("#band")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("body:not([data-sum])")
+
+
+def test_regions_are_kept_as_bins_and_taken_away(summing: Opened, browser: Any, tmp_path: Path):
+    page = summing.page
+    drag(summing, "Rectangle", (0, 0), (2, 2))
+    page.wait_for_selector("body[data-region='9']")
+    page.get_by_role("button", name="Keep").click()
+    drag(summing, "Rectangle", (5, 2), (7, 5))
+    page.wait_for_selector("body[data-region='12']")
+    page.keyboard.press("k")
+    page.wait_for_selector("body[data-bins='2']", timeout=60_000)
+    rows = page.locator("#bin-rows tbody tr")
+    assert rows.count() == 2
+    page.wait_for_function("() => !document.querySelector('#bin-rows').innerText.includes('…')", timeout=60_000)
+    assert rows.nth(0).locator("td").nth(1).inner_text() == "9"
+    assert "±" in rows.nth(1).inner_text()
+    saved = {}
+    for what in ("bins-csv", "bins-fits", "bins-reg"):
+        with page.expect_download() as download:
+            page.click(f"[data-save={what}]")
+        saved[what] = Path(download.value.path()).read_bytes()
+    table = list(csv.DictReader(io.StringIO(saved["bins-csv"].decode())))
+    assert [row["n_spaxels"] for row in table] == ["9", "12"]
+    assert float(table[0]["velocity_err"]) > 0
+    with fits.open(io.BytesIO(saved["bins-fits"])) as hdus:
+        assert np.bincount(hdus["BINID"].data.ravel() + 1).tolist() == [27, 9, 12]
+        assert hdus["BINS"].data["velocity"] == pytest.approx([float(row["velocity"]) for row in table], rel=1e-5)
+    assert b"box(2,2,3,3,0)" in saved["bins-reg"]
+    other = Opened(browser, page.url)
+    other.page.wait_for_selector("body[data-bins='2']", timeout=60_000)
+    drawn = "document.querySelector('#canvases canvas').map.overlay.bins.length"
+    assert other.page.evaluate(drawn) == 2
+    assert other.said == []
+    other.context.close()
+    page.get_by_role("button", name="Show bin 1").click()
+    page.wait_for_selector("body[data-region='9']")
+    page.get_by_role("button", name="Remove bin 1").click()
+    assert rows.count() == 1
+    page.get_by_role("button", name="Remove all").click()
+    assert not page.locator("#bins").is_visible()
+    assert "bins=" not in page.url
 
 
 def test_the_flux_in_view_has_the_error_of_the_covariance(opened: Opened, denoised: Denoised):
@@ -324,7 +404,9 @@ def test_narrow_windows_scroll_in_one_direction(browser: Any, server: ViewServer
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_serious_against_accessibility(browser: Any, pair: ViewServer, scheme: str):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    page = Opened(browser, pair.address, color_scheme=scheme, bypass_csp=True)
+    bins = json.dumps([{"type": "rectangle", "x0": 0, "y0": 0, "x1": 2, "y1": 2}])
+    page = Opened(browser, f"{pair.address}#bins={bins}", color_scheme=scheme, bypass_csp=True)
+    page.page.wait_for_selector("body[data-bins='1']")
     page.page.click("#about summary")
     found = axe.Axe().run(page.page).response["violations"]
     serious = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from base64 import b64decode
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from quietspec import Flag
 from quietspec.errors import ViewError
 from quietspec.populations.result import PopulationFlag
+from quietspec.view.bundle import static_text
 from quietspec.view.encoding import as_json, packed
 from quietspec.view.marks import marks
 from quietspec.view.regions import rows_inside
@@ -141,3 +143,18 @@ def test_lines_and_indices_are_named():
     lines = {line["name"]: line["wavelength"] for line in marks()["emission"]}
     assert lines["[O III] 5007"] == 5006.84
     assert all(band[0] < band[1] for index in marks()["indices"] for band in index["bands"])
+
+
+def test_every_module_of_the_page_is_asked_for_at_once():
+    found: set[str] = set()
+
+    def walk(name: str) -> None:
+        for other in re.findall(r'from "\./([\w/]+)\.js"', static_text(f"{name}.js")):
+            if other not in found:
+                found.add(other)
+                walk(other)
+
+    walk("main")
+    page = static_text("index.html")
+    assert set(re.findall(r'modulepreload" href="([\w/]+)\.js"', page)) == found
+    assert all(len(static_text(f"{name}.js").splitlines()) <= 400 for name in found - {"vendor/uPlot"})

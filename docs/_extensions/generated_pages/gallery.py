@@ -11,6 +11,7 @@ import yaml
 from generated_pages import measured
 from generated_pages.measured import Results
 from generated_pages.tables import table
+from quietspec.lab.reproduce import Manifest, state_of
 
 __all__ = ["gallery_page"]
 
@@ -22,24 +23,29 @@ hash of a model that ships today or of an earlier one. The texts that explain th
 [validation](../validation.md), [kinematics](../kinematics.md), [a wider world](../wide_world.md),
 [what is measured](../measure.md) and [populations](../populations.md)."""
 
+_EARLIER = " Made by an earlier state of the code, and to be made again."
+
 
 def gallery_page(root: Path) -> str:
     """Make the page of ``docs/gallery.yaml`` from the results and the model's card in a checkout."""
     exhibits = yaml.safe_load((root / "docs/gallery.yaml").read_text(encoding="utf-8"))
     cards = (json.loads(path.read_text(encoding="utf-8")) for path in (root / "src/quietspec/models").glob("*.json"))
     shipped = [card["hash"] for card in cards if "hash" in card]
-    return "\n\n".join([_ABOUT, *(_section(one, root / "benchmarks/results", shipped) for one in exhibits)]) + "\n"
+    manifest = Manifest.load(root)
+    return "\n\n".join([_ABOUT, *(_section(one, manifest, shipped) for one in exhibits)]) + "\n"
 
 
-def _section(exhibit: dict[str, Any], folder: Path, shipped: list[str]) -> str:
-    content = json.loads((folder / f"{exhibit['results']}.json").read_text(encoding="utf-8"))
+def _section(exhibit: dict[str, Any], manifest: Manifest, shipped: list[str]) -> str:
+    part = manifest[exhibit["results"]]
+    content = json.loads((manifest.results / f"{part.name}.json").read_text(encoding="utf-8"))
     parts = [f"## {exhibit['title']}", exhibit["claim"]]
     if "table" in exhibit:
         parts.append(table(*getattr(measured, exhibit["table"])(content)))
     figures = exhibit.get("figures", {}).items()
     parts += [f"![{text}](../../benchmarks/results/{name})" for name, text in figures]
-    command = content.get("command", exhibit["command"])
-    return "\n\n".join([*parts, f"```text\n{command}\n```", _origin(exhibit["results"], content, shipped)])
+    command = content.get("command", part.command)
+    origin = _origin(part.name, content, shipped) + ("" if state_of(manifest, part).done else _EARLIER)
+    return "\n\n".join([*parts, f"```text\n{command}\n```", origin])
 
 
 def _origin(name: str, content: Results, shipped: list[str]) -> str:
@@ -58,9 +64,9 @@ def _origin(name: str, content: Results, shipped: list[str]) -> str:
 
 def _models(content: Results) -> list[str]:
     """Names of the models that a file was measured with: it names one, several, or none."""
-    several = content.get("models", {})
-    named = [content["model"]] if "model" in content else list(several.values()) if isinstance(several, dict) else []
-    return [name for name in named if isinstance(name, str)]
+    named = content.get("model", content.get("models", {}))
+    several = list(named.values()) if isinstance(named, dict) else [named]
+    return [name for name in several if isinstance(name, str)]
 
 
 def _model(name: str, shipped: list[str]) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
+from quietspec.lab.evaluation.tables.removed import removed
+
 __all__ = ["Results", "Table", "degraded", "endings", "limits", "populations", "removed", "repeats", "strangers"]
 
 Results = Mapping[str, Any]
@@ -14,24 +16,6 @@ Table = tuple[list[str], list[list[str]]]
 
 def _percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f} %"
-
-
-def removed(results: Results) -> Table:
-    """RMS residual removed by each method, and the share of truths within 1σ."""
-    levels = [f"{snr:g}" for snr in results["snr"]]
-    rows = []
-    for name, by_snr in results["models"].items():
-        if name == "noisy":
-            continue
-        cells = [f"{100 * by_snr[s]['rms_reduction']:.1f}{_error(by_snr[s])}" for s in levels]
-        inside = ", ".join(f"{100 * by_snr[s]['coverage68']:.1f}" for s in levels)
-        rows.append([name, *cells, inside])
-    return ["% removed at S/N", *levels, f"% within 1σ at S/N {', '.join(levels)}"], rows
-
-
-def _error(scores: Results) -> str:
-    error = scores.get("rms_reduction_error")
-    return "" if error is None else f" ± {100 * error:.1f}"
 
 
 def limits(results: Results) -> Table:

@@ -7,6 +7,7 @@ do not average out, and a sum of posteriors is as biased as each of them. The su
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from quietspec.arrays import FloatArray
 from quietspec.binning.estimates import sum_estimates
 from quietspec.binning.regions import apertures_of
+from quietspec.binning.spikes import NO_SPIKES, find_spikes
 from quietspec.binning.sums import sum_spectra
 from quietspec.binning.weights import Weights, checked_weights, label_weights
 from quietspec.denoised import Denoised
@@ -40,6 +42,7 @@ def bin_denoised(
     correlation: Correlation = "measured",
     denoiser: Denoiser | None = None,
     of: Summed = "data",
+    clean: bool = True,
 ) -> Denoised:
     """Sum denoised spectra over bins.
 
@@ -49,7 +52,7 @@ def bin_denoised(
         Denoised spectra.
     labels : (n_spectra,) of int, or (ny, nx)
         Bin of each spectrum, numbered from 0 without gaps; −1 for none.
-    correlation, denoiser, of : optional
+    correlation, denoiser, of, clean : optional
         As for `sum_denoised`.
 
     Returns
@@ -72,7 +75,7 @@ def bin_denoised(
     >>> bin_denoised(denoised, 2 * y + x, NoiseCorrelation()).spectra
     <Spectra: 4 spectra, 2757 pixels, 3710–6998 Å in vacuum, z 0.03, median S/N 47.5, FITS>
     """
-    return _sums(denoised, label_weights(labels, len(denoised)), correlation, denoiser, of)
+    return _sums(denoised, label_weights(labels, len(denoised)), correlation, denoiser, of, clean)
 
 
 def sum_denoised(
@@ -81,6 +84,7 @@ def sum_denoised(
     correlation: Correlation = "measured",
     denoiser: Denoiser | None = None,
     of: Summed = "data",
+    clean: bool = True,
 ) -> Denoised:
     """Sum denoised spectra over an aperture.
 
@@ -100,6 +104,9 @@ def sum_denoised(
         spaxels as one spectrum of their joint S/N. A sum of estimates needs no data, so that files of results do;
         since spaxels share the prior, their errors are not independent, and `sum_estimates` assumes that they may all
         be equal.
+    clean : bool, optional
+        Whether to leave cosmic rays of single spaxels that no mask marks (`find_spikes`) out of sums of data, where the
+        spectra form an image. ``spectra.meta["n_spikes"]`` of the result is the number of pixels.
 
     Returns
     -------
@@ -122,7 +129,7 @@ def sum_denoised(
     >>> bool(inner.snr > rougher.snr)
     True
     """
-    return _sums(denoised, _region_weights(denoised, region), correlation, denoiser, of)
+    return _sums(denoised, _region_weights(denoised, region), correlation, denoiser, of, clean)
 
 
 def _region_weights(denoised: Denoised, region: Any) -> FloatArray | Weights:
@@ -160,6 +167,7 @@ def _sums(
     correlation: Correlation,
     denoiser: Denoiser | None,
     of: Summed,
+    clean: bool,
 ) -> Denoised:
     weights = checked_weights(weights, len(denoised))
     if of == "estimates":
@@ -171,7 +179,11 @@ def _sums(
         )
     again = denoiser or _denoiser_of(denoised)
     known = _measured(denoised) if correlation == "measured" else correlation
-    return again.denoise(sum_spectra(denoised.spectra, weights, known))
+    spectra = denoised.spectra
+    spikes = find_spikes(spectra) if clean and spectra.spatial_shape is not None else NO_SPIKES
+    sums = sum_spectra(spikes.masked(spectra), weights, known)
+    left_out = int(spikes.counts(weights).sum())
+    return again.denoise(replace(sums, meta={**sums.meta, "n_spikes": left_out}))
 
 
 def _measured(denoised: Denoised) -> NoiseCorrelation:

@@ -14,6 +14,7 @@ from quietspec.arrays import FloatArray
 from quietspec.binning.of_denoised import Correlation
 from quietspec.binning.power import bin_image
 from quietspec.binning.regions import read_apertures
+from quietspec.binning.spikes import NO_SPIKES, Spikes, SpikeSearch
 from quietspec.binning.sums import signal_and_noise, sum_rows
 from quietspec.binning.weights import Weights, label_weights
 from quietspec.denoisers import Denoiser
@@ -39,6 +40,8 @@ class Binning:
         Files of regions, of which each makes one sum.
     correlation : NoiseCorrelation or 'measured'
         Correlation of the noise between spaxels.
+    clean : bool
+        Whether to leave out cosmic rays of single spaxels that no mask marks (`quietspec.binning.find_spikes`).
 
     Raises
     ------
@@ -54,6 +57,7 @@ class Binning:
     snr: float | None = None
     apertures: tuple[str | PathLike[str], ...] = ()
     correlation: Correlation = "measured"
+    clean: bool = True
 
     def __post_init__(self) -> None:
         if (self.snr is None) == (not self.apertures):
@@ -82,6 +86,8 @@ class SumPlan:
         Bin of each spaxel, −1 for none; not given for apertures, which may overlap.
     target : float, optional
         S/N of the bins that was asked for.
+    spikes : Spikes
+        Pixels that are left out of the sums.
     """
 
     weights: Weights
@@ -91,6 +97,7 @@ class SumPlan:
     names: tuple[str, ...] = ()
     number: npt.NDArray[np.intp] | None = None
     target: float | None = None
+    spikes: Spikes = NO_SPIKES
 
     def __len__(self) -> int:
         return int(self.weights.shape[0])
@@ -99,6 +106,11 @@ class SumPlan:
     def n_spaxels(self) -> FloatArray:
         """Size of each sum in spaxels, fractions counted as such, (n_sums,)."""
         return np.asarray(self.weights.sum(axis=1))
+
+    @property
+    def n_spikes(self) -> npt.NDArray[np.intp]:
+        """Number of pixels left out of each sum, those of all its spaxels together, (n_sums,)."""
+        return self.spikes.counts(self.weights)
 
     def tiles(self, source: SpectraSource) -> Iterator[Spectra]:
         """Read the spaxels and sum them.
@@ -115,7 +127,9 @@ class SumPlan:
         """
         for start in range(0, len(self), _AT_ONCE):
             rows = slice(start, min(start + _AT_ONCE, len(self)))
-            spectra = sum_rows(source.read, self.weights[rows], self.light, self.correlation, source.spatial_shape)
+            spectra = sum_rows(
+                source.read, self.weights[rows], self.light, self.correlation, source.spatial_shape, self.spikes
+            )
             yield replace(spectra, meta={**source.meta, "rows": rows})
 
 
@@ -162,13 +176,15 @@ def plan_sums(
     if shape is None:
         raise ReadError(f"{where}: its spectra form no image, so that they can be neither binned nor put in apertures.")
     apertures = read_apertures(binning.apertures, shape, source.wcs) if binning.apertures else None
-    signal, noise = _signal_and_noise(source, see)
+    search = SpikeSearch(shape) if binning.clean else None
+    signal, noise = _signal_and_noise(source, search, see)
     correlation = (
         _measured(source, (signal / noise).reshape(shape), denoiser)
         if binning.correlation == "measured"
         else binning.correlation
     )
-    shared: dict[str, Any] = {"correlation": correlation, "light": signal}
+    spikes = NO_SPIKES if search is None else search.result()
+    shared: dict[str, Any] = {"correlation": correlation, "light": signal, "spikes": spikes}
     if apertures is not None:
         return SumPlan(weights=apertures.weights, name="apertures", names=apertures.names, **shared)
     number = bin_image(signal, noise, shape, binning.snr or 0.0, correlation)
@@ -176,11 +192,15 @@ def plan_sums(
     return SumPlan(weights=weights, name=f"bins of S/N {binning.snr:g}", number=number, target=binning.snr, **shared)
 
 
-def _signal_and_noise(source: SpectraSource, see: Callable[[Spectra], None] | None) -> tuple[FloatArray, FloatArray]:
-    """Median flux and error of each spaxel, from a first reading."""
+def _signal_and_noise(
+    source: SpectraSource, search: SpikeSearch | None, see: Callable[[Spectra], None] | None
+) -> tuple[FloatArray, FloatArray]:
+    """Median flux and error of each spaxel, from a first reading, in which spikes are looked for."""
     found = []
     for tile in source.tiles():
         found.append(signal_and_noise(tile))
+        if search is not None:
+            search.add(tile)
         if see is not None:
             see(tile)
     signal, noise = (np.concatenate(parts) for parts in zip(*found, strict=True))

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import FloatArray, require_shape
+from quietspec.binning.spikes import NO_SPIKES, Spikes
 from quietspec.binning.totals import Means, Sums
 from quietspec.binning.weights import Weights, checked_weights, label_weights
 from quietspec.errors import SpectraError
@@ -129,6 +130,7 @@ def sum_rows(
     light: FloatArray,
     correlation: NoiseCorrelation,
     spatial_shape: tuple[int, int] | None,
+    spikes: Spikes = NO_SPIKES,
 ) -> Spectra:
     """Sum spectra that are read some hundreds at a time.
 
@@ -144,6 +146,8 @@ def sum_rows(
         Correlation of the noise between spaxels.
     spatial_shape : (ny, nx) or None
         Image that all spectra form.
+    spikes : Spikes, optional
+        Pixels to mask.
 
     Returns
     -------
@@ -159,7 +163,7 @@ def sum_rows(
         raise SpectraError("sums: these spectra form no image, so that none of them are neighbours with common noise.")
     sums, means = Sums(weights, light, correlation, spatial_shape or (weights.shape[1], 1)), Means(weights)
     for rows in _blocks(np.unique(weights.indices).astype(np.intp)):
-        spectra = read(rows)
+        spectra = spikes.within(rows).masked(read(rows))
         require_shape("NoiseCorrelation.common", np.asarray(correlation.common), (), (spectra.n_pixels,))
         sums.add(rows, spectra)
         means.add(rows, spectra)

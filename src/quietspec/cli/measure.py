@@ -106,6 +106,10 @@ def measure(
             "FWHM in spaxels of a drizzling kernel."
         ),
     ] = None,
+    clean: Annotated[
+        bool,
+        typer.Option(help="Leave cosmic rays of single spaxels that no mask marks out of what is summed."),
+    ] = True,
     read: dict[str, Any],
 ) -> None:
     """Measure ages, [M/H], M/L, dust, kinematics, lines and indices: maps (or a table) with errors, as FITS."""
@@ -118,7 +122,7 @@ def measure(
     claim_outputs(
         [*(outputs if layout != "nGIST" else ()), *figures, json], [*files, model, library, *(aperture or ())]
     )
-    bins = _binning(bin_snr, aperture or [], noise_correlation)
+    bins = _binning(bin_snr, aperture or [], noise_correlation, clean)
     if spatial and bins is not None:
         raise SpectraError("--spatial is for spaxels as they are; leave out --bin-snr and --aperture, or it.")
     options = changed(PpxfOptions(), ppxf or (), "--ppxf")
@@ -153,17 +157,20 @@ def _indices(named: list[str]) -> tuple[IndexDefinition, ...]:
     return tuple({one.name: one for one in found}.values())
 
 
-def _binning(snr: float | None, apertures: list[Path], noise: str | None) -> Binning | None:
+def _binning(snr: float | None, apertures: list[Path], noise: str | None, clean: bool) -> Binning | None:
     """Read which spaxels to sum, and how their noise is correlated."""
     from quietspec.binning import Binning
 
     if snr is None and not apertures:
         if noise is not None:
             raise SpectraError("--noise-correlation is that of spaxels that are summed: give --bin-snr or --aperture.")
+        if not clean:
+            raise SpectraError("--no-clean is for spaxels that are summed: give --bin-snr or --aperture.")
         return None
     if snr is not None and apertures:
         raise SpectraError("--bin-snr and --aperture each say which spaxels to sum: give one of them.")
-    return Binning(snr=snr, apertures=tuple(apertures), correlation=_correlation(noise or "measured"))
+    correlation = _correlation(noise or "measured")
+    return Binning(snr=snr, apertures=tuple(apertures), correlation=correlation, clean=clean)
 
 
 def _correlation(named: str) -> Correlation:

@@ -31,7 +31,7 @@ _FILE = "About the file"
 _FIRST = ("redshift", "ebv")  # asked for most: shown among a command's own options
 
 Together = Annotated[bool, typer.Option("--together", help="The files are the arms of one object.")]
-Seed = Annotated[int, typer.Option(help="Seed of all random draws.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all random draws.")]
 Model = Annotated[
     str,
     typer.Option(

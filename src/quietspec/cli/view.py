@@ -19,6 +19,10 @@ def view(
     file: Annotated[Path, typer.Argument(help="Denoised file, spectra of any survey, or maps (`quietspec measure`).")],
     other: Annotated[Path | None, typer.Argument(metavar="FILE2", help="A second file to compare.")] = None,
     *,
+    input: Annotated[  # noqa: A002  (the name of the option)
+        list[Path] | None,
+        typer.Option(help="What was denoised, if it lies elsewhere: for sums of regions. Repeat it for the arms."),
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes any that is free.")] = 0,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in the browser, or only print its address.")
@@ -34,7 +38,9 @@ def view(
 
     from quietspec.view import ViewServer
 
-    with ViewServer(*filter(None, (file, other)), port=port, hosts=allow_host or (), **read) as server:
+    with ViewServer(
+        *filter(None, (file, other)), port=port, hosts=allow_host or (), inputs=input or (), **read
+    ) as server:
         print_path(server.address)
         tunnel = f"ssh -L {server.port}:127.0.0.1:{server.port} HOST"
         log(f"from another machine: {tunnel}, then open the same address there. Ctrl-C ends the page.")

@@ -199,6 +199,7 @@ def finish(
     flags: npt.NDArray[np.integer[Any]] | None = None,
     ignored: BoolArray | None = None,
     dof: FloatArray | None = None,
+    explained: FloatArray | None = None,
     **fields: Any,
 ) -> Denoised:
     """Make a `Denoised` from an estimate: compute χ², flag improbable χ² and missing estimates, set failures to NaN.
@@ -217,6 +218,8 @@ def finish(
         Good pixels that the denoiser left out; none by default.
     dof : (n_spectra,), optional
         Expectation of χ² where the estimate is right; without it neither χ² nor `Flag.POOR_FIT` is set.
+    explained : (n_spectra,), optional
+        χ² of the data that the denoiser ascribes to something else than the estimate and noise, which is subtracted.
     **fields
         Other fields of `Denoised`.
 
@@ -234,6 +237,7 @@ def finish(
     silent = failed[:, None] | undefined
     flux, sigma = (np.where(silent, np.nan, values).astype(spectra.flux.dtype) for values in (flux, sigma))
     chi2 = unset if dof is None else np.where(failed, np.nan, chi_square(spectra, flux, ignored))
+    chi2 = chi2 if explained is None else chi2 - explained
     dof = unset if dof is None else np.where(failed, np.nan, dof)
     corrected = chi2 / np.maximum(fields.get("noise_scale", 1.0), 1.0) ** 2
     return Denoised(

@@ -133,9 +133,11 @@ class _Measuring(Work[_Tile, MeasureReport]):
         facts = provenance(self._method.model, options.command, source.meta) | {
             "QSMETHOD": (self.measured.populations.method, "how populations were found")
         }
-        if self._sums is not None:
+        if self._sums is not None and self._bins is not None:
             facts["QSBIN"] = (self._sums.name, "what was summed before it was measured")
             facts["QSNCORR"] = (str(self._sums.correlation), "correlation of the noise of spaxels")
+            left_out = str(len(self._sums.spikes)) if self._bins.clean else "not looked for"
+            facts["QSNSPIKE"] = (left_out, "pixels left out as cosmic rays")
         notes = [*(f"Input: {warning}" for warning in source.meta["warnings"]), self._choice]
         history = [*filter(None, notes), *options.history]
         return Contents(self.measured, source, facts, history)

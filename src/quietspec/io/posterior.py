@@ -18,7 +18,7 @@ __all__ = ["posterior_hdu", "read_posterior", "read_resolution", "read_some_post
 
 _COLUMNS = (  # in order, beside the number of the spectrum
     "unit", "scale", "motions", "populations", "change", "moments", "calibration", "gas", "root", "log_root_size",
-    "log_snr",
+    "log_snr", "sky",
 )  # fmt: skip
 _FORMATS = {"f8": "D", "f4": "E", "i2": "I", "u1": "B", "i4": "J", "i8": "K"}
 _SETTINGS = "QSPOST"
@@ -129,9 +129,9 @@ def _place(hdu: Hdu, spectrum: int) -> int:
 def _posteriors(hdu: Hdu, table: Any, n: int) -> CompactPosterior:
     """Posteriors in the rows of a table."""
     with readable(hdu.where):
-        fields: dict[str, Any] = {name: _field(table, name, n) for name in _COLUMNS if name != "gas"}
-        has_gas = "gas" in hdu.columns.names
-        fields["gas"] = _field(table, "gas", n) if has_gas else np.zeros((n, 0), np.float32)
+        absent = {"gas": np.zeros((n, 0), np.float32), "sky": np.zeros(n, np.float32)}
+        absent = {name: array for name, array in absent.items() if name not in hdu.columns.names}
+        fields: dict[str, Any] = {name: _field(table, name, n) for name in _COLUMNS if name not in absent} | absent
         return CompactPosterior(settings=json.loads(hdu.header[_SETTINGS]), **fields)
 
 
@@ -163,9 +163,9 @@ def resolution_hdu(fwhm: FloatArray) -> list[fits.hdu.base.ExtensionHDU]:
     return [image, fits.ImageHDU(which.ravel().astype(np.int32), name="LSF_OF")]
 
 
-def read_resolution(image: Hdu, which: Hdu) -> FloatArray:
-    """Invert `resolution_hdu`: FWHM in Å, (n_spectra, n_pixels), NaN where unknown."""
+def read_resolution(image: Hdu, which: Hdu, rows: Any = slice(None)) -> FloatArray:
+    """Invert `resolution_hdu`, for some spectra: FWHM in Å, (n_spectra, n_pixels), NaN where unknown."""
     with readable(image.where):
         coded = np.asarray(image.data)
         fwhm = np.where(coded == _UNKNOWN, np.nan, np.exp(_FWHM.decode(coded)))
-        return np.asarray(fwhm[np.asarray(which.data, dtype=np.intp)])
+        return np.asarray(fwhm[np.asarray(which.data, dtype=np.intp)[rows]])

@@ -33,8 +33,10 @@ def line_quantities(lines: LinePosterior) -> Iterator[tuple[str, FloatArray, Flo
     ------
     name : str
         ``flux_Halpha``, ``ew_Halpha`` and so on for every line that some spectrum covers and for the sum of the [OII]
-        doublet; ``gas_velocity``, ``gas_sigma``; ``av_gas`` by the Balmer decrement; probabilities of the classes of
-        two diagrams, ``bpt_…`` and ``whan_…``.
+        doublet; ``gas_velocity``, ``gas_sigma``; ``gas_components``, how many motions were fitted; where some spectrum
+        has a second one, ``gas2_velocity``, ``gas2_sigma`` and ``gas2_share``; where some has broad Balmer lines,
+        ``flux_broad_Halpha``, ``flux_broad_Hbeta``, ``broad_velocity`` and ``broad_fwhm``; ``av_gas`` by the Balmer
+        decrement; probabilities of the classes of two diagrams, ``bpt_…`` and ``whan_…``.
     value, error : (n_spectra,)
         The quantity and its 1σ error, NaN where there is none; half the central interval of what is no Gaussian.
     """
@@ -47,6 +49,8 @@ def line_quantities(lines: LinePosterior) -> Iterator[tuple[str, FloatArray, Flo
         yield f"ew_{line_name(name)}", line.ew, line.ew_error
     yield "gas_velocity", *lines.velocity.T
     yield "gas_sigma", *lines.sigma.T
+    yield "gas_components", lines.components, np.where(np.isfinite(lines.components), 0.0, np.nan)
+    yield from _further(lines)
     if not {"Halpha", "Hbeta"} <= set(covered):
         return
     rng = np.random.default_rng(_SEED)
@@ -61,3 +65,15 @@ def line_quantities(lines: LinePosterior) -> Iterator[tuple[str, FloatArray, Flo
         for kind, probability in classes.items():
             spread = np.sqrt(probability * (1 - probability) / _DRAWS)
             yield f"{prefix}_{kind.lower().replace(' ', '_').replace('-', '_')}", probability, spread
+
+
+def _further(lines: LinePosterior) -> Iterator[tuple[str, FloatArray, FloatArray]]:
+    """List what second components and broad lines say, where there are any."""
+    named = {
+        "gas2_velocity": lines.second_velocity, "gas2_sigma": lines.second_sigma, "gas2_share": lines.second_share,
+        "flux_broad_Halpha": lines.broad_halpha, "flux_broad_Hbeta": lines.broad_hbeta,
+        "broad_velocity": lines.broad_velocity, "broad_fwhm": lines.broad_fwhm,
+    }  # fmt: skip
+    for name, pairs in named.items():
+        if np.isfinite(pairs[:, 0]).any():
+            yield name, *pairs.T

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -12,9 +12,48 @@ from quietspec.arrays import SHARED, BySpectrum, FloatArray
 from quietspec.errors import SpectraError
 from quietspec.lines.catalogue import GROUPS, LineGroup
 
-__all__ = ["FittedLines", "Line", "LinePosterior"]
+__all__ = ["BroadLines", "FittedLines", "Line", "LinePosterior", "SecondMotion"]
 
+_FURTHER = (
+    "second_velocity", "second_sigma", "second_share", "broad_halpha", "broad_hbeta", "broad_velocity", "broad_fwhm",
+)  # fmt: skip
 _OF = {name: (group, ratio) for group in GROUPS for name, ratio in group.members}
+
+
+class SecondMotion(NamedTuple):
+    """Motion of the fainter of two components of gas.
+
+    Parameters
+    ----------
+    velocity, log_sigma : float
+        Velocity (km/s) and ln σ_g.
+    motion_errors : (2,)
+        1σ of these.
+    share : (float, float)
+        Its share of the flux of the lines that reveal gas, and 1σ.
+    """
+
+    velocity: float
+    log_sigma: float
+    motion_errors: FloatArray
+    share: tuple[float, float]
+
+
+class BroadLines(NamedTuple):
+    """Broad Balmer lines; each a value and its 1σ, in the order given, NaN where not covered.
+
+    Parameters
+    ----------
+    halpha, hbeta : (float, float)
+        Fluxes, flux unit times rest-frame Å.
+    velocity, fwhm : (float, float)
+        Velocity and full width at half maximum, km/s.
+    """
+
+    halpha: tuple[float, float]
+    hbeta: tuple[float, float]
+    velocity: tuple[float, float]
+    fwhm: tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +72,12 @@ class FittedLines:
         Velocity (km/s) and ln σ_g.
     motion_errors : (2,)
         1σ of these.
+    components : int
+        Number of narrow components whose motions were fitted; 0 where lines are averaged over the motions gas may have.
+    second : SecondMotion, optional
+        Motion of the second one; `flux` is the sum of both.
+    broad : BroadLines, optional
+        Broad Balmer lines, where they are seen.
     """
 
     flux: FloatArray
@@ -41,6 +86,9 @@ class FittedLines:
     velocity: float
     log_sigma: float
     motion_errors: FloatArray
+    components: int = 0
+    second: SecondMotion | None = None
+    broad: BroadLines | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +148,19 @@ class LinePosterior(BySpectrum):
     continuum, continuum_variance, covariance_with_continuum : (n_spectra, n_groups)
         Flux density of the stars about each line, its variance, and its covariance with the flux.
     velocity, sigma : (n_spectra, 2)
-        Velocity of the gas relative to the redshift, and velocity dispersion, km/s: mean and 1σ.
+        Velocity of the gas relative to the redshift, and velocity dispersion, km/s: mean and 1σ; of the brighter
+        component where there are two.
+    components : (n_spectra,)
+        Number of narrow components: 1, or 2 where the evidence asks for a second one; 0 where no motion is known, and
+        fluxes are averages over those that gas may have.
+    second_velocity, second_sigma : (n_spectra, 2)
+        Motion of the fainter component, NaN without one.
+    second_share : (n_spectra, 2)
+        Its share of the flux of [OII], Hβ, [OIII], [NII] and Hα together, and 1σ.
+    broad_halpha, broad_hbeta : (n_spectra, 2)
+        Observed flux of broad Balmer lines and 1σ; NaN where none are seen.
+    broad_velocity, broad_fwhm : (n_spectra, 2)
+        Their velocity and full width at half maximum, km/s, and 1σ.
     redshift : (n_spectra,)
         Redshift at which the spectra were fitted.
     """
@@ -113,6 +173,14 @@ class LinePosterior(BySpectrum):
     covariance_with_continuum: FloatArray
     velocity: FloatArray
     sigma: FloatArray
+    components: FloatArray
+    second_velocity: FloatArray
+    second_sigma: FloatArray
+    second_share: FloatArray
+    broad_halpha: FloatArray
+    broad_hbeta: FloatArray
+    broad_velocity: FloatArray
+    broad_fwhm: FloatArray
     redshift: FloatArray
 
     def __len__(self) -> int:
@@ -136,6 +204,8 @@ class LinePosterior(BySpectrum):
             covariance_with_continuum=unknown(size),
             velocity=unknown(2),
             sigma=unknown(2),
+            components=unknown(),
+            **{name: unknown(2) for name in _FURTHER},
             redshift=np.full(n, np.nan),
         )
 
@@ -164,9 +234,14 @@ class LinePosterior(BySpectrum):
         self.continuum[row, place] = found.continuum * unit
         self.continuum_variance[row, place] = np.diagonal(found.covariance)[n:] * unit**2
         self.covariance_with_continuum[row, place] = np.diagonal(found.covariance, n) * unit * wide
-        sigma = np.exp(found.log_sigma)
-        self.velocity[row] = found.velocity, found.motion_errors[0]
-        self.sigma[row] = sigma, sigma * found.motion_errors[1]
+        self.velocity[row], self.sigma[row] = _motion(found)
+        self.components[row] = found.components
+        if found.second is not None:
+            self.second_velocity[row], self.second_sigma[row] = _motion(found.second)
+            self.second_share[row] = found.second.share
+        if found.broad is not None:
+            self.broad_halpha[row], self.broad_hbeta[row] = (np.multiply(one, wide) for one in found.broad[:2])
+            self.broad_velocity[row], self.broad_fwhm[row] = found.broad[2:]
         self.redshift[row] = redshift
 
     def line(self, name: str) -> Line:
@@ -241,3 +316,9 @@ class LinePosterior(BySpectrum):
         noise = rng.standard_normal((int(known.sum()), n, len(names)))
         drawn[known] = (flux[known] @ weights.T)[:, None] + noise @ np.swapaxes(half, 1, 2)
         return drawn
+
+
+def _motion(of: FittedLines | SecondMotion) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Velocity and σ, km/s, each with its 1σ."""
+    sigma = float(np.exp(of.log_sigma))
+    return (of.velocity, float(of.motion_errors[0])), (sigma, sigma * float(of.motion_errors[1]))

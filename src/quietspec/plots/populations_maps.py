@@ -43,10 +43,16 @@ PARAMETER_LABELS = {  #: name and unit of each parameter, in the order of the pa
     "flux_OII3727": ("[O II] 3727", "flux"),
     "gas_velocity": ("velocity of the gas", "km/s"),
     "gas_sigma": (r"$\sigma$ of the gas", "km/s"),
+    "gas2_velocity": ("velocity of gas 2", "km/s"),
+    "gas2_sigma": (r"$\sigma$ of gas 2", "km/s"),
+    "gas2_share": ("share of gas 2", "of the flux"),
+    "flux_broad_Halpha": (r"broad H$\alpha$", "flux"),
+    "broad_fwhm": ("FWHM, broad", "km/s"),
     "av_gas": (r"$A_V$ of the gas", "mag"),
 }
-_COLOUR_MAPS = {"velocity": "RdBu_r", "gas_velocity": "RdBu_r"}
+_COLOUR_MAPS = dict.fromkeys(("velocity", "gas_velocity", "gas2_velocity"), "RdBu_r")
 _COLUMNS = 4
+_FEW = 6  # spectra that are drawn in as many columns as maps are; more need the width of the page
 _CELL = 1.5  # inches, height of one map with its title
 
 
@@ -145,10 +151,13 @@ def _doubtful(populations: Populations) -> BoolArray:
 
 def _drawn_by_number(populations: Populations, names: Sequence[str]) -> Figure:
     """Draw one panel per parameter: values with their intervals against the number of the spectrum."""
-    page = figure(0.95 * len(names) + 0.4)
-    panels = page.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
-    number = np.arange(len(populations))
-    flagged = _doubtful(populations)
+    number, flagged = np.arange(len(populations)), _doubtful(populations)
+    columns = _COLUMNS if len(populations) <= _FEW else 1
+    page = figure(0.95 * -(-len(names) // columns) + 0.4)
+    grid = page.subplots(-(-len(names) // columns), columns, sharex=True, squeeze=False)
+    panels = grid.ravel()[: len(names)]
+    for empty in grid.ravel()[len(names) :]:
+        empty.remove()
     for axes, name in zip(panels, names, strict=True):
         value, low, high = _interval(populations, name)
         known = np.isfinite(value)
@@ -156,11 +165,18 @@ def _drawn_by_number(populations: Populations, names: Sequence[str]) -> Figure:
             bars = np.clip([value[some] - low[some], high[some] - value[some]], 0, None)
             axes.errorbar(number[some], value[some], bars, fmt="o", ms=2.5, lw=0.7, color=colour, label=label)
         title, unit = PARAMETER_LABELS[name]
-        axes.set_ylabel(f"{title}\n[{unit}]")
+        if columns == 1:
+            axes.set_ylabel(f"{title}\n[{unit}]")
+        else:
+            axes.set_title(f"{title} [{unit}]")
+        axes.set_xlim(-0.5, len(populations) - 0.5)
     if flagged.any():
         panels[0].legend(*panels[0].get_legend_handles_labels())
-    panels[-1].set_xlabel("Spectrum number")
-    panels[-1].xaxis.get_major_locator().set_params(integer=True)
+    page.supxlabel("Spectrum number", fontsize="medium")
+    if columns == 1:
+        panels[-1].xaxis.get_major_locator().set_params(integer=True)
+    else:
+        panels[-1].set_xticks(number)
     return page
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from quietspec import __version__
 from quietspec.errors import ViewError
+from quietspec.io.writing.hdus import IGNORED, INPUT_MASKED
 from quietspec.plots.style import robust_limits
 from quietspec.view.document import Document
 from quietspec.view.encoding import packed
@@ -18,10 +19,13 @@ from quietspec.view.marks import marks
 from quietspec.view.query import Documents, Query, document_of, integer_of, real_of, shape_of
 from quietspec.view.regions import ASSUMED, Stop, band_of, rows_inside, sum_of
 from quietspec.view.sky import coordinates, sky_frame
-from quietspec.view.words import GROUPS, flag_list
+from quietspec.view.sums import DataSum, DataSums
+from quietspec.view.words import GROUPS, flag_list, name_of
 from quietspec.wavelengths import stretches
 
-__all__ = ["ANSWERS", "about_document", "flags_answer", "map_answer", "spectrum_answer"]
+__all__ = [
+    "ANSWERS", "about_document", "flags_answer", "map_answer", "spectrum_answer", "sum_answer",
+]  # fmt: skip
 
 _MOST_IN_BAND = 600  # spaxels; the covariance of each takes some tenth of a second
 _PROVENANCE = ("QSVERS", "QSMODEL", "QSHASH", "QSMETHOD", "QSCMD", "QSINPUT", "QSINSHA", "DATE", "OBJECT", "SURVEY")
@@ -186,23 +190,72 @@ def _region(documents: Documents, query: Query, stop: Stop) -> dict[str, Any]:
         "assumed": ASSUMED,
         "redshift": float(np.median(known)) if known else None,
         "limits": None if main is None else robust_limits(main),
+        "no_data": document.no_data,
         **{name: packed(values) for name, values in arrays.items()},
+    }
+
+
+def _sum(documents: Documents, query: Query, stop: Stop) -> dict[str, Any]:
+    document = document_of(documents, query)
+    return sum_answer(DataSums.of(document).sum(rows_inside(shape_of(query), document.shape), stop))
+
+
+def sum_answer(found: DataSum) -> dict[str, Any]:
+    """The posterior of the summed data of a region.
+
+    Parameters
+    ----------
+    found : DataSum
+        The sum.
+
+    Returns
+    -------
+    dict
+        As `spectrum_answer`, with ``n_inside``, ``n_summed``, ``n_spikes``; ``quantities`` and ``flag_words``, which
+        the file need not have; and ``assumed``, what the band is, in words.
+    """
+    denoised, spectra = found.denoised, found.denoised.spectra
+    good = spectra.good[0]
+    labels = found.labels
+    arrays = {
+        "flux": denoised.flux[0],
+        "sigma": denoised.sigma[0],
+        "input": np.where(good, spectra.flux[0], np.nan),
+        "input_sigma": np.where(good, spectra.sigma[0], np.nan),
+    }
+    return {
+        "n_inside": found.n_inside,
+        "n_summed": found.n_summed,
+        "n_spikes": found.n_spikes,
+        "assumed": found.words,
+        "redshift": found.redshift,
+        "flags": int(denoised.flags[0]),
+        "flag_words": flag_list(measured=False),
+        "labels": labels,
+        "quantities": [{"name": each["name"], **asdict(name_of(each["name"], each["unit"]))} for each in labels],
+        "limits": robust_limits(denoised.flux[0]),
+        **{name: packed(values) for name, values in arrays.items()},
+        "mask": packed(np.where(good, 0, INPUT_MASKED) | np.where(denoised.ignored[0], IGNORED, 0), np.uint8),
     }
 
 
 def _band(documents: Documents, query: Query, stop: Stop) -> dict[str, Any]:
     document = document_of(documents, query)
     rows = np.array([document.row_at(integer_of(query, "row"))]) if "row" in query else None
-    rows = rows_inside(shape_of(query), document.shape) if rows is None else rows
+    limits = min(ends := (real_of(query, "low"), real_of(query, "high"))), max(ends)
+    if rows is None:
+        rows = rows_inside(shape_of(query), document.shape)
+        if not document.no_data:
+            return asdict(DataSums.of(document).sum(rows, stop).band(limits))
     if len(rows) > _MOST_IN_BAND:
         raise ViewError(
             f"the error of a band is computed for up to {_MOST_IN_BAND} spaxels; the region has {len(rows)}."
         )
-    low, high = real_of(query, "low"), real_of(query, "high")
-    return asdict(band_of(document, rows, (min(low, high), max(low, high)), stop))
+    return asdict(band_of(document, rows, limits, stop))
 
 
 #: Answers by the name under which they are asked for.
 ANSWERS: Mapping[str, Callable[[Documents, Query, Stop], dict[str, Any]]] = {
-    "about": about, "map": _map, "flags": _flags, "spectrum": _spectrum, "region": _region, "band": _band,
+    "about": about, "map": _map, "flags": _flags, "spectrum": _spectrum, "region": _region, "sum": _sum,
+    "band": _band,
 }  # fmt: skip

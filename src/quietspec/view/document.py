@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -15,8 +16,10 @@ import numpy.typing as npt
 
 from quietspec.arrays import FloatArray, IntArray
 from quietspec.errors import QuietspecError, ReadError, ViewError
+from quietspec.io.posterior import read_resolution
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.opened import OpenedFile
+from quietspec.spectra import Spectra
 from quietspec.statistics import median_snr
 from quietspec.view.opened_spectra import OpenedSpectra
 from quietspec.view.quantities import Quantity, image_quantities, table_quantities
@@ -40,8 +43,10 @@ class Document:
     ----------
     path : path
         The file.
+    inputs : sequence of path
+        Files that were denoised, where the file is denoised and they are not those that it names.
     **options
-        Fields of `quietspec.io.ReadOptions`, for spectra that quietspec did not write.
+        Fields of `quietspec.io.ReadOptions`, for spectra that quietspec did not write, and for such inputs.
 
     Attributes
     ----------
@@ -63,7 +68,7 @@ class Document:
     Raises
     ------
     ReadError
-        If the file cannot be read, or holds neither spectra nor maps.
+        If the file or the inputs cannot be read, or it holds neither spectra nor maps.
 
     Examples
     --------
@@ -74,8 +79,9 @@ class Document:
     >>> document.close()
     """
 
-    def __init__(self, path: str | PathLike[str], **options: Any) -> None:
+    def __init__(self, path: str | PathLike[str], inputs: Sequence[str | PathLike[str]] = (), **options: Any) -> None:
         self.path = Path(path)
+        self._inputs = [Path(each) for each in inputs]
         self._options = options
         with OpenedFile(self.path) as opened:
             is_fits = opened.is_fits()
@@ -99,12 +105,14 @@ class Document:
         if written and self.kind != "denoised":
             return self._open_maps()
         try:
-            options = {} if self.kind == "denoised" else self._options
-            self.spectra = OpenedSpectra(self.path, self.file, denoised=self.kind == "denoised", **options)
+            denoised = self.kind == "denoised"
+            self.spectra = OpenedSpectra(self.path, self.file, denoised=denoised, inputs=self._inputs, **self._options)
         except ReadError:
             if self.file is None or not self.file.images(2):
                 raise
             return self._open_maps()
+        if self._inputs and self.kind == "denoised" and (reason := self.spectra.no_data):
+            raise ReadError(f"{self.path}: {reason}")
         source = self.spectra.source
         self.n_spectra, self.shape, self.wcs = source.n_spectra, source.spatial_shape, source.wcs
         self.quantities = dict(self._spectral_quantities())
@@ -158,6 +166,27 @@ class Document:
         rows = np.array_split(np.arange(self.n_spectra), max(1, self.n_spectra // _TILE))
         return np.concatenate([_mean(spectra.read(some).flux) for some in rows])
 
+    @property
+    def no_data(self) -> str:
+        """Why the data of regions cannot be summed, in words; empty where they can."""
+        if self.spectra is None or self.shape is None:
+            return f"{self.path.name}: holds no spectra that form an image."
+        if self.kind == "spectra" and not np.isfinite(self.spectra.source.redshift).any():
+            return "The sum is not denoised, since the redshift is unknown. Give it: --redshift Z."
+        if self.kind == "denoised" and (self.file is None or "POSTERIOR" not in self.file):
+            return "The file is by a denoiser without a posterior."
+        return self.spectra.no_data
+
+    def data(self, rows: npt.NDArray[np.intp]) -> Spectra:
+        """Read the data of some spectra, at the redshift and resolution at which they were denoised."""
+        spectra = self._with_spectra()
+        found = spectra.data(rows)
+        if self.kind == "spectra" or self.file is None:
+            return found
+        if "LSF" in self.file:
+            found = replace(found, fwhm=read_resolution(self.file["LSF"], self.file["LSF_OF"], rows))
+        return replace(found, redshift=spectra.source.redshift[rows], ebv=spectra.source.ebv[rows])
+
     def _with_spectra(self) -> OpenedSpectra:
         if self.spectra is None:
             raise ViewError(f"{self.path.name}: holds maps, no spectra.")
@@ -198,7 +227,7 @@ class Document:
             for columns in self.spectra.columns:
                 columns.build(self._halted)
             if self.file is not None and not self._halted():
-                self.spectra.check_input(str(self.file.primary.get("QSINSHA", "")))
+                self.spectra.check_input()
             if self.kind == "spectra":
                 self._measure_all()
         except (QuietspecError, OSError, ValueError):  # what asks for the same data says what is wrong with it

@@ -16,11 +16,12 @@ from quietspec.errors import ViewError
 from quietspec.view.document import Document
 from quietspec.view.query import document_of, integer_of, shape_of
 from quietspec.view.regions import ASSUMED, Stop, rows_inside, sum_of
+from quietspec.view.sums import DataSums
 
 if TYPE_CHECKING:
     import astropy.units as u
 
-__all__ = ["EXPORTS"]
+__all__ = ["EXPORTS", "Exported", "fits_bytes", "origin", "summed_columns"]
 
 Exported = tuple[str, bytes]
 
@@ -38,11 +39,43 @@ def spectrum_fits(documents: Sequence[Document], query: Mapping[str, str], stop:
 def region_fits(documents: Sequence[Document], query: Mapping[str, str], stop: Stop) -> Exported:
     """The sum of a region as a table."""
     document = document_of(documents, query)
-    rows = rows_inside(shape_of(query), document.shape)
-    found = sum_of(document, rows, stop)
-    columns = {name: values for name, values in vars(found).items() if isinstance(values, np.ndarray)}
-    cards = {"NSPAX": (found.n_summed, "spaxels summed"), "REGION": (query["shape"], "")}
-    return f"{document.path.stem}_region.fits", _table(document, columns, cards, ASSUMED)
+    columns, n_summed, words = summed_columns(document, rows_inside(shape_of(query), document.shape), stop)
+    cards = {"NSPAX": (n_summed, "spaxels summed"), "REGION": (query["shape"], "")}
+    return f"{document.path.stem}_region.fits", _table(document, columns, cards, words)
+
+
+def summed_columns(
+    document: Document, rows: npt.NDArray[np.intp], stop: Stop
+) -> tuple[dict[str, npt.NDArray[Any]], int, str]:
+    """Spectrum of a region, the number of spaxels in it, and what its error is, in words.
+
+    Parameters
+    ----------
+    document : Document
+        The file.
+    rows : (n,) of int
+        Numbers of the spectra.
+    stop : callable
+        Whether nobody waits for the answer any more.
+
+    Returns
+    -------
+    columns : dict of str to (n_pixels,)
+        The posterior of the summed data where these are at hand, else sums of estimates: fields of `Sum`.
+    n_summed : int
+        Spaxels that were summed.
+    words : str
+        What the errors are.
+    """
+    if document.no_data:
+        found = sum_of(document, rows, stop)
+        fields = {name: values for name, values in vars(found).items() if isinstance(values, np.ndarray)}
+        return fields, found.n_summed, ASSUMED
+    known = DataSums.of(document).sum(rows, stop)
+    spectra = known.denoised.spectra
+    given = {"input": spectra.flux[0], "input_sigma": spectra.sigma[0]}
+    seen = {name: np.where(spectra.good[0], values, np.nan) for name, values in given.items()}
+    return {"flux": known.denoised.flux[0], "sigma": known.denoised.sigma[0], **seen}, known.n_summed, known.words
 
 
 def map_fits(documents: Sequence[Document], query: Mapping[str, str], stop: Stop) -> Exported:
@@ -52,11 +85,11 @@ def map_fits(documents: Sequence[Document], query: Mapping[str, str], stop: Stop
         raise ViewError(f"{document.path.name}: its spectra form no image.")
     name = query.get("name", "")
     sky = None if document.wcs is None else document.wcs.celestial.to_header(relax=True)
-    hdus = [fits.PrimaryHDU(header=_origin(document))]
+    hdus = [fits.PrimaryHDU(header=origin(document))]
     for suffix, values in (("", document.values(name)), ("_ERR", document.errors(name))):
         if values is not None:
             hdus.append(fits.ImageHDU(np.reshape(values, document.shape), sky, name=f"{name}{suffix}"))
-    return f"{document.path.stem}_{name.replace(':', '_')}.fits", _bytes(hdus)
+    return f"{document.path.stem}_{name.replace(':', '_')}.fits", fits_bytes(hdus)
 
 
 def _spectra(document: Document) -> Any:
@@ -72,7 +105,8 @@ def _place(document: Document, row: int) -> str:
     return f"x{x}_y{y}"
 
 
-def _origin(document: Document) -> fits.Header:
+def origin(document: Document) -> fits.Header:
+    """Header that says which file something is taken from."""
     header = fits.Header()
     header["QSVERS"] = (__version__, "version of quietspec")
     header["QSINPUT"] = (document.path.name.encode("ascii", "replace").decode(), "taken from")
@@ -97,7 +131,7 @@ def _table(
             table.header[key] = (value, about)
     if comment:
         table.header.add_comment(comment)
-    return _bytes([fits.PrimaryHDU(header=_origin(document)), table])
+    return fits_bytes([fits.PrimaryHDU(header=origin(document)), table])
 
 
 def _unit(unit: u.UnitBase) -> str:
@@ -107,13 +141,14 @@ def _unit(unit: u.UnitBase) -> str:
         return str(unit.to_string())
 
 
-def _bytes(hdus: Sequence[Any]) -> bytes:
+def fits_bytes(hdus: Sequence[Any]) -> bytes:
+    """A FITS file in memory."""
     with BytesIO() as file:
         fits.HDUList(hdus).writeto(file, checksum=True)
         return file.getvalue()
 
 
-#: FITS files by the name under which they are asked for.
+#: Files by the name under which they are asked for.
 EXPORTS: Mapping[str, Callable[[Sequence[Document], Mapping[str, str], Stop], Exported]] = {
     "spectrum.fits": spectrum_fits, "region.fits": region_fits, "map.fits": map_fits,
 }  # fmt: skip

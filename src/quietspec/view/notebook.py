@@ -94,6 +94,7 @@ def view_denoised(denoised: Denoised, *, port: int = 0, hosts: Collection[str] =
     name = str(denoised.spectra.meta.get("object") or "denoised").replace("/", "_").strip() or "denoised"
     path = Path(folder.name) / f"{name}.fits"
     write(denoised, path, residual=True)
-    server = ViewServer(path, port=port, hosts=hosts)
+    held = denoised.spectra.good.any()
+    server = ViewServer(path, port=port, hosts=hosts, data=denoised.spectra if held else None)
     server.start()
     return InlineView(server, folder)

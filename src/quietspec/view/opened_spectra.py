@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import FloatArray, IntArray
-from quietspec.errors import QuietspecError
+from quietspec.errors import QuietspecError, ViewError
 from quietspec.hashing import file_sha256
 from quietspec.io import SpectraSource, open_spectra
 from quietspec.io.reading.bulk import Bulk, CubeBulk, Rows, StackBulk
 from quietspec.io.reading.fitsfile import FitsFile
 from quietspec.io.reading.hdu import Hdu
+from quietspec.spectra import Spectra
 from quietspec.view.columns import Columns, rearrange
 
 __all__ = ["OpenedSpectra", "ShownSpectra"]
@@ -58,8 +59,10 @@ class OpenedSpectra:
         The same, where it is FITS.
     denoised : bool
         Whether quietspec denoised it.
+    inputs : sequence of path
+        Files that were denoised, where they are not those that the file names.
     **options
-        Fields of `quietspec.io.ReadOptions`.
+        Fields of `quietspec.io.ReadOptions`, for spectra that were not denoised.
 
     Attributes
     ----------
@@ -76,26 +79,40 @@ class OpenedSpectra:
         If the file cannot be read.
     """
 
-    def __init__(self, path: Path, file: FitsFile | None, *, denoised: bool, **options: Any) -> None:
+    def __init__(
+        self, path: Path, file: FitsFile | None, *, denoised: bool, inputs: Sequence[Path] = (), **options: Any
+    ) -> None:
         self.denoised = denoised
         self.columns: list[Columns] = []
         self._lock = RLock()
         self._input: SpectraSource | None = None
+        self._data: Callable[[Rows], Spectra] | None = None
+        self._originals: list[list[Path]] = []
+        self._sha256 = ""
+        self._no_data: str | None = None
         self._mask: Bulk | None = None
         self._residual: Bulk | None = None
-        self.source = self._opened(path, **options)
+        self._options = options
+        self.source = self._opened(path, **({} if denoised else options))
         self.input_from = "the file"
         if denoised and file is not None:
-            self._open_beside(path, file)
+            self._note_originals(path, file, list(inputs))
+            self._open_beside(file)
 
     def _opened(self, *paths: Path, **options: Any) -> SpectraSource:
         source = open_spectra(*paths, **(options | {"ignore_checksum": True}))
         source.rearrange(lambda path: rearrange(path, self._lock, self.columns))
         return source
 
-    def _open_beside(self, path: Path, file: FitsFile) -> None:
+    def _note_originals(self, path: Path, file: FitsFile, given: list[Path]) -> None:
+        """Note where the files that were denoised may lie: as given, where they were, or beside the output."""
+        named = [Path(str(file.primary[key])) for key in ("QSINPUT", "QSINPUT2", "QSINPUT3") if key in file.primary]
+        self._originals = [given] if given else [named, [path.parent / each.name for each in named]] if named else []
+        self._sha256 = "" if given else str(file.primary.get("QSINSHA", ""))
+
+    def _open_beside(self, file: FitsFile) -> None:
         """Open mask and residual, or the original file where there is no residual."""
-        through = rearrange(path, self._lock, self.columns)
+        through = rearrange(file.path, self._lock, self.columns)
         if "MASK" in file:
             known = next((each for each in self.columns if each.name == "MASK"), None)
             self._mask = known or through(_bulk(file["MASK"], self.source))
@@ -103,27 +120,27 @@ class OpenedSpectra:
             self._residual = through(_bulk(file["RESIDUAL"], self.source))
             self.input_from = "estimate plus RESIDUAL"
             return
-        originals = [file.primary[key] for key in ("QSINPUT", "QSINPUT2", "QSINPUT3") if key in file.primary]
-        self.input_from = self._open_input(path, [str(each) for each in originals])
+        self.input_from = self._open_input()
 
-    def _open_input(self, path: Path, originals: list[str]) -> str:
-        """Open the files that were denoised, where they are where they were, or beside the output."""
-        advice = "Denoise with --residual to keep the input in the output."
-        if not originals:
-            return f"The file does not hold the input. {advice}"
-        for places in ([Path(each) for each in originals], [path.parent / Path(each).name for each in originals]):
+    def _open_input(self) -> str:
+        """Open the files that were denoised; return their names, or why there are none."""
+        here = self.source.paths[0].name
+        advice = f"Say where it is (quietspec view {here} --input CUBE.fits), or denoise with --residual to keep it."
+        if not self._originals:
+            return f"The file does not name its input. {advice}"
+        for places in self._originals:
             if all(place.is_file() for place in places):
                 if self._take_input(places):
                     return ", ".join(place.name for place in places)
                 return f"{places[0].name} is not as it was when it was denoised. {advice}"
-        return f"The input {Path(originals[0]).name} was not found. {advice}"
+        return f"The input {self._originals[0][0].name} was not found. {advice}"
 
     def _take_input(self, places: list[Path]) -> bool:
         """Open the input; whether it can be that of this file."""
         known = len(self.columns)
         with suppress(QuietspecError):
-            found = self._opened(*places)
-            if self._fits(found):
+            found = self._opened(*places, **self._options)
+            if self.fits(found):
                 self._input = found
                 return True
             found.close()
@@ -132,17 +149,43 @@ class OpenedSpectra:
         del self.columns[known:]
         return False
 
-    def check_input(self, sha256: str) -> None:
+    def check_input(self) -> None:
         """Give up the input if its file has another SHA-256 than the one that was denoised."""
-        if self._input is None or not sha256 or file_sha256(self._input.paths[0]) == sha256:
+        if self._input is None or not self._sha256 or file_sha256(self._input.paths[0]) == self._sha256:
             return
         with self._lock:
             name = self._input.paths[0].name
             self._input.close()
             self._input = None
-            self.input_from = f"{name} has changed since it was denoised, and is not shown."
+            why = f"{name} has changed since it was denoised, and is not shown."
+            self.input_from, self._no_data = (why if self._residual is None else self.input_from), why
 
-    def _fits(self, other: SpectraSource) -> bool:
+    def take_data(self, read: Callable[[Rows], Spectra]) -> None:
+        """Take the data that were denoised from elsewhere."""
+        self._data = read
+
+    @property
+    def no_data(self) -> str:
+        """Why `data` gives none, in words; empty where it does."""
+        with self._lock:
+            if not self.denoised or self._data is not None:
+                return ""
+            if self._input is None and self._residual is not None and self._no_data is None:
+                found = self._open_input()
+                self._no_data = "" if self._input is not None else found
+            return "" if self._input is not None else self._no_data or self.input_from
+
+    def data(self, rows: Rows) -> Spectra:
+        """Read the data that were denoised, with their errors; a `ViewError` where they are not at hand."""
+        if reason := self.no_data:
+            raise ViewError(reason)
+        with self._lock:
+            if self._data is not None:
+                return self._data(rows)
+            return (self._input or self.source).read(rows)
+
+    def fits(self, other: SpectraSource) -> bool:
+        """Whether spectra can be those that were denoised: as many, on the same pixels."""
         here = self.source
         same = other.n_spectra == here.n_spectra and len(other.wavelength) == len(here.wavelength)
         return bool(same and np.allclose(other.wavelength, here.wavelength, rtol=1e-7))

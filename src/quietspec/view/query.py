@@ -10,7 +10,9 @@ from typing import Any
 from quietspec.errors import ViewError
 from quietspec.view.document import Document
 
-__all__ = ["Documents", "Query", "document_of", "integer_of", "real_of", "shape_of"]
+__all__ = ["MOST_REGIONS", "Documents", "Query", "document_of", "integer_of", "real_of", "shape_of", "shapes_of"]
+
+MOST_REGIONS = 99  #: that are kept as bins
 
 Query = Mapping[str, str]
 Documents = Sequence[Document]
@@ -33,6 +35,19 @@ def shape_of(query: Query) -> Mapping[str, Any]:
     if not isinstance(shape, dict):
         raise ViewError("a region is an object with a type.")
     return shape
+
+
+def shapes_of(query: Query) -> list[Mapping[str, Any]]:
+    """Regions of a query, at least one; a `ViewError` where they are no JSON list of objects."""
+    try:
+        shapes = json.loads(query.get("shapes", ""))
+    except (ValueError, RecursionError) as error:
+        raise ViewError(f"regions must be JSON ({error}).") from error
+    if not isinstance(shapes, list) or not 0 < len(shapes) <= MOST_REGIONS:
+        raise ViewError(f"regions are a list of 1 to {MOST_REGIONS}.")
+    if not all(isinstance(shape, dict) for shape in shapes):
+        raise ViewError("a region is an object with a type.")
+    return shapes
 
 
 def integer_of(query: Query, name: str) -> int:

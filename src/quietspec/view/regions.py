@@ -66,15 +66,15 @@ class Band:
         In the unit of the flux times Å.
     error : float
         1σ by the covariance between pixels, if the errors of spaxels are all shared.
-    independent : float
-        The same if they are independent.
+    independent : float or None
+        The same if they are independent; None for the posterior of a sum, which needs no such assumption.
     diagonal : float
         What VAR alone would give, as if pixels were independent too: too small.
     """
 
     flux: float
     error: float
-    independent: float
+    independent: float | None
     diagonal: float
 
 
@@ -121,7 +121,7 @@ def _inside(shape: Mapping[str, Any], x: IntArray, y: IntArray) -> BoolArray:
         return (x >= min(x0, x1)) & (x <= max(x0, x1)) & (y >= min(y0, y1)) & (y <= max(y0, y1))
     if kind == "circle":
         centre_x, centre_y, radius = (_number(shape, name) for name in ("x", "y", "r"))
-        return np.asarray((x - centre_x) ** 2 + (y - centre_y) ** 2 <= radius**2 + 1e-9)
+        return np.asarray(np.hypot(x - centre_x, y - centre_y) <= radius + 1e-9)
     if kind == "polygon":
         return _in_polygon(_points(shape), x, y)
     raise ViewError(f"a region is a rectangle, a circle or a polygon, not {kind!r}.")

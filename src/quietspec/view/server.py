@@ -12,14 +12,18 @@ from pathlib import Path
 from select import select
 from socket import MSG_PEEK
 from threading import Thread
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from quietspec.errors import QuietspecError, ViewError
 from quietspec.view.answers import ANSWERS
+from quietspec.view.bins import BIN_EXPORTS
 from quietspec.view.document import Document
 from quietspec.view.encoding import as_json
 from quietspec.view.export import EXPORTS
+
+if TYPE_CHECKING:
+    from quietspec.spectra import Spectra
 
 __all__ = ["ViewServer"]
 
@@ -39,6 +43,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_FILES = {**EXPORTS, **BIN_EXPORTS}
 _LONGEST = 65_536  # bytes of a request's line: a polygon of 500 vertices fits
 _PATIENCE = 60.0  # seconds that a connection may be silent
 
@@ -105,10 +110,11 @@ class _Handler(BaseHTTPRequestHandler):
             document.asked()
         if folder == "api" and last in ANSWERS:
             return HTTPStatus.OK, "application/json", as_json(ANSWERS[last](documents, query, self._abandoned)), {}
-        if folder == "api" and last in EXPORTS:
-            filename, body = EXPORTS[last](documents, query, self._abandoned)
+        if folder == "api" and last in _FILES:
+            filename, body = _FILES[last](documents, query, self._abandoned)
             shown = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(filename)}"}
-            return HTTPStatus.OK, "application/fits", body, shown
+            kind = "application/fits" if last.endswith(".fits") else "text/plain; charset=utf-8"
+            return HTTPStatus.OK, kind, body, shown
         if (name or "index.html") in self.server.static:
             kind, body = self.server.static[name or "index.html"]
             return HTTPStatus.OK, kind, body, {}
@@ -165,6 +171,19 @@ class _Server(ThreadingHTTPServer):
         """Keep quiet about connections that end in the middle."""
 
 
+def _lend(documents: Sequence[Document], data: Spectra | None) -> None:
+    """Give denoised files without their data those in memory, or those of the file beside them."""
+    for document in documents:
+        if document.kind != "denoised" or document.spectra is None:
+            continue
+        if data is not None:
+            document.spectra.take_data(data.__getitem__)
+        for other in documents:
+            given = other.spectra
+            if other.kind == "spectra" and given is not None and document.spectra.fits(given.source):
+                document.spectra.take_data(given.data)
+
+
 class ViewServer:
     """A page that shows one file, or two beside each other.
 
@@ -176,6 +195,11 @@ class ViewServer:
         Port; any that is free by default.
     hosts : collection of str, optional
         Further names under which the page may be asked for, such as that of a JupyterHub.
+    inputs : sequence of path, optional
+        What was denoised: the file, or the arms of one object; for denoised files that lie elsewhere than these. Where
+        one of two files is denoised and the other may be its input, it is taken as such.
+    data : Spectra, optional
+        The same in memory, for the first file.
     **options
         Fields of `quietspec.io.ReadOptions`, for spectra that quietspec did not write.
 
@@ -201,14 +225,25 @@ class ViewServer:
     True
     """
 
-    def __init__(self, *paths: Any, port: int = 0, hosts: Collection[str] = (), **options: Any) -> None:
+    def __init__(
+        self,
+        *paths: Any,
+        port: int = 0,
+        hosts: Collection[str] = (),
+        inputs: Sequence[Any] = (),
+        data: Spectra | None = None,
+        **options: Any,
+    ) -> None:
         if not 1 <= len(paths) <= 2:
             raise ViewError("give one file, or two to compare.")
         self.token = secrets.token_urlsafe(24)
         self.documents: list[Document] = []
         try:
             for path in paths:
-                self.documents.append(Document(path, **options))
+                self.documents.append(Document(path, inputs, **options))
+            if inputs and all(document.kind != "denoised" for document in self.documents):
+                raise ViewError("an input is that of a denoised file, and none of these is one: leave out --input.")
+            _lend(self.documents, data)
             self._server = _Server(port, self.documents, self.token, hosts)
         except OSError as error:
             self._close_documents()

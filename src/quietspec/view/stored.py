@@ -94,7 +94,7 @@ class Stored:
         spectra = document.spectra.source.read(rows)
         if "LSF" in document.file:
             of = document.file["LSF_OF"]
-            spectra = replace(spectra, fwhm=read_resolution(document.file["LSF"], of)[rows])
+            spectra = replace(spectra, fwhm=read_resolution(document.file["LSF"], of, rows))
         redshift = np.array([document.redshift(row) for row in rows.tolist()])
         compact = read_some_posteriors(document.file["POSTERIOR"], rows)
         stored = StoredCovariances.of(self._prior, spectra, redshift, compact)

@@ -25,6 +25,7 @@ def test_experiment_writes_scores_and_figures(run, library_file, model, tmp_path
     assert result.exit_code == 0, result.stderr
     assert "populations" in result.stdout
     content = json.loads(scores.read_text(encoding="utf-8"))
+    assert {"machine", "command", "commit", "dependencies", "model"} <= content.keys()
     assert content["options"]["regularisation"] == 1
     assert set(content["arms"]) == {"noisy", "posterior-sigma", "populations"}
     one = content["arms"]["noisy"]["10"]

@@ -27,7 +27,8 @@ SCORES = {
         for suffix in ("", "_std", "_quartiles")
     ),
     *(f"lines_ew_{name}" for name in ("true", "bias", "scatter", "outliers")),
-    *("rms_reduction_error", "coverage68", "coverage95", "seconds_per_spectrum", "failed", "flagged"),
+    *("rms_reduction_error", "coverage68", "coverage95", "coverage68_error", "coverage95_error"),
+    *("seconds_per_spectrum", "failed", "flagged"),
 }
 FIGURES = {
     "figure1_architecture", "figure3_example", "figure4_scores", "figure5_lines", "figure6_line_scores", "reduction",
@@ -246,7 +247,11 @@ def test_evaluate_writes_the_documented_json(evaluate, tmp_path):
     result = evaluate("--models", ",".join(names), "--snr", "5,7.5", "--seed", 2, "--json", out)
     assert result.exit_code == 0
     content = json.loads(out.read_text())
-    assert content.keys() == {"recipe", "n", "seed", "snr", "models"}
+    made = {"machine", "command", "commit", "dependencies", "model"}
+    assert content.keys() == {*made, "recipe", "n", "seed", "snr", "models"}
+    assert content["command"].startswith("quietspec ")
+    assert {"evaluate.py", "denoisers", "lab.evaluation"} <= content["dependencies"].keys()
+    assert list(content["model"]) == ["mean × cubic", *names]
     assert (content["recipe"], content["n"], content["seed"], content["snr"]) == ("paper", 20, 2, [5, 7.5])
     assert list(content["models"]) == ["noisy", "mean × cubic", *names]
     assert all(scores["rms_reduction"] == 0 for scores in content["models"].pop("noisy").values())

@@ -21,7 +21,15 @@ KEYS = [
 ]
 KEYS.insert(KEYS.index("recovery"), "rms_reduction_error")
 KEYS += [f"lines_ew_{name}" for name in ("true", "bias", "scatter", "outliers")]
-KEYS += ["coverage68", "coverage95", "seconds_per_spectrum", "failed", "flagged"]
+KEYS += [
+    "coverage68",
+    "coverage95",
+    "coverage68_error",
+    "coverage95_error",
+    "seconds_per_spectrum",
+    "failed",
+    "flagged",
+]
 
 
 class Shrink:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from quietspec.denoised import ModelId
 from quietspec.denoisers import Gaussian
@@ -93,6 +94,24 @@ def test_detection_tests_are_what_they_are_called(tiny_library, tmp_path) -> Non
     assert kinds.count("wrong redshift") == kinds.count("galaxies")
     with pytest.raises(QuietspecError, match="no FITS spectrum of a star"):
         load_stars(tmp_path, np.array([4000.0, 5000.0]))
+
+
+def test_stars_are_taken_where_their_library_and_the_galaxies_overlap(tiny_library, tmp_path) -> None:
+    recipe = SurveyRecipe(tiny_library)
+    own = np.arange(4000.0, 6000.0)
+    for number, edge in enumerate((0, 500)):  # the second star ends before the first
+        header = fits.Header({"CRVAL1": own[0], "CDELT1": 1.0})
+        fits.PrimaryHDU(own[: len(own) - edge].astype(np.float32), header).writeto(tmp_path / f"{number}.fits")
+    wavelength, flux = load_stars(tmp_path, recipe.wavelength)
+    assert wavelength[0] >= own[0]
+    assert wavelength[-1] <= own[-1]
+    np.testing.assert_allclose(flux, wavelength[None], rtol=1e-6)
+    kinds = dict(SimulatedTests(recipe, 14, seed=0, stars=tmp_path).at(20.0))
+    seen = kinds["stars"].wavelength
+    assert own[0] <= seen[0]
+    assert seen[-1] <= own[-1] * 1.001  # in vacuum, perhaps
+    with pytest.raises(QuietspecError, match="no FITS spectrum of a star"):
+        load_stars(tmp_path, np.arange(1000.0, 4010.0))
 
 
 def test_finished_maps_are_not_made_again(tiny_library, tmp_path) -> None:

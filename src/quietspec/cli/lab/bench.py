@@ -9,7 +9,6 @@ import typer
 
 from quietspec.cli.assignments import changed
 from quietspec.cli.console import command_line, console, log, print_path
-from quietspec.cli.lab.worlds import commit
 from quietspec.cli.options import Library, library_named
 from quietspec.cli.outputs import Json, Overwrite, require_new, stdout_is_json, write_json
 
@@ -31,11 +30,13 @@ def bench(
 ) -> None:
     """Time the posterior beside networks, smoothers and pPXF, on the spectra of one simulated cube."""
     from quietspec.lab.bench import BenchOptions, run_bench
+    from quietspec.lab.reproduce import made
 
     require_new(json, overwrite)
+    origin = made(command_line(folders=False), "quietspec.cli.lab.bench", json)
     options = changed(BenchOptions(side=side), changes or (), "--set")
     result = run_bench(library_named(library), options, log)
-    result = {"command": command_line(folders=False), "commit": commit()} | result
+    result = origin | result
     if figures is not None:
         _draw(result, figures)
     if not stdout_is_json(json):

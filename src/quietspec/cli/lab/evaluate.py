@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quietspec.cli.console import console, print_path, progress_bar
+from quietspec.cli.console import command_line, console, print_path, progress_bar
 from quietspec.cli.lab.cards import card_of
 from quietspec.cli.lab.worlds import RecipeName, numbers, recipe_named, require_spectra
 from quietspec.cli.options import Library, Seed
@@ -51,10 +51,12 @@ def evaluate(
     from quietspec.io.writing.atomic import os_errors_named
     from quietspec.lab.evaluation import BASELINE, EvaluationOptions, MeanTimesCubic
     from quietspec.lab.evaluation import evaluate as score
+    from quietspec.lab.reproduce import made
 
     levels = numbers(snr)
     require_spectra(recipe, n, "test")
     require_new(json, overwrite=True)
+    origin = made(command_line(folders=False), "quietspec.cli.lab.evaluate", json)
     if figures is not None:
         with os_errors_named(figures):
             figures.mkdir(parents=True, exist_ok=True)
@@ -75,9 +77,14 @@ def evaluate(
         )
     if not stdout_is_json(json):
         _print_scores(result)
-    write_json(json, result.to_json())
+    write_json(json, {**origin, "model": _hashes(tools), **result.to_json()})
     if figures is not None:
         _draw(result, _cards(tools, prior or recipe), figures)
+
+
+def _hashes(tools: Mapping[str, Denoiser]) -> dict[str, str]:
+    """Names and hashes of the models behind the denoisers."""
+    return {name: str(tool.model) for name, tool in tools.items()}
 
 
 def _print_scores(result: Evaluation) -> None:

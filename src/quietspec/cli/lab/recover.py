@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quietspec.cli.console import console, log, print_path
+from quietspec.cli.console import command_line, console, log, print_path
 from quietspec.cli.lab.worlds import Changes, recipe_named
 from quietspec.cli.options import Library, library_named
 from quietspec.cli.outputs import Json, require_new, stdout_is_json, write_json
@@ -37,9 +37,11 @@ def recover(
     from quietspec.lab.evaluation.recovery import RecoverySettings
     from quietspec.lab.evaluation.recovery import recover as run
     from quietspec.lab.evaluation.recovery.run import RecoveryRun
+    from quietspec.lab.reproduce import made
 
     asked = RecoveryRun.load(experiment).changed(changes or ())
     require_new(json, overwrite=True)
+    origin = made(command_line(folders=False), "quietspec.cli.lab.recover", json)
     for folder in filter(None, (figures, store)):
         with os_errors_named(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +54,8 @@ def recover(
     result = run(world, tools, asked.chosen(), asked.snr, settings, log=log)
     if not stdout_is_json(json):
         _print(result)
-    write_json(json, result.to_json())
+    hashes = {name: str(tool.model) for name, tool in tools.items()}
+    write_json(json, {**origin, "model": hashes, **result.to_json()})
     if figures is not None:
         _draw(result, figures)
 

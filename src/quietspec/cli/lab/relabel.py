@@ -10,7 +10,7 @@ import typer
 
 from quietspec.cli.console import command_line, log, print_path
 from quietspec.cli.lab.cards import card_file, card_of, test_scores
-from quietspec.cli.lab.worlds import commit, recipe_named
+from quietspec.cli.lab.worlds import recipe_named
 from quietspec.cli.options import Library
 from quietspec.cli.outputs import Overwrite, require_new, write_json
 
@@ -27,6 +27,7 @@ def relabel(
     from quietspec.denoisers import load_prior
     from quietspec.errors import ModelError
     from quietspec.io.writing.atomic import os_errors_named
+    from quietspec.lab.reproduce import commit
     from quietspec.lab.training import relabelled_prior
 
     card = card_file(out)

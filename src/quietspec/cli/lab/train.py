@@ -12,7 +12,7 @@ import typer
 
 from quietspec.cli.console import command_line, log, print_path
 from quietspec.cli.lab.cards import TRAINED_TESTS, Licence, card_file, fetched_templates, template_terms, test_scores
-from quietspec.cli.lab.worlds import Changes, commit, recipe_named
+from quietspec.cli.lab.worlds import Changes, recipe_named
 from quietspec.cli.options import Library
 from quietspec.cli.outputs import Overwrite, require_new, write_json
 
@@ -29,6 +29,7 @@ def train(
 ) -> None:
     """Train a prior on simulated spectra, test it on others, and write it with its card. Needs the extra `lab`."""
     from quietspec.io.writing.atomic import os_errors_named
+    from quietspec.lab.reproduce import commit
     from quietspec.lab.training import PriorRun, train_prior
 
     card = card_file(out)

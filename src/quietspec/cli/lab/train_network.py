@@ -12,7 +12,7 @@ import typer
 
 from quietspec.cli.console import command_line, log, print_path, progress_bar
 from quietspec.cli.lab.cards import Licence, fetched_templates, template_terms
-from quietspec.cli.lab.worlds import Changes, commit, recipe_named
+from quietspec.cli.lab.worlds import Changes, recipe_named
 from quietspec.cli.options import Library
 from quietspec.cli.outputs import write_json
 
@@ -67,6 +67,7 @@ def _publish(corpus: Corpus, settings: Run, folder: Path, tests: int, entries: M
     """Write the best network as ONNX, with its card and further entries in it."""
     from quietspec.denoisers import NetworkDenoiser
     from quietspec.lab.evaluation import evaluate
+    from quietspec.lab.reproduce import commit
     from quietspec.lab.training import networks
 
     name = folder.resolve().name

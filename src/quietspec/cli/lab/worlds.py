@@ -1,9 +1,8 @@
-"""What the commands on simulated worlds share: the world, its limits, and the commit of the code."""
+"""What the commands on simulated worlds share: the world and its limits."""
 
 from __future__ import annotations
 
 from math import inf
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -13,7 +12,7 @@ from quietspec.cli.options import library_named
 if TYPE_CHECKING:
     from quietspec.lab.simulate import Recipe
 
-__all__ = ["Changes", "RecipeName", "commit", "numbers", "recipe_named", "require_spectra"]
+__all__ = ["Changes", "RecipeName", "numbers", "recipe_named", "require_spectra"]
 
 #: Settings of a run changed on the command line.
 Changes = Annotated[
@@ -70,20 +69,6 @@ def _of_several(name: str, library: str | None, left_out: tuple[str, ...], switc
     if library is not None:
         raise typer.BadParameter(f"recipe {name!r} is of several libraries, which it fetches", param_hint="--library")
     return FETCHING[name].fetched(left_out, **switches)
-
-
-def commit() -> str:
-    """Commit of the code, where it runs from a git checkout; else the version."""
-    import subprocess
-
-    from quietspec import __version__
-
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return f"version {__version__}"
-    return found.stdout.strip()
 
 
 def numbers(text: str) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,9 @@ from quietspec.denoisers.posterior.gas import GasState
 from quietspec.denoisers.posterior.kinematics import MOTIONS, State
 from quietspec.denoisers.posterior.linearised import Marginalised
 from quietspec.denoisers.posterior.pixel_model import PixelModel
+from quietspec.denoisers.posterior.second_gas import unpacked
 
-__all__ = ["CompactCovariances", "compact_one"]
+__all__ = ["CompactCovariances", "compact_one", "stacked"]
 
 _GAS_FIRST = 3  # columns of the gas before its fluxes
 
@@ -49,6 +51,7 @@ def compact_one(
     root, root_size = pack_root(half / size[:, None])
     gas = state.gas
     motion = [] if gas is None else [gas.velocity, gas.width, float(gas.moves)]
+    second = np.empty(0) if gas is None or gas.second is None else gas.second.packed()
     return {
         "unit": np.asarray(unit),
         "scale": np.asarray(scale),
@@ -57,11 +60,20 @@ def compact_one(
         "change": (change / scale).astype(np.float32),
         "moments": state.shape.astype(np.float32),
         "calibration": CODES["calibration"].encode(state.calibration),
-        "gas": np.array([*motion, *(() if gas is None else gas.flux / scale)], dtype=np.float32),
+        "gas": np.concatenate([motion, [] if gas is None else gas.flux / scale, second]).astype(np.float32),
         "root": root,
         "log_root_size": root_size,
         "log_snr": log_snr_of(weight, float(scale)),
+        "sky": np.asarray(np.float32(state.sky)),
     }
+
+
+def stacked(rows: Sequence[Mapping[str, npt.NDArray[Any]]]) -> dict[str, Any]:
+    """Join what `compact_one` gave for several spectra; zeros fill rows of gas with fewer components."""
+    widest = max(len(row["gas"]) for row in rows)
+    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
+    columns["gas"] = [np.pad(gas, (0, widest - len(gas))) for gas in columns["gas"]]
+    return {name: np.stack(column) for name, column in columns.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +123,7 @@ class CompactCovariances:
             calibration=CODES["calibration"].decode(compact.calibration[number])[: self.model.knots.n_knots],
             scale=scale,
             gas=self._gas(compact.gas[number].astype(np.float64), scale),
+            sky=float(compact.sky[number]),
         )
 
     def _gas(self, row: FloatArray, scale: float) -> GasState | None:
@@ -118,5 +131,5 @@ class CompactCovariances:
         if lines is None or not len(row):
             return None
         velocity, width, moves = (float(value) for value in row[:_GAS_FIRST])
-        flux = row[_GAS_FIRST : _GAS_FIRST + lines.size] * scale
-        return GasState(velocity, width, flux, origin=velocity, moves=bool(moves))
+        first, rest = np.split(row[_GAS_FIRST:], [lines.size])
+        return GasState(velocity, width, first * scale, velocity, moves=bool(moves), second=unpacked(rest))

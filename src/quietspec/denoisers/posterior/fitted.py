@@ -92,19 +92,24 @@ def _fitted_lines(
     gas, (mean, root) = state.gas, rest
     if gas is None or model is None:
         return None
-    place = slice(2 + GAS_MOTIONS, linearised.gas.stop)
-    of_motions = slice(2, 2 + GAS_MOTIONS)
+    place, of_motions = slice(2 + GAS_MOTIONS, 2 + GAS_MOTIONS + model.size), slice(2, 2 + GAS_MOTIONS)
     motions = gas.coordinates(state.scale)[:GAS_MOTIONS] + mean[of_motions]
     size = model.flux_size(state.scale)
+    flux, flux_root = gas.flux + size * mean[place], size * root[place]
     continuum_root = linearised.sums(model.near, deviations, one.marginalised.inner_half)
-    return FittedLines(
-        flux=gas.flux + size * mean[place],
+    found = FittedLines(
+        flux=flux,
         continuum=model.near @ stars,
-        covariance=_outer(np.concatenate([size * root[place], continuum_root])),
+        covariance=_outer(np.concatenate([flux_root, continuum_root])),
         velocity=gas.origin + float(motions[0] * model.sizes[0]),
         log_sigma=float(motions[1]) * model.sizes[1] + USUAL_WIDTH,
         motion_errors=_norms(root[of_motions]) * model.sizes,
+        components=len(gas.motions) if gas.moves else 0,
     )
+    if gas.second is None:
+        return found
+    own = slice(place.stop, linearised.gas.stop)
+    return gas.second.added(found, (flux_root, continuum_root), (mean[own], root[own]), model)
 
 
 def _norms(rows: FloatArray) -> FloatArray:

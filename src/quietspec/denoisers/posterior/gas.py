@@ -8,18 +8,19 @@ and line fluxes have the error of the stars in theirs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from quietspec.arrays import BoolArray, FloatArray, IntArray
 from quietspec.lines.catalogue import GROUPS, LineGroup
+from quietspec.lines.results import FittedLines
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT
 
-__all__ = ["GAS_MOTIONS", "USUAL_WIDTH", "GasState", "LineDesign", "LineModel", "is_near"]
+__all__ = ["GAS_MOTIONS", "USUAL_WIDTH", "GasState", "LineDesign", "LineModel", "Second", "is_near"]
 
 GAS_MOTIONS = 2  #: velocity and ln σ of the gas
 _VELOCITY_SIZE = 150.0  # km/s, 1σ of the prior of the gas's velocity about where it was found
@@ -42,6 +43,45 @@ def is_near(velocity: FloatArray | float, stars: FloatArray | float) -> BoolArra
     return np.asarray(np.minimum(np.abs(velocity - stars), np.abs(velocity)) < _FAR)
 
 
+Roots = tuple[FloatArray, FloatArray]  # square roots of the covariances of fluxes and of continua, one row each
+Known = tuple[FloatArray, FloatArray]  # change of coordinates from a state to their mean, and a square root
+
+
+class Second(Protocol):
+    """A second component of gas (`second_gas`)."""
+
+    @property
+    def velocity(self) -> float:
+        """Velocity, km/s."""
+
+    @property
+    def width(self) -> float:
+        """Logarithm of σ in km/s."""
+
+    @property
+    def flux(self) -> FloatArray:
+        """Fluxes of its lines, as in `GasState`."""
+
+    @property
+    def size(self) -> int:
+        """Number of its coordinates."""
+
+    def coordinates(self) -> FloatArray:
+        """Its coordinates in units of their priors, (size,)."""
+
+    def moved(self, step: FloatArray) -> Second:
+        """Return the component after a step in these coordinates."""
+
+    def design(self, model: LineModel) -> LineDesign:
+        """Its lines, and their change with its coordinates."""
+
+    def packed(self) -> FloatArray:
+        """The component as numbers for a file."""
+
+    def added(self, lines: FittedLines, roots: Roots, known: Known, model: LineModel) -> FittedLines:
+        """Add its fluxes, known by mean and square root of the covariance of its coordinates, to those of others."""
+
+
 @dataclass(frozen=True, eq=False)
 class GasState:
     """Where the lines of one spectrum are linearised.
@@ -56,6 +96,8 @@ class GasState:
         Centre of the prior of the velocity, km/s.
     moves : bool
         Whether velocity and width are fitted: where no line is seen, they are not.
+    second : Second, optional
+        A second component.
     """
 
     velocity: float
@@ -63,11 +105,20 @@ class GasState:
     flux: FloatArray
     origin: float
     moves: bool
+    second: Second | None = None
 
     def coordinates(self, scale: float) -> FloatArray:
-        """Motions and fluxes in units of their priors, (2 + n_groups,)."""
+        """Motions and fluxes in units of their priors, (2 + n_groups,), then those of a second component."""
         motions = [(self.velocity - self.origin) / _VELOCITY_SIZE, (self.width - USUAL_WIDTH) / _WIDTH_SIZE]
-        return np.concatenate([motions, self.flux / (scale * _WIDTH)])
+        second = np.empty(0) if self.second is None else self.second.coordinates()
+        return np.concatenate([motions, self.flux / (scale * _WIDTH), second])
+
+    @property
+    def motions(self) -> list[tuple[float, float]]:
+        """Velocity and σ (km/s) of each component."""
+        motions = [(self.velocity, float(np.exp(self.width)))]
+        second = self.second
+        return motions if second is None else [*motions, (second.velocity, float(np.exp(second.width)))]
 
     def is_odd(self, velocity: float) -> bool:
         """Whether lines are narrower than gas is, or far from stars of a velocity (km/s)."""
@@ -82,12 +133,14 @@ class GasState:
         by_velocity = float(np.clip(step[0] * _VELOCITY_SIZE, -_LARGEST_STEP[0], _LARGEST_STEP[0]))
         by_width = float(np.clip(step[1] * _WIDTH_SIZE, -_LARGEST_STEP[1], _LARGEST_STEP[1]))
         low, high = self.origin - _FARTHEST, self.origin + _FARTHEST
+        own = GAS_MOTIONS + len(self.flux)
         return GasState(
             velocity=float(np.clip(self.velocity + by_velocity, low, high)),
             width=float(np.clip(self.width + by_width, _NARROWEST, _WIDEST)),
-            flux=self.flux + step[GAS_MOTIONS:] * (scale * _WIDTH),
+            flux=self.flux + step[GAS_MOTIONS:own] * (scale * _WIDTH),
             origin=self.origin,
             moves=self.moves,
+            second=None if self.second is None else self.second.moved(step[own:]),
         )
 
 
@@ -120,6 +173,19 @@ class LineDesign:
         """Number of coordinates."""
         return int(self.columns.shape[1])
 
+    def beside(self, other: LineDesign, n_pixels: int) -> LineDesign:
+        """Join the lines of two components on n pixels, the coordinates of `other` last."""
+        touched = np.zeros(n_pixels, dtype=bool)
+        touched[self.rows] = touched[other.rows] = True
+        rows, place = np.flatnonzero(touched), np.cumsum(touched) - 1
+        columns = np.zeros((len(rows), self.size + other.size), dtype=np.float32)
+        columns[place[self.rows], : self.size] = self.columns
+        columns[place[other.rows], self.size :] = other.columns
+        flux = np.zeros(len(rows), dtype=np.float32)
+        flux[place[self.rows]] += self.flux
+        flux[place[other.rows]] += other.flux
+        return LineDesign(rows, columns, flux)
+
     def left(self, flux: FloatArray) -> FloatArray:
         """Flux (n_pixels,) less that of the lines."""
         left = flux.copy()
@@ -139,6 +205,8 @@ class LineModel:
 
     Attributes
     ----------
+    rest, fwhm : (n_pixels,)
+        As given.
     groups : tuple of LineGroup
         Those with a line on the pixels.
     """
@@ -147,6 +215,7 @@ class LineModel:
     sizes = np.array([_VELOCITY_SIZE, _WIDTH_SIZE])
 
     def __init__(self, rest: FloatArray, fwhm: FloatArray) -> None:
+        self.rest, self.fwhm = rest, fwhm
         self._rest, self._sigma = rest, fwhm / FWHM_PER_SIGMA
         self.groups = tuple(group for group in GROUPS if self._covers(group))
         members = [
@@ -186,6 +255,18 @@ class LineModel:
         LineDesign
             The lines.
         """
+        lines = self._design(state, scale)
+        return lines if state.second is None else lines.beside(state.second.design(self), len(self._rest))
+
+    def unit_design(self, velocity: float, width: float, flux: FloatArray) -> LineDesign:
+        """Lines of a motion and fluxes, and their change with km/s, ln σ and unit fluxes."""
+        lines = self._design(GasState(velocity, width, flux, velocity, moves=True), 1 / _WIDTH)
+        units = np.ones(lines.size, dtype=np.float32)
+        units[:GAS_MOTIONS] = 1 / self.sizes
+        return replace(lines, columns=lines.columns * units)
+
+    def _design(self, state: GasState, scale: float) -> LineDesign:
+        """Design of the first component."""
         centre = self._wavelength * np.exp(state.velocity / SPEED_OF_LIGHT)
         intrinsic = centre * (np.exp(state.width) / SPEED_OF_LIGHT)
         sigma = np.hypot(np.interp(centre, self._rest, self._sigma), intrinsic)
@@ -228,13 +309,14 @@ class LineModel:
             Best state.
         """
         for _ in range(_STEPS):
+            flat = not state.flux.any()  # without flux there is no motion to find yet
             lines = self.design(state, scale)
             root = np.sqrt(weight[lines.rows])
             weighted = (lines.columns * root[:, None]).astype(np.float64)
             slope = weighted.T @ (root * (residual[lines.rows] - lines.flux)) - state.coordinates(scale)
             step = np.linalg.solve(weighted.T @ weighted + np.eye(lines.size), slope)
             state = state.moved(step, scale)
-            if np.all(np.abs(step[:GAS_MOTIONS] * self.sizes) < _STILL):
+            if not flat and np.all(np.abs(step[:GAS_MOTIONS] * self.sizes) < _STILL):
                 break
         return state
 

@@ -25,6 +25,8 @@ __all__ = ["Starlight", "is_doubtful", "spikes_on_lines", "with_unknown_motion"]
 _STEP, _OFFSET_SIZE = 60.0, 70.0  # km/s: between velocities, and 1σ of that of gas about that of the stars
 _OFFSETS = _STEP * np.arange(-3, 4)
 _WIDTHS, _WIDTH_SIZE = np.log([45.0, 90.0, 160.0, 270.0]), 0.6  # ln σ (km/s), and 1σ of its prior
+_SHARP = 0.5  # probability of one motion beyond which others are tried about it, so many times nearer
+_FINER = 3
 _STRONG, _WEAK = 3.0, 0.3  # Å, equivalent widths usual in tracers of gas and in other lines, for the evidence
 _SPIKE, _PROFILE = 5.0, 0.1  # σ, and share of a line by which its profile may be wrong
 _SURE = 64.0  # χ² of lines beyond which their motion is known
@@ -35,6 +37,30 @@ class Starlight(NamedTuple):
 
     change: FloatArray
     half: FloatArray
+
+
+class Lattice(NamedTuple):
+    """Motions that are tried: velocities about that of the stars (km/s) and ln σ, each in steps."""
+
+    velocity: FloatArray
+    width: FloatArray
+
+    @property
+    def step(self) -> float:
+        """Step of the velocities, km/s."""
+        return float(self.velocity[1] - self.velocity[0])
+
+    def nodes(self) -> tuple[FloatArray, FloatArray]:
+        """Velocity and ln σ of every motion, (n_motions,) each."""
+        velocity, width = np.meshgrid(self.velocity, self.width, indexing="ij")
+        return velocity.ravel(), width.ravel()
+
+    def about(self, node: int) -> Lattice:
+        """Return a finer lattice about one of the motions, as far as its neighbours."""
+        velocity, width = (axis[node] for axis in self.nodes())
+        steps = np.arange(-_FINER, _FINER + 1) / _FINER
+        reach = float(np.diff(self.width).max())
+        return Lattice(velocity + self.step * steps, width + reach * steps)
 
 
 def is_doubtful(data: Marginalised, model: LineModel) -> bool:
@@ -110,6 +136,7 @@ def with_unknown_motion(
     stars: Starlight,
     flux: FloatArray,
     weight: FloatArray,
+    motions: Lattice | None = None,
 ) -> FittedLines:
     """Average lines over the motions that gas may have.
 
@@ -125,13 +152,17 @@ def with_unknown_motion(
         What is known of motions and populations.
     flux, weight : (n_pixels,)
         Data and inverse variances.
+    motions : Lattice, optional
+        Motions that gas may have, about the stars; those that it usually has, if not given, and finer ones about one
+        that is much more probable than the others.
 
     Returns
     -------
     FittedLines
         Mean and covariance of the mixture; the covariance between fluxes and continua is that of `lines`.
     """
-    velocity, width = (axis.ravel() for axis in np.meshgrid(_OFFSETS, _WIDTHS, indexing="ij"))
+    lattice = motions or Lattice(_OFFSETS, _WIDTHS)
+    velocity, width = lattice.nodes()
     prior = -0.5 * ((velocity / _OFFSET_SIZE) ** 2 + ((width - USUAL_WIDTH) / _WIDTH_SIZE) ** 2)
     velocity = velocity + data.linearised.state.velocity
     scale = data.linearised.state.scale
@@ -140,6 +171,9 @@ def with_unknown_motion(
     usual[_tracers(model)] = (_STRONG * scale) ** 2
     evidence = np.array([_log_evidence(*pair, usual) for pair in zip(informations, gradients, strict=True)])
     share, gas = _shares(prior, evidence)
+    if motions is None and share.max() > _SHARP:
+        finer = lattice.about(int(share.argmax()))
+        return with_unknown_motion(lines, model, data, stars, flux, weight, finer)
     covariances = np.linalg.inv(informations + model.flux_size(scale) ** -2 * np.eye(model.size))
     means = np.einsum("kij,kj->ki", covariances, gradients)
     mean = share @ means
@@ -147,7 +181,7 @@ def with_unknown_motion(
     covariance = lines.covariance.copy()
     covariance[: model.size, : model.size] = np.tensordot(share, covariances, 1) + gas * (away.T * share) @ away
     centre, wide = float(share @ velocity), float(share @ width)
-    spread = share @ (velocity - centre) ** 2 + _STEP**2 / 12, share @ (width - wide) ** 2
+    spread = share @ (velocity - centre) ** 2 + lattice.step**2 / 12, share @ (width - wide) ** 2
     return replace(
         lines,
         flux=mean,
@@ -192,12 +226,23 @@ def _projected(
     with_knots = linearised.knots.scaled(linearised.stars)[pixels].toarray()
     columns = np.concatenate([linearised.design[pixels], with_knots], axis=1)
     columns *= weight[pixels, None]
-    across = solve_triangular(lower, (profiles @ columns).T, lower=True)
-    gradient = profiles @ (weight * residual)[pixels] - half_slope @ across
+    products, gradient = profiles @ columns, profiles @ (weight * residual)[pixels]
     n = model.size
-    across = across.T.reshape(-1, n, len(across))
     each = profiles.toarray().reshape(-1, n, len(pixels))
-    informations = (each * weight[pixels]) @ each.transpose(0, 2, 1) - across @ across.transpose(0, 2, 1)
+    informations = (each * weight[pixels]) @ each.transpose(0, 2, 1)
+    sky = linearised.sky.filter(weight, linearised.state.sky)
+    if sky is not None:
+        kept = linearised.along(sky, residual, weight)
+        kept = np.delete(kept, np.s_[linearised.n_stars : linearised.n_stars + linearised.lines.size], axis=1)
+        others, own = sky.taken(kept), sky.taken((profiles @ (sky.columns * np.sqrt(weight)[:, None])[pixels]).T)
+        products = products - own.T @ others[:, :-1]
+        gradient = gradient - own.T @ others[:, -1]
+        taken = own.T.reshape(-1, n, len(own))
+        informations = informations - taken @ taken.transpose(0, 2, 1)
+    across = solve_triangular(lower, products.T, lower=True)
+    gradient = gradient - half_slope @ across
+    across = across.T.reshape(-1, n, len(across))
+    informations = informations - across @ across.transpose(0, 2, 1)
     return informations.astype(np.float64), gradient.reshape(-1, n)
 
 
@@ -207,7 +252,7 @@ def _all_else(
     """Lower Cholesky factor of the precision of all coordinates but those of lines, and L⁻¹ of their slope."""
     # Motions and populations have the Gaussian prior by which `data` lead to the mean that `stars` has.
     linearised = data.linearised
-    information, gradient = linearised.normal_equations(residual, weight)
+    information, gradient, _, _ = linearised.normal_equations(residual, weight)
     first, last = linearised.n_stars, linearised.n_stars + linearised.lines.size
     kept = np.r_[0:first, last : len(gradient)]
     information, gradient = information[np.ix_(kept, kept)], gradient[kept]

@@ -22,6 +22,7 @@ from quietspec.denoisers.posterior.losvd import LosvdBasis
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.prior import SpectralPrior
 from quietspec.denoisers.posterior.results import Accumulator
+from quietspec.denoisers.posterior.sky import NO_SKY, SkyPixels
 from quietspec.denoisers.posterior.velocity_scan import VelocityScan, prior_sigma_of_motions
 from quietspec.denoisers.posterior.walk import Noise
 from quietspec.errors import ModelError
@@ -55,6 +56,11 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         Whether h3 and h4 are parameters; without them LOSVDs are Gaussian.
     shared : SharedCalibration, optional
         Calibration error that all spectra have, known already; `calibration` is the law of the rest.
+    sky : bool
+        Whether noise is measured apart in the bands where the air absorbs and glows, and what it leaves there is a
+        process of its own.
+    two_components : bool
+        Whether fitted gas may have a second component, where the evidence asks for it.
 
     Raises
     ------
@@ -84,13 +90,16 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         *,
         higher_moments: bool = True,
         shared: SharedCalibration | None = None,
+        sky: bool = True,
+        two_components: bool = True,
     ) -> None:
         super().__init__(name, prior, emission, noise)
         if not prior.at_rest:
             raise ModelError(f"{name}: this prior has motions in its basis; `Posterior` takes it.")
         self.calibration = calibration
         self.higher_moments = higher_moments
-        self.shared = shared
+        self.shared, self.sky = shared, sky
+        self.two_components = two_components
         self._calibration_laws = CalibrationLaw.of_card(prior.card)
         self.coordinates = KinematicCoordinates(prior)
         self._label_names = (*prior.label_names, "velocity", "sigma", "h3", "h4")
@@ -108,7 +117,9 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
     def _settings(self, spectra: Spectra) -> dict[str, Any]:
         """What a denoiser on the same prior needs to know to make the same model again."""
         law = self.law_of(spectra).to_dict()
-        settings = {"emission": self.emission, "higher_moments": self.higher_moments, "calibration": law}
+        settings = {
+            "emission": self.emission, "higher_moments": self.higher_moments, "calibration": law, "sky": self.sky,
+        }  # fmt: skip
         return settings if self.shared is None else settings | {"shared": self.shared.to_dict()}
 
     def covers(self, rest: FloatArray) -> BoolArray:
@@ -154,6 +165,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
                 self.law_of(spectra).knots(observed),
                 SHAPE_SIZE if self.higher_moments else 0.0,
                 LineModel(rest, sharp) if self.emission == "fit" else None,
+                SkyPixels.of(rest_air(observed, 0.0, spectra.medium)) if self.sky else NO_SKY,
             ),
             scan=VelocityScan(basis, self.coordinates.populations.centre),
             settings=self._settings(spectra),
@@ -164,7 +176,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         return Batch.of(spectra, rows, grid, None if self.shared is None else self.shared.factor(grid.wavelength))
 
     def _denoise_batch(self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], result: Accumulator) -> None:
-        self.store(rows, batch, BatchFit(batch, self.emission, self.noise), result)
+        self.store(rows, batch, BatchFit(batch, self.emission, self.noise, two_components=self.two_components), result)
 
     def store(
         self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], fit: BatchFit, result: Accumulator

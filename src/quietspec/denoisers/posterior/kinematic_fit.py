@@ -12,15 +12,15 @@ from quietspec.arrays import BoolArray, FloatArray
 from quietspec.compact import CompactPosterior
 from quietspec.denoised import Flag
 from quietspec.denoisers.base import Emission
+from quietspec.denoisers.posterior.broad_lines import broad_lines, nucleus_chi2
 from quietspec.denoisers.posterior.calibration import rough_factor
 from quietspec.denoisers.posterior.contamination import (
-    interstellar_mask,
     line_mask,
     measure_gas,
     noise_scale,
     spike_mask,
 )
-from quietspec.denoisers.posterior.covariances import CompactCovariances, compact_one
+from quietspec.denoisers.posterior.covariances import CompactCovariances, compact_one, stacked
 from quietspec.denoisers.posterior.fitted import (
     Fitted,
     Motions,
@@ -37,19 +37,15 @@ from quietspec.denoisers.posterior.inference import CoefficientPosterior, infer
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
 from quietspec.denoisers.posterior.linear import Projections
 from quietspec.denoisers.posterior.losvd import log_width
-from quietspec.denoisers.posterior.masking import FIRST_MASK, gas_mask
-from quietspec.denoisers.posterior.motions import (
-    NARROWEST,
-    WIDEST,
-    label_moments,
-    label_motions,
-)
+from quietspec.denoisers.posterior.masking import FIRST_MASK, gas_mask, lined
+from quietspec.denoisers.posterior.motions import NARROWEST, WIDEST, label_moments, label_motions
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.results import Solution
+from quietspec.denoisers.posterior.second_gas import FirstLook, with_second_gas
+from quietspec.denoisers.posterior.sky_size import NoiseLevels, explained_chi2, with_likeliest_sky
 from quietspec.denoisers.posterior.velocity_scan import ScanResult, VelocityScan
 from quietspec.denoisers.posterior.walk import Noise
 from quietspec.lines.results import FittedLines
-from quietspec.wavelengths import EMISSION_LINES
 
 __all__ = ["BatchFit", "KinematicGrid"]
 
@@ -98,10 +94,14 @@ class BatchFit:
         How gas emission lines are treated.
     noise : {'measured', 'quoted'}
         Whether errors are rescaled by what the first fit leaves.
+    two_components : bool
+        Whether gas may have a second component, where the evidence asks for it.
 
     Attributes
     ----------
-    noise_scale, evidence : (n_spectra,)
+    noise : NoiseLevels
+        The noise that is assumed.
+    evidence : (n_spectra,)
         As in `Denoised`.
     flags : (n_spectra,) of int
         Bits of `Flag`.
@@ -113,11 +113,13 @@ class BatchFit:
         What is known of the motions of each spectrum, once there is a solution.
     """
 
-    def __init__(self, batch: Batch[KinematicGrid], emission: Emission, noise: Noise) -> None:
+    def __init__(
+        self, batch: Batch[KinematicGrid], emission: Emission, noise: Noise, *, two_components: bool = True
+    ) -> None:
         self.grid, self._flux, self._weight, self._emission = batch.grid, batch.flux, batch.weight, emission
-        self._unit = batch.scale
+        self._unit, self._measured = batch.scale, noise == "measured"
         n = len(batch.flux)
-        self.noise_scale: FloatArray = np.ones(n)
+        self.noise = NoiseLevels.quoted(n)
         self.flags = np.zeros(n, dtype=np.int64)
         first = np.zeros(self._flux.shape, dtype=bool)
         if emission != "none":
@@ -130,13 +132,16 @@ class BatchFit:
         self._hit = np.zeros_like(self._spikes)
         self._ignored = self._spoilt(residual, first) & (self._weight > 0)
         if noise == "measured":
-            self.noise_scale = noise_scale(residual, np.where(self._ignored, 0, self._weight), dof)
+            kept = np.where(self._ignored, 0, self._weight)
+            self.noise = NoiseLevels.measured(residual, kept, dof, self.grid.model.sky)
         if emission == "fit":
             states = self._with_gas(states, self._flux, residual, self._weight)
         self._used = self._trusted(states)
         self._fitted = [self._last_fit(row, state, bool(faint[row])) for row, state in enumerate(states)]
         if emission == "fit":
             self._settle_gas(states, residual, faint)
+        if emission == "fit" and two_components:
+            self._add_second(states, residual, faint)
         self._scale = np.array([one.state.scale for one in self._fitted])
         self._infer(projections_of(self._fitted, self._scale))
         cost = np.array([one.marginalised.log_determinant for one in self._fitted])
@@ -153,12 +158,16 @@ class BatchFit:
         spoilt = self._ignored
         if self._emission == "fit":
             moving = np.array([state.gas is not None and state.gas.moves for state in states])
-            spoilt = (spoilt & ~self._lined(states)) | (self._spikes & ~moving[:, None])  # a spike looks like a line
+            spoilt = (spoilt & ~lined(states, self.grid)) | (
+                self._spikes & ~moving[:, None]
+            )  # a spike looks like a line
             spoilt |= self._hit
-        weight = np.where(spoilt, 0, self._weight) / self.noise_scale.astype(np.float32)[:, None] ** 2
-        size = np.array([state.scale for state in states], dtype=np.float32)
-        weight /= 1 + weight * (size[:, None] * self.grid.truncation.astype(np.float32)) ** 2
-        return np.asarray(weight)
+        return self._weighted(spoilt, states)
+
+    def _weighted(self, spoilt: BoolArray, states: list[State]) -> FloatArray:
+        """Weights without spoilt pixels."""
+        scale = np.array([state.scale for state in states])
+        return self.noise.weighted(np.where(spoilt, 0, self._weight), self.grid, self.grid.model.sky, scale)
 
     def _with_gas(self, states: list[State], flux: FloatArray, residual: FloatArray, weight: FloatArray) -> list[State]:
         """Give states the lines of gas, at the motion seen in what the stars leave, else at that of the stars."""
@@ -190,6 +199,21 @@ class BatchFit:
         odd = [row for row, one in enumerate(self._fitted) if is_doubtful(one.marginalised, lines)]
         self._refit(odd, [self._fitted[row].state.without_moving_gas() for row in odd], faint)
 
+    def _add_second(self, states: list[State], residual: FloatArray, faint: BoolArray) -> None:
+        """Fit a second component of gas where the evidence asks for it, and find spikes in what both leave."""
+        found: dict[int, State] = {}
+        unspoilt = self._weighted(np.zeros_like(self._spikes), states)
+        for row, (one, measured) in enumerate(zip(self._fitted, unspoilt, strict=True)):
+            weights, first = (self._used[row], measured), FirstLook(states[row], residual[row])
+            start = with_second_gas(one.marginalised, self.grid.model, self._flux[row], weights, first)
+            found |= {} if start is None else {row: start}
+        self._hit[list(found)] = False
+        self._refit(list(found), list(found.values()), faint)
+        for row in found:
+            self._hit[row] = spikes_on_lines(self._fitted[row].marginalised, self._flux[row], self._used[row])
+        spoilt = [row for row in found if self._hit[row].any()]
+        self._refit(spoilt, [found[row] for row in spoilt], faint)
+
     def _refit(self, rows: list[int], starts: list[State], faint: BoolArray) -> None:
         """Fit some spectra again, from other states."""
         states = [one.state for one in self._fitted]
@@ -198,16 +222,6 @@ class BatchFit:
         self._used[rows] = self._trusted(states)[rows]
         for row in rows:
             self._fitted[row] = self._last_fit(row, states[row], bool(faint[row]))
-
-    def _lined(self, states: list[State]) -> BoolArray:
-        """Pixels that hold lines which are fitted, so that they need not be left out."""
-        lined = np.zeros(self._flux.shape, dtype=bool)
-        for row, state in zip(lined, states, strict=True):
-            if state.gas is not None:
-                row |= line_mask(
-                    self.grid.rest, self.grid.fwhm, state.gas.velocity, float(np.exp(state.gas.width)), EMISSION_LINES
-                )
-        return lined & ~interstellar_mask(self.grid.rest, self.grid.fwhm)
 
     @property
     def states(self) -> list[State]:
@@ -223,6 +237,11 @@ class BatchFit:
     def scale(self) -> FloatArray:
         """Flux scales, (n_spectra,)."""
         return self._scale
+
+    @property
+    def noise_scale(self) -> FloatArray:
+        """Factors on the quoted errors, (n_spectra,)."""
+        return self.noise.scale
 
     @property
     def used(self) -> BoolArray:
@@ -249,21 +268,23 @@ class BatchFit:
 
     def _lines_of(self, row: int, found: Pixels) -> FittedLines | None:
         """What is known of the lines of a spectrum: over all motions that gas may have, where theirs is not fitted."""
-        one, model = self._fitted[row], self.grid.model.lines
-        if found.lines is None or model is None or one.state.gas is None or one.state.gas.moves:
-            return found.lines
-        stars = Starlight(found.change, found.half)
-        return with_unknown_motion(found.lines, model, one.marginalised, stars, self._flux[row], self._used[row])
+        one, model, lines = self._fitted[row], self.grid.model.lines, found.lines
+        if lines is None or model is None or one.state.gas is None:
+            return lines
+        if not one.state.gas.moves:
+            stars = Starlight(found.change, found.half)
+            lines = with_unknown_motion(lines, model, one.marginalised, stars, self._flux[row], self._used[row])
+        return replace(lines, broad=broad_lines(one, found, model, self.nucleus_chi2[row]))
 
     def solution(self) -> Solution:
         """Give the motions their true posterior, and turn it into flux and errors."""
         found = self.motions = [self._motions(row, one) for row, one in enumerate(self._fitted)]
         pixels = [on_pixels(one, of.joint, self.grid.model) for one, of in zip(self._fitted, found, strict=True)]
+        self.nucleus_chi2 = np.array([nucleus_chi2(one, self.grid.model.coordinates) for one in pixels])
         lines = [self._lines_of(row, one) for row, one in enumerate(pixels)]
         self.lines = [one for one in lines if one is not None]
         velocity = np.array([of.velocity for of in found])
         labels = label_motions(self._posterior.labels, velocity, [of.dispersion for of in found])
-        self.nucleus_chi2 = np.array([self._nucleus_chi2(one) for one in pixels])
         compact = self._compact(pixels)
         return Solution(
             flux=np.array([one.flux for one in pixels]),
@@ -276,6 +297,9 @@ class BatchFit:
             ),
             factor=CompactCovariances(self.grid.model, compact),
             compact=compact,
+            explained=explained_chi2(
+                self.states, self.grid.model.sky, self._flux - [one.flux for one in pixels], self._weight, self._used
+            ),
         )
 
     def _compact(self, pixels: list[Pixels]) -> CompactPosterior:
@@ -285,19 +309,7 @@ class BatchFit:
             compact_one(fitted.state, one.populations - fitted.state.populations, one.half, weight, unit)
             for fitted, one, weight, unit in found
         ]
-        columns: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        return CompactPosterior(settings=self.grid.settings, **columns)
-
-    def _nucleus_chi2(self, one: Pixels) -> float:
-        """χ² of no nucleus by what is known of a spectrum, over the number of components of nuclei; 0 without any."""
-        coordinates = self.grid.model.coordinates
-        number = coordinates.prior.prior.n_nucleus
-        if not number:
-            return 0.0
-        rows = coordinates.populations.transform[-number:]
-        mean, half = rows @ one.populations, rows @ one.half[MOTIONS:]
-        white = np.linalg.lstsq(half, mean, rcond=None)[0]
-        return float(white @ white) / number
+        return CompactPosterior(settings=self.grid.settings, **stacked(rows))
 
     def line_width(self, solution: Solution) -> FloatArray:
         """Equivalent width of what is left out, (n_spectra,): rest-frame Å in emission."""
@@ -369,30 +381,34 @@ class BatchFit:
 
     def _last_fit(self, row: int, state: State, faint: bool) -> Fitted:
         model, flux, weight = self.grid.model, self._flux[row], self._used[row]
-        most = _LAST_STEPS if state.gas is None else _LAST_STEPS + _GAS_STEPS
+        state, most = replace(state, sky=0.0), _LAST_STEPS if state.gas is None else _LAST_STEPS + _GAS_STEPS
         if faint and state.gas is not None:
             state = model.coarse.approached(state, flux, weight, _GAS_STEPS)
         if faint:
             most = 1 if state.gas is None else 2
         for last in range(most, 0, -1):
             linearised = model.linearise(state)
-            marginalised = linearised.marginalise(linearised.lines.left(flux - linearised.model), weight)
+            residual = linearised.lines.left(flux - linearised.model)
+            equations = linearised.normal_equations(residual, weight)
+            marginalised = linearised.solved(equations)
             step, scale = marginalised.step()
             velocity_error, error = marginalised.errors(scale)
             still = _is_still(step) and marginalised.gas_is_still(step)
             if last == 1 or still or (faint and velocity_error > _SURE):
                 break
             state = state.moved(step, scale)
+        if self._measured:
+            marginalised = with_likeliest_sky(marginalised, equations, residual, weight)
         faint &= velocity_error > _SURE
         widths = np.empty(0)
         if not faint and error > _BROAD:
             centre, reach = state.width, _NODE_REACH * error
             widths = np.linspace(max(centre - reach, NARROWEST), min(centre + reach, WIDEST), _NODES)
-        logs = [self.grid.model.log_likelihood(state, float(width), flux, weight) for width in widths]
+        state = marginalised.linearised.state
+        logs = [model.log_likelihood(state, float(width), flux, weight) for width in widths]
         return Fitted(marginalised, faint, widths, np.array(logs))
 
 
 def _is_still(step: FloatArray) -> bool:
     """Whether a step hardly moves velocity and u."""
-    size = KinematicCoordinates.motion_sizes
-    return bool(np.all(np.abs(step[:MOTIONS] * size) < _STILL))
+    return bool(np.all(np.abs(step[:MOTIONS] * KinematicCoordinates.motion_sizes) < _STILL))

@@ -179,6 +179,8 @@ class State:
         Flux scale s > 0.
     gas : GasState, optional
         Emission lines; none are fitted if not given.
+    sky : float
+        Size q of what the air leaves, in units of the noise (`sky`).
     """
 
     velocity: float
@@ -188,6 +190,7 @@ class State:
     calibration: FloatArray
     scale: float
     gas: GasState | None = None
+    sky: float = 0.0
 
     def rest(self) -> FloatArray:
         """Coordinates beyond motions and populations: h3 and h4, lines, z."""
@@ -214,7 +217,8 @@ class State:
         by_width = float(np.clip(step[1] * WIDTH_SIZE, -widest, widest))
         moments = self.shape + step[size : size + 2]
         first = len(step) - len(self.calibration)  # of the calibration
-        return State(
+        return replace(
+            self,
             velocity=float(np.clip(self.velocity + by_velocity, -_FARTHEST, _FARTHEST)),
             width=float(np.clip(self.width + by_width, log_width(0.0), log_width(600.0))),
             populations=self.populations + step[MOTIONS:size],

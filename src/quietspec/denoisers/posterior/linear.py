@@ -8,7 +8,7 @@ grid are exact. From x₁ the step is small, and single precision in G suffices.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,44 @@ import numpy.typing as npt
 from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.denoisers.posterior.coordinates import Coordinates
 from quietspec.denoisers.posterior.grid import BasisGrid, Batch
+from quietspec.denoisers.posterior.sky import SkyFilter
 
 __all__ = [
-    "LinearFit", "Projections", "RankGroups", "first_fit", "fit_groups", "fit_linear", "full_projections", "project",
-    "project_groups",
+    "LinearFit", "NormalEquations", "Projections", "RankGroups", "first_fit", "fit_groups", "fit_linear",
+    "full_projections", "project", "project_groups",
 ]  # fmt: skip
 
 _ROUNDS = 3  # of posterior scale → prior scale
+
+
+class NormalEquations(NamedTuple):
+    """What data minus model say of all coordinates, in float64.
+
+    Parameters
+    ----------
+    information, gradient : (n, n) and (n,)
+        About the state.
+    chi2 : float
+        χ² of the state.
+    log_determinant : float
+        Of the covariance of what the air leaves, in units of the noise.
+    """
+
+    information: FloatArray
+    gradient: FloatArray
+    chi2: float
+    log_determinant: float
+
+    def filtered(self, sky: SkyFilter, along: FloatArray) -> NormalEquations:
+        """Allow for the process of a filter, of which `along` (n_columns, n + 1) is as `Linearised.along` gives it."""
+        taken = sky.taken(along)
+        products = taken.T @ taken
+        return NormalEquations(
+            self.information - products[:-1, :-1],
+            self.gradient - products[:-1, -1],
+            self.chi2 - float(products[-1, -1]),
+            sky.log_determinant,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,8 @@ from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.calibration import CalibrationKnots, CalibrationModes
 from quietspec.denoisers.posterior.gas import GAS_MOTIONS, LineDesign
 from quietspec.denoisers.posterior.kinematics import MOTIONS, FewCoordinates, KinematicCoordinates, State
+from quietspec.denoisers.posterior.linear import NormalEquations
+from quietspec.denoisers.posterior.sky import NO_SKY, SkyFilter, SkyPixels
 
 __all__ = ["Linearised", "Marginalised"]
 
@@ -43,6 +45,8 @@ class Linearised:
         The stars there.
     lines : LineDesign
         The lines there, and their change with their coordinates.
+    sky : SkyPixels, optional
+        Where the air absorbs and glows; what it leaves is as large as the state says.
     """
 
     coordinates: KinematicCoordinates | FewCoordinates
@@ -53,6 +57,7 @@ class Linearised:
     calibration: FloatArray
     model: FloatArray
     lines: LineDesign
+    sky: SkyPixels = NO_SKY
 
     @property
     def n_stars(self) -> int:
@@ -72,6 +77,15 @@ class Linearised:
         precision[first:, first:] = self.knots.precision
         return precision
 
+    def prior(self) -> tuple[FloatArray, FloatArray]:
+        """Precision (n, n) of all coordinates under one Gaussian, and its slope (n,) at the state."""
+        kept, now, rest = self.coordinates.size, self.state, self.state.rest()
+        precision = np.zeros((kept + len(rest),) * 2)
+        np.fill_diagonal(precision[:kept, :kept], np.r_[np.ones(MOTIONS), np.full(kept - MOTIONS, now.scale**-2)])
+        precision[kept:, kept:] = self.rest_precision
+        expected = np.concatenate([now.scale * self.coordinates.centre, np.zeros(len(rest))])
+        return precision, precision @ (expected - np.concatenate([now.motions(), now.populations, rest]))
+
     def of_stars(self, rest: FloatArray) -> FloatArray:
         """Rows (or elements) of h and z, without those of lines."""
         return np.concatenate([rest[:2], rest[self.gas.stop :]])
@@ -82,8 +96,25 @@ class Linearised:
         knots = self.knots.hats @ single[own + self.lines.size :]
         return np.asarray(self.design @ single[:own] + self.stars * knots)
 
-    def normal_equations(self, residual: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Information (n, n) and gradient (n,) of data minus model, in float64; h, lines and z come last."""
+    def normal_equations(self, residual: FloatArray, weight: FloatArray) -> NormalEquations:
+        """Return what data minus model say of all coordinates; h, lines and z come last."""
+        equations = NormalEquations(*self._products(residual, weight), float(weight @ residual**2), 0.0)
+        sky = self.sky.filter(weight, self.state.sky)
+        return equations if sky is None else equations.filtered(sky, self.along(sky, residual, weight))
+
+    def along(self, sky: SkyFilter, residual: FloatArray, weight: FloatArray) -> FloatArray:
+        """Uᵀ of the whitened change with all coordinates and, last, of the residuals, (n_columns, n + 1)."""
+        rows = self.sky.rows
+        columns = sky.columns[rows] * np.sqrt(weight[rows])[:, None]
+        parts: list[FloatArray] = [columns.T @ self.design[rows]]
+        if self.lines.size:
+            root = np.sqrt(weight[self.lines.rows])
+            parts.append((sky.columns[self.lines.rows] * root[:, None]).T @ self.lines.columns)
+        parts.append(self.knots.gathered(columns * self.stars[rows, None], np.arange(rows.start, rows.stop)).T)
+        return np.concatenate([*parts, (residual[rows] @ columns)[:, None]], axis=1)
+
+    def _products(self, residual: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Information and gradient without what the air leaves."""
         root = np.sqrt(weight)
         own, n_knots = self.n_stars, self.knots.n_knots
         sides = np.empty((len(root), own + 1), dtype=np.float32)
@@ -238,7 +269,11 @@ class Linearised:
         Marginalised
             About the state.
         """
-        information, gradient = self.normal_equations(residual, weight)
+        return self.solved(self.normal_equations(residual, weight))
+
+    def solved(self, equations: NormalEquations) -> Marginalised:
+        """Take h, lines and z out of the normal equations."""
+        information, gradient, chi2, cost = equations
         kept, now = self.coordinates.size, self.state.rest()
         prior = self.rest_precision
         slope = gradient[kept:] - prior @ now
@@ -253,8 +288,8 @@ class Linearised:
             linearised=self,
             gram=information[:kept, :kept] - across.T @ across,
             gradient=gradient[:kept] - across.T @ along,
-            chi2=float(weight @ residual**2 + now @ prior @ now - along @ along),
-            log_determinant=float(determinant),
+            chi2=float(chi2 + now @ prior @ now - along @ along),
+            log_determinant=float(determinant + cost),
             response=back[:, :kept],
             offset=back[:, kept],
             inner_factor=lower,
@@ -274,7 +309,8 @@ class Marginalised:
     chi2 : float
         χ² of the state with the best ζ, their prior included.
     log_determinant : float
-        Of the information on ζ in units of their prior: twice what marginalising costs in log evidence.
+        Of the information on ζ in units of their prior, and of the covariance of what the air leaves: twice what
+        marginalising these costs in log evidence.
     response, offset : (n_rest, d) and (n_rest,)
         Given a, the mean of ζ is offset − response (a − a_state) beyond the state's.
     inner_factor : (n_rest, n_rest)
@@ -314,6 +350,16 @@ class Marginalised:
             found = (now + step)[MOTIONS:] @ to_scale
             scale = max(float(found), _FAINTEST * float(self.gram[MOTIONS, MOTIONS]) ** -0.5)
         return np.concatenate([step, self.offset - self.response @ step]), scale
+
+    def log_evidence(self, scale: float) -> float:
+        """Log evidence under one Gaussian of a flux scale, but for a constant of the data."""
+        state = self.linearised.state
+        expected, precision = self._prior(scale)
+        away = np.concatenate([state.motions(), state.populations]) - expected
+        information, slope = self.gram + np.diag(precision), self.gradient - precision * away
+        chi2 = self.chi2 + precision @ away**2 - slope @ np.linalg.solve(information, slope)
+        volume = np.linalg.slogdet(information)[1] - np.log(precision).sum()
+        return float(-0.5 * (chi2 + self.log_determinant + volume))
 
     def gas_is_still(self, step: FloatArray) -> bool:
         """Whether a step hardly moves the gas: by less than a third of its error, with flux to move."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from quietspec.arrays import BoolArray, FloatArray
 from quietspec.denoisers.base import Emission
 from quietspec.denoisers.posterior.contamination import TRACERS, interstellar_mask, line_mask, measure_gas, spike_mask
-from quietspec.denoisers.posterior.grid import BasisGrid, Batch
+from quietspec.denoisers.posterior.grid import BasisGrid, Batch, Grid
+from quietspec.denoisers.posterior.kinematics import State
 from quietspec.denoisers.posterior.linear import LinearFit, first_fit, fit_groups, project_groups
 from quietspec.wavelengths import EMISSION_LINES, STRONG_LINES
 
-__all__ = ["FIRST_MASK", "NEGLECTED_BEFORE", "find_contamination", "gas_mask"]
+__all__ = ["FIRST_MASK", "NEGLECTED_BEFORE", "find_contamination", "gas_mask", "lined"]
 
 #: Share of the error by which data about neglected directions may move the fits that find gas and spikes.
 NEGLECTED_BEFORE = 0.05
@@ -96,3 +99,25 @@ def gas_mask(
     for broad in np.unique(gas.broad[gas.broad > 0]) if broad_lines else ():
         mask[gas.broad == broad] |= line_mask(rest, fwhm, 0.0, broad, TRACERS)
     return mask | between_stars
+
+
+def lined(states: Sequence[State], grid: Grid) -> BoolArray:
+    """Find the pixels that hold lines which are fitted, so that they need not be left out.
+
+    Parameters
+    ----------
+    states : sequence of State
+        States of spectra.
+    grid : Grid
+        The pixels.
+
+    Returns
+    -------
+    (n_spectra, n_pixels) of bool
+        True there; False in bands of interstellar absorption.
+    """
+    mask = np.zeros((len(states), len(grid.rest)), dtype=bool)
+    for row, state in zip(mask, states, strict=True):
+        for motion in () if state.gas is None else state.gas.motions:
+            row |= line_mask(grid.rest, grid.fwhm, *motion, EMISSION_LINES)
+    return mask & ~interstellar_mask(grid.rest, grid.fwhm)

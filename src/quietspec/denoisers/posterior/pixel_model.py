@@ -22,6 +22,7 @@ from quietspec.denoisers.posterior.kinematics import (
 )
 from quietspec.denoisers.posterior.linearised import Linearised
 from quietspec.denoisers.posterior.losvd import LosvdBasis
+from quietspec.denoisers.posterior.sky import NO_SKY, SkyPixels
 from quietspec.lines.catalogue import LineGroup
 
 __all__ = ["CoarseModel", "PixelModel"]
@@ -38,6 +39,7 @@ class _Stars:
     knots: CalibrationKnots | CalibrationModes
     shape_size: float = SHAPE_SIZE
     lines: LineModel | None = None
+    sky: SkyPixels = NO_SKY
 
     def linearise(self, state: State) -> Linearised:
         """Change of the model with all coordinates, about a state."""
@@ -52,7 +54,7 @@ class _Stars:
         np.multiply(shape, factor[:, None], out=design[:, size:])
         stars = local.spectrum + shape @ state.shape.astype(np.float32)
         lines = self._lines(state)
-        return Linearised(self.coordinates, self.knots, state, design, stars, factor, factor * stars, lines)
+        return Linearised(self.coordinates, self.knots, state, design, stars, factor, factor * stars, lines, self.sky)
 
     def _calibration(self, state: State) -> FloatArray:
         return np.asarray(1 + self.knots.hats @ state.calibration.astype(np.float32))
@@ -79,6 +81,8 @@ class PixelModel(_Stars):
         1σ of h3 and h4 before the data; 0 for Gaussian LOSVDs.
     lines : LineModel, optional
         Emission lines, for states that have gas.
+    sky : SkyPixels, optional
+        Where the air absorbs and glows; nowhere if not given.
     """
 
     coordinates: KinematicCoordinates
@@ -130,8 +134,15 @@ class PixelModel(_Stars):
         )
         slope = (design.T @ residual).astype(np.float64) - prior * offset
         inner = (design.T @ design).astype(np.float64) + np.diag(prior)
+        chi2 = residual @ residual
+        sky = self.sky.filter(weight, state.sky)
+        if sky is not None:
+            taken = sky.taken(sky.along(np.column_stack([design, residual])))
+            inner -= taken[:, :-1].T @ taken[:, :-1]
+            slope -= taken[:, :-1].T @ taken[:, -1]
+            chi2 -= taken[:, -1] @ taken[:, -1]
         gain = slope @ np.linalg.solve(inner, slope)
-        return float(-0.5 * (residual @ residual + prior @ offset**2 - gain + np.linalg.slogdet(inner)[1]))
+        return float(-0.5 * (chi2 + prior @ offset**2 - gain + np.linalg.slogdet(inner)[1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +161,8 @@ class CoarseModel(_Stars):
         As for `PixelModel`.
     lines : LineModel, optional
         As for `PixelModel`.
+    sky : SkyPixels, optional
+        As for `PixelModel`.
     """
 
     coordinates: FewCoordinates
@@ -160,7 +173,7 @@ class CoarseModel(_Stars):
         """Make that of a whole model."""
         few = FewCoordinates(model.coordinates, _FEW)
         modes = model.knots.modes(_FEW_MODES)
-        return cls(few, model.basis.combined(few.transform), modes, model.shape_size, model.lines)
+        return cls(few, model.basis.combined(few.transform), modes, model.shape_size, model.lines, model.sky)
 
     def begun(self, state: State) -> State:
         """Return a state of the whole model, whose calibration is not fitted yet, in the few coordinates."""

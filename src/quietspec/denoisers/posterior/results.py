@@ -50,6 +50,8 @@ class Solution:
         Of the covariance without `remainder`.
     compact : CompactPosterior, optional
         What `factor` follows from, where it is to travel in files.
+    explained : (n_spectra,), optional
+        χ² of the data that the denoiser ascribes to the air.
     """
 
     flux: FloatArray
@@ -60,6 +62,7 @@ class Solution:
     labels: ParameterPosterior
     factor: CovarianceOfBatch
     compact: CompactPosterior | None = None
+    explained: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +79,8 @@ class Estimates(BySpectrum):
         Bits of `Flag`.
     noise_scale, redshift, evidence, dof : (n_spectra,)
         As in `Denoised`.
+    explained : (n_spectra,)
+        As in `Solution`.
     """
 
     flux: FloatArray
@@ -87,6 +92,7 @@ class Estimates(BySpectrum):
     redshift: FloatArray
     evidence: FloatArray
     dof: FloatArray
+    explained: FloatArray
 
     @classmethod
     def unset(cls, spectra: Spectra) -> Self:
@@ -102,6 +108,7 @@ class Estimates(BySpectrum):
             redshift=spectra.redshift.copy(),
             evidence=np.full(n, np.nan),
             dof=np.full(n, np.nan),
+            explained=np.zeros(n),
         )
 
 
@@ -139,6 +146,8 @@ class Accumulator:
         estimates.remainder[place] = found.remainder * unit
         estimates.ignored[place] = found.ignored
         estimates.dof[rows] = ((batch.weight > 0) & ~found.ignored).sum(axis=1) - found.determined
+        if found.explained is not None:
+            estimates.explained[rows] = found.explained
         if found.labels.names:
             self._labels.append((rows, found.labels))
         if found.compact is not None:
@@ -199,6 +208,7 @@ class Accumulator:
             flags=estimates.flags,
             ignored=estimates.ignored,
             dof=estimates.dof,
+            explained=estimates.explained,
             evidence=estimates.evidence,
             parameters={name: (labels.mean(name), labels.sigma(name)) for name in labels.names},
             parameter_posterior=labels,

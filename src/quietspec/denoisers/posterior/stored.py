@@ -56,6 +56,7 @@ class StoredCovariances:
                 emission=settings["emission"],
                 higher_moments=bool(settings["higher_moments"]),
                 shared=SharedCalibration.from_dict(settings["shared"]) if "shared" in settings else None,
+                sky=bool(settings.get("sky", True)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the settings of a stored posterior are damaged ({error!r}).") from error

@@ -113,6 +113,7 @@ class SpatialPosterior(KinematicPosterior):
             self.emission,
             self.noise,
             higher_moments=self.higher_moments,
+            two_components=self.two_components,
         )
 
     def _alone(self, tile: Spectra) -> tuple[Denoised, Keeping]:
@@ -123,7 +124,7 @@ class SpatialPosterior(KinematicPosterior):
         return self._finish(keeping), keeping
 
     def _denoise_batch(self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], result: Accumulator) -> None:
-        fit = BatchFit(batch, self.emission, self.noise)
+        fit = BatchFit(batch, self.emission, self.noise, two_components=self.two_components)
         self.store(rows, batch, fit, result)
         if isinstance(result, Keeping):
             result.keep(rows, batch, fit)

@@ -71,6 +71,7 @@ class Learning:
             self.denoiser.emission,
             self.denoiser.noise,
             higher_moments=self.denoiser.higher_moments,
+            two_components=self.denoiser.two_components,
             shared=stack.calibration,
         )
         known = self._known(frame, self._likelihoods(tool, stack, frame))

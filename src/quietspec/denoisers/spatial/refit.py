@@ -15,6 +15,7 @@ from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
 from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
 from quietspec.denoisers.posterior.linear import Projections
+from quietspec.denoisers.posterior.sky_size import NoiseLevels
 from quietspec.denoisers.spatial.motions import MotionLikelihoods
 from quietspec.spectra import Spectra
 
@@ -36,8 +37,10 @@ class Kept:
         Where each was linearised, without the coordinates of populations and calibration.
     unused, ignored : (n, n_bytes) of uint8
         Pixels that were not used, and good pixels that were left out, as bits.
-    noise_scale, signal : (n,)
-        Factor of the errors, and squared S/N of all pixels together.
+    noise : NoiseLevels
+        Their noise.
+    signal : (n,)
+        Squared S/N of all pixels together.
     shapes : (n, d) of float32
         Posterior means of ξ.
     weights : (n, n_mixture) of float32
@@ -52,7 +55,7 @@ class Kept:
     states: list[State]
     unused: npt.NDArray[np.uint8]
     ignored: npt.NDArray[np.uint8]
-    noise_scale: FloatArray
+    noise: NoiseLevels
     signal: FloatArray
     shapes: FloatArray
     weights: FloatArray
@@ -70,7 +73,7 @@ class Kept:
             states=[replace(state, populations=_NONE, calibration=_NONE) for state in fit.states],
             unused=np.packbits(~fit.used, axis=1),
             ignored=np.packbits(ignored, axis=1),
-            noise_scale=fit.noise_scale,
+            noise=fit.noise,
             signal=fit.scale**2 * weight.sum(axis=1),
             shapes=(fit.posterior.mean / fit.scale[:, None]).astype(np.float32),
             weights=fit.posterior.weights.astype(np.float32),
@@ -81,7 +84,7 @@ class Kept:
     def taken(self, which: BoolArray) -> Self:
         """Keep some of the spaxels, (n,) of bool; `information` stays that of all."""
         states = [state for state, wanted in zip(self.states, which.tolist(), strict=True) if wanted]
-        arrays = ("rows", "unused", "ignored", "noise_scale", "signal", "shapes", "weights", "motions")
+        arrays = ("rows", "unused", "ignored", "noise", "signal", "shapes", "weights", "motions")
         return replace(self, states=states, **{name: getattr(self, name)[which] for name in arrays})
 
     def shifted(self, by: int) -> Self:
@@ -99,9 +102,8 @@ class Kept:
     def weight(self, batch: Batch[KinematicGrid]) -> FloatArray:
         """Weights of the last fit, (n, n_pixels): noise as measured, and what the basis leaves out."""
         unused = np.unpackbits(self.unused, axis=1, count=batch.weight.shape[1]).astype(bool)
-        scale = np.array([[state.scale] for state in self.states], dtype=np.float32)
-        weight = np.where(unused, 0, batch.weight) / self.noise_scale.astype(np.float32)[:, None] ** 2
-        return np.asarray(weight / (1 + weight * (scale * batch.grid.truncation.astype(np.float32)) ** 2))
+        scale = np.array([state.scale for state in self.states])
+        return self.noise.weighted(np.where(unused, 0, batch.weight), batch.grid, batch.grid.model.sky, scale)
 
     def moved(self, shapes: FloatArray, n_knots: int) -> list[State]:
         """States at other ξ (n, d), of the same scale and gas, without calibration errors."""
@@ -133,7 +135,7 @@ class Refit(BatchFit):
 
     def __init__(self, batch: Batch[KinematicGrid], kept: Kept, shapes: FloatArray) -> None:
         self.grid, self._flux, self._weight, self._unit = batch.grid, batch.flux, batch.weight, batch.scale
-        self.noise_scale = kept.noise_scale
+        self.noise = kept.noise
         self._ignored = np.unpackbits(kept.ignored, axis=1, count=batch.weight.shape[1]).astype(bool)
         self.flags = np.zeros(len(batch.flux), dtype=np.int64)
         self.evidence = np.full(len(batch.flux), np.nan)

@@ -53,7 +53,7 @@ def table_of(measured: MeasuredFile) -> Table:
     -------
     astropy.table.Table
         Columns of `Populations.to_table`, after ``redshift`` and ``snr_in``; for sums first ``bin`` or ``aperture``
-        and ``name``, and ``n_spaxels``.
+        and ``name``, ``n_spaxels``, and ``n_spikes``, the number of pixels left out as cosmic rays.
     """
     table = measured.populations.to_table()
     table.add_columns([measured.redshift, measured.snr.astype(np.float32)], [0, 0], names=["redshift", "snr_in"])
@@ -65,10 +65,10 @@ def table_of(measured: MeasuredFile) -> Table:
 
 def _sum_columns(sums: SumPlan) -> dict[str, Any]:
     """What the table says of each bin or aperture."""
-    size = sums.n_spaxels.astype(np.float32)
+    counts = {"n_spaxels": sums.n_spaxels.astype(np.float32), "n_spikes": sums.n_spikes}
     if sums.number is None:
-        return {"aperture": np.arange(1, len(sums) + 1), "name": np.array(sums.names, dtype=np.str_), "n_spaxels": size}
-    return {"bin": np.arange(len(sums)), "n_spaxels": size}
+        return {"aperture": np.arange(1, len(sums) + 1), "name": np.array(sums.names, dtype=np.str_), **counts}
+    return {"bin": np.arange(len(sums)), **counts}
 
 
 def _sum_images(measured: MeasuredFile) -> dict[str, Any]:

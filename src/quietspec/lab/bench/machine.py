@@ -1,37 +1,18 @@
-"""The machine that a benchmark runs on: its description, and how fast it copies and multiplies."""
+"""How fast the machine that a benchmark runs on copies and multiplies."""
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-__all__ = ["Rates", "machine", "measured_rates"]
+__all__ = ["Rates", "measured_rates"]
 
 _COPIED = 2**27  # bytes, more than a cache holds
 _REPEATS = 5
-
-
-def machine() -> dict[str, str | int]:
-    """Processor, cores, Python, main libraries and date."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "processor": names[0] if names else platform.processor(),
-        "cores": os.cpu_count() or 0,
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "scipy", "astropy", "quietspec")},
-        "date": date.today().isoformat(),
-    }
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from quietspec.files import denoise_file
 from quietspec.lab.bench.child import Measured, in_child
 from quietspec.lab.bench.contenders import CONTENDERS, Speed, absent, sample
 from quietspec.lab.bench.cost import Cost, cost_of
-from quietspec.lab.bench.machine import machine, measured_rates
+from quietspec.lab.bench.machine import measured_rates
 from quietspec.lab.bench.profile import profile_of
+from quietspec.lab.machine import machine
 from quietspec.lab.simulate.cubes import SimulatedCube
 from quietspec.templates import SspLibrary
 

@@ -16,6 +16,7 @@ from quietspec.arrays import BoolArray, FloatArray
 from quietspec.denoisers.posterior.contamination import line_mask
 from quietspec.denoisers.posterior.gas import LineModel
 from quietspec.lab.evaluation.line_contenders import LineFluxes, rest_pixels, summed
+from quietspec.lab.streams import stream
 from quietspec.populations import PpxfOptions
 from quietspec.populations.grid import LogGrid, Rebinning
 from quietspec.populations.templates import FittingTemplates, fitted_range
@@ -67,7 +68,7 @@ class PpxfLines:
         for row, one in enumerate(zip(flux, noise, fine, bare, strict=True)):
             # pPXF raises plain errors where a spectrum cannot be fitted.
             with contextlib.suppress(ArithmeticError, AssertionError, RuntimeError, ValueError, np.linalg.LinAlgError):
-                measured = run.measure(*one, np.random.default_rng((self.seed, row)))
+                measured = run.measure(*one, stream("pPXF: refits", self.seed, row))
                 found.flux[row], found.error[row] = (values * (1 + z) for values in measured)
         return found
 

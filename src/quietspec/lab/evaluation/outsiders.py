@@ -77,7 +77,13 @@ def quasar_spectra(
 
 
 def observed_at_rest(
-    recipe: SurveyRecipe, flux: FloatArray, rng: np.random.Generator, snr: float, instrument: str | None = None
+    recipe: SurveyRecipe,
+    flux: FloatArray,
+    rng: np.random.Generator,
+    snr: float,
+    instrument: str | None = None,
+    *,
+    wavelength: FloatArray | None = None,
 ) -> Spectra:
     """Observe objects of any kind, and give them the redshift of a galaxy in the range of the instrument.
 
@@ -86,13 +92,15 @@ def observed_at_rest(
     recipe : SurveyRecipe
         The recipe, made with ``emission=False``, whose instruments and noise are used.
     flux : (n_spectra, n_pixels)
-        Flux in the observed frame, on ``recipe.wavelength``.
+        Flux in the observed frame.
     rng : numpy.random.Generator
         Source of all draws.
     snr : float
         S/N of the observation.
     instrument : str, optional
         Name in `INSTRUMENTS`; drawn if not given.
+    wavelength : (n_pixels,), optional
+        Air wavelengths of the flux, Å; ``recipe.wavelength`` if not given.
 
     Returns
     -------
@@ -107,9 +115,10 @@ def observed_at_rest(
     if recipe.switches.emission:
         raise SpectraError("observed_at_rest: stars and quasars get no gas; make the recipe with emission=False.")
     name = instrument or recipe.instruments[rng.integers(len(recipe.instruments))].name
-    window = in_window(recipe.wavelength, SNR_WINDOW)
+    wavelength = recipe.wavelength if wavelength is None else wavelength
+    window = in_window(wavelength, SNR_WINDOW)
     scaled = (flux / flux[:, window].mean(axis=1, keepdims=True)).astype(np.float32)
-    rest = RestSpectra(wavelength=recipe.wavelength, flux=scaled, parameters={})
+    rest = RestSpectra(wavelength=wavelength, flux=scaled, parameters={})
     observed = recipe.observe(rest, rng, snr, instrument=name, redshift=0.0).observed
     return observed.with_redshift(float(rng.uniform(*recipe.redshifts(INSTRUMENTS[name]))))
 

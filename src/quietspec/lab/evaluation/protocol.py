@@ -12,11 +12,13 @@ import numpy as np
 from quietspec.arrays import join_rows
 from quietspec.denoised import Flag, ModelId
 from quietspec.denoisers.base import finish
+from quietspec.lab.evaluation.between import between_galaxies
 from quietspec.lab.evaluation.calibration import Calibration, measure_calibration
 from quietspec.lab.evaluation.limit import Limit, LimitSettings, bayes_limit
 from quietspec.lab.evaluation.result import NOISY, Evaluation, Example, LimitRatio, LimitScores, Scores
 from quietspec.lab.evaluation.scores import LineScores, coverage, line_scores, recovery_rate, rms, rms_reduction
-from quietspec.lab.simulate import PaperRecipe, paper_spectra
+from quietspec.lab.simulate import PAPER_SEED, Draws, PaperRecipe, paper_spectra
+from quietspec.lab.streams import stream
 from quietspec.progress import Progress
 from quietspec.wavelengths import LINE_WINDOWS, rest_air
 
@@ -27,10 +29,9 @@ if TYPE_CHECKING:
     from quietspec.lab.simulate import Recipe, RestSpectra, Simulated
     from quietspec.spectra import Spectra
 
-__all__ = ["BATCH", "EvaluationOptions", "Unchanged", "evaluate", "noise_rng", "test_spectra"]
+__all__ = ["BATCH", "EvaluationOptions", "Unchanged", "evaluate", "test_draws", "test_spectra"]
 
 BATCH = 100  #: spectra simulated at a time; a recipe that draws one instrument per call draws a new one for each batch
-_DRAWS, _SAMPLER = 1, 2  # children of the seed of the noise
 _LINE_SCORES = tuple(score.name for score in fields(LineScores))
 
 
@@ -79,7 +80,7 @@ def evaluate(
     Parameters
     ----------
     recipe : Recipe
-        The simulated world. Of the recipe `paper`, the first `n` spectra of the test part are used.
+        The simulated world. Of the recipe `paper`, the first `n` spectra of a test part are used.
     denoisers : mapping of str to Denoiser
         Denoisers to score, by the names they have in the result.
     snrs : sequence of float
@@ -87,8 +88,8 @@ def evaluate(
     n : int
         Number of spectra.
     seed : int, optional
-        Seed of the noise (and of the spectra, except of the recipe `paper`). The result at one S/N does not depend on
-        which others are evaluated.
+        Seed of the spectra and of the noise. The result at one S/N does not depend on which others are evaluated; the
+        galaxies are the same at all.
     options : EvaluationOptions, optional
         What else to measure: calibration of the errors, the Bayes limit.
     progress : callable, optional
@@ -127,9 +128,9 @@ def evaluate(
     )
 
 
-def noise_rng(seed: int, number: int, snr: float) -> np.random.Generator:
-    """Random stream of the noise of test batch `number` at an S/N."""
-    return np.random.default_rng((seed, number, round(1e6 * snr)))
+def test_draws(seed: int, number: int, snr: float) -> Draws:
+    """Random streams of test batch `number`: of how it is seen, the same at every S/N, and of the noise."""
+    return Draws.of("tests", snr, seed, number)
 
 
 def test_spectra(recipe: Recipe, n: int, seed: int) -> Iterator[RestSpectra]:
@@ -142,7 +143,7 @@ def test_spectra(recipe: Recipe, n: int, seed: int) -> Iterator[RestSpectra]:
     n : int
         Number of spectra; the recipe `paper` gives the first `n` of its test part.
     seed : int
-        Seed of the spectra (not used by the recipe `paper`).
+        Seed of the spectra. With the recipe `paper`, 0 is the paper's split, and others are drawn like it.
 
     Yields
     ------
@@ -150,10 +151,10 @@ def test_spectra(recipe: Recipe, n: int, seed: int) -> Iterator[RestSpectra]:
         Up to `BATCH` spectra.
     """
     if isinstance(recipe, PaperRecipe):
-        for chunk in paper_spectra(recipe, "test", 0, n):
+        for chunk in paper_spectra(recipe, "test", 0, n, (PAPER_SEED, seed)):
             yield from (chunk[start : start + BATCH] for start in range(0, len(chunk), BATCH))
     else:
-        rng = np.random.default_rng(seed)
+        rng = stream("tests: spectra", seed)
         yield from (recipe.rest(min(BATCH, n - start), rng) for start in range(0, n, BATCH))
 
 
@@ -196,18 +197,18 @@ class _Tally:
 
     def add(self, number: int, rest: RestSpectra, n_limit: int) -> None:
         """Observe, denoise and score batch `number`; sample the limit of its first `n_limit` spectra."""
-        simulated = self._recipe.observe(rest, noise_rng(self._seed, number, self._snr), self._snr)
+        simulated = test_draws(self._seed, number, self._snr).observe(self._recipe, rest, self._snr)
         denoised = {name: self._denoise(name, simulated) for name in self._models}
         if self._options.coverage:
             for name, result in denoised.items():
-                self._calibrations[name].append(measure_calibration(simulated, result, self._rng(number, _DRAWS)))
+                self._calibrations[name].append(measure_calibration(simulated, result, self._rng(number, "draws")))
         if n_limit:
-            self._sample_limit(simulated[:n_limit], self._rng(number, _SAMPLER))
+            self._sample_limit(simulated[:n_limit], self._rng(number, "sampler"))
         if number == 0:
             self.example = _example(self._snr, simulated, denoised)
 
-    def _rng(self, number: int, purpose: int) -> np.random.Generator:
-        return np.random.default_rng((self._seed, number, round(1e6 * self._snr), purpose))
+    def _rng(self, number: int, purpose: str) -> np.random.Generator:
+        return stream(f"tests: {purpose}", self._seed, number, round(1e6 * self._snr))
 
     def _denoise(self, name: str, simulated: Simulated) -> Denoised:
         start = time.perf_counter()
@@ -229,13 +230,15 @@ class _Tally:
         calibrations, beside = self._calibrations[name], self._beside_limit[name]
         return Scores(
             **{score: joined[score] for score in ("rms", "reduction", "recovery")},
-            reduction_error=_between(self._scores[name]),
+            reduction_error=between_galaxies([one["reduction"] for one in self._scores[name]]),
             lines={
                 line: LineScores(**{score: joined[f"line_{score}"][:, column] for score in _LINE_SCORES})
                 for column, line in enumerate(LINE_WINDOWS)
             },
             coverage68=_weighted(joined["coverage68"], joined["pixels"]),
             coverage95=_weighted(joined["coverage95"], joined["pixels"]),
+            coverage68_error=self._coverage_error(name, "coverage68"),
+            coverage95_error=self._coverage_error(name, "coverage95"),
             seconds_per_spectrum=self._seconds[name] / len(joined["rms"]),
             failed=float(np.mean(joined["failed"])),
             flagged=float(np.mean(joined["flagged"])),
@@ -243,11 +246,9 @@ class _Tally:
             limit_ratio=LimitRatio.of(np.concatenate(beside), LimitScores.stack(self.limits)) if beside else None,
         )
 
-
-def _between(batches: list[dict[str, FloatArray]]) -> float | None:
-    """Error of the mean reduction from the scatter between batches, each of which is one galaxy for some recipes."""
-    means = [float(np.nanmean(batch["reduction"])) for batch in batches if np.isfinite(batch["reduction"]).any()]
-    return float(np.std(means, ddof=1) / np.sqrt(len(means))) if len(means) > 1 else None
+    def _coverage_error(self, name: str, score: str) -> float | None:
+        batches = self._scores[name]
+        return between_galaxies([one[score] for one in batches], [one["pixels"] for one in batches])
 
 
 def _weighted(fractions: FloatArray, pixels: FloatArray) -> float | None:

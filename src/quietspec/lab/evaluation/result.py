@@ -79,12 +79,14 @@ class Scores:
     rms, reduction, recovery : (n,)
         RMS residual in the unit of the flux, `rms_reduction` and `recovery_rate` of each spectrum.
     reduction_error : float or None
-        1σ error of the mean of `reduction`, from the scatter between batches: between galaxies, where a batch is one
-        galaxy with one instrument. None for a single batch.
+        1σ error of the mean of `reduction`, by bootstrap over batches: over galaxies, where a batch is one galaxy with
+        one instrument. None for a single batch.
     lines : mapping of str to LineScores
         The same scores and equivalent widths in each of `LINE_WINDOWS`.
     coverage68, coverage95 : float or None
         Fraction of all pixels whose truth lies within ±1σ and ±1.96σ (nominal: 0.6827 and 0.95); None without pixels.
+    coverage68_error, coverage95_error : float or None
+        Their 1σ errors, like `reduction_error`.
     seconds_per_spectrum : float
         Wall time of `denoise`.
     failed, flagged : float
@@ -102,6 +104,8 @@ class Scores:
     lines: Mapping[str, LineScores]
     coverage68: float | None
     coverage95: float | None
+    coverage68_error: float | None
+    coverage95_error: float | None
     seconds_per_spectrum: float
     failed: float
     flagged: float
@@ -121,6 +125,8 @@ class Scores:
             **self._widths(),
             "coverage68": self.coverage68,
             "coverage95": self.coverage95,
+            "coverage68_error": self.coverage68_error,
+            "coverage95_error": self.coverage95_error,
             "seconds_per_spectrum": self.seconds_per_spectrum,
             "failed": self.failed,
             "flagged": self.flagged,

@@ -18,6 +18,7 @@ from quietspec.lab.evaluation.scores import coverage, rms
 from quietspec.lab.evaluation.stresses import Observation, Scene, Stress
 from quietspec.lab.simulate.emission import random_gas
 from quietspec.lab.simulate.survey import halpha_continuum
+from quietspec.lab.streams import stream
 from quietspec.progress import Progress
 from quietspec.wavelengths import in_window, rest_air
 
@@ -215,7 +216,7 @@ def scenes(recipe: SurveyRecipe, snr: float, n: int, seed: int) -> Iterator[Scen
     shares = np.array_split(np.arange(n), len(recipe.instruments))
     for number, (instrument, share) in enumerate(zip(recipe.instruments, shares, strict=True)):
         if share.size:
-            rng = np.random.default_rng((seed, number))
+            rng = stream("robustness: galaxies", seed, number)
             rest = recipe.rest(len(share), rng)
             known = rest.parameters
             gas = random_gas(halpha_continuum(rest), known["a_v"], known["velocity"], rng, recipe.prior.emission)

@@ -20,6 +20,7 @@ from quietspec.lab.simulate.defects import masked_runs, spikes
 from quietspec.lab.simulate.emission import Gas, add_lines, line_ratios
 from quietspec.lab.simulate.kinematics import Losvd
 from quietspec.lab.simulate.survey import halpha_continuum
+from quietspec.lab.streams import stream
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, in_window, rest_air
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Scene:
 
     def rng(self) -> np.random.Generator:
         """Make the generator of a stress, the same at every call, so that larger amounts continue smaller ones."""
-        return np.random.default_rng((*self.seed, 1))
+        return stream("robustness: stress", *self.seed)
 
     @cached_property
     def plain(self) -> Observation:
@@ -114,7 +115,7 @@ class Scene:
         recipe = copy(scene.recipe)
         recipe.instruments = (scene.instrument,)
         recipe.switches = replace(recipe.switches, masks=False, spikes=False, misscaled_errors=False)
-        rng = np.random.default_rng((*scene.seed, 0))
+        rng = stream("robustness: noise", *scene.seed)
         simulated = recipe.observe(scene.rest, rng, scene.snr, redshift=scene.redshift, gas=scene.gas)
         return Observation(simulated=simulated, noise=simulated.observed.sigma)
 

@@ -93,7 +93,9 @@ class SimulatedCube:
             Ready to write.
         """
         rng = np.random.default_rng(seed)
-        recipe = SurveyRecipe(library, instruments=["MUSE"], masks=False, spikes=False, noise_correlation=False)
+        recipe = SurveyRecipe(
+            library, instruments=["MUSE"], masks=False, spikes=False, noise_correlation=False, sky=False
+        )
         rest = recipe.rest(n_populations, rng)
         seen = recipe.observe(rest, rng, _NO_NOISE, instrument="MUSE", redshift=redshift)
         muse = INSTRUMENTS["MUSE"]

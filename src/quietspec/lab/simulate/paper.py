@@ -120,7 +120,7 @@ class PaperRecipe:
         return self.observe(self.rest(n, rng), rng, snr)
 
 
-def paper_rng(part: Part, chunk: int, seed: int = PAPER_SEED) -> np.random.Generator:
+def paper_rng(part: Part, chunk: int, seed: int | tuple[int, ...] = PAPER_SEED) -> np.random.Generator:
     """Random stream of one chunk of `PAPER_CHUNK` noise-free spectra in the paper's split.
 
     Parameters
@@ -129,8 +129,8 @@ def paper_rng(part: Part, chunk: int, seed: int = PAPER_SEED) -> np.random.Gener
         Part of the split. The two use different children of one `numpy.random.SeedSequence`, so they share no spectrum.
     chunk : int
         Number of the chunk within the part.
-    seed : int, optional
-        Seed of the split.
+    seed : int or tuple of int, optional
+        Seed of the split; a pair of `PAPER_SEED` and 0 is the paper's own.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def paper_rng(part: Part, chunk: int, seed: int = PAPER_SEED) -> np.random.Gener
 
 
 def paper_spectra(
-    recipe: PaperRecipe, part: Part, start: int = 0, stop: int | None = None, seed: int = PAPER_SEED
+    recipe: PaperRecipe, part: Part, start: int = 0, stop: int | None = None, seed: int | tuple[int, ...] = PAPER_SEED
 ) -> Iterator[RestSpectra]:
     """Draw noise-free spectra `start` to `stop` of one part of the paper's 100,000, chunk by chunk.
 
@@ -156,8 +156,8 @@ def paper_spectra(
         Part: 90,000 spectra for training and validation, or 10,000 for tests.
     start, stop : int, optional
         Range of spectra, the whole part by default. A spectrum does not depend on the range it is drawn with.
-    seed : int, optional
-        Seed of the split.
+    seed : int or tuple of int, optional
+        Seed of the split; a pair of `PAPER_SEED` and 0 is the paper's own.
 
     Yields
     ------

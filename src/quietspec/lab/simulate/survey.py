@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from quietspec.errors import TemplateError
+from quietspec.lab.simulate.air import AirResiduals
 from quietspec.lab.simulate.defects import masked_runs, spikes
 from quietspec.lab.simulate.dust import transmission
 from quietspec.lab.simulate.emission import Gas, add_lines, random_gas
@@ -23,7 +24,7 @@ from quietspec.lab.simulate.view import View
 from quietspec.resampling import Resampler
 from quietspec.spectra import Spectra
 from quietspec.templates.means import population_labels
-from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SNR_WINDOW, in_window
+from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SNR_WINDOW, in_window, rest_air
 
 if TYPE_CHECKING:
     from quietspec.arrays import FloatArray
@@ -41,9 +42,9 @@ class SurveyRecipe:
     """Galaxy spectra with LOSVD and dust on a log-λ rest-frame grid, observed by a survey's instrument.
 
     Each call of `observe` is one galaxy, with one instrument and one redshift. The truth includes the flux-calibration
-    error, as what an instrument without noise would record does, but neither emission lines nor spikes. S/N is the mean
-    flux of the truth over the mean 1σ noise in the S/N window, or over all pixels if the instrument does not observe
-    that window (MUSE at low redshift).
+    error, as what an instrument without noise would record does, but neither emission lines nor spikes nor what the air
+    leaves. S/N is the mean flux of the truth over the mean 1σ noise in the S/N window, or over all pixels if the
+    instrument does not observe that window (MUSE at low redshift).
 
     Parameters
     ----------
@@ -233,11 +234,14 @@ class SurveyRecipe:
         truth, flux, ivar = (np.empty((n, len(view.rest_wavelength)), dtype=np.float32) for _ in range(3))
         contaminated, correlation = np.empty(flux.shape, dtype=bool), np.empty(n)
         fwhm = np.maximum(view.fwhm / (1 + z), self._own_fwhm(view))  # templates cannot be sharpened; lines are as wide
+        air = self._air(view, rng)
         for rows in _blocks(n):
             truth[rows] = record(rest.flux[rows], rng)
             sigma, noise, correlation[rows] = self._noise(view, truth[rows], wanted[rows], rng)
             np.multiply(sigma, noise, out=flux[rows])
             flux[rows] += truth[rows]
+            if air is not None:
+                flux[rows] += air.added(truth[rows], sigma)
             clean = flux[rows].copy()
             if self.switches.emission:
                 lines = self._gas(rest[rows], rng) if gas is None else gas[rows]
@@ -330,6 +334,13 @@ class SurveyRecipe:
         correlation = rng.uniform(*law.correlation, n) * float(self.switches.noise_correlation)
         sigma = scale_to_snr(truth, law.relative_sigma(view.wavelength, position), view.snr_window, snr)
         return sigma, correlated_noise(truth.shape, rng, correlation), correlation
+
+    def _air(self, view: View, rng: np.random.Generator) -> AirResiduals | None:
+        """What the air leaves in one exposure, by draws of their own: all others are the same with it and without."""
+        if not self.switches.sky:
+            return None
+        air = rest_air(view.wavelength, 0.0, view.instrument.medium)
+        return AirResiduals.draw(self.prior.air, air, view.fwhm, rng.spawn(1)[0])
 
     def _gas(self, rest: RestSpectra, rng: np.random.Generator) -> Gas:
         return random_gas(

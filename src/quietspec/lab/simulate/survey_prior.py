@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from quietspec.denoisers.posterior.calibration import CalibrationLaw
+from quietspec.lab.simulate.air import AirPrior
 from quietspec.lab.simulate.emission import EmissionPrior
 from quietspec.lab.simulate.histories import HistoryPrior
 
@@ -32,6 +33,8 @@ class SurveySwitches:
         Smoothing to the instrument's resolution.
     calibration_error, masks, spikes : bool
         Flux-calibration error; masked runs of pixels; cosmic-ray spikes.
+    sky : bool
+        What the air leaves in its bands.
     noise_spread, noise_correlation : bool
         Deviation of each spectrum from the median noise law; correlation between pixels.
     misscaled_errors : bool
@@ -50,6 +53,7 @@ class SurveySwitches:
     calibration_error: bool = True
     masks: bool = True
     spikes: bool = True
+    sky: bool = True
     noise_spread: bool = True
     noise_correlation: bool = True
     misscaled_errors: bool = False
@@ -81,6 +85,8 @@ class SurveyPrior:
         S/N in the S/N window; log-uniform.
     calibration : CalibrationLaw
         Law of the flux-calibration error; the wide one that denoisers assume by default.
+    air : AirPrior
+        Ranges of what the air leaves in its bands.
     """
 
     histories: HistoryPrior = SURVEY_HISTORIES
@@ -93,3 +99,4 @@ class SurveyPrior:
     dust_bump: float = 0.0
     snr: tuple[float, float] = (1.5, 60.0)
     calibration: CalibrationLaw = field(default_factory=CalibrationLaw)
+    air: AirPrior = field(default_factory=AirPrior)

@@ -45,6 +45,7 @@ class UltravioletRecipe(WideRecipe):
     name = "ultraviolet"
     limits: ClassVar[tuple[float, float]] = _LIMITS
     ranges: ClassVar[SurveyPrior] = replace(WIDE_PRIOR, dust_bump=4.0)
+    mixed_share: ClassVar[float] = 0.0  # its libraries between and beyond others serve instead
     shares: ClassVar[Mapping[str, float]] = {
         "emiles": 0.36, "bc03-miles": 0.16, "between": 0.14, "beyond": 0.1, "m11-miles": 0.05, "m11-stelib": 0.05,
         "bc03": 0.05, "mastar": 0.05, "bpass": 0.04,

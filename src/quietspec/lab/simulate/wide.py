@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 
 from quietspec.errors import TemplateError
 from quietspec.lab.simulate.kinematics import log_wavelengths
@@ -40,6 +41,8 @@ LIBRARIES: Mapping[str, float] = {
     "bpass": 0.05,
 }  # fmt: skip
 _METALLICITY = (-2.31, 0.41)  # [M/H] of the grid
+_FAINTEST, _LARGEST = 1e-4, 1.0  # flux, of the mean, and ln of the ratio between libraries, where they are mixed
+_FRACTION, _WANDERING, _KNOTS = 0.5, 0.4, (250.0, 1500.0)  # way between two libraries: mean, scatter; Å
 _TRUSTED = {"bpass": (3650.0, 9400.0), "mastar": (3650.0, 9440.0), "bc03": (3500.0, 9250.0)}  # Å
 
 
@@ -90,15 +93,19 @@ class WideRecipe(SurveyRecipe):
         Fe II lines (`read_iron`); without them there are no nuclei.
     nuclei : NucleusPrior, optional
         Ranges of the nuclei.
+    mixed : float, optional
+        Share of the galaxies whose stars are like those of no library but mixed of two; by default `mixed_share`.
     **options
         As for `SurveyRecipe`.
     """
 
     name = "wide"
-    #: Range of wavelengths (Å at rest) and of all draws, and share of the galaxies that each library has.
+    #: Range of wavelengths (Å at rest) and of all draws; share of each library in galaxies that are of one; share of
+    #: galaxies whose stars are mixed of two, since real ones need be like none.
     limits: ClassVar[tuple[float, float]] = WIDE_LIMITS
     ranges: ClassVar[SurveyPrior] = WIDE_PRIOR
     shares: ClassVar[Mapping[str, float]] = LIBRARIES
+    mixed_share: ClassVar[float] = 0.5
 
     def __init__(
         self,
@@ -106,6 +113,8 @@ class WideRecipe(SurveyRecipe):
         others: Mapping[str, tuple[SspLibrary, float]] | None = None,
         iron: Mapping[str, FloatArray] | None = None,
         nuclei: NucleusPrior | None = None,
+        *,
+        mixed: float | None = None,
         **options: Any,
     ) -> None:
         options.setdefault("prior", self.ranges)
@@ -115,6 +124,7 @@ class WideRecipe(SurveyRecipe):
         self._worlds = [SurveyRecipe(one, **options) for one, _ in self._others.values()]
         shares = np.array([share for _, share in self._others.values()])
         self._shares = np.concatenate([[1 - shares.sum()], shares])
+        self._mixed = (self.mixed_share if mixed is None else mixed) if self._worlds else 0.0
         self._nuclei = NucleusRecipe(self.wavelength, self._iron, nuclei) if self._iron else None
 
     @classmethod
@@ -171,6 +181,7 @@ class WideRecipe(SurveyRecipe):
             prior=self.prior,
             instruments=[one.name for one in self.instruments],
             limits=self._limits,
+            mixed=self._mixed,
             margin=0.0,
             velocity_scale=self._velocity_scale,
             **asdict(self.switches) | still,
@@ -178,11 +189,37 @@ class WideRecipe(SurveyRecipe):
 
     def rest(self, n: int, rng: np.random.Generator) -> RestSpectra:
         """Draw `n` noise-free spectra; parameters have ``nucleus``, its share of the light at 5000 Å."""
-        count = rng.multinomial(n, self._shares)
-        parts = [super().rest(int(count[0]), rng)] if count[0] else []
-        parts += [world.rest(int(one), rng) for world, one in zip(self._worlds, count[1:], strict=True) if one]
+        n_mixed = rng.binomial(n, self._mixed)
+        count = rng.multinomial(n - n_mixed, self._shares)
+        parts = [self._stars(world, int(one), rng) for world, one in enumerate(count) if one]
+        parts += [self._mixture(*pair, int(one), rng) for pair, one in self._pairs(n_mixed, rng)]
         rest = RestSpectra.stack(parts)[rng.permutation(n)]
         return rest if self._nuclei is None else self._with_nuclei(rest, rng)
+
+    def _stars(self, world: int, n: int, rng: np.random.Generator) -> RestSpectra:
+        """Draw galaxies of the stars of one library, by its number."""
+        return self._worlds[world - 1].rest(n, rng) if world else super().rest(n, rng)
+
+    def _pairs(self, n: int, rng: np.random.Generator) -> list[tuple[tuple[int, int], int]]:
+        """Draw pairs of libraries, by their numbers, and how many galaxies each has."""
+        if not n:
+            return []
+        size = len(self._shares)
+        pairs = [(one, other) for one in range(size) for other in range(size) if one != other]
+        chance = np.array([self._shares[one] / (size - 1) for one, _ in pairs])
+        return [(pair, count) for pair, count in zip(pairs, rng.multinomial(n, chance), strict=True) if count]
+
+    def _mixture(self, one: int, other: int, n: int, rng: np.random.Generator) -> RestSpectra:
+        """Draw galaxies between two libraries, or beyond either, by a way that wanders with the wavelength."""
+        seed = rng.integers(2**63)
+        # The same histories, motions and dust in both: the libraries share their grid.
+        first, second = (self._stars(world, n, np.random.default_rng(seed)) for world in (one, other))
+        fraction = _wandering(self.wavelength, n, rng)
+        floor = np.float32(_FAINTEST)
+        ratio = np.log(np.maximum(second.flux, floor) / np.maximum(first.flux, floor))
+        flux = first.flux * np.exp(fraction * np.clip(ratio, -_LARGEST, _LARGEST))
+        flux /= flux[:, in_window(self.wavelength, SNR_WINDOW)].mean(axis=1, keepdims=True)
+        return replace(first, flux=flux)
 
     def _with_nuclei(self, rest: RestSpectra, rng: np.random.Generator) -> RestSpectra:
         assert self._nuclei is not None
@@ -192,3 +229,15 @@ class WideRecipe(SurveyRecipe):
         return replace(
             rest, flux=flux / scale, nucleus=nucleus / scale, parameters={**rest.parameters, "nucleus": share}
         )
+
+
+def _wandering(wavelength: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
+    """Draw the way from one library to another at each wavelength, (n, n_pixels): 0 is the first, 1 the second."""
+    way = np.empty((n, len(wavelength)), dtype=np.float32)
+    mean = _FRACTION + _WANDERING * rng.standard_normal(n)
+    for rows in np.array_split(np.arange(n), max(1, n // 64)):
+        step = float(np.exp(rng.uniform(*np.log(_KNOTS))))
+        knots = np.arange(wavelength[0] - rng.uniform(0, step), wavelength[-1] + step, step)
+        values = mean[rows, None] + _WANDERING * rng.standard_normal((len(rows), len(knots)))
+        way[rows] = CubicSpline(knots, values, axis=1)(wavelength)
+    return way

@@ -23,13 +23,14 @@ from quietspec.lab.simulate import (
     get_recipe,
     paper_spectra,
 )
+from quietspec.lab.streams import training_stream
 from quietspec.lab.training.prior import fit_prior, refit_labels
 from quietspec.lab.training.settings import PriorRun, PriorSettings
 from quietspec.templates import SspLibrary
 
 __all__ = ["relabelled_prior", "train_from", "train_prior", "training_spectra"]
 
-_TRAINING, _TUNING = 1, 2  # random streams of a seed; evaluation has others
+_TRAINING, _TUNING = 1, 2  # streams of a seed
 _TUNING_SPECTRA, _TUNING_SNR = 300, 10.0
 _PCA_SIZES = range(2, 13)
 _DRAWN_AT_ONCE = 2000
@@ -62,7 +63,7 @@ def _drawn(recipe: Recipe, n: int, seed: int) -> Iterator[RestSpectra]:
     if isinstance(recipe, PaperRecipe):
         yield from paper_spectra(recipe, "train", 0, n)
         return
-    rng = np.random.default_rng((seed, _TRAINING))
+    rng = training_stream(seed, _TRAINING)
     world = _world_of_training(recipe)
     for start in range(0, n, _DRAWN_AT_ONCE):
         yield world.rest(min(_DRAWN_AT_ONCE, n - start), rng)
@@ -140,7 +141,7 @@ def train_prior(
         rest,
         relative_noise(rest.wavelength),
         np.interp(rest.wavelength, own.wavelength, own.fwhm),
-        np.random.default_rng((seed, _TRAINING, 1)),
+        training_stream(seed, _TRAINING, 1),
         settings,
         more=drawn,
         card=card,
@@ -169,7 +170,7 @@ def relabelled_prior(prior: SpectralPrior, recipe: Recipe, n: int, seed: int) ->
         The same prior over spectra, with new labels.
     """
     rest = training_spectra(recipe, n, seed)
-    rng = np.random.default_rng((seed, _TRAINING, 2))
+    rng = training_stream(seed, _TRAINING, 2)
     return refit_labels(prior, rest, relative_noise(rest.wavelength), rng)
 
 
@@ -188,7 +189,7 @@ def relative_noise(wavelength: FloatArray) -> FloatArray:
 
 def _best_pca(prior: SpectralPrior, recipe: Recipe, seed: int) -> int:
     """Number of components with which plain PCA leaves the smallest residual on tuning spectra of S/N 10."""
-    rng = np.random.default_rng((seed, _TUNING))
+    rng = training_stream(seed, _TUNING)
     simulated = recipe.simulate(_TUNING_SPECTRA, rng, _TUNING_SNR)
     sizes = [size for size in _PCA_SIZES if size <= prior.n_components]
     errors = []

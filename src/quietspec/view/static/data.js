@@ -67,11 +67,30 @@ export class Server {
     return this.ask("region", { file, shape: JSON.stringify(shape) }, `region${file}`);
   }
 
+  // The posterior of the summed data of a region; it can take seconds.
+  sum(file, shape) {
+    return this.ask("sum", { file, shape: JSON.stringify(shape) }, `sum${file}`);
+  }
+
+  binRegion(file, shape) {
+    return this.ask("region", { file, shape: JSON.stringify(shape) });
+  }
+
+  binSum(file, shape) {
+    return this.ask("sum", { file, shape: JSON.stringify(shape) });
+  }
+
+  // Give up a question that is still awaited.
+  withdraw(role) {
+    if (this.pending.has(role)) this.pending.get(role).abort();
+  }
+
   band(file, target, low, high) {
     return this.ask("band", { file, ...target, low, high }, `band${file}`);
   }
 
-  fits(what, query) {
-    return `api/${what}.fits?${new URLSearchParams(query)}`;
+  // Where a file to save is found.
+  address(what, query) {
+    return `api/${what}?${new URLSearchParams(query)}`;
   }
 }

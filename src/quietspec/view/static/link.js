@@ -15,8 +15,9 @@ export function readLink(text) {
   if (range.length === 2 && range.every(Number.isFinite) && range[1] > range[0]) found.range = range;
   try {
     if (given.has("region")) found.region = JSON.parse(given.get("region"));
+    if (given.has("bins")) found.bins = JSON.parse(given.get("bins"));
   } catch {
-    // a link that was cut short shows no region
+    // a link that was cut short shows no region, and no bins
   }
   return found;
 }
@@ -27,6 +28,7 @@ export function writeLink(state) {
   for (const name of NUMBERS) if (Number.isFinite(state[name])) parts.set(name, String(Number(state[name].toPrecision(7))));
   if (state.range) parts.set("range", state.range.map((value) => value.toFixed(1)).join(","));
   if (state.region) parts.set("region", JSON.stringify(rounded(state.region)));
+  if (state.bins.length) parts.set("bins", JSON.stringify(state.bins));
   return `#${parts}`;
 }
 

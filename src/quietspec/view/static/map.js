@@ -2,6 +2,7 @@
 
 import { colourTable, theme } from "./colours.js";
 import { percentiles, tickText, ticksBetween } from "./numbers.js";
+import { drawBin, drawName, drawShape } from "./shapes.js";
 
 const FONT = "11px system-ui, sans-serif";
 const MARGIN = { left: 46, bottom: 36, top: 10, right: 70 };
@@ -36,7 +37,7 @@ export class SkyMap {
     this.values = null;
     this.flags = null;
     this.hatched = 0;
-    this.overlay = { row: null, cursor: null, region: null, draft: null, marks: [] };
+    this.overlay = { row: null, cursor: null, region: null, draft: null, bins: [], marks: [] };
     this.picture = document.createElement("canvas");
     this.picture.width = this.nx;
     this.picture.height = this.ny;
@@ -179,8 +180,9 @@ export class SkyMap {
   }
 
   drawOverlay(context) {
-    const { row, cursor, region, draft, marks } = this.overlay;
-    for (const shape of [region, draft]) if (shape) this.drawShape(context, shape, shape === draft);
+    const { row, cursor, region, draft, bins, marks } = this.overlay;
+    bins.forEach((shape, k) => drawBin(this, context, shape, String(k + 1)));
+    for (const shape of [region, draft]) if (shape) drawShape(this, context, shape, shape === draft);
     for (const mark of marks) this.drawMark(context, mark);
     if (row !== null) this.drawCell(context, row, 2);
     if (cursor !== null && cursor !== row) this.drawCell(context, cursor, 1);
@@ -199,43 +201,7 @@ export class SkyMap {
 
   drawMark(context, { row, text }) {
     this.drawCell(context, row, 1);
-    const [px, py] = this.toCanvas((row % this.nx) + 0.8, Math.floor(row / this.nx) + 0.3);
-    context.font = "600 11px system-ui, sans-serif";
-    context.textAlign = "left";
-    context.textBaseline = "middle";
-    context.lineWidth = 3;
-    context.strokeStyle = "rgba(0,0,0,0.8)";
-    context.strokeText(text, px + 2, py);
-    context.fillStyle = "#ffffff";
-    context.fillText(text, px + 2, py);
-  }
-
-  shapePath(shape) {
-    const path = new Path2D();
-    if (shape.type === "rectangle") {
-      const [px, py] = this.toCanvas(Math.min(shape.x0, shape.x1) - 0.5, Math.max(shape.y0, shape.y1) + 0.5);
-      const [qx, qy] = this.toCanvas(Math.max(shape.x0, shape.x1) + 0.5, Math.min(shape.y0, shape.y1) - 0.5);
-      path.rect(px, py, qx - px, qy - py);
-    } else if (shape.type === "circle") {
-      const [px, py] = this.toCanvas(shape.x, shape.y);
-      const scale = this.box.width / (this.window.x1 - this.window.x0);
-      path.ellipse(px, py, shape.r * scale, shape.r * scale * this.stretch(), 0, 0, 2 * Math.PI);
-    } else {
-      shape.points.forEach(([x, y], k) => path[k ? "lineTo" : "moveTo"](...this.toCanvas(x, y)));
-      if (shape.points.length > 2) path.closePath();
-    }
-    return path;
-  }
-
-  drawShape(context, shape, draft) {
-    const path = this.shapePath(shape);
-    context.setLineDash(draft ? [4, 3] : []);
-    for (const [colour, width] of [["rgba(0,0,0,0.85)", 3.5], ["#ffd166", 1.6]]) {
-      context.strokeStyle = colour;
-      context.lineWidth = width;
-      context.stroke(path);
-    }
-    context.setLineDash([]);
+    drawName(this, context, text, (row % this.nx) + 0.8, Math.floor(row / this.nx) + 0.3);
   }
 
   toCanvas(x, y) {

@@ -16,10 +16,11 @@ from quietspec.arrays import join_rows
 from quietspec.denoisers import KinematicPosterior, Posterior
 from quietspec.errors import QuietspecError
 from quietspec.lab.evaluation.drawn import DrawnGalaxies
-from quietspec.lab.evaluation.protocol import noise_rng, test_spectra
+from quietspec.lab.evaluation.protocol import test_draws, test_spectra
 from quietspec.lab.evaluation.recovery.arms import LIMIT, NOISY, POPULATIONS, RECOVERED, Arm, ArmResult
 from quietspec.lab.evaluation.recovery.result import Recovery
 from quietspec.lab.simulate import PaperRecipe, Simulated
+from quietspec.lab.streams import stream
 from quietspec.populations import Populations, PpxfOptions, fit_denoised, fit_populations, posterior_populations
 from quietspec.populations.result import CENTRAL
 
@@ -34,7 +35,6 @@ __all__ = ["LADDER", "RecoverySettings", "recipe_options", "recover"]
 LADDER = (3.0, 5.0, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0, 56.0, 80.0)
 
 _CHUNK = 10  # batches worked on at a time
-_LIMIT_STREAM = 7  # child of the seed
 _COVARIANCE_SCALE = 150.0  # km/s: pixels as wide as MILES's resolution keep what a covariance of rank 20 holds
 _EFFECTIVE = 30.0  # galaxies that must weigh in a sampled posterior for it to be trusted
 
@@ -190,7 +190,7 @@ class _Experiment:
         batches = enumerate(test_spectra(self.recipe, n, self.settings.seed))
         while chunk := list(islice(batches, _CHUNK)):
             observed = [
-                self.recipe.observe(rest, noise_rng(self.settings.seed, number, snr), snr) for number, rest in chunk
+                test_draws(self.settings.seed, number, snr).observe(self.recipe, rest, snr) for number, rest in chunk
             ]
             if isinstance(self.recipe, PaperRecipe):  # all on one grid
                 yield _stacked(observed)
@@ -216,7 +216,7 @@ class _Experiment:
     def _limit(self, simulated: Simulated) -> ArmResult:
         if self._drawn is None:
             posterior = cast("Posterior", self.denoisers["posterior"])
-            rng = np.random.default_rng((self.settings.seed, _LIMIT_STREAM))
+            rng = stream("recovery: limit", self.settings.seed)
             self._drawn = DrawnGalaxies(self.recipe, posterior.prior, self.settings.n_galaxies, rng)
         start = time.perf_counter()
         found = self._drawn(simulated)

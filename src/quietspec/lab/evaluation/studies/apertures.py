@@ -16,10 +16,17 @@ import numpy as np
 from rich.table import Table
 
 from quietspec.arrays import FloatArray
-from quietspec.binning import INDEPENDENT, NoiseCorrelation, best_patch, measure_correlation, sum_spectra
+from quietspec.binning import (
+    NoiseCorrelation,
+    best_patch,
+    find_spikes,
+    measure_correlation,
+    sum_spectra,
+)
 from quietspec.denoised import Denoised
 from quietspec.denoisers import Denoiser, load_denoiser
 from quietspec.lab.simulate import CubeSetup, simulate_cube, world
+from quietspec.lab.streams import stream
 from quietspec.spectra import Spectra
 from quietspec.statistics import MAD_TO_SIGMA
 from quietspec.templates import SspLibrary
@@ -37,6 +44,7 @@ _SUMS = "posterior of the sum"
 _ALONE = "posterior of the sum, noise taken as independent"
 _ESTIMATES = "sum of posteriors, errors added in quadrature"
 _SHARED = "sum of posteriors, errors added up"
+_NOISELESS = "posterior of the sum without its noise, in units of its errors with noise"  # faults of the model
 
 Measured = Mapping[str, tuple[FloatArray, FloatArray]]
 
@@ -71,6 +79,8 @@ class ApertureSettings:
         Seed of all draws.
     spikes : bool
         Whether the simulated spectra have spikes of cosmic rays that no mask marks.
+    clean : bool
+        Whether they are looked for before spaxels are summed.
     """
 
     model: str = "survey"
@@ -85,6 +95,7 @@ class ApertureSettings:
     n_draws: int = 4
     seed: int = 17
     spikes: bool = True
+    clean: bool = True
 
 
 @dataclass
@@ -157,6 +168,10 @@ def aperture_study(
     return content
 
 
+def _cleaned(spectra: Spectra, settings: ApertureSettings) -> Spectra:
+    return find_spikes(spectra).masked(spectra) if settings.clean else spectra
+
+
 @dataclass(frozen=True, eq=False)
 class _Simulated:
     """A simulated cube, the noise-free flux of its stars, and the flux of its gas."""
@@ -177,13 +192,14 @@ class _Simulated:
         )
 
         def observed(**switches: bool) -> Any:
-            rng = np.random.default_rng([settings.seed, number])
+            rng = stream("apertures", settings.seed, number)
             return simulate_cube(library, world("smooth", rng), setup, rng, **switches).simulated
 
         clean = {"masks": False, "spikes": False}
         gas = observed(**clean).observed.flux - observed(**clean, emission=False).observed.flux
         cube = observed(spikes=settings.spikes)
-        return cls(cube.observed, cube.truth, gas, np.random.default_rng([settings.seed, number, 1]))
+        seen = _cleaned(cube.observed, settings)
+        return cls(seen, cube.truth, gas, stream("apertures: places", settings.seed, number))
 
     def add_sums(self, denoiser: Denoiser, settings: ApertureSettings, pulls: _Pulls) -> NoiseCorrelation:
         """Add the pulls of the posteriors of sums; return the correlation that was measured."""
@@ -202,9 +218,14 @@ class _Simulated:
         bands = _Bands(self.spectra, spaxels)
         values, errors = bands(spaxels)
         for size, weights in _apertures(self.shape, settings, self.rng):
-            for method, noise in ((_SUMS, correlation), (_ALONE, INDEPENDENT)):
-                found = denoiser.denoise(sum_spectra(self.spectra, weights, noise))
-                pulls.add(method, size, _measured(found, bands), self._truth(found, weights, bands))
+            sums = {_SUMS: sum_spectra(self.spectra, weights, correlation), _ALONE: sum_spectra(self.spectra, weights)}
+            sums[_NOISELESS] = replace(sums[_SUMS], flux=weights @ (self.stars + self.gas))
+            found = {method: denoiser.denoise(one) for method, one in sums.items()}
+            measured = {method: _measured(one, bands) for method, one in found.items()}
+            noisy = measured[_SUMS].items()
+            measured[_NOISELESS] = {name: (measured[_NOISELESS][name][0], error) for name, (_, error) in noisy}
+            for method, values_of in measured.items():
+                pulls.add(method, size, values_of, self._truth(found[method], weights, bands))
             truth = {"band": weights @ bands.means(self.stars)}
             total = weights @ values
             pulls.add(_ESTIMATES, size, {"band": (total, np.sqrt(weights @ errors**2))}, truth)
@@ -271,7 +292,8 @@ def _apertures(
 
 
 def _real(spectra: Spectra, denoiser: Denoiser, settings: ApertureSettings) -> dict[str, Any]:
-    rng = np.random.default_rng([settings.seed, 2])
+    rng = stream("apertures: real cube", settings.seed)
+    spectra = _cleaned(spectra, settings)
     shape = spectra.spatial_shape or (1, 1)
     spaxels = denoiser.denoise(spectra[best_patch(spectra.image(spectra.snr))])
     found = measure_correlation(spaxels)

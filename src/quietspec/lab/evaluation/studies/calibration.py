@@ -22,8 +22,9 @@ from quietspec.arrays import FloatArray
 from quietspec.denoisers import Denoiser, load_denoiser
 from quietspec.lab.evaluation.calibration import LEVELS, Calibration, measure_calibration
 from quietspec.lab.evaluation.ranks import FLUX_WINDOWS, Summaries, summarise, tarp_coverage
-from quietspec.lab.simulate import PaperRecipe, Recipe, RestSpectra, Simulated, paper_spectra
+from quietspec.lab.simulate import PAPER_SEED, Draws, PaperRecipe, Recipe, RestSpectra, Simulated, paper_spectra
 from quietspec.lab.simulate.defects import masked_runs
+from quietspec.lab.streams import stream
 from quietspec.wavelengths import LINE_WINDOWS
 
 __all__ = ["CREDIBILITY", "CalibrationSettings", "calibration_panels", "calibration_study", "calibration_table"]
@@ -88,11 +89,11 @@ def calibration_study(
         tested = {name: _Tested(load_denoiser(name, recipe.name)) for name in settings.models}
         for number, rest in enumerate(_batches(recipe, settings)):
             key = (settings.seed, number, round(1e6 * snr))
-            simulated = recipe.observe(rest, np.random.default_rng(key), snr)
-            masked = None if number % 2 else _with_masks(simulated, np.random.default_rng((*key, 2)))
+            simulated = Draws.of("calibration", snr, settings.seed, number).observe(recipe, rest, snr)
+            masked = None if number % 2 else _with_masks(simulated, stream("calibration: masks", *key))
             for each in tested.values():
-                each.add(simulated, masked, np.random.default_rng((*key, 1)))
-        rng = np.random.default_rng((settings.seed, 3))
+                each.add(simulated, masked, stream("calibration: draws", *key))
+        rng = stream("calibration: references", settings.seed)
         results[f"{snr:g}"] = {name: each.to_json(rng) for name, each in tested.items()}
         log(f"{recipe.name}, S/N {snr:g}: done")
     return results
@@ -102,10 +103,10 @@ def _batches(recipe: Recipe, settings: CalibrationSettings) -> Iterator[RestSpec
     """Noise-free test spectra in batches."""
     n, size = settings.n, settings.batch
     if isinstance(recipe, PaperRecipe):
-        for chunk in paper_spectra(recipe, "test", 0, n):
+        for chunk in paper_spectra(recipe, "test", 0, n, (PAPER_SEED, settings.seed)):
             yield from (chunk[start : start + size] for start in range(0, len(chunk), size))
     else:
-        rng = np.random.default_rng(settings.seed)
+        rng = stream("calibration: spectra", settings.seed)
         yield from (recipe.rest(min(size, n - start), rng) for start in range(0, n, size))
 
 

@@ -23,6 +23,7 @@ from quietspec.lab.simulate.cube_worlds import WORLDS, Stripes, world
 from quietspec.lab.simulate.galaxy_cube import GalaxyCube
 from quietspec.lab.simulate.galaxy_cubes import CubeSetup, World, simulate_cube
 from quietspec.lab.simulate.particles import ParticleSetup, simulate_particles
+from quietspec.lab.streams import stream
 from quietspec.templates import SspLibrary
 
 __all__ = ["ASKED", "CubeStudySettings", "cube_prior_study", "cube_prior_tables", "summarise_cubes"]
@@ -159,14 +160,14 @@ def _galaxies(
     library: SspLibrary, outside: SspLibrary | None, settings: CubeStudySettings
 ) -> Iterator[tuple[str, GalaxyCube]]:
     for number, name in enumerate(settings.worlds):
-        rng = np.random.default_rng([settings.seed, number])
+        rng = stream("cubes", settings.seed, number)
         galaxy = world(name, rng)
         yield name, simulate_cube(library, galaxy, settings.setup(rng), rng)
-    rng = np.random.default_rng([settings.seed, len(settings.worlds)])
+    rng = stream("cubes: shuffled", settings.seed)
     plain = simulate_cube(library, world(settings.worlds[0], rng), settings.setup(rng, drizzle=0.0), rng)
     yield _SHUFFLED, plain.shuffled(rng)
     if outside is not None:
-        rng = np.random.default_rng([settings.seed, len(settings.worlds) + 1])
+        rng = stream("cubes: particles", settings.seed)
         shape = (settings.size, settings.size)
         yield _PARTICLES, simulate_particles(outside, ParticleSetup(shape=shape, snr=settings.snr), rng)
 
@@ -188,7 +189,7 @@ def _transfer(library: SspLibrary, settings: CubeStudySettings, denoise: Contend
     found: dict[str, dict[str, float]] = {}
     for snr in settings.stripe_snrs:
         for period in settings.periods:
-            rng = np.random.default_rng([settings.seed, int(10 * snr), int(10 * period)])
+            rng = stream("cubes: stripes", settings.seed, int(10 * snr), int(10 * period))
             setup = settings.setup(rng, snr=snr)
             length = period * setup.seeing / (settings.size / 2)
             cube = simulate_cube(library, World({"stripes": Stripes(length)}), setup, rng)

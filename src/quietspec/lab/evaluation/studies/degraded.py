@@ -18,6 +18,7 @@ from quietspec.errors import QuietspecError
 from quietspec.lab.evaluation.degrade import DegradedScores, degrade, score_degraded
 from quietspec.lab.evaluation.repeats import pull_scatter, repeat_pulls
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra, distinct_bright
+from quietspec.lab.streams import stream
 from quietspec.spectra import Spectra
 from quietspec.wavelengths import rest_air
 
@@ -141,7 +142,7 @@ def degraded_study(real: RealSpectra, settings: DegradedSettings) -> dict[str, A
 
 
 def _streams(settings: DegradedSettings, snr: float) -> list[np.random.Generator]:
-    return [np.random.default_rng((settings.seed, round(1e6 * snr), i)) for i in range(settings.realisations)]
+    return [stream("degraded", settings.seed, round(1e6 * snr), i) for i in range(settings.realisations)]
 
 
 def _described(survey: str, file: str, fitted: Denoised, row: int) -> dict[str, Any]:

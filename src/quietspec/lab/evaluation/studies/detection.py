@@ -25,6 +25,7 @@ from quietspec.lab.evaluation.outsiders import detection_rate
 from quietspec.lab.evaluation.studies.detection_samples import SimulatedTests, degraded, real_galaxies
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra
 from quietspec.lab.simulate import SurveyRecipe, UltravioletRecipe
+from quietspec.lab.streams import stream
 from quietspec.spectra import Spectra
 
 __all__ = ["Detection", "DetectionSettings", "detection_study", "detection_table", "reasons_table"]
@@ -219,7 +220,7 @@ def detection_study(
     for snr in settings.snrs:
         for kind, spectra in tests.at(snr):
             symptoms.setdefault(kind, {}).setdefault(snr, []).append(measured(spectra))
-        rng = np.random.default_rng((settings.seed, 3, round(1e6 * snr)))
+        rng = stream("detection: added noise", settings.seed, round(1e6 * snr))
         for spectra in (each for original in to_test.values() for each in degraded(original, snr, rng)):
             symptoms.setdefault("real galaxies", {}).setdefault(snr, []).append(measured(spectra))
         real.log(f"S/N {snr:g} measured")
@@ -234,7 +235,7 @@ def detection_study(
 
 def _laws(settings: DetectionSettings, measured: _Measure, recipe: SurveyRecipe, real: list[Spectra]) -> SymptomLaws:
     """Laws of the symptoms among galaxies that are not tested."""
-    rng = np.random.default_rng((settings.seed, 1))
+    rng = stream("detection: laws", settings.seed)
     batches = range(0, settings.calibration, settings.batch)
     worlds = [[measured(recipe.simulate(settings.batch, rng).observed) for _ in batches]]
     if real:

@@ -19,12 +19,15 @@ from quietspec.lab.evaluation.outsiders import (
     without_signal,
 )
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra, distinct_bright
-from quietspec.lab.simulate import INSTRUMENTS, SurveyRecipe
+from quietspec.lab.simulate import INSTRUMENTS, Draws, SurveyRecipe
+from quietspec.lab.streams import stream
 from quietspec.spectra import Spectra
+from quietspec.wavelengths import in_window
 
 __all__ = ["SimulatedTests", "degraded", "load_stars", "real_galaxies"]
 
 _LEAST = 4.0  # S/N of real galaxies
+_LEAST_COVERED = 0.1  # of the wavelengths by a stellar library
 _PARTS: tuple[tuple[str, ...], tuple[str, ...]] = (  # data sets for the laws, and for the tests
     ("ngc3522", "SAMI 230776_A", "CALIFA NGC2691"),
     ("ngc3073", "SAMI 56140_B", "SAMI 56140_D", "muse-a478"),
@@ -114,18 +117,20 @@ class SimulatedTests:
         """
         some = max(self._size // 2, 1)
         for number, name in enumerate(one.name for one in self.recipe.instruments):
-            rng = np.random.default_rng((self._seed, 2, round(1e6 * snr), number))
-            yield from _galaxies(self.recipe, snr, name, -(-self._size // _REDSHIFTS_PER_INSTRUMENT), rng)
+            draws = Draws.of("detection: tests", snr, self._seed, number)
+            rng = stream("detection: outsiders", self._seed, round(1e6 * snr), number)
+            yield from _galaxies(self.recipe, snr, name, -(-self._size // _REDSHIFTS_PER_INSTRUMENT), draws)
             if self._stars is not None:
-                flux = self._stars[rng.choice(len(self._stars), self._size)]
-                yield "stars", observed_at_rest(self._quiet, flux, rng, snr, name)
+                wavelength, stars = self._stars
+                flux = stars[rng.choice(len(stars), self._size)]
+                yield "stars", observed_at_rest(self._quiet, flux, rng, snr, name, wavelength=wavelength)
             yield from _quasars(self._quiet, snr, name, some, rng)
             dark = self._quiet.simulate(some, rng, snr, instrument=name)
             yield "noise", without_signal(dark)
             yield "sky residuals", sky_residuals(dark, rng, snr)
 
 
-def load_stars(folder: Path, wavelength: FloatArray) -> FloatArray:
+def load_stars(folder: Path, wavelength: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Load the spectra of a stellar library on given pixels, in the frame of the stars.
 
     Parameters
@@ -133,39 +138,44 @@ def load_stars(folder: Path, wavelength: FloatArray) -> FloatArray:
     folder : Path
         Folder of one-dimensional FITS spectra with a linear wavelength axis.
     wavelength : (n_pixels,)
-        Air Å.
+        Air Å, increasing.
 
     Returns
     -------
-    (n_stars, n_pixels)
-        Fluxes of the stars that cover all pixels.
+    covered : (n_covered,)
+        Those of the wavelengths that the first star covers.
+    flux : (n_stars, n_covered)
+        Fluxes of the stars that cover as much.
 
     Raises
     ------
     QuietspecError
-        If there is no such star.
+        If there is no star that covers a tenth of the wavelengths.
     """
     from astropy.io import fits
 
-    flux = []
+    flux: list[FloatArray] = []
+    covered = wavelength[:0]
     for file in sorted(folder.glob("*.fits*")):
         values, header = fits.getdata(file, header=True)
         own = header["CRVAL1"] + header["CDELT1"] * np.arange(len(values))
-        if np.isfinite(values).all() and own[0] <= wavelength[0] and own[-1] >= wavelength[-1]:
-            flux.append(np.interp(wavelength, own, values))
+        if not flux:
+            covered = wavelength[in_window(wavelength, (own[0], own[-1]))]
+            if len(covered) < _LEAST_COVERED * len(wavelength):
+                continue
+        if np.isfinite(values).all() and own[0] <= covered[0] and own[-1] >= covered[-1]:
+            flux.append(np.interp(covered, own, values))
     if not flux:
         raise QuietspecError(f"{folder}: no FITS spectrum of a star covers {wavelength[0]:.0f}–{wavelength[-1]:.0f} Å.")
-    return np.array(flux)
+    return covered, np.array(flux)
 
 
-def _galaxies(
-    recipe: SurveyRecipe, snr: float, instrument: str, n: int, rng: np.random.Generator
-) -> Iterator[tuple[str, Spectra]]:
+def _galaxies(recipe: SurveyRecipe, snr: float, instrument: str, n: int, draws: Draws) -> Iterator[tuple[str, Spectra]]:
     """Galaxies of several redshifts; all also with a wrong redshift, the first also with wrong errors."""
     for part in range(_REDSHIFTS_PER_INSTRUMENT):
-        observed = recipe.simulate(n, rng, snr, instrument=instrument).observed
+        observed = draws.simulate(recipe, n, snr, instrument).observed
         yield "galaxies", observed
-        velocity = rng.choice([-1, 1]) * 10 ** rng.uniform(3, np.log10(3e4))
+        velocity = draws.galaxies.choice([-1, 1]) * 10 ** draws.galaxies.uniform(3, np.log10(3e4))
         yield "wrong redshift", moved(observed, velocity)
         if part == 0:
             yield "errors halved", rescaled_errors(observed, 0.5)

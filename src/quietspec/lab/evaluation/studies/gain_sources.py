@@ -19,6 +19,7 @@ from quietspec.arrays import FloatArray
 from quietspec.denoisers import load_denoiser
 from quietspec.lab.evaluation.recovery import recipe_options
 from quietspec.lab.simulate import PaperRecipe, paper_spectra
+from quietspec.lab.streams import stream
 from quietspec.populations import Populations, fit_denoised, fit_populations, posterior_populations
 from quietspec.populations.fit import Errors
 from quietspec.templates import SspLibrary
@@ -77,7 +78,7 @@ def gain_study(library: SspLibrary, settings: GainSettings) -> list[dict[str, An
 
 def _rows(recipe: PaperRecipe, settings: GainSettings) -> Iterator[dict[str, Any]]:
     rest = next(paper_spectra(recipe, "train", 0, settings.n))
-    simulated = recipe.observe(rest, np.random.default_rng((settings.seed, 1)), settings.snr)
+    simulated = recipe.observe(rest, stream("gain: noise", settings.seed), settings.snr)
 
     def row(regularisation: str, spectrum: str, errors: str, found: Populations) -> dict[str, Any]:
         options = {

@@ -18,6 +18,7 @@ from rich.table import Table
 from quietspec.denoisers import load_denoiser
 from quietspec.lab.evaluation.maps import MAPPED, MapComparison, compare_maps, galaxy_regions
 from quietspec.lab.simulate import Galaxy, Geometry, Population, simulate_galaxy
+from quietspec.lab.streams import stream
 from quietspec.populations import Populations
 from quietspec.populations.methods import (
     BinnedMethod,
@@ -153,7 +154,7 @@ def galaxy_maps_study(
     MapComparison
         Maps and scores by method.
     """
-    shape, rng = (settings.size, settings.size), np.random.default_rng(settings.seed)
+    shape, rng = (settings.size, settings.size), stream("galaxy maps", settings.seed)
     simulated = simulate_galaxy(
         library, rng, galaxy=_GALAXY, shape=shape, snr=settings.snr, instrument=settings.instrument
     )

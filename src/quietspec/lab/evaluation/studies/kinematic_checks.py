@@ -25,6 +25,7 @@ from quietspec.lab.evaluation.studies.halves import Halves
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra, distinct_bright
 from quietspec.lab.evaluation.studies.repeats import RepeatSettings, sami_halves, sdss_halves
 from quietspec.lab.simulate import SurveyRecipe
+from quietspec.lab.streams import stream
 from quietspec.populations.methods import PpxfMethod
 from quietspec.populations.options import PpxfOptions
 from quietspec.spectra import Spectra
@@ -137,7 +138,8 @@ def _row(law: str, parts: Sequence[_Repeats], low: float, high: float) -> list[s
         pulls = np.concatenate([getattr(part, kind)[rows].ravel() for part, rows in zip(parts, inside, strict=True)])
         cells.append(f"{float(pull_scatter(pulls[np.isfinite(pulls)][None])[0][0]):.2f}")
     scores = RepeatScores.stack([part.scores[rows] for part, rows in zip(parts, inside, strict=True)])
-    return [str(n), law, *cells, f"{pool_repeats(scores, np.random.default_rng(0)).reduction:.3f}"]
+    reduction = pool_repeats(scores, stream("bootstrap", 0)).reduction
+    return [str(n), law, *cells, f"{reduction:.3f}"]
 
 
 def ppxf_table(prior: SpectralPrior, real: RealSpectra, library: SspLibrary, most: int = 40) -> Table:
@@ -199,7 +201,7 @@ def ppxf_truth_table(prior: SpectralPrior, library: SspLibrary, n: int = 40, see
     table = Table("instrument", "true σ", "n", "posterior − truth", "pPXF − truth", "posterior − pPXF", title="σ, km/s")
     for instrument, redshift in (("SDSS", 0.03), ("SAMI", 0.04)):
         recipe = SurveyRecipe(library, instruments=[instrument], higher_moments=False, emission=False)
-        made = recipe.simulate(n, np.random.default_rng(seed), 60.0, redshift=redshift)
+        made = recipe.simulate(n, stream("beside pPXF", seed), 60.0, redshift=redshift)
         ours, fitted = tool.denoise(made.observed).parameters["sigma"][0], method(made.observed)
         theirs, truth = fitted.values["sigma"], made.parameters["sigma"]
         for low, high in pairwise((20, 100, 200, 500)):

@@ -25,7 +25,8 @@ from quietspec.lab.evaluation.motions import (
 )
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra, distinct_bright
 from quietspec.lab.evaluation.studies.repeats import own_pixels, sami_cubes, sami_pair
-from quietspec.lab.simulate import SurveyRecipe
+from quietspec.lab.simulate import Draws, SurveyRecipe
+from quietspec.lab.streams import stream
 from quietspec.spectra import Spectra
 from quietspec.statistics import MAD_TO_SIGMA
 from quietspec.templates import SspLibrary
@@ -82,8 +83,8 @@ def simulated_tables(prior: SpectralPrior, library: SspLibrary, settings: Simula
     """
     recipe = SurveyRecipe(library, instruments=[settings.instrument])
     for snr in settings.snrs:
-        rng = np.random.default_rng((settings.seed, round(snr)))
-        made = recipe.simulate(settings.n, rng, snr, redshift=REDSHIFTS[settings.instrument])
+        draws = Draws.of("motions", snr, settings.seed)
+        made = draws.simulate(recipe, settings.n, snr, redshift=REDSHIFTS[settings.instrument])
         title = f"S/N {snr:g}; V at best ± {np.median(velocity_limit(made)):.3g} km/s"
         table = Table("denoiser", "rms of the flux [%]", "pixels in 1σ", *SCORED, "ms", title=title)
         for name, denoiser in _contenders(prior).items():
@@ -122,8 +123,8 @@ def bins_table(prior: SpectralPrior, library: SspLibrary, settings: SimulatedSet
     tool, recipe = KinematicPosterior("posterior", prior), SurveyRecipe(library, instruments=[settings.instrument])
     table = Table("S/N", "label", "truth, km/s", "n", "in 1σ", "bias / σ", "bias, km/s", title=settings.instrument)
     for snr in settings.snrs:
-        rng = np.random.default_rng((settings.seed, round(snr), 1))
-        made = recipe.simulate(settings.n, rng, snr, redshift=REDSHIFTS[settings.instrument])
+        draws = Draws.of("motions by bins", snr, settings.seed)
+        made = draws.simulate(recipe, settings.n, snr, redshift=REDSHIFTS[settings.instrument])
         found = tool.denoise(made.observed).parameters
         for label, edges in _BINS.items():
             (mean, error), truth = found[label], made.parameters[label]
@@ -175,7 +176,7 @@ def real_tables(prior: SpectralPrior, real: RealSpectra, epochs: Sequence[Path],
         bins = real.sami(galaxy)
         if bins is None:
             continue
-        rng = np.random.default_rng((seed, *galaxy.encode()))
+        rng = stream("bins of SAMI", seed, *galaxy.encode())
         for row in degraded_labels(denoisers, distinct_bright(bins, _BRIGHT), _DEGRADED, rng):
             numbers = [str(row[key]) for key in ("spectra", "reverted", "flagged")]
             snr = f"{row['snr']:g}" if row["snr"] else "as is"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ from rich.table import Table
 
 from quietspec.arrays import BoolArray, BySpectrum, FloatArray
 from quietspec.denoisers import KinematicPosterior, SpectralPrior
+from quietspec.io.writing.atomic import whole_file
 from quietspec.lab.evaluation.line_contenders import LINES, LineFluxes, by_posterior, by_subtraction, rest_pixels
 from quietspec.lab.evaluation.line_ppxf import PpxfLines
 from quietspec.lab.evaluation.studies.line_fluxes import BATCHES, LineSettings, observed_lines
 from quietspec.lab.simulate import Simulated, SurveyRecipe
 from quietspec.lab.simulate.emission import Gas
+from quietspec.lab.streams import stream
 from quietspec.spectra import Spectra
 from quietspec.statistics import MAD_TO_SIGMA, robust_scatter
 from quietspec.templates import SspLibrary
@@ -74,7 +77,11 @@ class ScoredLines(BySpectrum):
 
 
 def contender_study(
-    library: SspLibrary, prior: SpectralPrior, recipe: SurveyRecipe, settings: ContenderSettings
+    library: SspLibrary,
+    prior: SpectralPrior,
+    recipe: SurveyRecipe,
+    settings: ContenderSettings,
+    store: Path | None = None,
 ) -> dict[str, Any]:
     """Measure lines of the same spectra in several ways.
 
@@ -88,6 +95,8 @@ def contender_study(
         Galaxies.
     settings : ContenderSettings
         What is simulated.
+    store : Path, optional
+        Folder that keeps the fluxes of finished batches; a study of the same settings goes on from it.
 
     Returns
     -------
@@ -98,7 +107,7 @@ def contender_study(
     ways = _ways(library, prior, settings)
     scores, errors = [], []
     for snr in settings.lines.snrs:
-        found = _measured(recipe, snr, ways, settings)
+        found = _measured(recipe, snr, ways, settings, store)
         for name, lines in found.items():
             scores += [{"snr": snr, "contender": name} | row for row in _scores(lines)]
             if name not in (_OURS, _BOOTSTRAP):
@@ -119,20 +128,34 @@ def _ways(library: SspLibrary, prior: SpectralPrior, settings: ContenderSettings
 
 
 def _measured(
-    recipe: SurveyRecipe, snr: float, ways: Mapping[str, Measure], settings: ContenderSettings
+    recipe: SurveyRecipe, snr: float, ways: Mapping[str, Measure], settings: ContenderSettings, store: Path | None
 ) -> dict[str, ScoredLines]:
     parts: dict[str, list[ScoredLines]] = {name: [] for name in ways}
     left = settings.bootstrapped
     for number, (made, gas) in enumerate(observed_lines(recipe, snr, settings.lines)):
-        truth, photon = _true_fluxes(made, gas), photon_noise(made, gas)
         few = -(-left // (BATCHES - number))
         left -= few
-        for name, measure in ways.items():
+        for place, (name, measure) in enumerate(ways.items()):
             rows = slice(few if name == _BOOTSTRAP else None)
-            some = made.observed[rows]
-            lines = measure(some) if len(some) else LineFluxes.unknown(0)
-            parts[name].append(ScoredLines(lines.flux, lines.error, truth[rows], photon[rows]))
+            kept = store and store / f"{snr:g}_{number}_{place}.npz"
+            parts[name].append(_kept(made[rows], gas[rows], measure, kept))
     return {name: ScoredLines.stack(each) for name, each in parts.items()}
+
+
+def _kept(made: Simulated, gas: Gas, measure: Measure, path: Path | None) -> ScoredLines:
+    """Lines as measured, or as an earlier run left them in a file."""
+    if path is not None and path.exists():
+        with np.load(path) as arrays:
+            return ScoredLines(**arrays)
+    if not len(made):
+        none = LineFluxes.unknown(0)
+        return ScoredLines(none.flux, none.error, none.flux, none.flux)
+    found = measure(made.observed)
+    lines = ScoredLines(found.flux, found.error, _true_fluxes(made, gas), photon_noise(made, gas))
+    if path is not None:
+        with whole_file(path, overwrite=True) as partial, partial.open("wb") as file:
+            np.savez(file, **vars(lines))
+    return lines
 
 
 def _true_fluxes(made: Simulated, gas: Gas) -> FloatArray:
@@ -216,7 +239,7 @@ def score(line: ScoredLines) -> dict[str, Any]:
     found: dict[str, Any] = {"n": n, "bare": int(bare.sum())}
     for name, limit in (("cover68", 1.0), ("cover95", 1.96)):
         found[name] = _share(np.abs(pulls) < limit)
-    rng = np.random.default_rng(0)
+    rng = stream("bootstrap", 0)
     rows = rng.integers(n, size=(_DRAWS, n))
     for name, statistic in (("slope", _slope), ("error_over_photon", _size)):
         found[name] = _known(statistic(line), float(np.nanstd([statistic(line[some]) for some in rows])))
@@ -248,7 +271,7 @@ def _size(line: ScoredLines) -> float:
 
 def _against(ours: ScoredLines, other: ScoredLines) -> Iterator[dict[str, Any]]:
     """Errors of ours over those of another contender, on the same spectra: medians, and rms."""
-    rng = np.random.default_rng(0)
+    rng = stream("bootstrap", 0)
     for name in _COMPARED:
         number = list(LINES).index(name)
         sizes = [np.abs(one.flux - one.truth)[:, number] / one.photon[:, number] for one in (ours, other)]

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from rich.table import Table
 
 from quietspec.arrays import FloatArray
 from quietspec.denoised import Denoised
 from quietspec.denoisers import KinematicPosterior, SpectralPrior
-from quietspec.lab.simulate import Simulated, SurveyRecipe
-from quietspec.lab.simulate.emission import Gas, random_gas
-from quietspec.lab.simulate.survey import halpha_continuum
+from quietspec.lab.evaluation.between import between_galaxies
+from quietspec.lab.simulate import Draws, Simulated, SurveyRecipe, viewing_of
+from quietspec.lab.simulate.emission import Gas
 from quietspec.statistics import MAD_TO_SIGMA
 from quietspec.wavelengths import EMISSION_LINES
 
@@ -110,14 +111,13 @@ def observed_lines(recipe: SurveyRecipe, snr: float, settings: LineSettings) -> 
     gas : Gas
         Their emission lines.
     """
-    rng = np.random.default_rng((settings.seed, round(100 * snr)))
     share = max(settings.n // BATCHES, 1)
     for number in range(BATCHES):
         instrument = settings.instruments[number % len(settings.instruments)]
-        rest = recipe.rest(share, rng)
-        known = rest.parameters
-        gas = random_gas(halpha_continuum(rest), known["a_v"], known["velocity"], rng, recipe.prior.emission)
-        yield recipe.observe(rest, rng, snr, instrument=instrument, gas=gas), gas
+        draws = Draws.of("lines", snr, settings.seed, number)
+        rest = recipe.rest(share, draws.galaxies)
+        viewing = viewing_of(recipe, rest, draws.galaxies, instrument)
+        yield recipe.observe(rest, draws.noise, snr, **viewing), viewing["gas"]
 
 
 def _cells(line: str, pairs: Sequence[tuple[Simulated, Gas, Denoised]]) -> list[str]:
@@ -134,16 +134,24 @@ def _cells(line: str, pairs: Sequence[tuple[Simulated, Gas, Denoised]]) -> list[
     known = np.isfinite(value) & (sigma > 0)
     if known.sum() < 2:
         return ["0"]
+    galaxy = np.repeat(np.arange(len(pairs)), [len(made.observed) for made, _, _ in pairs])[known]
     value, sigma, true, ew = value[known], sigma[known], true[known], ew[known]
     pulls, bare = (value - true) / sigma, true == 0
     slope = np.sum(true * value / sigma**2) / np.sum(true**2 / sigma**2)
-    cover = (f"{np.mean(np.abs(pulls) < limit):.3f}" for limit in (1.0, 1.96))
+    cover = (_share_inside(pulls, galaxy, limit) for limit in (1.0, 1.96))
     without = pulls[bare] if bare.any() else np.array([np.nan])
     scatter = MAD_TO_SIGMA * np.median(np.abs(pulls))
     return [
         f"{known.sum()}", *cover, f"{scatter:.2f}", f"{slope:.3f}", f"{np.mean(without):+.2f}",
         f"{100 * np.mean(without > _FALSE):.1f} %", f"{np.median(ew):.2f} Å",
     ]  # fmt: skip
+
+
+def _share_inside(pulls: FloatArray, galaxy: npt.NDArray[np.intp], limit: float) -> str:
+    """Share of pulls within a limit, with its error between galaxies."""
+    inside = np.abs(pulls) < limit
+    error = between_galaxies([inside[galaxy == one] for one in np.unique(galaxy)])
+    return f"{inside.mean():.3f}" if error is None else f"{inside.mean():.3f} ± {error:.3f}"
 
 
 def _star_cells(found: Sequence[tuple[Simulated, Denoised]]) -> list[str]:

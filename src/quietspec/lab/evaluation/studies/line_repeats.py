@@ -21,6 +21,7 @@ from quietspec.lab.evaluation.degrade import degrade
 from quietspec.lab.evaluation.line_contenders import LINES
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra
 from quietspec.lab.evaluation.studies.repeats import SamiCube, overlaps, sami_cubes, sami_pair
+from quietspec.lab.streams import stream
 from quietspec.lines.results import LinePosterior
 from quietspec.spectra import Spectra
 from quietspec.statistics import MAD_TO_SIGMA
@@ -178,7 +179,7 @@ def _sami(denoiser: KinematicPosterior, real: RealSpectra, realisations: int, se
     for which, some in (("all bins", np.ones(len(alike), dtype=bool)), ("bins alike", alike)):
         for name, pulls in contenders.items():
             rows += [{"spectra": "native", "bins": which, "by": name} | row for row in _rows(pulls, seen, some)]
-        for row in _degraded(denoiser, pair, seen, some, np.random.default_rng(seed), realisations):
+        for row in _degraded(denoiser, pair, seen, some, stream("line repeats", seed), realisations):
             rows.append({"spectra": f"S/N {_DEGRADED:g}", "bins": which, "by": "ours"} | row)
     return rows
 

@@ -35,6 +35,7 @@ from quietspec.lab.evaluation.studies.repeats import (
     sdss_halves,
     spatial_correlation,
 )
+from quietspec.lab.streams import stream
 from quietspec.wavelengths import rest_air
 
 __all__ = ["EDGES", "ITSELF", "observed_truth_study", "observed_truth_tables"]
@@ -152,7 +153,7 @@ def _predictions(results: Mapping[str, _Results], seed: int) -> Iterator[dict[st
                 continue
             place = {"data": name, "bin": [low, high], "snr": float(np.median(snr[rows]))}
             for method, scores in result.scores.items():
-                pooled = pool_repeats(RepeatScores.stack(scores)[rows], np.random.default_rng(seed))
+                pooled = pool_repeats(RepeatScores.stack(scores)[rows], stream("bootstrap", seed))
                 yield {**place, "method": method, **asdict(pooled)}
 
 

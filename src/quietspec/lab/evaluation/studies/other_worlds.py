@@ -15,7 +15,7 @@ from quietspec.indices import IndexDefinition, find_definitions, indices_of, mea
 from quietspec.lab.evaluation.motions import flux_score, label_score
 from quietspec.lab.evaluation.robustness import scenes
 from quietspec.lab.evaluation.stresses import STRESSES, Observation
-from quietspec.lab.simulate import INSTRUMENTS, Instrument, Simulated, SurveyRecipe
+from quietspec.lab.simulate import INSTRUMENTS, Draws, Instrument, Simulated, SurveyRecipe, viewing_of
 from quietspec.lab.simulate.noise import NoiseLaw
 from quietspec.spectra import Spectra
 from quietspec.wavelengths import rest_air
@@ -96,9 +96,9 @@ def library_table(priors: Mapping[str, SpectralPrior], world: SurveyRecipe, sett
 
 
 def _observations(world: SurveyRecipe, snr: float, settings: WorldSettings) -> Iterator[Simulated]:
-    rng = np.random.default_rng((settings.seed, round(100 * snr)))
+    draws = Draws.of("other libraries", snr, settings.seed)
     for redshift in (0.015, 0.05):
-        yield world.simulate(settings.n // 2, rng, snr, instrument=settings.instrument, redshift=redshift)
+        yield draws.simulate(world, settings.n // 2, snr, settings.instrument, redshift)
 
 
 def _library_cells(pairs: Sequence[tuple[Simulated, Denoised]]) -> list[str]:
@@ -215,8 +215,8 @@ def false_alarms_table(denoiser: Denoiser, recipe: SurveyRecipe, n: int, seed: i
     ):  # fmt: skip
         cells = []
         for snr in snrs:
-            rng = np.random.default_rng((seed, round(10 * snr)))
-            flags = np.concatenate([denoiser.denoise(some).flags for some in observe(recipe, n, snr, rng)])
+            draws = Draws.of(f"false alarms: {kind}", snr, seed)
+            flags = np.concatenate([denoiser.denoise(some).flags for some in observe(recipe, n, snr, draws)])
             cells.append(_alarm_cell(flags))
         table.add_row(kind, *cells)
     return table
@@ -235,18 +235,18 @@ def _batches(recipe: SurveyRecipe, n: int, names: Sequence[str]) -> Iterator[tup
         yield from ((name, per) for _ in range(2))
 
 
-def _as_they_are(recipe: SurveyRecipe, n: int, snr: float, rng: np.random.Generator) -> Iterator[Spectra]:
+def _as_they_are(recipe: SurveyRecipe, n: int, snr: float, draws: Draws) -> Iterator[Spectra]:
     for name, size in _batches(recipe, n, tuple(INSTRUMENTS)):
-        yield recipe.simulate(size, rng, snr, instrument=name).observed
+        yield draws.simulate(recipe, size, snr, name).observed
 
 
-def _pieces(recipe: SurveyRecipe, n: int, snr: float, rng: np.random.Generator) -> Iterator[Spectra]:
+def _pieces(recipe: SurveyRecipe, n: int, snr: float, draws: Draws) -> Iterator[Spectra]:
     for name, size in _batches(recipe, n, ("SAMI", "MUSE", "SDSS", "CALIFA V500", "MaNGA")):
         for _ in range(2):
-            whole = recipe.simulate(max(size // 2, 1), rng, snr, instrument=name).observed
+            whole = draws.simulate(recipe, max(size // 2, 1), snr, name).observed
             last = np.searchsorted(whole.wavelength, whole.wavelength + _PIECE) - 1
             within = whole.wavelength[last] - whole.wavelength > 0.9 * _PIECE  # not at an end or a gap
-            start = rng.choice(whole.wavelength[within])
+            start = draws.galaxies.choice(whole.wavelength[within])
             inside = (whole.wavelength >= start) & (whole.wavelength < start + _PIECE)
             yield replace(
                 whole, wavelength=whole.wavelength[inside], flux=whole.flux[:, inside], ivar=whole.ivar[:, inside],
@@ -254,22 +254,21 @@ def _pieces(recipe: SurveyRecipe, n: int, snr: float, rng: np.random.Generator) 
             )  # fmt: skip
 
 
-def _coarse(recipe: SurveyRecipe, n: int, snr: float, rng: np.random.Generator) -> Iterator[Spectra]:
+def _coarse(recipe: SurveyRecipe, n: int, snr: float, draws: Draws) -> Iterator[Spectra]:
     seen = INSTRUMENTS["SDSS"]
     wavelength = np.arange(seen.wavelength[0], seen.wavelength[-1], _COARSE)
     instrument = replace(seen, arms=(wavelength,), fwhm=np.full(len(wavelength), _WIDE_FWHM))
-    yield from _by_instrument(recipe, instrument, n, snr, rng)
+    yield from _by_instrument(recipe, instrument, n, snr, draws)
 
 
-def _correlated(recipe: SurveyRecipe, n: int, snr: float, rng: np.random.Generator) -> Iterator[Spectra]:
+def _correlated(recipe: SurveyRecipe, n: int, snr: float, draws: Draws) -> Iterator[Spectra]:
     seen = INSTRUMENTS["SAMI"]
     noise: NoiseLaw = replace(seen.noise, correlation=(_CORRELATION, _CORRELATION))
-    yield from _by_instrument(recipe, replace(seen, noise=noise), n, snr, rng)
+    yield from _by_instrument(recipe, replace(seen, noise=noise), n, snr, draws)
 
 
-def _by_instrument(
-    recipe: SurveyRecipe, instrument: Instrument, n: int, snr: float, rng: np.random.Generator
-) -> Iterator[Spectra]:
+def _by_instrument(recipe: SurveyRecipe, instrument: Instrument, n: int, snr: float, draws: Draws) -> Iterator[Spectra]:
     for _ in range(4):
-        rest = recipe.rest(max(n // 4, 1), rng)
-        yield recipe.before(instrument).observe(rest, rng, snr).observed
+        rest = recipe.rest(max(n // 4, 1), draws.galaxies)
+        viewing = viewing_of(recipe, rest, draws.galaxies, instrument.name) | {"instrument": None}
+        yield recipe.before(instrument).observe(rest, draws.noise, snr, **viewing).observed

@@ -17,7 +17,7 @@ from rich.table import Table
 from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.denoisers import load_denoiser
 from quietspec.lab.evaluation.calibration import LEVELS
-from quietspec.lab.evaluation.protocol import noise_rng, test_spectra
+from quietspec.lab.evaluation.protocol import test_draws, test_spectra
 from quietspec.lab.simulate import Recipe
 
 __all__ = ["ParameterErrors", "parameter_errors", "parameters_table"]
@@ -87,7 +87,7 @@ def parameter_errors(recipe: Recipe, snr: float, n: int, seed: int, batch: int) 
     found: dict[str, list[ParameterErrors]] = {}
     sets = (rest[i : i + batch] for rest in test_spectra(recipe, n, seed) for i in range(0, len(rest), batch))
     for number, rest in enumerate(sets):
-        simulated = recipe.observe(rest, noise_rng(seed, number, snr), snr)
+        simulated = test_draws(seed, number, snr).observe(recipe, rest, snr)
         posterior = model.denoise(simulated.observed).parameter_posterior
         if posterior is None:
             continue

@@ -26,6 +26,7 @@ from quietspec.io import read
 from quietspec.lab.evaluation.repeats import calibrated
 from quietspec.lab.evaluation.studies.halves import CLIP, Halves, as_denoised, make_halves, ring_halves, with_noise
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra
+from quietspec.lab.streams import stream
 from quietspec.resampling import Resampler
 from quietspec.spectra import Spectra
 
@@ -67,7 +68,7 @@ class RepeatSettings:
         """S/N and random stream of each realisation of added noise."""
         for snr in _ADDED:
             for realisation in range(self.realisations):
-                yield snr, np.random.default_rng((self.seed, *key, round(snr), realisation))
+                yield snr, stream("repeats: added noise", self.seed, *key, round(snr), realisation)
 
 
 def sami_halves(

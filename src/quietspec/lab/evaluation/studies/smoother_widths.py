@@ -9,6 +9,7 @@ import numpy as np
 from quietspec.denoisers import Butterworth, Denoiser, Gaussian, SavitzkyGolay, Wavelet
 from quietspec.lab.evaluation.scores import rms
 from quietspec.lab.simulate import PaperRecipe, Recipe, Simulated, paper_spectra
+from quietspec.lab.streams import stream
 
 __all__ = ["SMOOTHERS", "mean_residuals", "training_observations"]
 
@@ -41,7 +42,7 @@ def training_observations(recipe: Recipe, snr: float, n: int, seed: int) -> list
     list of Simulated
         Batches of observations.
     """
-    rng = np.random.default_rng(seed)
+    rng = stream("smoothers", seed)
     if isinstance(recipe, PaperRecipe):
         return [recipe.observe(rest, rng, snr) for rest in paper_spectra(recipe, "train", 0, n)]
     return [recipe.simulate(_BATCH, rng, snr) for _ in range(max(1, n // _BATCH))]

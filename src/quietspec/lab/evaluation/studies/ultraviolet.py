@@ -12,11 +12,13 @@ from rich.table import Table
 from quietspec.arrays import BoolArray, FloatArray
 from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers import ByCoverage, KinematicPosterior
+from quietspec.lab.evaluation.between import between_galaxies
 from quietspec.lab.evaluation.motions import label_score
 from quietspec.lab.evaluation.repeats import block_pulls, pull_scatter, repeat_pulls
 from quietspec.lab.evaluation.scores import rms
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra
-from quietspec.lab.simulate import Simulated, UltravioletRecipe
+from quietspec.lab.simulate import Draws, Simulated, UltravioletRecipe
+from quietspec.lab.streams import stream
 from quietspec.spectra import Spectra
 from quietspec.wavelengths import in_window, rest_air
 
@@ -101,10 +103,10 @@ def ultraviolet_study(
 def _scenes(
     recipe: UltravioletRecipe, tool: KinematicPosterior, snr: float, settings: UltravioletSettings
 ) -> Iterator[tuple[Simulated, Denoised]]:
-    rng = np.random.default_rng((settings.seed, round(100 * snr)))
+    draws = Draws.of("ultraviolet", snr, settings.seed)
     names = [one.name for one in recipe.instruments]
     for number in range(-(-settings.n // _BATCH)):
-        made = recipe.simulate(min(_BATCH, settings.n), rng, snr, instrument=names[number % len(names)])
+        made = draws.simulate(recipe, min(_BATCH, settings.n), snr, names[number % len(names)])
         yield made, tool.denoise(made.observed)
 
 
@@ -149,7 +151,7 @@ def _errors(made: Simulated, found: Denoised, within: BoolArray | None = None) -
         return _Errors(rms(found.flux - made.truth, used) / level, rms(noise, used) / level, pulls)
 
 
-def _pooled(parts: Sequence[_Errors]) -> dict[str, float]:
+def _pooled(parts: Sequence[_Errors]) -> dict[str, float | None]:
     """Mean share of the noise removed, median error relative to the flux, and shares of pixels inside 1σ and 2σ."""
     error, noise, pulls = (
         np.concatenate([np.atleast_1d(getattr(part, name)) for part in parts]) for name in ("error", "noise", "pulls")
@@ -157,8 +159,10 @@ def _pooled(parts: Sequence[_Errors]) -> dict[str, float]:
     seen = np.isfinite(error)
     return {
         "removed": float(np.mean(1 - error[seen] / noise[seen])),
+        "removed_error": between_galaxies([1 - part.error / part.noise for part in parts]),
         "error": float(np.median(error[seen])),
         "inside": float(np.mean(np.abs(pulls) < 1)),
+        "inside_error": between_galaxies([np.abs(part.pulls) < 1 for part in parts]),
         "inside_two": float(np.mean(np.abs(pulls) < 2)),
     }
 
@@ -177,7 +181,7 @@ def _compared(
     """Both models on the same spectra: error on the pixels that both cover, and of age and [M/H]."""
     for instrument in ("MUSE", "DESI"):
         for redshift in settings.redshifts:
-            rng = np.random.default_rng((settings.seed, 1, round(100 * redshift)))
+            rng = stream("ultraviolet: compared", settings.seed, round(100 * redshift))
             made = recipe.simulate(settings.n_compared, rng, snr, instrument=instrument, redshift=redshift)
             found = {name: model.denoise(made.observed) for name, model in models.items()}
             shared = np.all([one.counted.any(axis=0) for one in found.values()], axis=0)

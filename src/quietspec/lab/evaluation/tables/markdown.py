@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ResultsFolder", "markdown_table"]
+__all__ = ["ResultsFolder", "markdown_table", "plain_table"]
 
 
 @dataclass(frozen=True)
@@ -49,5 +49,30 @@ def markdown_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]
     str
         Lines without a final line break.
     """
-    lines = [f"**{title}**", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    return f"**{title}**\n\n{plain_table(head, rows)}"
+
+
+def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Make a Markdown table.
+
+    Parameters
+    ----------
+    head : sequence of str
+        Names of the columns.
+    rows : sequence of sequence of str
+        Cells.
+
+    Returns
+    -------
+    str
+        Lines without a final line break.
+
+    Examples
+    --------
+    >>> print(plain_table(["", "S/N 5"], [["Hβ", "68 %"]]))
+    |  | S/N 5 |
+    |---|---|
+    | Hβ | 68 % |
+    """
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

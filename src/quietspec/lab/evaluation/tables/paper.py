@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from quietspec.errors import QuietspecError
-from quietspec.lab.evaluation.tables.markdown import markdown_table
+from quietspec.lab.evaluation.tables.markdown import markdown_table, plain_table
 
-__all__ = ["paper_tables"]
+__all__ = ["off_distribution_table", "paper_tables"]
 
 _PAPER: dict[str, Any] = {
     "rms_reduction": {"5": "≈ 96.5", "20": "≈ 94"},
@@ -91,3 +91,29 @@ def _cost(models: Mapping[str, Any], levels: list[str]) -> str:
         [name, *(f"{1e3 * scores[s]['seconds_per_spectrum']:.2f}" for s in levels)] for name, scores in models.items()
     ]
     return markdown_table("Wall time [ms per spectrum]", ["S/N", *levels], rows)
+
+
+def off_distribution_table(run: Mapping[str, Any]) -> str:
+    """Make the table of networks on spectra unlike those of their training.
+
+    Parameters
+    ----------
+    run : mapping
+        What `quietspec lab evaluate --recipe survey --json` wrote.
+
+    Returns
+    -------
+    str
+        Markdown: RMS reduction in per cent by S/N, and the share inside 1σ at the first.
+    """
+    levels = [f"{snr:g}" for snr in run["snr"]]
+    rows = [
+        [
+            name,
+            *(f"{100 * scores[level]['rms_reduction']:.1f}" for level in levels),
+            f"{100 * scores[levels[0]]['coverage68']:.1f} %",
+        ]
+        for name, scores in run["models"].items()
+        if name != "noisy"
+    ]
+    return plain_table(["S/N", *levels, f"truth within 1σ at S/N {levels[0]}"], rows)

@@ -1,0 +1,181 @@
+"""How large what the air leaves in a spectrum is: noise in its bands and outside, and the process beyond noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+
+from quietspec.arrays import BySpectrum, FloatArray
+from quietspec.denoisers.posterior.contamination import noise_scale
+from quietspec.denoisers.posterior.grid import Grid
+from quietspec.denoisers.posterior.kinematics import State
+from quietspec.denoisers.posterior.linear import NormalEquations
+from quietspec.denoisers.posterior.linearised import Marginalised
+from quietspec.denoisers.posterior.sky import SkyFilter, SkyPixels
+
+__all__ = ["NoiseLevels", "explained_chi2", "with_likeliest_sky"]
+
+_SIZES = np.array([0.0, 0.1, 0.2, 0.4, 0.8, 1.6])  # q, with their probabilities before the data
+_PROBABILITIES = np.array([0.5, 0.1, 0.1, 0.1, 0.1, 0.1])
+_FEWEST = 200  # pixels, in the bands and outside, from which the noise of each can be told
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseLevels(BySpectrum):
+    """How large the noise of spectra is.
+
+    Parameters
+    ----------
+    scale : (n_spectra,)
+        Factor on the quoted 1σ.
+    factors : (n_spectra, 2)
+        Noise outside the bands of the air and in them, over that of the whole spectrum.
+    """
+
+    scale: FloatArray
+    factors: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.scale)
+
+    @classmethod
+    def quoted(cls, n: int) -> Self:
+        """Take that of n spectra as quoted."""
+        return cls(np.ones(n), np.ones((n, 2)))
+
+    @classmethod
+    def measured(cls, residual: FloatArray, weight: FloatArray, dof: FloatArray, sky: SkyPixels) -> Self:
+        """Measure it.
+
+        Parameters
+        ----------
+        residual, weight : (n_spectra, n_pixels)
+            Data minus continuum, and inverse variances (0 = masked).
+        dof : (n_spectra,)
+            Number of parameters fitted to get the continuum.
+        sky : SkyPixels
+            The bands.
+
+        Returns
+        -------
+        NoiseLevels
+            Factors are 1 for spectra of too few pixels on either side of the bands' edges.
+        """
+        scale, used = noise_scale(residual, weight, dof), weight > 0
+        factors, sides = np.ones((len(scale), 2)), (~sky.inside, sky.inside)
+        if not sky.size:
+            return cls(scale, factors)
+        counts = np.stack([(used & side).sum(axis=1) for side in sides], axis=1)
+        rows = np.flatnonzero((counts >= _FEWEST).all(axis=1))
+        if rows.size:
+            shares = dof[rows, None] * counts[rows] / counts[rows].sum(axis=1, keepdims=True)
+            for column, side in enumerate(sides):
+                part = np.where(side, weight[rows], 0)
+                factors[rows, column] = noise_scale(residual[rows], part, shares[:, column]) / scale[rows]
+        return cls(scale, factors)
+
+    def weighted(self, weight: FloatArray, grid: Grid, sky: SkyPixels, scale: FloatArray) -> FloatArray:
+        """Weights of spectra of a flux scale (n_spectra,), with their noise and what the basis leaves out.
+
+        Parameters
+        ----------
+        weight : (n_spectra, n_pixels)
+            Quoted inverse variances.
+        grid : Grid
+            The pixels.
+        sky : SkyPixels
+            The bands of the air.
+        scale : (n_spectra,)
+            Flux scales.
+
+        Returns
+        -------
+        (n_spectra, n_pixels)
+            Weights.
+        """
+        level = self.scale.astype(np.float32)[:, None]
+        if sky.size:
+            level = level * np.where(sky.inside, self.factors[:, 1:], self.factors[:, :1]).astype(np.float32)
+        weight = weight / level**2
+        size = scale.astype(np.float32)[:, None] * grid.truncation.astype(np.float32)
+        return np.asarray(weight / (1 + weight * size**2))
+
+
+def with_likeliest_sky(
+    marginalised: Marginalised, equations: NormalEquations, residual: FloatArray, weight: FloatArray
+) -> Marginalised:
+    """Allow for what the air leaves, of the size q of largest evidence, all else marginalised under one Gaussian.
+
+    Parameters
+    ----------
+    marginalised : Marginalised
+        What the data say about a state without such a process.
+    equations : NormalEquations
+        From which it follows.
+    residual, weight : (n_pixels,)
+        Data minus model, and inverse variances.
+
+    Returns
+    -------
+    Marginalised
+        The same with `State.sky`, which is one of few sizes.
+    """
+    linearised = marginalised.linearised
+    if not linearised.sky.size:
+        return marginalised
+    columns = linearised.sky.columns * (weight > 0)[:, None]
+    along = linearised.along(SkyFilter.of(columns, 1.0), residual, weight)
+    precision, slope = linearised.prior()
+    size = _likeliest(columns, along, equations.information + precision, equations.gradient + slope)
+    if not size:
+        return marginalised
+    sized = replace(linearised, state=replace(linearised.state, sky=size))
+    return sized.solved(equations.filtered(SkyFilter.of(columns, size), along))
+
+
+def _likeliest(columns: FloatArray, along: FloatArray, information: FloatArray, gradient: FloatArray) -> float:
+    """Size of largest evidence, for what `Linearised.along` gives and the information on all else, prior included."""
+    lower = cholesky(information, lower=True)
+    turned = solve_triangular(lower, np.column_stack([along[:, :-1].T, gradient]), lower=True)
+    inner = (columns.T @ columns).astype(np.float64) - turned[:, :-1].T @ turned[:, :-1]
+    values, vectors = np.linalg.eigh(inner)
+    signal = vectors.T @ (along[:, -1] - turned[:, :-1].T @ turned[:, -1])
+    square, known = _SIZES[:, None] ** 2, np.maximum(values, 0.0)
+    evidence = 0.5 * (square * signal**2 / (1 + square * known) - np.log1p(square * known)).sum(axis=1)
+    return float(_SIZES[(evidence + np.log(_PROBABILITIES)).argmax()])
+
+
+def explained_chi2(
+    states: list[State], sky: SkyPixels, residual: FloatArray, quoted: FloatArray, used: FloatArray
+) -> FloatArray:
+    """χ², by quoted errors, that what the air leaves explains.
+
+    Parameters
+    ----------
+    states : list of State
+        States of the spectra.
+    sky : SkyPixels
+        The bands.
+    residual : (n_spectra, n_pixels)
+        Data less the estimate.
+    quoted, used : (n_spectra, n_pixels)
+        Inverse variances as quoted, and as used (0 = not used).
+
+    Returns
+    -------
+    (n_spectra,)
+        Difference of χ² without the posterior mean of the process and with it.
+    """
+    found = np.zeros(len(states))
+    for row, state in enumerate(states):
+        process = sky.filter(used[row], state.sky)
+        if process is None:
+            continue
+        white = residual[row] * np.sqrt(used[row])
+        left = white - process.mean(white)
+        ratio = np.divide(quoted[row], used[row], out=np.zeros_like(used[row]), where=used[row] > 0)
+        found[row] = ratio @ (white**2 - left**2)
+    return found

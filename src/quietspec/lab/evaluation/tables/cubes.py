@@ -1,0 +1,91 @@
+"""The table of ``docs/cube.md``: cubes as a whole beside what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from quietspec.lab.evaluation.tables.markdown import ResultsFolder, plain_table
+
+__all__ = ["cube_table"]
+
+_BY = ("spatial", "bins of S/N 20")
+_AGE, _MH, _INSIDE = "log_age_lw", "mh_lw", "inside 68 %"
+#: Label, keys of the summary with their formats, what joins them, and what was asked.
+_ROWS: tuple[tuple[str, tuple[tuple[str, str], ...], str, str], ...] = (
+    ("error of the spectrum's shape, S/N 1.5–8", (("shape / spaxels", ".2f"),), "", "≤ 0.6"),
+    ("error of log age (light), S/N 2–5", ((f"{_AGE} / spaxels", ".2f"),), "", "≤ 0.65"),
+    ("error of [M/H] (light), S/N 2–5", ((f"{_MH} / spaxels", ".2f"),), "", "≤ 0.7"),
+    ("error of V, S/N 2–5", (("velocity / spaxels", ".2f"),), "", "≤ 0.5"),
+    ("error of σ, S/N 2–5", (("sigma / spaxels", ".2f"),), "", "≤ 0.5"),
+    (
+        "rms of the map of log age, of [M/H] (dex)",
+        ((f"map rms, {_AGE}", ".3f"), (f"map rms, {_MH}", ".3f")), ", ", "less than bins",
+    ),
+    (
+        "FWHM added to the maps of log age, of [M/H] (spaxels)",
+        ((f"map FWHM added, {_AGE}", ".1f"), (f"map FWHM added, {_MH}", ".1f")), ", ", "less than bins",
+    ),
+    (
+        "pixels of the flux inside 68 %: all; S/N < 4; near features, worst",
+        tuple((f"flux {_INSIDE}: {where}", ".0f") for where in ("all", "S/N < 4", "near features, least")),
+        "; ", "65–71; ≥ 63; ≥ 60",
+    ),
+    (
+        "labels inside 68 %: all; S/N < 4; near features, worst",
+        tuple((f"labels {_INSIDE}: {where}", ".0f") for where in ("all", "S/N < 4", "near features, least")),
+        "; ", "65–71; ≥ 63; ≥ 60",
+    ),
+    ("move of the flux at S/N > 15, in σ of single spaxels", (("moved at S/N > 15, σ", ".2g"),), "", "< 0.1"),
+)  # fmt: skip
+
+
+def cube_table(results: ResultsFolder) -> str:
+    """Make the table: medians over galaxies of ratios to the posterior of single spaxels, and what was asked.
+
+    Parameters
+    ----------
+    results : ResultsFolder
+        With ``cube_spatial.json``.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    run = results["cube_spatial"]
+    rows = [
+        [label, *(joint.join(f"{run['summary'][by][key]:{form}}" for key, form in keys) for by in _BY), asked]
+        for label, keys, joint, asked in _ROWS
+    ]
+    rows += [_waves(run), _strangers(run), _shuffled(run), _particles(run)]
+    return plain_table(["", "`--spatial`", *_BY[1:], "asked"], rows)
+
+
+def _waves(run: Mapping[str, Any]) -> list[str]:
+    snr = next(iter(run["transfer"]["spatial"]))
+    periods = list(run["transfer"]["spatial"][snr])
+    cells = [", ".join(f"{run['transfer'][by][snr][period]:.2f}" for period in periods) for by in _BY]
+    return [f"slope of a wave of [M/H] of {', '.join(periods)} FWHM, at S/N {snr}", *cells, "≥ 0.9"]
+
+
+def _strangers(run: Mapping[str, Any]) -> list[str]:
+    names = ("star flagged or right", "companion flagged or right")
+    cells = ["; ".join(f"{run['summary'][by][name]:g}" for name in names) for by in _BY]
+    return ["lone star flagged or right; companion", *cells, "1; 1"]
+
+
+def _shuffled(run: Mapping[str, Any]) -> list[str]:
+    galaxy = run["galaxies"]["shuffled"]
+    single = galaxy["spaxels"]
+    cells = [
+        f"{run['summary'][by]['shape / spaxels, shuffled']:.2g}; "
+        f"{galaxy[by]['labels']['velocity']['S/N 2–5'] / single['labels']['velocity']['S/N 2–5']:.2g}"
+        for by in _BY
+    ]
+    return ["spaxels shuffled: error of the shape; of V", *cells, "1"]
+
+
+def _particles(run: Mapping[str, Any]) -> list[str]:
+    cells = [f"{run['summary'][by]['shape / spaxels, particles']:.2g}" for by in _BY]
+    return ["another galaxy, of star particles, with stars of another library: shape", *cells, "≤ 0.6"]

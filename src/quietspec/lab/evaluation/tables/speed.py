@@ -1,0 +1,74 @@
+"""The tables of speed in ``docs/performance.md``, and of errors beside version 0.1.0 in ``docs/kinematics.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from quietspec.lab.evaluation.tables.markdown import ResultsFolder, plain_table
+
+__all__ = ["cube_speed_table", "methods_table", "release_table"]
+
+_METHODS = {
+    "savgol": "Savitzky–Golay",
+    "wiener": "Wiener",
+    "eut-small": "`eut-small`, ONNX Runtime",
+    "eut-paper": "the paper's network, ONNX Runtime",
+    "eut-paper-torch": "the paper's network, torch",
+    "ppxf": "pPXF, one process",
+    "ppxf-parallel": "pPXF, two processes",
+}
+_LABELS = ("velocity", "sigma", "log_age_lw", "log_age_mw", "mh_lw", "a_v")
+_HEADS = ("V", "σ", "log age (light)", "log age (mass)", "[M/H]", "A_V")
+
+
+def cube_speed_table(results: ResultsFolder) -> str:
+    """Make the table of one cube from file to file: time, memory, growth, threads."""
+    run = results["bench"]
+    cube, sizes, workers = run["cube"], run["scaling"]["spectra"], run["scaling"]["workers"]
+    n = cube["shape"][1] * cube["shape"][2]
+    speeds = ", ".join(f"{size['n_spectra'] / size['seconds']:.0f}" for size in sizes)
+    counts = ", ".join(f"{size['n_spectra']:,}" for size in sizes)
+    memory = " and ".join(f"{size['peak_rss_bytes'] / 1e9:.2f}" for size in sizes[:-1])
+    gain = workers["1"]["seconds"] / workers["2"]["seconds"]
+    rows = [
+        ["time, spectra per second", f"{cube['seconds']:.0f} s, {n / cube['seconds']:.0f}"],
+        ["peak memory", f"{cube['peak_rss_bytes'] / 1e9:.2f} GB; {memory} GB for the smaller cubes"],
+        ["growth", f"{speeds} spectra per second at {counts} spectra"],
+        [f"two threads over one (besides one that reads), {workers['1']['n_spectra']:,} spectra", f"{gain:.2f} times"],
+        ["processor time over the floor", f"{run['floor_ratio']:.1f}"],
+    ]
+    return plain_table(["", ""], rows)
+
+
+def methods_table(results: ResultsFolder) -> str:
+    """Make the table of other methods on the same spectra, beside the posterior from file to file."""
+    run = results["bench"]
+    rows = [
+        [label, _digits(run["spectra_per_second"][name]), _digits(run["ratios"][name]), _cost(run, name)]
+        for name, label in _METHODS.items()
+        if name in run["ratios"]
+    ]
+    head = ["same spectra, same run", "spectra per second", "speed of the posterior, file to file, over it"]
+    return plain_table([*head, "processor time over the posterior's"], rows)
+
+
+def _cost(run: Mapping[str, Any], name: str) -> str:
+    return _digits(run["cpu_ratios"][name]) if name in run["cpu_ratios"] else ""
+
+
+def _digits(value: float) -> str:
+    """Two digits below 10, else none."""
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def release_table(results: ResultsFolder) -> str:
+    """Make the table of errors beside version 0.1.0, on the same spectra."""
+    rows = []
+    for name in ("beside_release_muse", "beside_release_sdss"):
+        run = results[name]
+        for number, row in enumerate(run["scores"]):
+            inside = " → ".join(f"{row[which]['pixels_inside']:.3f}"[1:] for which in ("release", "now"))
+            ratios = [f"{row['ratios'][key]:.2f}".removeprefix("0") for key in ("flux", *_LABELS)]
+            rows.append([run["instrument"] if number == 0 else "", f"{row['snr']:g}", inside, *ratios])
+    return plain_table(["instrument", "S/N", "pixels in 1σ, 0.1.0 → now", "flux", *_HEADS], rows)
