@@ -31,7 +31,7 @@ __all__ = ["FAILURES", "Denoised", "Flag", "ModelId"]
 
 _PER_SPECTRUM = (
     "flux", "sigma", "flags", "ignored", "chi2", "dof", "evidence", "noise_scale", "p_value", "redshift",
-    "parameter_posterior", "remainder", "lines", "compact", "n_spaxels",
+    "parameter_posterior", "remainder", "lines", "compact", "n_spaxels", "of_galaxy",
 )  # fmt: skip
 
 
@@ -81,6 +81,8 @@ class Denoised(Summarised, Correlated, Measuring):
         What the covariances follow from, as files hold it.
     n_spaxels : (n_spectra,), optional
         Number of spaxels that each estimate of a cube denoised as a whole rests on, counted in spaxels like itself.
+    of_galaxy : (n_spectra,), optional
+        Probability that a spaxel of such a cube follows its galaxy and its neighbours, not the survey as a whole.
 
     Examples
     --------
@@ -117,6 +119,7 @@ class Denoised(Summarised, Correlated, Measuring):
     lines: LinePosterior | None = None
     compact: CompactPosterior | None = None
     n_spaxels: FloatArray | None = None
+    of_galaxy: FloatArray | None = None
 
     def __post_init__(self) -> None:
         shape = self.spectra.flux.shape

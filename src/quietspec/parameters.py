@@ -99,6 +99,30 @@ class ParameterPosterior(BySpectrum):
         offset = means - (weights * means).sum(axis=1, keepdims=True)
         return np.asarray(np.sqrt((weights * (sigma**2 + offset**2)).sum(axis=1)))
 
+    def widened(self, covariance: FloatArray) -> Self:
+        """Add an independent error to the first few parameters.
+
+        Parameters
+        ----------
+        covariance : (n, n)
+            Of the first n parameters.
+
+        Returns
+        -------
+        ParameterPosterior
+            Of the same means.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> age = ParameterPosterior(("age",), np.ones((1, 1)), np.full((1, 1, 1), 9.5), np.full((1, 1, 1, 1), 0.09))
+        >>> age.widened(np.array([[0.16]])).sigma("age").round(2)
+        array([0.5])
+        """
+        covariances, n = self.covariances.copy(), len(covariance)
+        covariances[:, :, :n, :n] += covariance.astype(covariances.dtype)
+        return replace(self, covariances=covariances)
+
     def cdf(self, name: str, values: FloatArray) -> FloatArray:
         """Probability that a parameter lies below `values` (n_spectra,), (n_spectra,)."""
         weights, means, sigma = self._marginal(name)

@@ -23,6 +23,8 @@ COMMON = {"machine", "command", "commit", "dependencies"}
 NEEDS = {  # scripts that need fetched data or the extras of others
     "beside_release": ("muse-a478",),
     "file_speed": ("muse-a478",),
+    "cube_cost": ("muse-a478",),
+    "cube_pulls": ("muse-a478",),
     "degrade_real_spectra": ("manga",),
     "kinematics": ("ngc3522",),
     "learn_calibration": ("legac",),
@@ -110,6 +112,23 @@ def test_file_speed(run, tmp_path) -> None:
     assert found["spectra"] == [1, 9]
     assert found["workers"]["spectra"] == [4, 16]
     assert 0.1 < found["measure"]["memory_gb"] < 10
+
+
+@pytest.mark.slow
+def test_cube_cost(run, tmp_path) -> None:
+    words = ("--sides", 2, 5, "--mosaics", 1, 2, "--mosaic-side", 3)
+    run("cube_cost", *words, "--json", tmp_path / "found.json")
+    found = results(tmp_path / "found.json")
+    assert found["costs"]["spatial"].keys() == {"4", "25"}
+    assert found["mosaics"].keys() == {"9", "36"}
+
+
+@pytest.mark.fetched
+def test_cube_pulls(run, tmp_path) -> None:
+    run("cube_pulls", "--side", 8, "--json", tmp_path / "found.json")
+    found = results(tmp_path / "found.json")
+    assert found["spaxels"] > 20
+    assert 0.1 < found["rms"]["velocity"] < 3
 
 
 @pytest.mark.usefixtures("nothing_fetched")

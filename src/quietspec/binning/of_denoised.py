@@ -14,9 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import FloatArray
-from quietspec.binning.correlation import NoiseCorrelation
 from quietspec.binning.estimates import sum_estimates
-from quietspec.binning.measured import best_patch, measure_correlation
 from quietspec.binning.regions import apertures_of
 from quietspec.binning.spikes import NO_SPIKES, find_spikes
 from quietspec.binning.sums import sum_spectra
@@ -25,6 +23,7 @@ from quietspec.denoised import Denoised
 from quietspec.denoisers import Denoiser, load_denoiser, load_prior
 from quietspec.denoisers.shipped import PRIORS
 from quietspec.errors import ModelError, SpectraError
+from quietspec.noise import NoiseCorrelation, best_patch, measure_correlation
 
 if TYPE_CHECKING:
     from regions import Region

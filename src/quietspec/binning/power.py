@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import FloatArray
-from quietspec.binning.correlation import INDEPENDENT, NoiseCorrelation
 from quietspec.binning.sums import signal_and_noise
 from quietspec.errors import QuietspecError, SpectraError
+from quietspec.noise import INDEPENDENT, NoiseCorrelation
 from quietspec.spectra import Spectra
 
 __all__ = ["bin_image", "bin_to_snr"]

@@ -11,8 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import FloatArray
-from quietspec.binning.correlation import NoiseCorrelation
-from quietspec.binning.measured import best_patch, measure_correlation
 from quietspec.binning.of_denoised import Correlation
 from quietspec.binning.power import bin_image
 from quietspec.binning.regions import read_apertures
@@ -22,6 +20,7 @@ from quietspec.binning.weights import Weights, label_weights
 from quietspec.denoisers import Denoiser
 from quietspec.errors import ReadError, SpectraError
 from quietspec.io import SpectraSource
+from quietspec.noise import NoiseCorrelation, best_patch, measure_correlation
 from quietspec.spectra import Spectra
 
 __all__ = ["Binning", "SumPlan", "plan_sums"]

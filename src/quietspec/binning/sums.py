@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import FloatArray, require_shape
-from quietspec.binning.correlation import INDEPENDENT, NoiseCorrelation
 from quietspec.binning.spikes import NO_SPIKES, Spikes
 from quietspec.binning.totals import Means, Sums
 from quietspec.binning.weights import Weights, checked_weights, label_weights
 from quietspec.errors import SpectraError
+from quietspec.noise import INDEPENDENT, NoiseCorrelation
 from quietspec.spectra import Spectra
 from quietspec.statistics import masked_median
 

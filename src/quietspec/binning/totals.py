@@ -9,8 +9,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from quietspec.arrays import FloatArray
-from quietspec.binning.correlation import NoiseCorrelation
 from quietspec.binning.weights import Weights
+from quietspec.noise import NoiseCorrelation
 from quietspec.spectra import Spectra
 
 __all__ = ["Means", "Sums"]

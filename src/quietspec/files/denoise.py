@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from quietspec.arrays import FloatArray
 from quietspec.denoised import Denoised, Flag
-from quietspec.denoisers import SpatialPosterior
 from quietspec.denoisers.base import FEWEST_PIXELS, Denoiser
 from quietspec.denoisers.posterior.contamination import ChannelNoise, channel_noise
 from quietspec.errors import ReadError
@@ -128,7 +127,6 @@ class _Denoising(Work[_Tile, FileReport]):
 
     def __init__(self, denoiser: Denoiser, keep: bool) -> None:
         self._denoiser = denoiser
-        self.whole = isinstance(denoiser, SpatialPosterior)
         self._keep = keep
         self._kept: list[Denoised] = []
         self._noises: list[ChannelNoise] = []

@@ -13,7 +13,7 @@ import numpy as np
 
 from quietspec.arrays import FloatArray
 from quietspec.binning import Binning, SumPlan, plan_sums
-from quietspec.denoisers import SpatialPosterior, load_denoiser
+from quietspec.denoisers import load_denoiser
 from quietspec.errors import ReadError, TemplateError, WriteError
 from quietspec.files.layouts import LAYOUTS, Contents, Layout
 from quietspec.files.light import Light, light_of
@@ -108,7 +108,6 @@ class _Measuring(Work[_Tile, MeasureReport]):
 
     def __init__(self, method: PopulationMethod, bins: Binning | None = None) -> None:
         self._method, self._bins = method, bins
-        self.whole = isinstance(denoiser_of(method), SpatialPosterior)
         self._sums: SumPlan | None = None
         self._spaxels: list[Light] = []
         self._tiles: list[_Tile] = []

@@ -91,7 +91,7 @@ def _columns(table: Hdu) -> tuple[dict[str, Any], dict[str, tuple[FloatArray, Fl
     fields: dict[str, Any] = {name: table.numbers(name) for name in _OWN}
     fields["flags"] = fields["flags"].astype(np.int64)
     fields["redshift"] = fields.pop("redshift_used")
-    fields["n_spaxels"] = table.numbers("n_spaxels") if "n_spaxels" in names else None
+    fields |= {name: table.numbers(name) if name in names else None for name in ("n_spaxels", "of_galaxy")}
     labels = [name for name in names if f"{name}_err" in names and name not in _OTHER]
     return fields, {name: (table.numbers(name), table.numbers(f"{name}_err")) for name in labels}
 

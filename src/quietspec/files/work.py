@@ -19,7 +19,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from quietspec.arrays import FloatArray
-from quietspec.denoisers import ByCoverage, Chosen, Denoiser
+from quietspec.denoisers import ByCoverage, Chosen, Denoiser, SpatialPosterior
 from quietspec.errors import ReadError
 from quietspec.files.workers import Workers
 from quietspec.io import SpectraSource, open_spectra
@@ -84,8 +84,6 @@ class Work(ABC, Generic[Tile, AnyReport]):
 
     #: Class of the report.
     report: type[AnyReport]
-    #: Whether all spectra of an image are computed together, not tile by tile.
-    whole = False
 
     @abstractmethod
     def open_output(self, path: Path, source: SpectraSource, options: WriteOptions) -> AbstractContextManager[object]:
@@ -93,9 +91,6 @@ class Work(ABC, Generic[Tile, AnyReport]):
 
     def tiles(self, source: SpectraSource, progress: Progress | None) -> tuple[int, Iterable[Spectra]]:
         """Number of spectra to compute, and the tiles that hold them, each with its rows as ``meta["rows"]``."""
-        if self.whole:
-            _require_image(source)
-            return source.n_spectra, [source.read()]
         return source.n_spectra, source.tiles(TILE)
 
     @abstractmethod
@@ -120,7 +115,10 @@ class Work(ABC, Generic[Tile, AnyReport]):
 
 
 def settled(denoiser: Denoiser, source: SpectraSource) -> Denoiser:
-    """Let a denoiser that chooses among models do so for a whole file, so that all its tiles name the same."""
+    """Let a denoiser that chooses among models, or learns a cube, do so for a whole file before its tiles."""
+    if isinstance(denoiser, SpatialPosterior):
+        _require_image(source)
+        return denoiser.learned(source.tiles, source.redshift, source.spatial_shape)
     if not isinstance(denoiser, ByCoverage):
         return denoiser
     return denoiser.settled(source.wavelength, source.redshift, source.medium)

@@ -64,6 +64,7 @@ _NAMES: dict[str, Name] = {
     "SNR_OUT": Name("S/N after", group=_QUALITY),
     "GOOD": Name("Good pixels", "%", _QUALITY),
     "N_SPAXELS": Name("Spaxels that inform it", group=_QUALITY),
+    "OF_GALAXY": Name("Probability of the galaxy", group=_QUALITY),
     "CHI2": Name("χ²", group=_QUALITY),
     "DOF": Name("DOF", group=_QUALITY),
     "EVIDENCE": Name("ln evidence", group=_QUALITY),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import quietspec
 from quietspec import Denoised, Spectra
 from quietspec.denoised import Flag
+from quietspec.denoisers import SpatialPosterior
 from quietspec.errors import ModelError, SpectraError
 
 
@@ -77,6 +79,33 @@ def test_a_spaxel_unlike_its_galaxy_keeps_to_itself(cube: Spectra) -> None:
     assert denoised.flags[24] & int(Flag.UNLIKE_NEIGHBOURS | Flag.WRONG_REDSHIFT)
     assert denoised.n_spaxels is not None
     assert denoised.n_spaxels[24] == 1
+
+
+def test_tiles_give_what_the_whole_gives(cube: Spectra, together: Denoised) -> None:
+    def tiles() -> Iterator[Spectra]:
+        for start in range(0, len(cube), 14):
+            rows = slice(start, start + 14)
+            tile = cube[rows]
+            yield replace(tile, meta={**tile.meta, "rows": rows})
+
+    denoiser = quietspec.load_denoiser("posterior", spatial=True)
+    assert isinstance(denoiser, SpatialPosterior)
+    learned = denoiser.learned(tiles, cube.redshift, cube.spatial_shape)
+    assert learned.model == together.model
+    parts = [learned.denoise(tile) for tile in tiles()]
+    flux, sigma = (np.concatenate([getattr(part, name) for part in parts]) for name in ("flux", "sigma"))
+    # Batches are others, and single precision rounds otherwise.
+    seen = together.valid
+    assert np.abs((flux - together.flux) / together.sigma)[seen].max() < 0.05
+    assert (sigma / together.sigma)[seen] == pytest.approx(1, abs=0.02)
+
+
+def test_the_probability_of_the_galaxy_says_who_keeps_to_itself(together: Denoised) -> None:
+    assert together.of_galaxy is not None
+    unlike = together.flags & int(Flag.UNLIKE_NEIGHBOURS) != 0
+    seen = together.valid.any(axis=1)
+    assert np.array_equal(unlike[seen], together.of_galaxy[seen] < 0.5)
+    assert np.median(together.of_galaxy[seen]) > 0.9
 
 
 def test_few_spaxels_are_denoised_each_by_itself(cube: Spectra) -> None:

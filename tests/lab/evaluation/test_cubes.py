@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quietspec.denoised import Flag
-from quietspec.lab.evaluation.cubes import FAINT, SHAPE, score_cube, shape_errors, spaxel_groups
+from quietspec.lab.evaluation.cubes import BRIGHT, FAINT, SHAPE, score_cube, shape_errors, spaxel_groups
 from quietspec.parameters import ParameterPosterior
 from quietspec.wavelengths import SPEED_OF_LIGHT
 
@@ -20,7 +20,7 @@ def cube():
 
 def test_groups_leave_out_empty_spaxels_and_strangers(cube):
     groups = spaxel_groups(cube)
-    assert groups.keys() == {"all", "S/N < 4", SHAPE, FAINT, "near clump", "near border"}
+    assert groups.keys() == {"all", "S/N < 4", SHAPE, FAINT, BRIGHT, "near clump", "near border"}
     assert np.flatnonzero(groups["all"]).tolist() == list(range(1, N))
     assert np.flatnonzero(groups["S/N < 4"]).tolist() == [1, 2]
     assert np.flatnonzero(groups[FAINT]).tolist() == [2, 3]

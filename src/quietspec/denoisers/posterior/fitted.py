@@ -16,7 +16,7 @@ from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.lines.results import FittedLines
 
 __all__ = [
-    "Fitted", "Motions", "Pixels", "as_inferred", "as_scanned", "change_and_half", "on_pixels", "projections_of",
+    "Fitted", "Motions", "Pixels", "as_scanned", "change_and_half", "on_pixels", "projections_of",
     "with_true_dispersion",
 ]  # fmt: skip
 
@@ -176,11 +176,3 @@ def as_scanned(joint: Joint, mean: FloatArray, covariance: FloatArray) -> Motion
     joint = condition_on_motions(*joint, (near - centre) / size, covariance * np.outer(shrink / size, shrink / size))
     found = Dispersion.of_normal(float(mean[1]), float(covariance[1, 1]))
     return Motions(joint, (float(mean[0]), float(covariance[0, 0] ** 0.5)), found)
-
-
-def as_inferred(joint: Joint, width: FloatArray) -> Motions:
-    """Take velocity and u as the posterior of all coordinates says; `width` holds mean and 1σ of u."""
-    size = KinematicCoordinates.motion_sizes
-    velocity, _ = KinematicCoordinates.motions(joint[0][:MOTIONS])
-    found = Dispersion.of_normal(float(width[0]), float(width[1]) ** 2)
-    return Motions(joint, (float(velocity), float(joint[1][0, 0] ** 0.5 * size[0])), found)

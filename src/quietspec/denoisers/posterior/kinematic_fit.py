@@ -104,6 +104,8 @@ class BatchFit:
         χ² of no nucleus over its number of coordinates, once there is a solution.
     lines : list of FittedLines
         What is known of the lines of each spectrum, once there is a solution; empty where none are fitted.
+    motions : list of Motions
+        What is known of the motions of each spectrum, once there is a solution.
     """
 
     def __init__(
@@ -220,6 +222,11 @@ class BatchFit:
         return [one.state for one in self._fitted]
 
     @property
+    def scanned(self) -> tuple[BoolArray, FloatArray]:
+        """Spectra whose motions are what the scan says, (n_spectra,), and `ScanResult.logs`."""
+        return np.array([one.faint for one in self._fitted]), self._scan.logs
+
+    @property
     def scale(self) -> FloatArray:
         """Flux scales, (n_spectra,)."""
         return self._scale
@@ -245,11 +252,11 @@ class BatchFit:
         return self._posterior
 
     def calibration(self, row: int) -> tuple[FloatArray, FloatArray]:
-        """Posterior mean (n_knots,) and covariance (n_knots, n_knots) of the calibration of a spectrum."""
+        """Posterior mean (n_knots,) of a spectrum's calibration, and its covariance given motions and populations."""
         one = self._fitted[row]
         data, knots = one.marginalised, slice(one.marginalised.linearised.gas.stop, None)
-        change, half = change_and_half(one, self._motions(row, one).joint)
-        root = np.concatenate([-data.response @ half, data.inner_half], axis=1)[knots]
+        change, _ = change_and_half(one, self._motions(row, one).joint)
+        root = data.inner_half[knots]
         return one.state.calibration + (data.offset - data.response @ change)[knots], root @ root.T
 
     def _lines_of(self, row: int, found: Pixels) -> FittedLines | None:
@@ -264,7 +271,7 @@ class BatchFit:
 
     def solution(self) -> Solution:
         """Give the motions their true posterior, and turn it into flux and errors."""
-        found = [self._motions(row, one) for row, one in enumerate(self._fitted)]
+        found = self.motions = [self._motions(row, one) for row, one in enumerate(self._fitted)]
         pixels = [on_pixels(one, of.joint, self.grid.model) for one, of in zip(self._fitted, found, strict=True)]
         self.nucleus_chi2 = np.array([nucleus_chi2(one, self.grid.model.coordinates) for one in pixels])
         lines = [self._lines_of(row, one) for row, one in enumerate(pixels)]

@@ -172,11 +172,15 @@ class Accumulator:
             self._compact.append((rows[which], compact[which]))
         if self._lines is not None and other._lines is not None:
             self._lines = self._lines.with_rows(rows[which], other._lines[which])
-        self._factors.update({int(rows[k]): other._factors[int(k)] for k in which})
+        self._factors.update({int(rows[k]): other._factors[int(k)] for k in which if int(k) in other._factors})
 
     def forget_compact(self) -> None:
         """Drop the compact posteriors stored so far: what follows has other settings."""
         self._compact.clear()
+
+    def widen_labels(self, rows: npt.NDArray[np.intp], covariance: FloatArray) -> None:
+        """Add an error to the first few labels of some spectra, of covariance (n, n)."""
+        self._labels.append((rows, self.labels()[rows].widened(covariance)))
 
     def labels(self) -> ParameterPosterior:
         """Posterior of the labels of all spectra; NaN where none was stored."""

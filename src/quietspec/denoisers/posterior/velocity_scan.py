@@ -14,12 +14,21 @@ from scipy.interpolate import CubicSpline
 from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.denoisers.posterior.losvd import LosvdBasis, dispersion, log_width
 
-__all__ = ["ScanResult", "VelocityScan", "log_prior_of_velocity", "log_prior_of_width", "prior_sigma_of_motions"]
+__all__ = [
+    "FINE_LATTICE", "LATTICE", "ScanResult", "VelocityScan", "log_prior_of_velocity", "log_prior_of_width",
+    "moments_on_lattice", "on_fine_lattice", "prior_sigma_of_motions",
+]  # fmt: skip
 
 _VELOCITIES = np.linspace(-750.0, 750.0, 17)  # km/s
 _WIDTHS = np.linspace(float(log_width(15.0)), float(log_width(500.0)), 6)
 _FINE_VELOCITIES = np.linspace(-750.0, 750.0, 201)
 _FINE_WIDTHS = np.linspace(_WIDTHS[0], _WIDTHS[-1], 61)
+LATTICE = _VELOCITIES, _WIDTHS  #: velocities, km/s, and u that are scanned …
+FINE_LATTICE = _FINE_VELOCITIES, _FINE_WIDTHS  #: … and those to which a scan is interpolated
+_TO_FINE = (
+    CubicSpline(_VELOCITIES, np.eye(len(_VELOCITIES)))(_FINE_VELOCITIES),
+    CubicSpline(_WIDTHS, np.eye(len(_WIDTHS)))(_FINE_WIDTHS).T,
+)
 _COORDINATES = 8  # at most; beyond them the spectrum is the prior's mean
 _HUGE = 1e30
 _USUAL = 110.0  # km/s, of the first look at a spectrum
@@ -71,6 +80,8 @@ class ScanResult(BySpectrum):
         Coordinates of the populations that fit best at the best point of the lattice.
     model : (n_spectra, n_pixels)
         Their flux there.
+    logs : (n_spectra, n_velocities, n_widths) of float32
+        Log evidence on the lattice relative to its highest value, before the prior.
     """
 
     peak: FloatArray
@@ -78,6 +89,7 @@ class ScanResult(BySpectrum):
     covariance: FloatArray
     populations: FloatArray
     model: FloatArray
+    logs: FloatArray
 
 
 class VelocityScan:
@@ -109,10 +121,6 @@ class VelocityScan:
         self._centre, self._whole_centre = centre[:q], centre
         reference = basis.at(0.0, float(log_width(120.0)))
         self._mean = reference @ centre.astype(np.float32)
-        self._to_fine = (
-            CubicSpline(_VELOCITIES, np.eye(len(_VELOCITIES)))(_FINE_VELOCITIES),
-            CubicSpline(_WIDTHS, np.eye(len(_WIDTHS)))(_FINE_WIDTHS).T,
-        )
         self._log_prior = log_prior_of_velocity(_FINE_VELOCITIES)[:, None] + log_prior_of_width(_FINE_WIDTHS)
 
     def scale(self, flux: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -188,14 +196,16 @@ class VelocityScan:
         """
         scale = np.maximum(*self.scale(flux, weight))
         logs, factors = self.on_lattice(flux, weight, scale)
-        fine = self._to_fine[0] @ logs @ self._to_fine[1] + self._log_prior
+        fine = on_fine_lattice(logs) + self._log_prior
         flat = fine.reshape(len(fine), -1)
-        best = flat.argmax(axis=1)
+        highest = flat.argmax(axis=1)
         density = np.exp(flat - flat.max(axis=1, keepdims=True)).reshape(fine.shape)
         density /= density.sum(axis=(1, 2), keepdims=True)
-        place = np.stack(np.unravel_index(best, fine.shape[1:]), axis=1)
+        place = np.stack(np.unravel_index(highest, fine.shape[1:]), axis=1)
         peak = np.stack([_FINE_VELOCITIES[place[:, 0]], _FINE_WIDTHS[place[:, 1]]], axis=1)
-        return ScanResult(peak, *_moments(density), *self._best(logs, factors, scale))
+        return ScanResult(
+            peak, *moments_on_lattice(density), *self._best(logs, factors, scale), logs.astype(np.float32)
+        )
 
     def _best(self, logs: FloatArray, factors: FloatArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Populations and flux at the best point of the lattice, (n_spectra, d) and (n_spectra, n_pixels)."""
@@ -212,8 +222,13 @@ class VelocityScan:
         return populations, model
 
 
-def _moments(density: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Means (n, 2) and covariances (n, 2, 2) of velocity and u."""
+def on_fine_lattice(logs: FloatArray) -> FloatArray:
+    """Interpolate what is known on the lattice of a scan, (n, n_velocities, n_widths), to a finer one."""
+    return np.asarray(_TO_FINE[0] @ logs @ _TO_FINE[1])
+
+
+def moments_on_lattice(density: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Means (n, 2) and covariances (n, 2, 2) of velocity and u, of densities on the finer lattice that sum to 1."""
     by_velocity, by_width = density.sum(axis=2), density.sum(axis=1)
     mean = np.stack([by_velocity @ _FINE_VELOCITIES, by_width @ _FINE_WIDTHS], axis=1)
     covariance = np.empty((len(density), 2, 2))

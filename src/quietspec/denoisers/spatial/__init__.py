@@ -2,11 +2,14 @@
 
 Modules, in the order in which data pass through them:
 
-- `refit`: what a first pass of the usual posterior leaves for a second one, and the fits of that;
+- `motions`, `refit`: what a first pass of the usual posterior leaves for a second one, and the fits of that;
 - `stack`: the sum of the bright spaxels, which shows the calibration that all share;
+- `first_pass`: the first pass, tile by tile;
 - `frame`: the few modes in which spaxels are compared, and what each one's data say of them;
 - `galaxy`: mean and covariance of the modes over the galaxy;
-- `noise`, `neighbourhoods`, `field`: fields on the sky, and what neighbours say of each spaxel;
+- `neighbourhoods`, `field`: fields on the sky, and what neighbours say of each spaxel;
+- `learning`: what a cube says of itself, between the passes;
+- `together`: the second pass, tile by tile;
 - `denoiser`: the denoiser.
 """
 

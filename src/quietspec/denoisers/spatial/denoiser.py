@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from quietspec.arrays import BoolArray, FloatArray
-from quietspec.denoised import FAILURES, Denoised, Flag, ModelId
-from quietspec.denoisers.base import initial_flags
+from quietspec.arrays import FloatArray
+from quietspec.denoised import Denoised, ModelId
+from quietspec.denoisers.base import Denoiser, initial_flags
+from quietspec.denoisers.outliers import gross_outliers
 from quietspec.denoisers.posterior.grid import Batch
 from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
 from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
-from quietspec.denoisers.posterior.kinematics import MOTIONS
 from quietspec.denoisers.posterior.results import Accumulator
-from quietspec.denoisers.spatial.field import Field
-from quietspec.denoisers.spatial.frame import Frame, Likelihoods, Messages
-from quietspec.denoisers.spatial.galaxy import GalaxyPrior, belonging
-from quietspec.denoisers.spatial.neighbourhoods import Neighbourhoods, NoiseLaw
-from quietspec.denoisers.spatial.noise import noise_between
-from quietspec.denoisers.spatial.refit import Kept, Refit
-from quietspec.denoisers.spatial.stack import FittedStack, Stack
+from quietspec.denoisers.spatial.first_pass import FirstPass, Keeping
+from quietspec.denoisers.spatial.learning import Learning, Tiles
 from quietspec.errors import SpectraError
 from quietspec.spectra import Spectra
 
 __all__ = ["SpatialPosterior"]
 
 _FEWEST = 20  # spaxels of a galaxy that can say anything of each other
-_BRIGHT = 0.9  # share of the squared S/N of all spaxels that the bright ones have, which are summed
-_STRANGE = (
-    Flag.STAR | Flag.WRONG_REDSHIFT | Flag.UNLIKE_PRIOR | Flag.NOT_GALAXY | Flag.POOR_FIT | Flag.NUCLEUS | FAILURES
-)
-_SEED = 18
+_TILE = 512  # spaxels of a cube in memory that are taken at once
 
 
 class SpatialPosterior(KinematicPosterior):
@@ -43,7 +34,7 @@ class SpatialPosterior(KinematicPosterior):
     A first pass is the usual posterior of each spaxel. The sum of the bright ones shows the calibration errors that all
     share. Of the rest, mean and covariance over the galaxy are learned, and a field on the sky; what these say of a
     spaxel without its own data joins its own data in a second pass. Spaxels that are unlike their galaxy keep to their
-    own data.
+    own data. The data are read three times, and only what the passes need of each other is held in between.
 
     Parameters
     ----------
@@ -71,206 +62,83 @@ class SpatialPosterior(KinematicPosterior):
     @property
     def model(self) -> ModelId:
         """The name, which says that spaxels were taken together, with the hash of the prior."""
-        return _model_id(self)
+        return ModelId(f"{self.name}, spatial", self.prior.hash)
+
+    def learned(self, tiles: Tiles, redshift: FloatArray, shape: tuple[int, int] | None) -> Denoiser:
+        """Learn a cube, tile by tile.
+
+        Parameters
+        ----------
+        tiles : callable
+            Reads the cube from its beginning, whole lines of the image at a time, each tile with its rows as
+            ``meta["rows"]`` (`quietspec.io.SpectraSource.tiles`).
+        redshift : (n_spaxels,)
+            Redshifts.
+        shape : (ny, nx)
+            Of the image.
+
+        Returns
+        -------
+        Denoiser
+            Denoises the tiles of this cube; where few spaxels have data, each by itself.
+
+        Raises
+        ------
+        SpectraError
+            If there is no image.
+        """
+        if shape is None:
+            raise SpectraError("denoise: these spectra form no image, and cannot know their neighbours: spatial=False.")
+        first, law = FirstPass(redshift), self.calibration
+        with threadpool_limits(limits=1):
+            for tile in tiles():
+                law = law or self.law_of(tile)
+                denoised, keeping = self._alone(_masked(tile))
+                first.add(keeping, denoised)
+            if law is None or first.members[first.rows].sum() < _FEWEST:
+                return self._single()
+            return Learning(self, law, self._alone, first, lambda: map(_masked, tiles()), shape)()
 
     def _denoise(self, spectra: Spectra) -> Denoised:
-        if spectra.spatial_shape is None:
-            raise SpectraError("denoise: these spectra form no image, and cannot know their neighbours: spatial=False.")
-        with threadpool_limits(limits=1):
-            first = _Keeping(spectra, self._label_names)
-            first.estimates.flags[:] = initial_flags(spectra, rest_frame=True)
-            self._denoise_rows(np.flatnonzero(first.estimates.flags == 0), first)
-            alone = self._finish(first)
-            cube = _Cube.of(self, first, alone)
-            if cube is None:
-                return alone
-            del alone  # it may be large
-            return cube.denoised()
+        whole = {name: value for name, value in spectra.meta.items() if name != "rows"}
+        spectra = replace(spectra, meta=whole)
+        return self.learned(lambda: _tiles(spectra), spectra.redshift, spectra.spatial_shape).denoise(spectra)
+
+    def _single(self) -> KinematicPosterior:
+        """Make the usual posterior."""
+        return KinematicPosterior(
+            self.name,
+            self.prior,
+            self.calibration,
+            self.emission,
+            self.noise,
+            higher_moments=self.higher_moments,
+            two_components=self.two_components,
+        )
+
+    def _alone(self, tile: Spectra) -> tuple[Denoised, Keeping]:
+        """Denoise the spaxels of a tile each by itself, and keep what a second pass needs."""
+        keeping = Keeping(tile, self._label_names)
+        keeping.estimates.flags[:] = initial_flags(tile, rest_frame=True)
+        self._denoise_rows(np.flatnonzero(keeping.estimates.flags == 0), keeping)
+        return self._finish(keeping), keeping
 
     def _denoise_batch(self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], result: Accumulator) -> None:
         fit = BatchFit(batch, self.emission, self.noise, two_components=self.two_components)
         self.store(rows, batch, fit, result)
-        if isinstance(result, _Keeping):
-            result.kept.append(Kept.of(rows, batch, fit))
+        if isinstance(result, Keeping):
+            result.keep(rows, batch, fit)
 
 
-class _Keeping(Accumulator):
-    """An accumulator that keeps what a second pass needs."""
-
-    def __init__(self, spectra: Spectra, label_names: tuple[str, ...]) -> None:
-        super().__init__(spectra, label_names)
-        self.kept: list[Kept] = []
+def _masked(tile: Spectra) -> Spectra:
+    """Mask the gross outliers of a tile."""
+    outliers = gross_outliers(tile)
+    return replace(tile, ivar=np.where(outliers, 0, tile.ivar)) if outliers.any() else tile
 
 
-@dataclass(frozen=True, eq=False)
-class _Cube:
-    """The second pass over the spaxels of one redshift.
-
-    Parameters
-    ----------
-    tool : KinematicPosterior
-        Denoiser that knows the calibration which all spaxels share.
-    result : Accumulator
-        Result of the first pass, which the second replaces.
-    flags, p_value : (n_spectra,)
-        Of the first pass.
-    kept : list of Kept
-        Of the spaxels, n in all.
-    members : (n,) of bool
-        Spaxels that belong to the galaxy for all that is known.
-    stack : FittedStack
-        Of the bright members.
-    noise : NoiseLaw
-        Correlation of the noise of spaxels.
-    """
-
-    tool: KinematicPosterior
-    result: Accumulator
-    flags: npt.NDArray[np.int64]
-    p_value: FloatArray
-    kept: list[Kept]
-    members: BoolArray
-    stack: FittedStack
-    noise: NoiseLaw
-
-    @classmethod
-    def of(cls, denoiser: KinematicPosterior, first: _Keeping, alone: Denoised) -> _Cube | None:
-        """Take the spaxels of the most frequent redshift, and sum the bright ones; None where there are too few."""
-        kept = _of_one_redshift(first)
-        members = (alone.flags[_rows(kept)] & int(_STRANGE)) == 0
-        if members.sum() < _FEWEST:
-            return None
-        signal = np.where(members, np.concatenate([one.signal for one in kept]), 0.0)
-        stack = _summed(denoiser, first.spectra, kept, _brightest(signal)).fit(denoiser.emission)
-        tool = KinematicPosterior(
-            denoiser.name,
-            denoiser.prior,
-            denoiser.law_of(first.spectra).reduced(stack.share),
-            denoiser.emission,
-            denoiser.noise,
-            higher_moments=denoiser.higher_moments,
-            shared=stack.calibration,
-        )
-        flags = alone.flags.astype(np.int64)
-        return cls(tool, first, flags, alone.p_value, kept, members, stack, noise_between(alone))
-
-    def denoised(self) -> Denoised:
-        """Make the result of the whole cube."""
-        frame = self._frame()
-        likelihoods = self._likelihoods(frame)
-        galaxy = GalaxyPrior.of(likelihoods[self.members], np.random.default_rng(_SEED))
-        field = Field.of(likelihoods, galaxy, self._sky())
-        common = frame.modes[: frame.size]
-        spread = field.messages.covariance + common @ self.stack.covariance @ common.T
-        messages = Messages(field.messages.mean, spread)
-        own = (belonging(likelihoods, messages.mean, messages.covariance) < 0.5) | ~self.members
-        estimates = self.result.estimates
-        evidence, noise_scale = estimates.evidence.copy(), estimates.noise_scale.copy()
-        self._second(frame, likelihoods, messages, own)
-        self.result.estimates = replace(self.result.estimates, evidence=evidence, noise_scale=noise_scale)
-        return self._finished(np.where(own, 1.0, field.n_spaxels), own)
-
-    def _frame(self) -> Frame:
-        coordinates = self.tool.coordinates
-        weights = np.concatenate([kept.weights for kept in self.kept])[self.members].mean(axis=0, dtype=np.float64)
-        information = np.sum([kept.information for kept in self.kept], axis=0)
-        return Frame.of(coordinates.mixture, coordinates.centre, weights, information)
-
-    def _likelihoods(self, frame: Frame) -> Likelihoods:
-        """What the data say, about the populations of the sum: their own noise would find itself in them."""
-        parts = []
-        for kept, batch, ignored in self._batches():
-            shapes = kept.shapes.astype(np.float64)
-            shapes[:, MOTIONS:] = self.stack.shape[MOTIONS:]
-            fit = Refit(batch, kept, shapes, ignored)
-            parts.append(frame.likelihoods(fit.projections, fit.scale, shapes))
-        return Likelihoods.stack(parts)
-
-    def _batches(self) -> Iterator[tuple[Kept, Batch[KinematicGrid], BoolArray]]:
-        """Batches of the first pass anew, without the calibration they share, and the pixels that it left out."""
-        spectra = self.result.spectra
-        for kept in self.kept:
-            grid = self.tool.grid(spectra, float(spectra.redshift[kept.rows[0]]), int(kept.rows[0]))
-            if grid is not None:
-                ignored = self.result.estimates.ignored[kept.rows, grid.pixels]
-                yield kept, self.tool.batch(spectra, kept.rows, grid), ignored
-
-    def _sky(self) -> Neighbourhoods:
-        shape = self.result.spectra.spatial_shape or ()
-        places = np.stack(np.unravel_index(_rows(self.kept), shape), axis=1).astype(float)
-        return Neighbourhoods(places, self.members, self.noise)
-
-    def _second(self, frame: Frame, likelihoods: Likelihoods, messages: Messages, own: BoolArray) -> None:
-        """Replace the results of the first pass, spaxels that keep to their `own` data without messages."""
-        self.result.forget_compact()
-        self.result.estimates.flags[_rows(self.kept)] = 0
-        modes = likelihoods.posterior(messages.mean, messages.covariance)[0]
-        done = 0
-        for kept, batch, ignored in self._batches():
-            part = slice(done, done + len(kept.rows))
-            told = ~own[part]
-            shapes = np.where(told[:, None], frame.shapes(modes[part], kept.shapes), kept.shapes)
-            fit = Refit(batch, kept, shapes, ignored)
-            precision, pull = frame.in_coordinates(messages[part])
-            fit.conclude(fit.projections.informed(precision * told[:, None, None], pull * told[:, None], fit.scale))
-            self.tool.store(kept.rows, batch, fit, self.result)
-            done = part.stop
-
-    def _finished(self, n_spaxels: FloatArray, own: BoolArray) -> Denoised:
-        """Make the result; flags are those of the first pass but for labels that are little more than the prior."""
-        rows, flags, count = _rows(self.kept), self.flags, np.ones(len(self.flags))
-        flags[rows] &= ~int(Flag.PRIOR_LABELS)
-        flags[rows] |= self.result.estimates.flags[rows] & int(Flag.PRIOR_LABELS)
-        flags[rows[own]] |= int(Flag.UNLIKE_NEIGHBOURS)
-        self.result.estimates.flags[:] = flags
-        count[rows] = n_spaxels
-        joined = self.result.finish(_model_id(self.tool))
-        return replace(joined, flags=flags, p_value=self.p_value, n_spaxels=count)
-
-
-def _model_id(denoiser: KinematicPosterior) -> ModelId:
-    return ModelId(f"{denoiser.name}, spatial", denoiser.prior.hash)
-
-
-def _of_one_redshift(first: _Keeping) -> list[Kept]:
-    """What was kept of the spaxels of the most frequent redshift, without those that were moved to another one."""
-    given = first.spectra.redshift
-    usual = _usual(given[_rows(first.kept)])
-    parts = [one.taken(first.estimates.redshift[one.rows] == usual) for one in first.kept]
-    return [part for part in parts if len(part.rows) and given[part.rows[0]] == usual]
-
-
-def _rows(kept: list[Kept]) -> npt.NDArray[np.intp]:
-    return np.concatenate([np.empty(0, dtype=np.intp), *(one.rows for one in kept)])
-
-
-def _usual(redshift: FloatArray) -> float:
-    """The most frequent redshift; NaN without any."""
-    values, counts = np.unique(redshift, return_counts=True)
-    return float(values[counts.argmax()]) if values.size else float("nan")
-
-
-def _brightest(signal: FloatArray) -> BoolArray:
-    """The fewest spaxels that have nine tenths of the squared S/N of all."""
-    order = np.argsort(-signal, kind="stable")
-    enough = int(np.searchsorted(np.cumsum(signal[order]), _BRIGHT * signal.sum())) + 1
-    chosen = np.zeros(len(signal), dtype=bool)
-    chosen[order[:enough]] = True
-    return chosen
-
-
-def _summed(denoiser: KinematicPosterior, spectra: Spectra, every: list[Kept], chosen: BoolArray) -> Stack:
-    """Sum some of the spaxels."""
-    first = int(every[0].rows[0])
-    grid = denoiser.grid(spectra, float(spectra.redshift[first]), first)
-    if grid is None:
-        raise ValueError("the model covers none of the pixels")
-    stack, done = Stack(grid), 0
-    for kept in every:
-        these = chosen[done : done + len(kept.rows)]
-        done += len(kept.rows)
-        if these.any():
-            batch = denoiser.batch(spectra, kept.rows, grid)
-            scale = np.array([state.scale for state in kept.states])
-            stack.add(batch.flux[these], kept.weight(batch)[these], scale[these])
-    return stack
+def _tiles(spectra: Spectra) -> Iterator[Spectra]:
+    """Take a cube in memory some spaxels at a time."""
+    for start in range(0, len(spectra), _TILE):
+        rows = slice(start, min(start + _TILE, len(spectra)))
+        tile = spectra[rows]
+        yield replace(tile, meta={**tile.meta, "rows": rows})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+from scipy.special import softmax
 
 from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.denoisers.posterior.kinematics import MOTIONS
@@ -16,7 +17,8 @@ from quietspec.denoisers.spatial.neighbourhoods import FieldLaw, Neighbourhoods
 __all__ = ["Field"]
 
 _FAINTEST = 1e-6  # precision of a spaxel that says nothing, in units of the galaxy's own
-_NEAREST, _TRUST = 12, 4.0  # spaxels whose misfits widen a prediction, and how many good ones they are held against
+_SHORTER = 0.5, 0.25  # lengths that are tried place by place, in units of that of the whole galaxy
+_NEAREST, _TRUST = 16, 1.0  # spaxels whose misfits widen a prediction, and how many good ones they are held against
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,10 +93,18 @@ def _alone(likelihoods: Likelihoods) -> tuple[FloatArray, FloatArray]:
 def _predicted(
     sky: Neighbourhoods, value: FloatArray, precision: FloatArray, law: FieldLaw
 ) -> tuple[FloatArray, FloatArray]:
-    """Predict a mode; where spaxels thereabouts are not as predicted, less surely (as by a t distribution)."""
-    mean, variance = sky.without_own(value, precision, law)
-    misfit = (value - mean) ** 2 / (variance + 1 / precision)
+    """Predict a mode: mean and variance, (n,) each."""
+    # A shorter law is taken where it predicts the neighbours better; where those thereabouts are not as predicted, the
+    # prediction is less sure, as by a t distribution.
+    laws = [law, *(replace(law, length=share * law.length) for share in _SHORTER)]
+    means, variances = sky.without_own(value, precision, laws)
+    total = variances + 1 / precision
+    logs = -0.5 * (np.log(total) + (value - means) ** 2 / total)
+    weight = softmax(logs[:, sky.others[:, :_NEAREST]].sum(axis=2), axis=0)
+    mean = (weight * means).sum(axis=0)
+    variance = (weight * (variances + (means - mean) ** 2)).sum(axis=0)
     telling = variance * precision / (1 + variance * precision)
+    excess = telling * ((value - mean) ** 2 / (variance + 1 / precision) - 1)
     around = np.concatenate([np.arange(len(value))[:, None], sky.others[:, :_NEAREST]], axis=1)
-    growth = (_TRUST + (telling * misfit)[around].sum(axis=1)) / (_TRUST + telling[around].sum(axis=1))
+    growth = 1 + excess[around].sum(axis=1) / (_TRUST + (telling**2)[around].sum(axis=1))
     return mean, np.minimum(variance * np.maximum(growth, 1.0), 1.0)

@@ -9,13 +9,14 @@ import numpy as np
 
 from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.denoisers.posterior.coordinates import Gaussians
-from quietspec.denoisers.posterior.kinematics import MOTIONS
+from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates
 from quietspec.denoisers.posterior.linear import Projections
 
 __all__ = ["Frame", "Likelihoods", "Messages"]
 
 _POPULATIONS = 8  # modes of the populations that are kept
 _NONE = 1e-9  # of the largest variance: directions in which the base does not extend
+_LEAST = 1e-6  # precision of motions of which data say nothing
 _FLAT = 0.999  # variance, in units of the base's, beyond which knowledge is none
 
 
@@ -49,6 +50,35 @@ class Likelihoods(BySpectrum):
         volume = np.linalg.slogdet(inner)[1] + np.linalg.slogdet(covariance)[1]
         return np.asarray(at_mean + 0.5 * gain - 0.5 * volume)
 
+    def with_motions(self, precision: FloatArray, gradient: FloatArray) -> Likelihoods:
+        """Replace what the data say of the motions, the first modes.
+
+        Parameters
+        ----------
+        precision, gradient : (n, 2, 2) and (n, 2)
+            What they say instead, positive definite, other modes marginalised under the base.
+
+        Returns
+        -------
+        Likelihoods
+            What correlates motions and other modes grows or shrinks with the square root of the precision.
+        """
+        motions, others = slice(MOTIONS), slice(MOTIONS, None)
+        across, slope = self.precision[:, others, motions], self.gradient[:, others]
+        rest = self.precision[:, others, others] + np.eye(across.shape[1])
+        gain = np.swapaxes(np.linalg.solve(rest, across), 1, 2)
+        before = self.precision[:, motions, motions] - gain @ across + _LEAST * np.eye(MOTIONS)
+        old, new = np.linalg.cholesky(before), np.linalg.cholesky(precision)
+        change = np.swapaxes(new @ np.linalg.inv(old), 1, 2)  # of the motions, by which `before` becomes `precision`
+        place = np.linalg.solve(new, gradient[..., None])[..., 0]
+        place -= np.linalg.solve(old, (self.gradient[:, motions] - _times(gain, slope))[..., None])[..., 0]
+        moved = slope + _times(across, np.linalg.solve(np.swapaxes(old, 1, 2), place[..., None])[..., 0])
+        both, turned = self.precision.copy(), np.swapaxes(change, 1, 2) @ gain
+        both[:, others, motions] = across @ change
+        both[:, motions, others] = np.swapaxes(both[:, others, motions], 1, 2)
+        both[:, motions, motions] = precision + turned @ both[:, others, motions]
+        return Likelihoods(both, np.concatenate([gradient + _times(turned, moved), moved], axis=1))
+
     def turned(self, mean: FloatArray, root: FloatArray) -> Likelihoods:
         """Return the same of s, where t = mean + root s; root is (k, k)."""
         return Likelihoods(root.T @ self.precision @ root, (self.gradient - _times(self.precision, mean)) @ root)
@@ -72,6 +102,11 @@ class Messages(BySpectrum):
 
     mean: FloatArray
     covariance: FloatArray
+
+    @classmethod
+    def alike(cls, n: int, mean: FloatArray, covariance: FloatArray) -> Self:
+        """Say the same of n spaxels, (k,) and (k, k)."""
+        return cls(np.tile(mean, (n, 1)), np.tile(covariance, (n, 1, 1)))
 
     def beyond_base(self) -> tuple[FloatArray, FloatArray]:
         """Precision (n, k, k) and gradient (n, k) at 0 that turn the base N(0, 1) into these; 0 if they are wider."""
@@ -180,6 +215,26 @@ class Frame:
             precision[:, :k, :k] - precision[:, :k, k:] @ gain,
             gradient[:, :k] - _times(np.swapaxes(gain, 1, 2), gradient[:, k:]),
         )
+
+    def motions(self, messages: Messages) -> tuple[FloatArray, FloatArray]:
+        """Means (n, 2) and covariances (n, 2, 2) of velocity (km/s) and u in messages."""
+        zero, size = self._motion_units
+        motions = slice(MOTIONS)
+        return zero + messages.mean[:, motions] * size, messages.covariance[:, motions, motions] * np.outer(size, size)
+
+    def of_motions(
+        self, precision: FloatArray, gradient: FloatArray, about: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Precisions (n, 2, 2) and gradients (n, 2) at t = 0 of what is said of velocity and u about some (n, 2)."""
+        zero, size = self._motion_units
+        at_zero = gradient - _times(precision, zero - about)
+        return precision * np.outer(size, size), at_zero * size
+
+    @property
+    def _motion_units(self) -> tuple[FloatArray, FloatArray]:
+        """Velocity (km/s) and u at t = 0, and what a unit of t is, (2,) each."""
+        unit = np.diagonal(self.vectors)[:MOTIONS] * KinematicCoordinates.motion_sizes
+        return KinematicCoordinates.motions(self.base[:MOTIONS]), np.asarray(unit)
 
     def shapes(self, modes: FloatArray, like: FloatArray) -> FloatArray:
         """Shapes ξ (n, d) of given first k modes (n, k) that are as others, `like` (n, d), in all other modes."""

@@ -13,7 +13,7 @@ Journal of the American Statistical Association 111, 800 (nearest-neighbour Gaus
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,40 +22,17 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from quietspec.arrays import BoolArray, FloatArray
+from quietspec.noise import NoiseCorrelation
 
-__all__ = ["FieldLaw", "Neighbourhoods", "NoiseLaw"]
+__all__ = ["FieldLaw", "Neighbourhoods"]
 
-_Block = tuple[npt.NDArray[np.intp], FloatArray]  # spaxels with their neighbours, and the distances between these
-
-_NEIGHBOURS = 48
+_NEIGHBOURS = 32
 _TOGETHER = 256  # spaxels worked on at a time
-_LENGTHS = (1.5, 3.0, 6.0, 12.0, 24.0)  # spaxels, that are tried
+_LENGTHS = (1.0, 1.7, 3.0, 6.0, 12.0, 24.0)  # spaxels, that are tried
 _NUGGET, _NUGGETS = 0.03, (0.003, 0.01, 0.03, 0.1, 0.3)  # with which lengths are tried; then these
 _TRIED = 120  # spaxels by which they are judged
 _WORTHWHILE = 4.0  # ln likelihood that a field must gain
 _TELLING = 0.05  # mean precision of a mode below which no field would be seen
-
-
-@dataclass(frozen=True)
-class NoiseLaw:
-    """Correlation of the noise of two spaxels.
-
-    Parameters
-    ----------
-    beside, diagonal : float
-        Correlation of spaxels that share a side or a corner.
-    common : float
-        What all spaxels share: errors of sky, continuum and model that no averaging removes.
-    """
-
-    beside: float = 0.0
-    diagonal: float = 0.0
-    common: float = 0.05
-
-    def __call__(self, distance: FloatArray) -> FloatArray:
-        """Correlation at distances in spaxels."""
-        near = np.select([distance < 0.5, distance < 1.2, distance < 1.5], [1.0, self.beside, self.diagonal], 0.0)
-        return np.asarray((1 - self.common) * near + self.common)
 
 
 @dataclass(frozen=True)
@@ -89,7 +66,7 @@ class Neighbourhoods:
         Places of spaxels on the sky, in spaxels.
     members : (n,) of bool
         Those that may inform others.
-    noise : NoiseLaw
+    noise : NoiseCorrelation
         Correlation of the noise.
 
     Attributes
@@ -98,7 +75,7 @@ class Neighbourhoods:
         The members nearest to each, itself left out.
     """
 
-    def __init__(self, places: FloatArray, members: BoolArray, noise: NoiseLaw) -> None:
+    def __init__(self, places: FloatArray, members: BoolArray, noise: NoiseCorrelation) -> None:
         self._places, self._noise = places, noise
         known = np.flatnonzero(members)
         count = min(_NEIGHBOURS, len(known) - 1)
@@ -110,7 +87,7 @@ class Neighbourhoods:
         self._members = members
 
     def without_own(
-        self, value: FloatArray, precision: FloatArray, law: FieldLaw, rows: npt.NDArray[np.intp] | None = None
+        self, value: FloatArray, precision: FloatArray, laws: Sequence[FieldLaw]
     ) -> tuple[FloatArray, FloatArray]:
         """What others say of one mode.
 
@@ -118,45 +95,31 @@ class Neighbourhoods:
         ----------
         value, precision : (n,)
             Measurements of all spaxels and their precisions, > 0.
-        law : FieldLaw
-            Of the mode.
-        rows : (m,) of int, optional
-            Spaxels in question; all by default.
+        laws : sequence of FieldLaw
+            Laws that the mode may have.
 
         Returns
         -------
-        mean, variance : (m,)
+        mean, variance : (n_laws, n)
             Of the mode before each spaxel's own data; the variance is at most 1.
         """
-        rows = np.arange(len(self._places)) if rows is None else rows
-        return self._over(self._blocks(rows), value, precision, law)
+        return self._over(self._blocks(np.arange(len(self._places))), value, precision, laws)
 
     def _over(
-        self, blocks: Iterable[_Block], value: FloatArray, precision: FloatArray, law: FieldLaw
+        self, blocks: Iterable[_Block], value: FloatArray, precision: FloatArray, laws: Sequence[FieldLaw]
     ) -> tuple[FloatArray, FloatArray]:
-        parts = [self._without_own(value[ids], precision[ids], law, distance) for ids, distance in blocks]
-        mean, variance = zip(*parts, strict=True)
-        return np.concatenate(mean), np.concatenate(variance)
+        parts = [np.array([block.without_own(value, precision, law) for law in laws]) for block in blocks]
+        mean, variance = np.moveaxis(np.concatenate(parts, axis=2), 1, 0)
+        return mean, variance
 
     def _blocks(self, rows: npt.NDArray[np.intp]) -> Iterator[_Block]:
-        """Spaxels with their neighbours, itself first, and the distances between all of these."""
+        """Spaxels with their neighbours, itself first."""
         for start in range(0, len(rows), _TOGETHER):
             some = rows[start : start + _TOGETHER]
             ids = np.concatenate([some[:, None], self.others[some]], axis=1)
-            place = self._places[ids]
-            yield ids, np.linalg.norm(place[:, :, None] - place[:, None], axis=3)
-
-    def _without_own(
-        self, value: FloatArray, precision: FloatArray, law: FieldLaw, distance: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        size, covariance = np.sqrt(precision), law(distance)
-        system = size[:, :, None] * covariance * size[:, None] + self._noise(distance)
-        across = covariance[:, 0] * size
-        solved = np.linalg.solve(system, np.stack([across, size * value], axis=2))
-        variance = np.maximum(1 - np.vecdot(across, solved[:, :, 0]), 1e-9)
-        mean = np.vecdot(across, solved[:, :, 1])
-        alone = np.maximum(1 / variance - precision[:, 0], 1.0)
-        return (mean / variance - precision[:, 0] * value[:, 0]) / alone, 1 / alone
+            offset = self._places[ids][:, :, None] - self._places[ids][:, None]
+            noise = self._noise.between(offset[..., 0], offset[..., 1])
+            yield _Block(ids, np.hypot(offset[..., 0], offset[..., 1]), noise)
 
     @cached_property
     def _tried(self) -> tuple[npt.NDArray[np.intp], list[_Block]]:
@@ -182,12 +145,47 @@ class Neighbourhoods:
             return FieldLaw()
         rows, blocks = self._tried
 
-        def score(law: FieldLaw) -> float:
-            mean, variance = self._over(blocks, value, precision, law)
+        def best_of(laws: list[FieldLaw]) -> tuple[float, FieldLaw]:
+            mean, variance = self._over(blocks, value, precision, laws)
             total = variance + 1 / precision[rows]
-            return float(-0.5 * np.sum(np.log(total) + (value[rows] - mean) ** 2 / total))
+            scores = -0.5 * np.sum(np.log(total) + (value[rows] - mean) ** 2 / total, axis=1)
+            return float(scores.max()), laws[int(scores.argmax())]
 
         none = FieldLaw()
-        long = max((FieldLaw(length, _NUGGET) for length in _LENGTHS), key=score)
-        best = max((FieldLaw(long.length, nugget) for nugget in _NUGGETS), key=score)
-        return best if score(best) > score(none) + _WORTHWHILE else none
+        score = nothing = best_of([none])[0]
+        best = FieldLaw(0.0, _NUGGET)  # of a length that is not tried
+        for _ in range(2):
+            before, best = best, best_of([FieldLaw(length, best.nugget) for length in _LENGTHS])[1]
+            if best == before:
+                break
+            score, best = best_of([FieldLaw(best.length, nugget) for nugget in _NUGGETS])
+        return best if score > nothing + _WORTHWHILE else none
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """m spaxels with their neighbours.
+
+    Parameters
+    ----------
+    ids : (m, k) of int
+        Each spaxel and its neighbours.
+    distance, noise : (m, k, k)
+        Distances between these, and the correlation of their noise.
+    """
+
+    ids: npt.NDArray[np.intp]
+    distance: FloatArray
+    noise: FloatArray
+
+    def without_own(self, value: FloatArray, precision: FloatArray, law: FieldLaw) -> tuple[FloatArray, FloatArray]:
+        """Mean and variance (m,) of a mode before each spaxel's own data."""
+        value, precision = value[self.ids], precision[self.ids]
+        size, covariance = np.sqrt(precision), law(self.distance)
+        system = size[:, :, None] * covariance * size[:, None] + self.noise
+        across = covariance[:, 0] * size
+        solved = np.linalg.solve(system, np.stack([across, size * value], axis=2))
+        variance = np.maximum(1 - np.vecdot(across, solved[:, :, 0]), 1e-9)
+        mean = np.vecdot(across, solved[:, :, 1])
+        alone = np.maximum(1 / variance - precision[:, 0], 1.0)
+        return (mean / variance - precision[:, 0] * value[:, 0]) / alone, 1 / alone

@@ -9,14 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import BoolArray, FloatArray
-from quietspec.denoisers.posterior.fitted import Fitted, Motions, as_inferred
+from quietspec.denoisers.posterior.fitted import Fitted, Motions, as_scanned
 from quietspec.denoisers.posterior.grid import Batch
+from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
 from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
 from quietspec.denoisers.posterior.linear import Projections
 from quietspec.denoisers.posterior.sky_size import NoiseLevels
+from quietspec.denoisers.spatial.motions import MotionLikelihoods
+from quietspec.spectra import Spectra
 
 __all__ = ["Kept", "Refit"]
+
+
+_NONE = np.empty(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +34,9 @@ class Kept:
     rows : (n,) of int
         Which spectra they are.
     states : list of State
-        Where each was linearised.
-    unused : (n, n_bytes) of uint8
-        Pixels that were not used, as bits.
+        Where each was linearised, without the coordinates of populations and calibration.
+    unused, ignored : (n, n_bytes) of uint8
+        Pixels that were not used, and good pixels that were left out, as bits.
     noise : NoiseLevels
         Their noise.
     signal : (n,)
@@ -39,6 +45,8 @@ class Kept:
         Posterior means of ξ.
     weights : (n, n_mixture) of float32
         Posterior weights of the prior's components.
+    motions : MotionLikelihoods
+        What the data say of the motions.
     information : (d, d)
         Sum of the spaxels' precisions of ξ, each divided by its trace.
     """
@@ -46,34 +54,50 @@ class Kept:
     rows: npt.NDArray[np.intp]
     states: list[State]
     unused: npt.NDArray[np.uint8]
+    ignored: npt.NDArray[np.uint8]
     noise: NoiseLevels
     signal: FloatArray
     shapes: FloatArray
     weights: FloatArray
+    motions: MotionLikelihoods
     information: FloatArray
 
     @classmethod
-    def of(cls, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], fit: BatchFit) -> Self:
-        """Keep what is needed of a fit."""
+    def of(cls, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], fit: BatchFit, ignored: BoolArray) -> Self:
+        """Keep what is needed of a fit, and which good pixels it left out, (n, n_pixels)."""
         gram = fit.projections.gram
         trace = np.einsum("nii->n", gram)
         weight = np.where(fit.used, batch.weight, 0) / fit.noise_scale[:, None] ** 2
         return cls(
             rows=rows,
-            states=fit.states,
+            states=[replace(state, populations=_NONE, calibration=_NONE) for state in fit.states],
             unused=np.packbits(~fit.used, axis=1),
+            ignored=np.packbits(ignored, axis=1),
             noise=fit.noise,
             signal=fit.scale**2 * weight.sum(axis=1),
             shapes=(fit.posterior.mean / fit.scale[:, None]).astype(np.float32),
             weights=fit.posterior.weights.astype(np.float32),
+            motions=MotionLikelihoods.of(fit),
             information=np.einsum("nij,n->ij", gram, 1 / np.maximum(trace, 1e-30)),
         )
 
     def taken(self, which: BoolArray) -> Self:
         """Keep some of the spaxels, (n,) of bool; `information` stays that of all."""
         states = [state for state, wanted in zip(self.states, which.tolist(), strict=True) if wanted]
-        arrays = ("rows", "unused", "noise", "signal", "shapes", "weights")
+        arrays = ("rows", "unused", "ignored", "noise", "signal", "shapes", "weights", "motions")
         return replace(self, states=states, **{name: getattr(self, name)[which] for name in arrays})
+
+    def shifted(self, by: int) -> Self:
+        """Count the spectra from another one."""
+        return replace(self, rows=self.rows + by)
+
+    def batch(self, tool: KinematicPosterior, tile: Spectra) -> Batch[KinematicGrid]:
+        """Take the spectra from their tile again."""
+        first = int(self.rows[0])
+        grid = tool.grid(tile, float(tile.redshift[first]), first)
+        if grid is None:
+            raise ValueError("the model covers none of the pixels")
+        return tool.batch(tile, self.rows, grid)
 
     def weight(self, batch: Batch[KinematicGrid]) -> FloatArray:
         """Weights of the last fit, (n, n_pixels): noise as measured, and what the basis leaves out."""
@@ -107,13 +131,12 @@ class Refit(BatchFit):
         Of the same spectra.
     shapes : (n_spectra, d)
         ξ about which the model is linearised.
-    ignored : (n_spectra, n_pixels) of bool
-        Good pixels that were left out.
     """
 
-    def __init__(self, batch: Batch[KinematicGrid], kept: Kept, shapes: FloatArray, ignored: BoolArray) -> None:
+    def __init__(self, batch: Batch[KinematicGrid], kept: Kept, shapes: FloatArray) -> None:
         self.grid, self._flux, self._weight, self._unit = batch.grid, batch.flux, batch.weight, batch.scale
-        self.noise, self._ignored = kept.noise, ignored
+        self.noise = kept.noise
+        self._ignored = np.unpackbits(kept.ignored, axis=1, count=batch.weight.shape[1]).astype(bool)
         self.flags = np.zeros(len(batch.flux), dtype=np.int64)
         self.evidence = np.full(len(batch.flux), np.nan)
         self._used = kept.weight(batch)
@@ -126,11 +149,21 @@ class Refit(BatchFit):
         data = linearised.marginalise(linearised.lines.left(flux - linearised.model), weight)
         return Fitted(data, faint=False, nodes=np.empty(0), log_likelihood=np.empty(0))
 
-    def conclude(self, projections: Projections) -> None:
-        """Infer the posterior from the data and what else is known (`Projections.informed`)."""
+    def conclude(self, projections: Projections, motions: tuple[FloatArray, FloatArray]) -> None:
+        """Infer the posterior from the data and what else is known.
+
+        Parameters
+        ----------
+        projections : Projections
+            The data and what else is known (`Projections.informed`).
+        motions : ((n_spectra, 2), (n_spectra, 2, 2))
+            Means and covariances of velocity (km/s) and u after all.
+        """
+        self._known_motions = motions
         self._infer(projections)
 
     def _motions(self, row: int, one: Fitted) -> Motions:
         posterior, scale = self._posterior, self._scale[row]
         joint = posterior.mean[row] / scale, posterior.covariance[row] / scale**2
-        return as_inferred(joint, self._width[row])
+        mean, covariance = self._known_motions
+        return as_scanned(joint, mean[row], covariance[row])

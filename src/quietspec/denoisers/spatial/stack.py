@@ -11,15 +11,23 @@ from quietspec.arrays import FloatArray
 from quietspec.denoisers.base import Emission
 from quietspec.denoisers.posterior.calibration import SharedCalibration
 from quietspec.denoisers.posterior.grid import Batch
+from quietspec.denoisers.posterior.inference import infer
 from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
+from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates
+from quietspec.denoisers.posterior.linear import Projections
 
 __all__ = ["FittedStack", "Stack"]
 
+_BRIGHT = 0.9  # share of the squared S/N of all spaxels that those have which are summed
+_LEVELS, _LEVEL_WIDTH = 48, 0.5  # of the signal, and their width in its logarithm
 _OWN = 0.05  # share of the calibration's variance that each spaxel has for itself
+_DRAWS, _SURE, _SEED = 32, 0.03, 18  # draws of populations whose labels are looked up, and how exactly they are taken
 
 
 class Stack:
     """Sum of spectra, each divided by its flux scale, weighted by what it tells of its shape.
+
+    Spectra of alike signal are added up by themselves, so that the brightest can be taken once all are known.
 
     Parameters
     ----------
@@ -29,22 +37,36 @@ class Stack:
 
     def __init__(self, grid: KinematicGrid) -> None:
         self._grid = grid
-        self._weight = np.zeros(len(grid.rest))
-        self._sum = np.zeros(len(grid.rest))
+        self._signal = np.zeros(_LEVELS)
+        self._weight = np.zeros((_LEVELS, len(grid.rest)))
+        self._sum = np.zeros((_LEVELS, len(grid.rest)))
 
-    def add(self, flux: FloatArray, weight: FloatArray, scale: FloatArray) -> None:
-        """Add spectra: flux and inverse variances (n, n_pixels), in units in which their flux scales are (n,)."""
-        self._weight += scale**2 @ weight.astype(np.float64)
-        self._sum += scale @ (weight * flux).astype(np.float64)
+    def add(self, flux: FloatArray, weight: FloatArray, scale: FloatArray, signal: FloatArray) -> None:
+        """Add spectra.
+
+        Parameters
+        ----------
+        flux, weight : (n, n_pixels)
+            Flux and inverse variances, in units of their own.
+        scale, signal : (n,)
+            Flux scales in these units, and squared S/N of all pixels together.
+        """
+        level = np.clip(np.log(np.maximum(signal, 1.0)) / _LEVEL_WIDTH, 0, _LEVELS - 1).astype(int)
+        np.add.at(self._signal, level, signal)
+        np.add.at(self._weight, level, scale[:, None] ** 2 * weight)
+        np.add.at(self._sum, level, scale[:, None] * (weight * flux))
 
     def fit(self, emission: Emission) -> FittedStack:
-        """Fit the sum as one spectrum."""
-        used = self._weight > 0
-        shape = np.divide(self._sum, self._weight, out=np.zeros_like(self._sum), where=used)
-        unit = np.sqrt(used.sum(keepdims=True) / self._weight.sum(keepdims=True))
+        """Fit the sum of the brightest, which have nine tenths of the squared S/N of all, as one spectrum."""
+        above = np.cumsum(self._signal[::-1])[::-1] - self._signal
+        bright = above < _BRIGHT * self._signal.sum()
+        weight, total = self._weight[bright].sum(axis=0), self._sum[bright].sum(axis=0)
+        used = weight > 0
+        shape = np.divide(total, weight, out=np.zeros_like(total), where=used)
+        unit = np.sqrt(used.sum(keepdims=True) / weight.sum(keepdims=True))
         batch = Batch(
             flux=(shape / unit)[None].astype(np.float32),
-            weight=(self._weight * unit**2)[None].astype(np.float32),
+            weight=(weight * unit**2)[None].astype(np.float32),
             unit=unit[:, None],
             scale=unit,
             grid=self._grid,
@@ -56,30 +78,51 @@ class Stack:
 class FittedStack:
     """What the sum says.
 
+    All spaxels are divided by the calibration that fits best. What it gets wrong looks like populations, the same in
+    every spaxel: their product is known far better than either. So the spaxels' fluxes rest on the calibration as if it
+    were known, up to what would show, and what it may still be is added to the errors of their labels.
+
     Parameters
     ----------
-    shape, covariance : (d,) and (d, d)
-        Posterior of its ξ, with the calibration marginalised: nothing that all spaxels share is known better.
+    shape : (d,)
+        Posterior mean of its ξ.
     calibration : SharedCalibration
         Posterior mean of the calibration.
     share : float
-        Share of the calibration's variance that is left in a spaxel: what the sum does not know, and its own.
+        Share of the calibration's variance that is left in a spaxel: what the sum does not know where the populations
+        are given, and its own.
+    label_covariance : (n_labels, n_labels)
+        Covariance of the labels of populations that the calibration leaves to all spaxels in common.
     """
 
     shape: FloatArray
-    covariance: FloatArray
     calibration: SharedCalibration
     share: float
+    label_covariance: FloatArray
 
     @classmethod
     def of(cls, fit: BatchFit) -> Self:
         """Take it from the fit of one spectrum."""
         knots, scale = fit.grid.model.knots, float(fit.scale[0])
-        deviation, covariance = fit.calibration(0)
-        left = float(np.mean(np.diagonal(covariance) / np.diagonal(knots.covariance)))
+        deviation, remaining = fit.calibration(0)
+        left = float(np.mean(np.diagonal(remaining) / np.diagonal(knots.covariance)))
+        mean, covariance = fit.posterior.mean[0] / scale, fit.posterior.covariance[0] / scale**2
         return cls(
-            shape=fit.posterior.mean[0] / scale,
-            covariance=fit.posterior.covariance[0] / scale**2,
+            shape=mean,
             calibration=SharedCalibration(knots.places, deviation),
             share=min(left + _OWN, 1.0),
+            label_covariance=_of_labels(fit.grid.model.coordinates, mean, covariance),
         )
+
+
+def _of_labels(coordinates: KinematicCoordinates, mean: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Covariance of the expected labels of populations over ξ ~ N(mean, covariance), motions apart."""
+    drawn = np.random.default_rng(_SEED).multivariate_normal(mean, covariance, _DRAWS, method="eigh")
+    drawn[:, :MOTIONS] = mean[:MOTIONS]
+    size = len(mean)
+    known = np.broadcast_to(np.eye(size) / _SURE**2, (_DRAWS, size, size))
+    nothing = np.zeros((_DRAWS, size))
+    exact = Projections(drawn, known, nothing, nothing[:, :0], nothing[:, 0])
+    labels = infer(exact, coordinates, np.ones(_DRAWS), screened=True).labels
+    means = np.stack([labels.mean(name) for name in labels.names[:-MOTIONS]])
+    return np.cov(means)

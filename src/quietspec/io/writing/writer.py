@@ -346,8 +346,8 @@ def _columns(denoised: Denoised) -> dict[str, npt.NDArray[Any]]:
         "p_value": denoised.p_value,
         "redshift_used": denoised.redshift,
     }
-    if denoised.n_spaxels is not None:
-        columns["n_spaxels"] = denoised.n_spaxels
+    of_cube = {"n_spaxels": denoised.n_spaxels, "of_galaxy": denoised.of_galaxy}
+    columns |= {name: column for name, column in of_cube.items() if column is not None}
     for name, (mean, sigma) in denoised.parameters.items():
         columns |= {name: mean, f"{name}_err": sigma}
     return {name: column if name == "flags" else np.asarray(column, np.float64) for name, column in columns.items()}

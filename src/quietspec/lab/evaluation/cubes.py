@@ -15,6 +15,7 @@ from quietspec.lab.simulate.galaxy_cube import GalaxyCube
 from quietspec.wavelengths import SPEED_OF_LIGHT
 
 __all__ = [
+    "BRIGHT",
     "CUBE_LABELS",
     "FAINT",
     "SHAPE",
@@ -27,12 +28,19 @@ __all__ = [
 
 #: Labels that are scored.
 CUBE_LABELS = ("log_age_lw", "mh_lw", "log_age_mw", "mh_mw", "velocity", "sigma")
-SHAPE, FAINT = "S/N 1.5–8", "S/N 2–5"  #: groups of spaxels for which errors are asked
+SHAPE, FAINT, BRIGHT = "S/N 1.5–8", "S/N 2–5", "S/N > 15"  #: groups of spaxels for which errors are asked
 _LEVEL = 0.6827
 _BRIGHT = 15.0  # S/N above which an estimate must not move
 _MOSTLY = 0.5  # share of the light of a stranger from which a spaxel is its
 _STRANGE = (
-    Flag.STAR | Flag.WRONG_REDSHIFT | Flag.UNLIKE_PRIOR | Flag.NOT_GALAXY | Flag.POOR_FIT | Flag.NUCLEUS | FAILURES
+    Flag.STAR
+    | Flag.WRONG_REDSHIFT
+    | Flag.UNLIKE_PRIOR
+    | Flag.NOT_GALAXY
+    | Flag.POOR_FIT
+    | Flag.NUCLEUS
+    | Flag.UNLIKE_NEIGHBOURS
+    | FAILURES
 )
 
 
@@ -45,7 +53,7 @@ class StrangerScores:
     count : int
         Such spaxels.
     flagged : float
-        Share of them with a flag that says that they are no galaxy at this redshift, or with no estimate.
+        Share of them with a flag that says that they are no galaxy at this redshift or unlike it, or with no estimate.
     shape : float
         Error of the shape over the noise.
     velocity : float
@@ -152,7 +160,7 @@ def spaxel_groups(cube: GalaxyCube) -> dict[str, BoolArray]:
     Returns
     -------
     dict of str to (n_spaxels,) of bool
-        ``all``, ``S/N < 4``, ``S/N 1.5–8``, ``S/N 2–5``, and ``near`` every kind of feature.
+        ``all``, ``S/N < 4``, ``S/N 1.5–8``, ``S/N 2–5``, ``S/N > 15``, and ``near`` every kind of feature.
     """
     own = cube.observed_spaxels & ~cube.foreign()
     snr = cube.simulated.parameters["snr"]
@@ -162,6 +170,7 @@ def spaxel_groups(cube: GalaxyCube) -> dict[str, BoolArray]:
         SHAPE: own & (snr > 1.5) & (snr < 8),
         FAINT: own & (snr > 2) & (snr < 5),
     }
+    by_snr[BRIGHT] = own & (snr > _BRIGHT)
     return by_snr | {f"near {name}": own & inside for name, inside in cube.regions.items()}
 
 
@@ -247,7 +256,7 @@ class _Label:
 
 
 def _moved(cube: GalaxyCube, denoised: Denoised, reference: Denoised) -> dict[str, float]:
-    rows = spaxel_groups(cube)["all"] & (cube.simulated.parameters["snr"] > _BRIGHT)
+    rows = spaxel_groups(cube)[BRIGHT]
     found = {
         name: _rms(((denoised.parameters[name][0] - value) / np.where(sigma > 0, sigma, np.nan))[rows])
         for name, (value, sigma) in reference.parameters.items()

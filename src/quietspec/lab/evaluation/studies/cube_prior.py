@@ -16,7 +16,7 @@ import numpy as np
 from rich.table import Table
 
 from quietspec.denoised import Denoised
-from quietspec.lab.evaluation.cubes import CUBE_LABELS, FAINT, SHAPE, score_cube
+from quietspec.lab.evaluation.cubes import BRIGHT, CUBE_LABELS, FAINT, SHAPE, score_cube
 from quietspec.lab.evaluation.maps import score_map
 from quietspec.lab.evaluation.studies.cube_contenders import REFERENCE, Contender
 from quietspec.lab.simulate.cube_worlds import WORLDS, Stripes, world
@@ -49,6 +49,8 @@ ASKED = {
     "labels inside 68 %: S/N < 4": "≥ 63",
     "labels inside 68 %: near features, least": "≥ 60",
     "moved at S/N > 15, σ": "< 0.1",
+    "shape / spaxels, S/N > 15": "≤ 1",
+    "labels inside 68 %: velocity": "65–71",
     "star flagged or right": "1",
     "companion flagged or right": "1",
     "shape / spaxels, shuffled": "1",
@@ -219,6 +221,7 @@ def _summary(galaxies: Mapping[str, Any], who: str) -> dict[str, float]:
     own, reference = [scores[who] for scores in inner], [scores[REFERENCE] for scores in inner]
     pairs = list(zip(own, reference, strict=True))
     rows = {"shape / spaxels": _median(one["shape"][SHAPE] / other["shape"][SHAPE] for one, other in pairs)}
+    rows["shape / spaxels, S/N > 15"] = _median(one["shape"][BRIGHT] / other["shape"][BRIGHT] for one, other in pairs)
     for name in ("log_age_lw", "mh_lw", "velocity", "sigma"):
         rows[f"{name} / spaxels"] = _median(
             one["labels"][name][FAINT] / other["labels"][name][FAINT] for one, other in pairs
@@ -242,6 +245,7 @@ def _coverages(own: Sequence[Mapping[str, Any]]) -> dict[str, float]:
             found[f"{kind} inside 68 %: {group}"] = 100 * _median(of(one, group) for one in own)
         places = [100 * _median(of(one, f"near {name}") for one in own) for name in _FEATURES]
         found[f"{kind} inside 68 %: near features, least"] = float(np.nanmin(places)) if places else np.nan
+    found["labels inside 68 %: velocity"] = 100 * _median(one["label_coverage"]["velocity"]["all"] for one in own)
     return found
 
 

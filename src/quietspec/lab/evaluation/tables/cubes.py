@@ -36,7 +36,9 @@ _ROWS: tuple[tuple[str, tuple[tuple[str, str], ...], str, str], ...] = (
         tuple((f"labels {_INSIDE}: {where}", ".0f") for where in ("all", "S/N < 4", "near features, least")),
         "; ", "65–71; ≥ 63; ≥ 60",
     ),
+    ("V inside 68 %: all", ((f"labels {_INSIDE}: velocity", ".0f"),), "", "65–71"),
     ("move of the flux at S/N > 15, in σ of single spaxels", (("moved at S/N > 15, σ", ".2g"),), "", "< 0.1"),
+    ("error of the spectrum's shape at S/N > 15", (("shape / spaxels, S/N > 15", ".2f"),), "", "–"),
 )  # fmt: skip
 
 

@@ -174,6 +174,31 @@ class NoiseCorrelation:
         """Factor 1 + `excess` log10 n on the noise of sums of `n` spaxels."""
         return np.asarray(1 + self.excess * np.log10(np.maximum(n, 1.0)))
 
+    def between(self, dy: FloatArray, dx: FloatArray) -> FloatArray:
+        """Correlation of spaxels at offsets in spaxels, rounded to whole ones; for the typical `common`.
+
+        Parameters
+        ----------
+        dy, dx : arrays of one shape
+            Offsets.
+
+        Returns
+        -------
+        array of that shape
+            1 where the offset is 0.
+
+        Examples
+        --------
+        >>> NoiseCorrelation.of_kernel(1.5).between(np.array([0, 0, 5]), np.array([0, 1, 0])).round(2)
+        array([1.  , 0.54, 0.  ])
+        """
+        y, x = (np.rint(offset).astype(int) + self.reach for offset in (dy, dx))
+        side = len(self.lags)
+        inside = (y >= 0) & (y < side) & (x >= 0) & (x < side)
+        near = np.where(inside, self.lags[y.clip(0, side - 1), x.clip(0, side - 1)], 0.0)
+        correlation = (1 - self.typical_common) * near + self.typical_common
+        return np.where((y == self.reach) & (x == self.reach), 1.0, correlation)
+
     def offsets(self) -> list[tuple[int, int, float]]:
         """Offsets (dy, dx) other than 0 at which neighbours are correlated, and their correlation."""
         reach = self.reach

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quietspec.binning import INDEPENDENT, MANGA_NOISE, NoiseCorrelation
 from quietspec.errors import SpectraError
+from quietspec.noise import INDEPENDENT, MANGA_NOISE, NoiseCorrelation
 
 
 @given(st.integers(1, 30), st.integers(1, 30))

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from quietspec.binning import INDEPENDENT, NoiseCorrelation, best_patch, measure_correlation
 from quietspec.errors import SpectraError
+from quietspec.noise import INDEPENDENT, NoiseCorrelation, best_patch, measure_correlation
 
-from .cubes import noise_alone
+from ..binning.cubes import noise_alone
 
 SHAPE = (18, 18, 700)
 
@@ -64,3 +64,10 @@ def test_the_best_patch_has_data_and_is_neither_bright_nor_dark():
     assert np.isfinite(snr[rows, columns]).all()
     assert np.median(snr[rows, columns]) == 5
     assert best_patch(np.full((4, 7), np.nan)) == (slice(0, 4), slice(0, 7))
+
+
+def test_of_few_channels_no_common_part_is_measured() -> None:
+    noise = NoiseCorrelation.of_kernel(1.5).draw((18, 18, 200), np.random.default_rng(2))
+    measured = measure_correlation(noise_alone(noise))
+    assert measured.correlation.typical_common == 0
+    assert measured.correlation.lags[measured.correlation.reach, measured.correlation.reach + 1] > 0.3

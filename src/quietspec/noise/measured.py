@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import FloatArray
-from quietspec.binning.correlation import NoiseCorrelation
 from quietspec.denoised import Denoised
 from quietspec.errors import SpectraError
+from quietspec.noise.correlation import NoiseCorrelation
 from quietspec.statistics import MAD_TO_SIGMA
 
-__all__ = ["REACH", "MeasuredCorrelation", "best_patch", "measure_correlation"]
+__all__ = [
+    "REACH", "MeasuredCorrelation", "best_patch", "correlation_of_signs", "measure_correlation", "residual_signs",
+]  # fmt: skip
 
 REACH = 4  #: spaxels; correlations are measured up to this offset
 _FAR = 2 * REACH  # any correlation between the reach and this offset is common to all spaxels
@@ -89,7 +91,33 @@ def measure_correlation(denoised: Denoised) -> MeasuredCorrelation:
     shape = denoised.spectra.spatial_shape
     if shape is None:
         raise SpectraError("measure_correlation: these spectra form no image, so none of them are neighbours.")
-    signs = _signs(denoised).reshape(*shape, -1)
+    return correlation_of_signs(residual_signs(denoised).reshape(*shape, -1))
+
+
+def correlation_of_signs(signs: npt.NDArray[np.float32]) -> MeasuredCorrelation:
+    """Measure the correlation of a cube's noise between spaxels from what `residual_signs` gives.
+
+    Parameters
+    ----------
+    signs : (ny, nx, n_pixels − 3)
+        Signs of the spaxels of an image.
+
+    Returns
+    -------
+    MeasuredCorrelation
+        As `measure_correlation` says.
+
+    Raises
+    ------
+    SpectraError
+        If the spaxels are too few.
+
+    Examples
+    --------
+    >>> signs = np.sign(np.random.default_rng(0).standard_normal((20, 20, 300))).astype(np.float32)
+    >>> correlation_of_signs(signs).correlation
+    <NoiseCorrelation: independent neighbours, common 0.000>
+    """
     products, counts = _products(signs)
     if counts[~_within(products.shape[:2], REACH)].sum() < _FEWEST or counts[0, _FAR + 1].sum() < _FEWEST:
         raise SpectraError(
@@ -106,8 +134,26 @@ def measure_correlation(denoised: Denoised) -> MeasuredCorrelation:
     return MeasuredCorrelation(NoiseCorrelation(_trimmed(kept), common=used), lags, error, common, common_error)
 
 
-def _signs(denoised: Denoised) -> npt.NDArray[np.float32]:
-    """Signs of the differences of residuals some channels apart, (n_spectra, n_pixels); 0 where there is none."""
+def residual_signs(denoised: Denoised) -> npt.NDArray[np.float32]:
+    """Signs of the differences of residuals three channels apart.
+
+    Parameters
+    ----------
+    denoised : Denoised
+        Denoised spectra.
+
+    Returns
+    -------
+    (n_spectra, n_pixels − 3)
+        1 or −1; 0 where there is none.
+
+    Examples
+    --------
+    >>> import quietspec
+    >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
+    >>> bool(abs(residual_signs(denoised).mean()) < 0.1)
+    True
+    """
     counted = denoised.counted
     residual = np.where(counted, denoised.residual, 0.0) * np.sqrt(denoised.spectra.ivar)
     both = counted[:, _STEP:] & counted[:, :-_STEP]
@@ -169,6 +215,8 @@ def _common(signs: npt.NDArray[np.float32], lags: FloatArray, counts: FloatArray
             share = alone[block] / (number[low:high] ** 2).sum()
             common[block] = np.pi / 2 * (scatter**2 - share)
     measured = np.isfinite(common)
+    if not measured.any():  # too few channels
+        return np.zeros(len(mean) + _STEP), float("inf")
     spread = np.interp(np.arange(len(mean) + _STEP), centre[measured], common[measured])
     return spread, float(np.std(common[measured]) / np.sqrt(measured.sum()))
 

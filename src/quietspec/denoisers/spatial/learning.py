@@ -1,0 +1,142 @@
+"""What a cube says of itself: its galaxy, its calibration, the noise between its spaxels, fields on the sky."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from quietspec.denoisers.posterior.calibration import CalibrationLaw
+from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
+from quietspec.denoisers.posterior.kinematics import MOTIONS
+from quietspec.denoisers.spatial.field import Field
+from quietspec.denoisers.spatial.first_pass import FirstPass, tile_rows
+from quietspec.denoisers.spatial.frame import Frame, Likelihoods, Messages
+from quietspec.denoisers.spatial.galaxy import GalaxyPrior, belonging
+from quietspec.denoisers.spatial.motions import MotionLikelihoods
+from quietspec.denoisers.spatial.neighbourhoods import Neighbourhoods
+from quietspec.denoisers.spatial.refit import Refit
+from quietspec.denoisers.spatial.stack import FittedStack
+from quietspec.denoisers.spatial.together import LIKELY, Alone, Known, Together
+from quietspec.errors import SpectraError
+from quietspec.noise import NoiseCorrelation, best_patch, correlation_of_signs
+from quietspec.spectra import Spectra
+
+__all__ = ["Learning", "Tiles"]
+
+Tiles = Callable[[], Iterable[Spectra]]  #: reads a cube anew, tile by tile
+
+_COMMON = 0.05  # correlation of all spaxels at least: errors of sky, continuum and model that no averaging removes
+_ROUNDS = 2  # times that the galaxy's prior is learned: first where motions may be anything, then where it has them
+_SEED = 18
+
+
+@dataclass(frozen=True, eq=False)
+class Learning:
+    """How a cube is learned between the passes.
+
+    Parameters
+    ----------
+    denoiser : KinematicPosterior
+        Denoiser of the first pass.
+    law : CalibrationLaw
+        Its calibration law for this cube.
+    alone : callable
+        The usual posterior.
+    first : FirstPass
+        What the first pass left.
+    tiles : callable
+        Reads the cube anew.
+    shape : (ny, nx)
+        Of the image.
+    """
+
+    denoiser: KinematicPosterior
+    law: CalibrationLaw
+    alone: Alone
+    first: FirstPass
+    tiles: Tiles
+    shape: tuple[int, int]
+
+    def __call__(self) -> Together:
+        """Learn the cube."""
+        if self.first.stack is None:
+            raise ValueError("no spaxel belongs to the galaxy")
+        stack, frame = self.first.stack.fit(self.denoiser.emission), self._frame()
+        tool = KinematicPosterior(
+            self.denoiser.name,
+            self.denoiser.prior,
+            self.law.reduced(stack.share),
+            self.denoiser.emission,
+            self.denoiser.noise,
+            higher_moments=self.denoiser.higher_moments,
+            two_components=self.denoiser.two_components,
+            shared=stack.calibration,
+        )
+        known = self._known(frame, self._likelihoods(tool, stack, frame))
+        return Together(tool, self.alone, self.first, stack, frame, known)
+
+    def _frame(self) -> Frame:
+        coordinates, first = self.denoiser.coordinates, self.first
+        member = first.members[first.rows]
+        weights = np.concatenate([kept.weights for kept in first.kept])[member].mean(axis=0, dtype=np.float64)
+        information = np.sum([kept.information for kept in first.kept], axis=0)
+        return Frame.of(coordinates.mixture, coordinates.centre, weights, information)
+
+    def _likelihoods(self, tool: KinematicPosterior, stack: FittedStack, frame: Frame) -> Likelihoods:
+        """What the data say about the populations of the sum: their own noise would find itself in their own."""
+        found: list[Likelihoods] = []
+        for tile in self.tiles():
+            for _, kept in self.first.of_tile(tile_rows(tile)):
+                shapes = kept.shapes.astype(np.float64)
+                shapes[:, MOTIONS:] = stack.shape[MOTIONS:]
+                fit = Refit(kept.batch(tool, tile), kept, shapes)
+                found.append(frame.likelihoods(fit.projections, fit.scale, shapes))
+        return Likelihoods.stack(found)
+
+    def _noise(self) -> NoiseCorrelation:
+        """Correlation of the noise between spaxels in what denoising left, some of it common to all in any case."""
+        rows = np.arange(len(self.first.snr)).reshape(self.shape)[best_patch(self.first.snr.reshape(self.shape))]
+        try:
+            measured = correlation_of_signs(self.first.signs(rows.ravel()).reshape(*rows.shape, -1)).correlation
+        except SpectraError:  # too few spaxels
+            measured = NoiseCorrelation()
+        return NoiseCorrelation(measured.lags, max(measured.typical_common, _COMMON))
+
+    def _known(self, frame: Frame, linear: Likelihoods) -> Known:
+        """What is known of every spaxel once all have been seen."""
+        first, motions = self.first, MotionLikelihoods.stack([kept.motions for kept in self.first.kept])
+        places = np.stack(np.unravel_index(first.rows, self.shape), axis=1).astype(float)
+        members = first.members[first.rows]
+        likelihoods, galaxy = self._galaxy(frame, linear, motions)
+        field = Field.of(likelihoods, galaxy, Neighbourhoods(places, members, self._noise()))
+        messages = field.messages
+        about, spread = frame.motions(messages)
+        precision, gradient = motions.gaussians(about, spread)
+        likelihoods = linear.with_motions(*frame.of_motions(precision, gradient, about))
+        of_galaxy = np.where(members, belonging(likelihoods, messages.mean, messages.covariance), 0.0)
+        found, left = likelihoods.posterior(messages.mean, messages.covariance)
+        gained = np.einsum("nii->ni", messages.covariance - left)
+        covariance = np.linalg.inv(precision + np.linalg.inv(spread))
+        mean = about + (covariance @ gradient[..., None])[..., 0]
+        own = of_galaxy < LIKELY
+        return Known(
+            modes=found,
+            messages=messages,
+            motions=np.where(own[:, None], motions.mean, mean),
+            motion_covariance=np.where(own[:, None, None], motions.covariance, covariance),
+            of_galaxy=of_galaxy,
+            pulls=(found - messages.mean) / np.sqrt(np.maximum(gained, 1e-12)),
+            n_spaxels=np.where(own, 1.0, field.n_spaxels),
+        )
+
+    def _galaxy(self, frame: Frame, linear: Likelihoods, motions: MotionLikelihoods) -> tuple[Likelihoods, GalaxyPrior]:
+        """What the data say where the galaxy has its motions, and its prior."""
+        first, k = self.first, frame.size
+        galaxy, likelihoods = GalaxyPrior(np.zeros(k), np.eye(k)), linear
+        for _ in range(_ROUNDS):
+            about, spread = frame.motions(Messages.alike(len(motions.mean), galaxy.mean, galaxy.covariance))
+            likelihoods = linear.with_motions(*frame.of_motions(*motions.gaussians(about, spread), about))
+            galaxy = GalaxyPrior.of(likelihoods[first.members[first.rows]], np.random.default_rng(_SEED))
+        return likelihoods, galaxy

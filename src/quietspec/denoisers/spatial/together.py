@@ -1,0 +1,147 @@
+"""The second pass over a cube, tile by tile: every spaxel with what its galaxy and its neighbours say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from quietspec.arrays import BoolArray, BySpectrum, FloatArray
+from quietspec.denoised import Denoised, Flag, ModelId
+from quietspec.denoisers.outliers import without_gross_outliers
+from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
+from quietspec.denoisers.posterior.results import Accumulator
+from quietspec.denoisers.spatial.first_pass import FirstPass, tile_rows
+from quietspec.denoisers.spatial.frame import Frame, Messages
+from quietspec.denoisers.spatial.refit import Kept, Refit
+from quietspec.denoisers.spatial.stack import FittedStack
+from quietspec.spectra import Spectra
+
+__all__ = ["LIKELY", "Alone", "Known", "Together"]
+
+LIKELY = 0.5  #: probability of the galaxy below which spaxels keep to their own data
+
+#: The usual posterior of the spaxels of a tile: the result, and what was gathered for it.
+Alone = Callable[[Spectra], tuple[Denoised, Accumulator]]
+
+
+@dataclass(frozen=True, eq=False)
+class Known(BySpectrum):
+    """What is known of n spaxels when the second pass begins.
+
+    Parameters
+    ----------
+    modes : (n, k)
+        Posterior means of the modes, about which the model is linearised.
+    messages : Messages
+        What all others say of the modes.
+    motions, motion_covariance : (n, 2) and (n, 2, 2)
+        Posterior of velocity (km/s) and u.
+    of_galaxy : (n,)
+        Probability that spaxels follow what the others say; 0 for those that inform no other.
+    pulls : (n, k)
+        How far their data move the modes from what the others say, over the standard deviation that this should have.
+    n_spaxels : (n,)
+        As in `Field`.
+    """
+
+    modes: FloatArray
+    messages: Messages
+    motions: FloatArray
+    motion_covariance: FloatArray
+    of_galaxy: FloatArray
+    pulls: FloatArray
+    n_spaxels: FloatArray
+
+    @property
+    def own(self) -> BoolArray:
+        """Spaxels that keep to their own data, (n,)."""
+        return self.of_galaxy < LIKELY
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """A denoiser that has learned a cube, and denoises its spaxels tile by tile.
+
+    Parameters
+    ----------
+    tool : KinematicPosterior
+        Denoiser that knows the calibration which all spaxels share.
+    alone : callable
+        The usual posterior, for spaxels that are of another redshift.
+    first : FirstPass
+        What the first pass left.
+    stack : FittedStack
+        Sum of the bright members.
+    frame : Frame
+        Modes of the galaxy.
+    known : Known
+        Of the spaxels of which something is kept.
+    """
+
+    tool: KinematicPosterior
+    alone: Alone
+    first: FirstPass
+    stack: FittedStack
+    frame: Frame
+    known: Known
+
+    @property
+    def name(self) -> str:
+        """Name in tables."""
+        return self.tool.name
+
+    @property
+    def model(self) -> ModelId:
+        """The name, which says that spaxels were taken together, with the hash of the prior."""
+        return ModelId(f"{self.tool.name}, spatial", self.tool.prior.hash)
+
+    def denoise(self, spectra: Spectra) -> Denoised:
+        """Denoise a tile of the cube, whose rows are ``meta["rows"]``; all of it if there are none."""
+        with threadpool_limits(limits=1):
+            return without_gross_outliers(spectra, self._denoise)
+
+    def _denoise(self, tile: Spectra) -> Denoised:
+        place = tile_rows(tile)
+        result = Accumulator(tile, self.tool.label_names)
+        told = np.zeros(len(tile), dtype=bool)
+        n_spaxels, of_galaxy = np.ones(len(tile)), np.zeros(len(tile))
+        flags = self.first.flags[place].copy()
+        for where, kept in self.first.of_tile(place):
+            known = self.known[where]
+            self._second(kept, known, result)
+            told[kept.rows], n_spaxels[kept.rows], of_galaxy[kept.rows] = True, known.n_spaxels, known.of_galaxy
+            flags[kept.rows] &= ~int(Flag.PRIOR_LABELS)
+            flags[kept.rows] |= result.estimates.flags[kept.rows] & int(Flag.PRIOR_LABELS)
+            flags[kept.rows[known.own]] |= int(Flag.UNLIKE_NEIGHBOURS)
+        if told.any():
+            result.widen_labels(np.flatnonzero(told), self.stack.label_covariance)
+        self._others(np.flatnonzero(~told), tile, result)
+        estimates = result.estimates
+        estimates.evidence[told] = self.first.evidence[place][told]
+        estimates.noise_scale[told] = self.first.noise_scale[place][told]
+        estimates.flags[:] = flags
+        joined = result.finish(self.model)
+        p_value = self.first.p_value[place]
+        return replace(joined, flags=flags, p_value=p_value, n_spaxels=n_spaxels, of_galaxy=of_galaxy)
+
+    def _second(self, kept: Kept, known: Known, result: Accumulator) -> None:
+        """Denoise the spaxels of a batch again."""
+        batch = kept.batch(self.tool, result.spectra)
+        told = ~known.own
+        shapes = np.where(told[:, None], self.frame.shapes(known.modes, kept.shapes), kept.shapes)
+        fit = Refit(batch, kept, shapes)
+        precision, pull = self.frame.in_coordinates(known.messages)
+        informed = fit.projections.informed(precision * told[:, None, None], pull * told[:, None], fit.scale)
+        fit.conclude(informed, (known.motions, known.motion_covariance))
+        self.tool.store(kept.rows, batch, fit, result)
+
+    def _others(self, rows: npt.NDArray[np.intp], tile: Spectra, result: Accumulator) -> None:
+        """Denoise spaxels of which nothing is kept by themselves."""
+        if rows.size:
+            _, found = self.alone(replace(tile[rows], spatial_shape=None, wcs=None))
+            found.forget_compact()  # it has other settings
+            result.replace(rows, found, np.arange(len(rows)))
