@@ -8,6 +8,7 @@ import pytest
 
 from quietspec.denoised import Flag
 from quietspec.denoisers.posterior.calibration import CalibrationLaw
+from quietspec.denoisers.posterior.fitted import square_root
 from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
 from quietspec.denoisers.posterior.losvd import BroadeningTable, LosvdBasis, log_width
 from quietspec.errors import ModelError
@@ -180,3 +181,13 @@ def test_errors_follow_the_noise_as_measured():
     np.testing.assert_allclose(found.noise_scale, 3, rtol=0.2)
     np.testing.assert_allclose(found.sigma.mean(axis=1), expected.sigma.mean(axis=1), rtol=0.2)
     np.testing.assert_allclose(found.evidence, expected.evidence, rtol=0.05)
+
+
+def test_a_covariance_that_single_precision_spoilt_has_a_root():
+    rng = np.random.default_rng(8)
+    axes = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    covariance = (axes * np.array([2.4, 1.0, 0.3, 1e-3, 4e-7, -5e-7])) @ axes.T
+    root = square_root(covariance)
+    np.testing.assert_allclose(root @ root.T, covariance, rtol=0, atol=3e-6)
+    whole = covariance + 1e-5 * np.eye(6)
+    np.testing.assert_allclose(square_root(whole) @ square_root(whole).T, whole, rtol=0, atol=1e-9)

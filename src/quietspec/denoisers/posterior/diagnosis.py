@@ -155,15 +155,15 @@ def _scanned(denoised: Denoised, seen: BoolArray, scan: FeatureScan) -> dict[str
 
 
 def _weights(denoised: Denoised, rows: npt.NDArray[np.intp], sky: SkyPixels) -> FloatArray:
-    """Inverse variances of some spectra, with the noise as it is where the air absorbs and glows, and elsewhere."""
+    """Inverse variances of some spectra, lower where the air absorbs and glows, if noise is larger there."""
     weight = np.where(denoised.ignored[rows], 0, denoised.spectra.ivar[rows]) / denoised.noise_scale[rows, None] ** 2
     if not sky.size:
         return np.asarray(weight)
     # What the air leaves stays where it is when the redshift moves, as the lines of a star do.
     residual = denoised.spectra.flux[rows] - np.nan_to_num(denoised.flux[rows])
     used = np.where(denoised.counted[rows], weight, 0)
-    factors = NoiseLevels.measured(residual, used, np.zeros(len(rows)), sky).factors
-    return np.asarray(weight / np.where(sky.inside, factors[:, 1:], factors[:, :1]) ** 2)
+    inside = NoiseLevels.measured(residual, used, np.zeros(len(rows)), sky).factors[:, 1:]
+    return np.asarray(weight / np.where(sky.inside, np.maximum(inside, 1.0), 1.0) ** 2)
 
 
 def _scatters(denoised: Denoised, used: BoolArray, rows: slice) -> FloatArray:

@@ -17,11 +17,13 @@ from quietspec.lines.results import FittedLines
 
 __all__ = [
     "Fitted", "Motions", "Pixels", "as_scanned", "change_and_half", "on_pixels", "projections_of",
-    "with_true_dispersion",
+    "square_root", "with_true_dispersion",
 ]  # fmt: skip
 
 _MOMENTS = 2  # h3 and h4, which stand first among what is marginalised
 _LINEAR = np.array([60.0, 0.35])  # km/s and u, over which a spectrum changes evenly
+_RIDGE = 1e-10  # of the variances, added to covariances
+_ROUNDING = 4 * float(np.finfo(np.float32).eps)  # of the largest eigenvalue, below which others are not known
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +128,17 @@ def change_and_half(one: Fitted, joint: Joint) -> tuple[FloatArray, FloatArray]:
     scale = np.ones(len(joint[0]))
     scale[MOTIONS:] = state.scale
     mean, covariance = joint[0] * scale, joint[1] * np.outer(scale, scale)
-    repaired = (covariance + covariance.T) / 2 + np.diag(1e-10 * np.diagonal(covariance))
-    return mean - np.concatenate([state.motions(), state.populations]), np.linalg.cholesky(repaired)
+    return mean - np.concatenate([state.motions(), state.populations]), square_root((covariance + covariance.T) / 2)
+
+
+def square_root(covariance: FloatArray) -> FloatArray:
+    """Cholesky factor of a covariance (d, d), whose smallest eigenvalues single precision may have lost."""
+    try:
+        return np.linalg.cholesky(covariance + _RIDGE * np.diag(np.diagonal(covariance)))
+    except np.linalg.LinAlgError:
+        values, axes = np.linalg.eigh(covariance)
+        known = np.maximum(values, _ROUNDING * values[-1])
+        return np.linalg.cholesky((axes * known) @ axes.T)
 
 
 def projections_of(fitted: list[Fitted], scale: FloatArray) -> Projections:

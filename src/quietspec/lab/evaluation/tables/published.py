@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 
 from quietspec.errors import QuietspecError
+from quietspec.lab.evaluation.tables.components import components_table, total_fluxes_table
 from quietspec.lab.evaluation.tables.cubes import cube_table
 from quietspec.lab.evaluation.tables.lines import apertures_table, contenders_table, repeats_table
 from quietspec.lab.evaluation.tables.markdown import ResultsFolder, markdown_table, plain_table
@@ -44,6 +45,8 @@ TABLES: dict[str, Maker] = {
     "paper off the distribution": lambda results: off_distribution_table(results["paper_networks_on_survey"]),
     **{f"populations {name}": _numbered(population_tables, n) for n, name in enumerate(_POPULATIONS)},
     "apertures": apertures_table,
+    "line components": components_table,
+    "line components, total fluxes": total_fluxes_table,
     "line contenders": contenders_table,
     "line repeats": repeats_table,
     "cube": cube_table,
