@@ -5,7 +5,8 @@
     python benchmarks/other_worlds.py nuclei [-n 60] [--snr 10 20]
 
 `libraries`: galaxies with the stars of each library named, denoised by the shipped prior, which knows it, and by one
-trained on all others (with ``--train``, the number of its training spectra; some five minutes each). `false-alarms`:
+trained on all others (with ``--train``, the number of its training spectra; some five minutes each), with galaxies of
+mixed libraries among those that train it and without. `false-alarms`:
 how many galaxies are flagged in spectra of all instruments, pieces of 300 Å, 4 Å per pixel, and noise correlated
 by 0.6. `nuclei`: galaxies with a power law or broad Balmer lines (Hα of 100 Å) added.
 """
@@ -33,10 +34,10 @@ def stars_of(name: str) -> SspLibrary:
     return fetched_libraries(("emiles", name))[name] if name == "mastar" else load_library(fetch(name))
 
 
-def without(name: str, n: int) -> SpectralPrior:
+def without(name: str, n: int, mixed: float | None = None) -> SpectralPrior:
     """A prior trained on all libraries but one, smaller than the shipped one."""
     run = PriorRun.load("survey").changed([f"n={n}", "settings.mixture.n_mixture=140", "settings.mixture.max_iter=30"])
-    return train_prior(WideRecipe.fetched((name,)), run.n, run.seed, run.settings, progress=log)
+    return train_prior(WideRecipe.fetched((name,), mixed=mixed), run.n, run.seed, run.settings, progress=log)
 
 
 def main() -> None:
@@ -63,8 +64,11 @@ def tables(options: Namespace, prior: SpectralPrior) -> Iterable[Table]:
     else:
         settings = WorldSettings(snrs=options.snr, n=options.n, seed=options.seed)
         for name in options.names:
-            lacking = {"without it": without(name, options.train)} if options.train else {}
-            yield library_table({"all": prior, **lacking}, SurveyRecipe(stars_of(name), limits=LIMITS), settings)
+            priors = {"all": prior}
+            if options.train:
+                priors["without it"] = without(name, options.train)
+                priors["without it or mixtures"] = without(name, options.train, mixed=0.0)
+            yield library_table(priors, SurveyRecipe(stars_of(name), limits=LIMITS), settings)
 
 
 if __name__ == "__main__":

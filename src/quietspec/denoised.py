@@ -89,10 +89,10 @@ class Denoised(Summarised, Correlated, Measuring):
     >>> import quietspec
     >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
     >>> denoised
-    <Denoised: 4 spectra, by posterior f6476c755dd308f1, median S/N 30.4 → 205.3, z 0.03, flags: none>
+    <Denoised: 4 spectra, by posterior 427cf81c89d9607a, median S/N 30.4 → 188.3, z 0.03, flags: none>
     >>> age, error = denoised.parameters["log_age_lw"]
     >>> age.round(1)
-    array([9.8, 9.9, 9.8, 9.9])
+    array([9.8, 9.9, 9.9, 9.9])
     >>> bool((denoised.snr > 3 * denoised.snr_before).all()), int(denoised.valid[0].sum())
     (True, 2757)
     >>> bool((denoised.counted <= denoised.valid).all()), denoised.residual.shape

@@ -46,7 +46,7 @@ class ByCoverage:
     >>> denoiser = load_denoiser("posterior")
     >>> near = denoiser.settled(np.linspace(3600.0, 9800.0, 5000), np.array([0.05]), "vacuum")
     >>> print(near.model)
-    posterior f6476c755dd308f1
+    posterior 427cf81c89d9607a
     >>> far = denoiser.settled(np.linspace(3600.0, 9800.0, 5000), np.array([0.9]), "vacuum")
     >>> far.model == load_denoiser("posterior", "ultraviolet").model
     True

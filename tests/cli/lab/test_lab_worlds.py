@@ -249,7 +249,7 @@ def test_evaluate_writes_the_documented_json(evaluate, tmp_path):
     content = json.loads(out.read_text())
     made = {"machine", "command", "commit", "dependencies", "model"}
     assert content.keys() == {*made, "recipe", "n", "seed", "snr", "models"}
-    assert content["command"].startswith("quietspec ")
+    assert content["command"].startswith("quietspec")
     assert {"evaluate.py", "denoisers", "lab.evaluation"} <= content["dependencies"].keys()
     assert list(content["model"]) == ["mean × cubic", *names]
     assert (content["recipe"], content["n"], content["seed"], content["snr"]) == ("paper", 20, 2, [5, 7.5])

@@ -19,7 +19,7 @@ Z, N = 0.02, 12
 
 @pytest.fixture(scope="module")
 def recipe(tiny_library) -> SurveyRecipe:
-    return SurveyRecipe(tiny_library, instruments=["CALIFA V500"], calibration_error=False)
+    return SurveyRecipe(tiny_library, instruments=["CALIFA V500"], calibration_error=False, sky=False)
 
 
 @pytest.fixture(scope="module")

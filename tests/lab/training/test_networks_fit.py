@@ -75,6 +75,10 @@ def assert_same(folder: Path, undisturbed: Path) -> None:
         torch.testing.assert_close(one[name], weights, rtol=0, atol=0)
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def validation_loss(network, corpus: Corpus, run: Run) -> float:
     with torch.no_grad():
         losses = [spectrum_losses(network(b.spectra), b, run.loss) for b in corpus.validation_batches(run)]
@@ -260,10 +264,10 @@ def test_resuming_with_other_settings_names_those_that_differ(corpus, finished):
 
 def test_a_folder_with_a_training_is_not_overwritten(corpus, finished):
     folder = finished(small_run())
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = contents(folder)
     with pytest.raises(WriteError, match=f"{folder}: holds a training already; resume it"):
         train_network(corpus, small_run(), folder)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert contents(folder) == before
 
 
 def test_resuming_without_a_checkpoint_is_refused(corpus, tmp_path):
