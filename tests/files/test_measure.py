@@ -1,5 +1,6 @@
 """Files of populations: read by tiles, whole or not at all, one bad spaxel is one flag."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,26 @@ def test_tiles_change_nothing_and_progress_counts_all(muse, tmp_path, monkeypatc
     with fits.open(tmp_path / "whole.fits") as one, fits.open(tmp_path / "tiles.fits") as other:
         for name in ("MH_MW", "SIGMA_ERR", "FLAGS"):
             np.testing.assert_array_equal(one[name].data, other[name].data)
+
+
+class Rare(Levels):
+    """The same with a further quantity that is seen in the second tile alone."""
+
+    def __call__(self, spectra, progress=None):
+        found = super().__call__(spectra, progress)
+        seen = {"flux_broad_Halpha": (found.chi2, found.chi2)} if len(self.sizes) == 2 else {}
+        return replace(found, further={"flux_Halpha": (found.chi2, found.chi2), **seen})
+
+
+@pytest.mark.parametrize("refused", [(), (1,)])
+def test_a_quantity_of_one_tile_alone_is_unknown_in_the_others(muse, tmp_path, monkeypatch, refused):
+    monkeypatch.setattr("quietspec.files.work.TILE", 4)
+    measured = measure_file([muse], tmp_path / "out.fits", Rare(refused), redshift=0.1)[1]
+    value = measured.populations.further["flux_broad_Halpha"][0]
+    assert np.isfinite(value[4:7]).all()
+    assert np.isnan(np.delete(value, slice(4, 8))).all()
+    with fits.open(tmp_path / "out.fits") as hdus:
+        assert "FLUX_BROAD_HALPHA" in hdus
 
 
 @pytest.mark.parametrize("refused", [(1,), (2,)])

@@ -219,19 +219,20 @@ def _refused(spectra: Spectra, reason: str) -> Populations:
 
 
 def _alike(parts: Sequence[Populations]) -> list[Populations]:
-    """Give tiles that were refused the method of the others and their parameters, as NaN."""
+    """Give all tiles the same columns, NaN where one lacks them, and refused ones the method of the others."""
     whole = next((part for part in parts if part.values), parts[0])
+    further = dict.fromkeys(name for part in parts for name in part.further)
     filled = []
     for part in parts:
-        if part.values:
-            filled.append(part)
-            continue
         unknown = np.full(len(part), np.nan)
+        columns = {name: part.further.get(name, (unknown, unknown)) for name in further}
+        if part.values:
+            filled.append(replace(part, further=columns))
+            continue
         nothing = dict.fromkeys(whole.names, unknown)
-        further = dict.fromkeys(whole.further, (unknown, unknown))
         filled.append(
             replace(
-                part, method=whole.method, meta=whole.meta, values=nothing, low=nothing, high=nothing, further=further
+                part, method=whole.method, meta=whole.meta, values=nothing, low=nothing, high=nothing, further=columns
             )
         )
     return filled
