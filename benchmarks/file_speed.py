@@ -60,8 +60,10 @@ def cut(path: Path, target: Path, side: int) -> int:
     with fits.open(path) as file:
         for hdu in file:
             if hdu.data is not None and hdu.data.ndim == 3:
-                middle = tuple(slice(max(n // 2 - side // 2, 0), n // 2 - side // 2 + side) for n in hdu.data.shape[1:])
-                hdu.data = hdu.data[(slice(None), *middle)]
+                size = hdu.data.shape[1:]
+                copies = tuple(-(-side // n) for n in size)  # a mosaic, where more spaxels are asked for than there are
+                middle = tuple(slice(start := max(n // 2 - side // 2, 0), start + side) for n in size)
+                hdu.data = np.tile(hdu.data, (1, *copies))[(slice(None), *middle)]
         file.writeto(target, output_verify="silentfix")
         return int(np.prod(file[1].data.shape[1:]))
 
