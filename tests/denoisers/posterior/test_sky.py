@@ -10,7 +10,7 @@ from quietspec.denoisers.posterior.calibration import CalibrationLaw
 from quietspec.denoisers.posterior.kinematics import KinematicCoordinates, State
 from quietspec.denoisers.posterior.losvd import LosvdBasis, log_width
 from quietspec.denoisers.posterior.pixel_model import PixelModel
-from quietspec.denoisers.posterior.sky import NO_SKY, SkyPixels
+from quietspec.denoisers.posterior.sky import NO_SKY, SKY_WINDOWS, SkyPixels
 from quietspec.denoisers.posterior.sky_size import NoiseLevels, with_likeliest_sky
 from quietspec.spectra import Spectra
 
@@ -47,10 +47,21 @@ def drawn(pixels, weight, size, rng):
 def test_the_process_is_as_large_as_the_noise_in_the_bands_and_nothing_outside() -> None:
     sky = SkyPixels.of(AIR)
     size = np.sqrt((sky.columns**2).sum(axis=1))
-    np.testing.assert_allclose(size[sky.inside], 1, rtol=1e-3)
+    np.testing.assert_allclose(size[sky.inside], 1, atol=0.25)
+    for low, high in SKY_WINDOWS:
+        band = (low < AIR) & (high > AIR)
+        assert np.sqrt((size[band] ** 2).mean()) == pytest.approx(1, rel=1e-3)
     np.testing.assert_array_equal(size[~sky.inside], 0)
     assert sky.inside[np.searchsorted(AIR, 7650.0)]
     assert not sky.inside[np.searchsorted(AIR, 8600.0)]
+
+
+def test_an_offset_of_a_whole_wide_band_is_left_to_calibration_and_stars() -> None:
+    sky = SkyPixels.of(AIR)
+    for low, high in SKY_WINDOWS:
+        offset = np.float32((low < AIR) & (high > AIR))
+        share = np.square(sky.columns.T @ offset).sum() / offset.sum()
+        assert share < 1e-6 if high - low > 500 else share > 1
 
 
 def test_spectra_without_such_bands_have_no_process() -> None:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
+from scipy.linalg import block_diag
 from scipy.linalg.lapack import dpotrf, dtrtrs
 
 from quietspec.arrays import BoolArray, FloatArray
@@ -23,6 +24,7 @@ __all__ = ["NO_SKY", "SKY_WINDOWS", "SkyFilter", "SkyPixels"]
 #: O₂ A (7590–7720) and the bands of OH (8–3, 4–0, 9–4, 5–1, 6–2; beyond 8750 Å 7–3, 3–0, 8–4, 4–1) leave few gaps.
 SKY_WINDOWS: tuple[tuple[float, float], ...] = ((6860.0, 6950.0), (7160.0, 8540.0), (8750.0, 10400.0))
 _SCALE = 100.0  # Å, ℓ
+_WIDE = 500.0  # Å: in bands wider than this the process has no mean
 _FEWEST = 30  # pixels in the bands
 _JITTER = 1e-4
 
@@ -45,18 +47,15 @@ class SkyPixels:
     @classmethod
     def of(cls, air: FloatArray) -> SkyPixels:
         """Find them among pixels of observed air wavelengths (n_pixels,), Å; `NO_SKY` if there are hardly any."""
-        inside = np.zeros(len(air), dtype=bool)
-        for low, high in SKY_WINDOWS:
-            inside |= (air > low) & (air < high)
-        if inside.sum() < _FEWEST:
+        bands = [np.flatnonzero((air > low) & (air < high)) for low, high in SKY_WINDOWS]
+        pixels = np.concatenate(bands)
+        if len(pixels) < _FEWEST:
             return NO_SKY
-        place = np.concatenate([_places(air[inside & (air > low) & (air < high)]) for low, high in SKY_WINDOWS])
-        hats = np.maximum(1 - np.abs(air[:, None] - place) / _SCALE, 0) * inside[:, None]
-        correlation = np.exp(-0.5 * ((place[:, None] - place) / _SCALE) ** 2) + _JITTER * np.eye(len(place))
-        columns = hats @ np.linalg.cholesky(correlation)
-        # Between two places the interpolated process is smaller than at them.
-        size = np.sqrt(np.maximum(np.einsum("pk,pk->p", columns, columns), _JITTER))
-        return cls(inside, (columns / size[:, None]).astype(np.float32))
+        processes = block_diag(*(_process(air[band]) for band in bands))
+        inside = np.zeros(len(air), dtype=bool)
+        columns = np.zeros((len(air), processes.shape[1]), dtype=np.float32)
+        inside[pixels], columns[pixels] = True, processes
+        return cls(inside, columns)
 
     @property
     def size(self) -> int:
@@ -81,11 +80,20 @@ class SkyPixels:
 NO_SKY = SkyPixels(np.zeros(0, dtype=bool), np.empty((0, 0), dtype=np.float32))
 
 
-def _places(air: FloatArray) -> FloatArray:
-    """Wavelengths between which the process is interpolated linearly, for the pixels (n,) of one band."""
+def _process(air: FloatArray) -> FloatArray:
+    """Return U (n, n_columns) of the n pixels of one band."""
     if not air.size:
-        return air
-    return np.linspace(air[0], air[-1], int(np.ceil((air[-1] - air[0]) / _SCALE)) + 1)
+        return np.empty((0, 0))
+    width = float(np.ptp(air))
+    place = np.linspace(air[0], air[-1], int(np.ceil(width / _SCALE)) + 1)  # linear interpolation between them
+    correlation = np.exp(-0.5 * ((place[:, None] - place) / _SCALE) ** 2) + _JITTER * np.eye(len(place))
+    columns = np.maximum(1 - np.abs(air[:, None] - place) / _SCALE, 0) @ np.linalg.cholesky(correlation)
+    # Between two places the interpolated process is smaller than at them.
+    columns /= np.sqrt(np.maximum(np.einsum("pk,pk->p", columns, columns), _JITTER))[:, None]
+    if width > _WIDE:  # an offset of all of it is flux calibration or stars, from which it must not be taken
+        columns -= columns.mean(axis=0)
+        columns /= np.sqrt((columns**2).sum(axis=1).mean())
+    return np.asarray(columns)
 
 
 @dataclass(frozen=True, eq=False)
