@@ -1,7 +1,6 @@
 """Denoise low-signal-to-noise galaxy spectra and integral-field cubes, with errors that can be trusted."""
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +10,8 @@ if TYPE_CHECKING:
     from quietspec.io import fetch, open_spectra, read, write
     from quietspec.models import demo_cube
     from quietspec.spectra import Spectra
+
+    __version__: str
 
 __all__ = [
     "Denoised",
@@ -27,9 +28,7 @@ __all__ = [
     "write",
 ]
 
-__version__ = version("quietspec")
-
-# Imported on first use, so that `import quietspec` and `quietspec --help` do not wait for astropy.
+# Imported on first use, so that `import quietspec` and `quietspec --help` do not wait for astropy, nor for metadata.
 _HOMES = {
     "quietspec.denoisers": ("Denoiser", "load_denoiser"),
     "quietspec.errors": ("QuietspecError",),
@@ -41,6 +40,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("quietspec")
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(home), name)

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from quietspec import __version__
 from quietspec.cli.batch import batch
 from quietspec.cli.console import console, fail, verbosity
 from quietspec.cli.demo import demo
@@ -53,6 +52,8 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from quietspec import __version__
+
         console.print(f"quietspec {__version__}")
         raise typer.Exit
 
