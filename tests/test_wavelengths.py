@@ -1,9 +1,11 @@
 """Air, vacuum, rest frame and the named windows."""
 
+import astropy.units as u
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from specutils.utils.wcs_utils import air_to_vac, vac_to_air
 
 from quietspec.wavelengths import (
     EMISSION_LINES,
@@ -21,6 +23,19 @@ def test_air_and_vacuum_of_known_lines():
     air, vacuum = np.array([6562.80, 4861.33, 5006.84]), np.array([6564.61, 4862.68, 5008.24])
     np.testing.assert_allclose(air_to_vacuum(air), vacuum, atol=0.02)
     np.testing.assert_allclose(vacuum_to_air(vacuum), air, atol=0.02)
+
+
+def test_refraction_is_that_of_specutils():
+    wavelength = np.linspace(2001.0, 25_000.0, 1000)
+    vacuum = air_to_vac(wavelength * u.AA, scheme="iteration", method="Ciddor1996").to_value(u.AA)
+    np.testing.assert_allclose(air_to_vacuum(wavelength), vacuum, rtol=1e-14)
+    air = vac_to_air(wavelength * u.AA, method="Ciddor1996").to_value(u.AA)
+    np.testing.assert_allclose(vacuum_to_air(wavelength), air, rtol=1e-14)
+
+
+def test_wavelengths_below_2000_are_vacuum_by_convention():
+    np.testing.assert_array_equal(air_to_vacuum(np.array([1216.0, 1999.0])), [1216.0, 1999.0])
+    np.testing.assert_array_equal(vacuum_to_air(np.array([1216.0, 1999.0])), [1216.0, 1999.0])
 
 
 @given(st.floats(3000, 10000))
