@@ -10,6 +10,14 @@ from quietspec.lab.evaluation.tables.components import components_table, total_f
 from quietspec.lab.evaluation.tables.cubes import cube_table
 from quietspec.lab.evaluation.tables.lines import apertures_table, contenders_table, repeats_table
 from quietspec.lab.evaluation.tables.markdown import ResultsFolder, markdown_table, plain_table
+from quietspec.lab.evaluation.tables.motions import (
+    bins_table,
+    epochs_table,
+    left_out_table,
+    motion_repeats_table,
+    sami_table,
+    simulated_table,
+)
 from quietspec.lab.evaluation.tables.paper import off_distribution_table, paper_tables
 from quietspec.lab.evaluation.tables.populations import population_tables
 from quietspec.lab.evaluation.tables.removed import removed_table
@@ -53,6 +61,12 @@ TABLES: dict[str, Maker] = {
     "speed of a cube": cube_speed_table,
     "speed of methods": methods_table,
     "beside 0.1.0": release_table,
+    "motions, simulated": simulated_table,
+    "motions, by bins": bins_table,
+    "motions, two epochs": epochs_table,
+    "motions, bins of SAMI": sami_table,
+    "motions, repeats": motion_repeats_table,
+    "libraries left out": left_out_table,
     "ultraviolet, own world": own_table,
     "ultraviolet beside survey": choice_table,
     "ultraviolet, real spectra": real_table,
