@@ -152,6 +152,16 @@ def test_other_outsiders_and_their_reasons(world) -> None:
             assert np.mean(world.diagnose(each).flags == flag) > 0.9, flag.name
 
 
+def test_what_gas_lines_confirm_is_a_galaxy_however_smooth_its_stars(world) -> None:
+    spectra, rng = galaxies(world.prior, 30, 15, 42), np.random.default_rng(5)
+    flux = 1 + 1e-4 * (WAVELENGTH - 5500) + spectra.sigma * rng.standard_normal(spectra.flux.shape)
+    symptoms, confirmed = world.measure(replace(spectra, flux=flux)), np.arange(30) % 2 == 0
+    found = diagnose(symptoms, world.calibration, confirmed=confirmed)
+    assert np.mean(found.flags[confirmed] == Flag.UNLIKE_PRIOR) > 0.9
+    assert np.mean(found.flags[~confirmed] == Flag.NOT_GALAXY) > 0.9
+    assert_array_equal(found.p_value, diagnose(symptoms, world.calibration).p_value)
+
+
 def test_spectra_without_an_estimate_get_no_p_value(world) -> None:
     spectra = galaxies(world.prior, 3, 10, 43)
     ivar = spectra.ivar.copy()

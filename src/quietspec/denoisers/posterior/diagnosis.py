@@ -282,7 +282,9 @@ def _tail(values: FloatArray, knots: FloatArray, log_levels: FloatArray) -> Floa
     return np.asarray(np.exp(np.minimum(log, 0.0)))
 
 
-def diagnose(symptoms: Symptoms, laws: SymptomLaws, level: float = 0.01) -> Diagnosis:
+def diagnose(
+    symptoms: Symptoms, laws: SymptomLaws, level: float = 0.01, confirmed: BoolArray | None = None
+) -> Diagnosis:
     """Give each spectrum a p-value and, where it is small, the most likely flag.
 
     Parameters
@@ -293,6 +295,8 @@ def diagnose(symptoms: Symptoms, laws: SymptomLaws, level: float = 0.01) -> Diag
         Laws of galaxies denoised by the same model.
     level : float
         p-value below which a spectrum is flagged: the fraction of galaxies that are flagged by chance.
+    confirmed : (n_spectra,) of bool, optional
+        Whose redshift gas lines confirm: they are galaxies there, if unlike those of the laws.
 
     Returns
     -------
@@ -304,6 +308,8 @@ def diagnose(symptoms: Symptoms, laws: SymptomLaws, level: float = 0.01) -> Diag
     number = tails.shape[1]
     p_value = -np.expm1(number * np.log1p(-np.minimum(np.fmin.reduce(tails, axis=1), 1 - 1e-12)))
     flags = np.where(p_value < level, _likely_flags(symptoms, tails, -np.expm1(np.log1p(-level) / number)), 0)
+    if confirmed is not None:
+        flags = np.where(confirmed & (flags == Flag.NOT_GALAXY), int(Flag.UNLIKE_PRIOR), flags)
     return Diagnosis(p_value, flags.astype(np.int64), symptoms.velocity)
 
 
