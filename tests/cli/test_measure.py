@@ -93,6 +93,24 @@ def test_lines_can_be_left_out(run, muse, tmp_path):
         assert not any(hdu.name.startswith("FLUX_") for hdu in hdus)
 
 
+@pytest.mark.parametrize("few", [0, 1000])  # spectra up to which workers are threads
+@pytest.mark.parametrize("layout", ["native", "dap"])
+def test_workers_change_nothing(measure, muse, tmp_path, monkeypatch, few, layout):
+    monkeypatch.setattr("quietspec.files.work.TILE", 4)
+    monkeypatch.setattr("quietspec.files.work.FEW", few)
+    results = []
+    for workers in (1, 2):
+        out = tmp_path / f"{workers}.fits"
+        words = "-o", out, "--redshift", 0.1, "--layout", layout, "--workers", workers
+        assert measure(muse, *words).exit_code == 0
+        with fits.open(out) as hdus:
+            results.append({hdu.name: hdu.data for hdu in hdus if hdu.data is not None and hdu.name != "PROVENANCE"})
+    assert results[0].keys() == results[1].keys()
+    for name, values in results[0].items():
+        for column in set(values.dtype.names or (...,)) - {"seconds"}:
+            np.testing.assert_array_equal(values[column], results[1][name][column])
+
+
 def test_arms_together(measure, tmp_path):
     for arm in ("blue", "red"):
         layouts.sami(arm).writeto(tmp_path / f"{arm}.fits")

@@ -1,6 +1,8 @@
 """Tiles computed in processes of their own."""
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from operator import attrgetter
 
@@ -39,6 +41,24 @@ def test_errors_arrive_where_the_tile_was_asked_for(spectra):
 def test_a_worker_that_dies_is_reported(spectra):
     with Workers(_die) as workers, pytest.raises(WriteError, match="a worker process has ended"):
         workers(spectra)
+
+
+def test_nobody_waits_for_tiles_of_workers_that_are_killed(spectra, tmp_path):
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+    with ThreadPoolExecutor(1) as pool, Workers(partial(_wait, begun, ended)) as workers:
+        asked = pool.submit(workers, spectra)
+        while not begun.exists():
+            time.sleep(0.01)
+        workers.kill()
+        with pytest.raises(WriteError, match="a worker process has ended"):
+            asked.result()
+    assert not ended.exists()
+
+
+def _wait(begun, ended, _):
+    begun.touch()
+    time.sleep(60)
+    ended.touch()
 
 
 def _process(_):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quietspec.cli.console import command_line, console, failed, log, print_path, progress_bar, shown, warn
-from quietspec.cli.options import DenoiserName, EmissionOption, Model, Spatial, Together, with_read_options
+from quietspec.cli.options import DenoiserName, EmissionOption, Model, Spatial, Together, Workers, with_read_options
 from quietspec.cli.outputs import (
     Json,
     Overwrite,
@@ -53,9 +53,7 @@ def denoise(
         typer.Option(help="Write a page about the result: an HTML file, a folder with several inputs."),
     ] = None,
     json: Json = None,
-    workers: Annotated[
-        int, typer.Option(min=1, help="Processes (threads for few spectra) that denoise side by side.")
-    ] = 1,
+    workers: Workers = 1,
     overwrite: Overwrite = False,
     residual: Annotated[
         bool, typer.Option("--residual", help="Write the input minus the estimate as well, as HDU RESIDUAL.")

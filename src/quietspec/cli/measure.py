@@ -10,7 +10,7 @@ import typer
 
 from quietspec.cli.assignments import changed
 from quietspec.cli.console import command_line, console, failed, log, print_path, progress_bar, shown, warn
-from quietspec.cli.options import Library, Model, Spatial, Together, library_named, with_read_options
+from quietspec.cli.options import Library, Model, Spatial, Together, Workers, library_named, with_read_options
 from quietspec.cli.outputs import (
     Json,
     Overwrite,
@@ -70,6 +70,7 @@ def measure(
         Path | None, typer.Option(help="Draw maps (values, where there is no image): a file or a folder.")
     ] = None,
     json: Json = None,
+    workers: Workers = 1,
     overwrite: Overwrite = False,
     library: Library = None,
     spatial: Spatial = False,
@@ -84,7 +85,7 @@ def measure(
         list[str] | None,
         typer.Option(help="Option of the pPXF fits as name=value, such as gas=fit or bootstrap=30; repeatable."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="pPXF fits side by side.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="pPXF fits of one tile side by side.")] = 1,
     layout: Annotated[
         LayoutName,
         typer.Option(
@@ -129,8 +130,9 @@ def measure(
     way = _method_named(
         method, model, library, options, jobs, lines=lines, spatial=spatial, indices=_indices(index or [])
     )
+    beside = workers if workers > 1 else 0  # one tile after the other shows how far each is
     reports = [
-        _measure_one(paths, output, picture, way, bins=bins, overwrite=overwrite, layout=layout, **read)
+        _measure_one(paths, output, picture, way, bins=bins, workers=beside, overwrite=overwrite, layout=layout, **read)
         for paths, output, picture in zip(inputs, outputs, figures, strict=True)
     ]
     if not stdout_is_json(json):

@@ -23,6 +23,7 @@ __all__ = [
     "Seed",
     "Spatial",
     "Together",
+    "Workers",
     "library_named",
     "with_read_options",
 ]
@@ -47,6 +48,9 @@ Spatial = Annotated[
     typer.Option(
         "--spatial", help="Denoise a cube as a whole: spaxels learn from their galaxy and neighbours. See docs/cube.md."
     ),
+]
+Workers = Annotated[
+    int, typer.Option(min=1, help="Processes (threads for few spectra) that work on tiles side by side.")
 ]
 EmissionOption = Annotated[
     Literal["auto", "strong", "none"] | None,

@@ -16,7 +16,7 @@ from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers.base import FEWEST_PIXELS, Denoiser
 from quietspec.denoisers.posterior.contamination import ChannelNoise, channel_noise
 from quietspec.errors import ReadError
-from quietspec.files.work import Report, Work, explanation_of, finite_median, flag_counts, process, settled
+from quietspec.files.work import Report, Work, explanation_of, finite_median, flag_counts, is_own, process, settled
 from quietspec.io import SpectraSource
 from quietspec.io.writing.options import WriteOptions
 from quietspec.io.writing.writer import DenoisedWriter, WritableTile
@@ -149,8 +149,7 @@ class _Denoising(Work[_Tile, FileReport]):
     @property
     def elsewhere(self) -> _TileMaker | None:
         """What denoises a tile; another process knows the denoisers of quietspec."""
-        known = type(self._denoiser).__module__.partition(".")[0] == __name__.partition(".")[0]
-        return self._maker if known else None
+        return self._maker if is_own(self._denoiser) else None
 
     @property
     def _maker(self) -> _TileMaker:

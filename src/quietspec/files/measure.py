@@ -18,7 +18,7 @@ from quietspec.errors import ReadError, TemplateError, WriteError
 from quietspec.files.layouts import LAYOUTS, Contents, Layout
 from quietspec.files.light import Light, light_of
 from quietspec.files.measured import MeasuredFile
-from quietspec.files.work import Report, Work, explanation_of, finite_median, flag_counts, process, settled
+from quietspec.files.work import Report, Work, explanation_of, finite_median, flag_counts, is_own, process, settled
 from quietspec.io import SpectraSource
 from quietspec.io.writing.options import WriteOptions
 from quietspec.io.writing.provenance import provenance
@@ -52,6 +52,7 @@ def measure_file(
     method: PopulationMethod,
     *,
     bins: Binning | None = None,
+    workers: int = 0,
     progress: Progress | None = None,
     **options: Any,
 ) -> tuple[MeasureReport, MeasuredFile]:
@@ -67,6 +68,10 @@ def measure_file(
         How to find them: one of `quietspec.populations.methods`.
     bins : Binning, optional
         Which spaxels of a cube are summed first; each sum is then measured like one spectrum.
+    workers : int, optional
+        Number of workers that measure tiles side by side while the main thread reads; 0 measures one tile after the
+        other. Several workers are processes that each hold the model, or threads where there are fewer than some 2000
+        spectra or the method is not quietspec's own.
     progress : callable, optional
         Called with the number of spectra done and their total.
     **options
@@ -86,7 +91,7 @@ def measure_file(
         left behind.
     """
     work = _Measuring(method, bins)
-    report = process(paths, output, work, progress=progress, **options)
+    report = process(paths, output, work, workers=workers, progress=progress, **options)
     return report, work.measured
 
 
@@ -99,6 +104,21 @@ class _Tile:
     redshift: FloatArray
     light: Light | None
     refusal: TemplateError | None = None
+
+
+@dataclass(frozen=True)
+class _TileMaker:
+    """Measure a tile; where no template covers its wavelengths, those of other tiles may still be covered."""
+
+    method: PopulationMethod
+    of_images: bool
+
+    def __call__(self, spectra: Spectra, progress: Progress | None = None) -> _Tile:
+        light = light_of(spectra) if self.of_images else None
+        try:
+            return _Tile(self.method(spectra, progress), spectra.snr, spectra.redshift, light)
+        except TemplateError as error:
+            return _Tile(_refused(spectra, str(error)), spectra.snr, spectra.redshift, light, error)
 
 
 class _Measuring(Work[_Tile, MeasureReport]):
@@ -158,12 +178,17 @@ class _Measuring(Work[_Tile, MeasureReport]):
         self._spaxels.append(light_of(spaxels))
 
     def compute(self, spectra: Spectra, progress: Progress | None) -> _Tile:
-        """Measure a tile; where no template covers its wavelengths, those of other tiles may still be covered."""
-        light = light_of(spectra) if self._layout.of_images else None
-        try:
-            return _Tile(self._method(spectra, progress), spectra.snr, spectra.redshift, light)
-        except TemplateError as error:
-            return _Tile(_refused(spectra, str(error)), spectra.snr, spectra.redshift, light, error)
+        """Measure a tile."""
+        return self._maker(spectra, progress)
+
+    @property
+    def elsewhere(self) -> _TileMaker | None:
+        """What measures a tile; another process knows the methods and denoisers of quietspec."""
+        return self._maker if is_own(self._method) and is_own(denoiser_of(self._method) or self) else None
+
+    @property
+    def _maker(self) -> _TileMaker:
+        return _TileMaker(self._method, self._layout.of_images)
 
     def put(self, tile: _Tile, rows: slice) -> None:
         """Keep the tile's results."""

@@ -27,7 +27,7 @@ from quietspec.io.writing.options import WriteOptions
 from quietspec.progress import Progress
 from quietspec.spectra import Spectra
 
-__all__ = ["Report", "Work", "explanation_of", "finite_median", "flag_counts", "process", "settled"]
+__all__ = ["Report", "Work", "explanation_of", "finite_median", "flag_counts", "is_own", "process", "settled"]
 
 TILE = 256  #: spectra computed at once; few enough that no worker waits long for the last
 FEW = 2000  #: spectra up to which it takes longer to start processes than they save
@@ -122,6 +122,11 @@ def settled(denoiser: Denoiser, source: SpectraSource) -> Denoiser:
     if not isinstance(denoiser, ByCoverage):
         return denoiser
     return denoiser.settled(source.wavelength, source.redshift, source.medium)
+
+
+def is_own(thing: object) -> bool:
+    """Whether a thing is of a class of quietspec, which every process of this installation can import."""
+    return type(thing).__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def explanation_of(denoiser: Denoiser | None) -> str:
@@ -230,20 +235,32 @@ def _computed(
             within = None if workers else _shifted(progress, rows.start, n_spectra)
             return rows, work.compute(spectra, within)
 
-        yield from map(compute, tiles) if workers == 0 else _side_by_side(compute, tiles, workers)
+        if workers == 0:
+            yield from map(compute, tiles)
+        else:
+            yield from _side_by_side(compute, tiles, workers, () if sent is None else (sent.kill,))
 
 
 def _side_by_side(
-    compute: Callable[[Spectra], tuple[slice, Tile]], tiles: Iterable[Spectra], workers: int
+    compute: Callable[[Spectra], tuple[slice, Tile]],
+    tiles: Iterable[Spectra],
+    workers: int,
+    abandon: Iterable[Callable[[], None]],
 ) -> Iterator[tuple[slice, Tile]]:
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[tuple[slice, Tile]]] = deque()
-        for tile in tiles:
-            waiting.append(pool.submit(compute, tile))
-            if len(waiting) > workers:
+        try:
+            for tile in tiles:
+                waiting.append(pool.submit(compute, tile))
+                if len(waiting) > workers:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        except BaseException:  # an error, an interrupt, or whoever takes the results takes no more of them
+            pool.shutdown(wait=False, cancel_futures=True)
+            for end in abandon:
+                end()
+            raise
 
 
 def _shifted(progress: Progress | None, done: int, total: int) -> Progress | None:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from threading import local
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -41,7 +41,7 @@ class Workers(Generic[Tile]):
     def __init__(self, compute: Callable[[Spectra], Tile]) -> None:
         self._compute = compute
         self._own = local()
-        self._running = ExitStack()
+        self._running: list[_Worker] = []
 
     def __enter__(self) -> Self:
         return self
@@ -49,7 +49,13 @@ class Workers(Generic[Tile]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._running.close()
+        for worker in self._running:
+            worker.end()
+
+    def kill(self) -> None:
+        """End the processes where they are: nobody waits for their tiles any more."""
+        for worker in self._running:
+            worker.kill()
 
     def __call__(self, spectra: Spectra) -> Tile:
         """Compute a tile in the process of this thread.
@@ -85,7 +91,7 @@ class Workers(Generic[Tile]):
         worker: _Worker | None = getattr(self._own, "worker", None)
         if worker is None:
             self._own.worker = worker = _Worker()
-            self._running.callback(worker.end)
+            self._running.append(worker)
             worker.send(self._compute)
         return worker
 
@@ -110,6 +116,9 @@ class _Worker:
     def ask(self, thing: Any) -> Any:
         self.send(thing)
         return pickle.load(self._answers)  # noqa: S301  (from a process of our own)
+
+    def kill(self) -> None:
+        self._process.kill()
 
     def end(self) -> None:
         """End the process: it does so itself when its input ends."""
