@@ -94,6 +94,12 @@ def test_workers_are_for_local_clusters(batch, manifest):
     assert not (manifest.parent / "out").exists()
 
 
+def test_split_tiles_need_workers_of_one_thread(batch, manifest):
+    result = batch("--split", "--threads", 2)
+    assert result.exit_code == 2
+    assert "--threads" in result.stderr
+
+
 def test_without_dask(batch, manifest, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     result = batch()

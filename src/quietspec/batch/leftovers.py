@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import faulthandler
+import glob
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from quietspec.batch.state import place
 
-__all__ = ["crash_noted", "crash_report", "remove_leftovers"]
+__all__ = ["crash_noted", "crash_report", "remove_leftovers", "remove_tile_notes"]
 
 
 def remove_leftovers(folder: Path, outputs: Iterable[str]) -> None:
@@ -65,6 +66,21 @@ def crash_report(folder: Path, output: str) -> str:
         text = note.read_text(encoding="utf-8", errors="replace")
         note.unlink()
     return text.partition("\n")[0].removeprefix("Fatal Python error: ")
+
+
+def remove_tile_notes(folder: Path, output: str) -> None:
+    """Remove what Python noted of single tiles of an output, when processes that made them were killed.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the outputs.
+    output : str
+        Name of the output.
+    """
+    first = _crash_note(folder, output)
+    for note in first.parent.glob(f"{glob.escape(first.stem)}.*{first.suffix}"):
+        note.unlink(missing_ok=True)
 
 
 def _crash_note(folder: Path, output: str) -> Path:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,17 +15,17 @@ from quietspec import __version__
 from quietspec.batch.facts import Record
 from quietspec.batch.leftovers import crash_noted
 from quietspec.batch.manifest import Cube
+from quietspec.batch.memory import keep_freed_memory
+from quietspec.batch.spread import Spread
 from quietspec.batch.state import place
 from quietspec.batch.thumbnail import draw_thumbnail
 from quietspec.denoisers import Denoiser, Emission, load_denoiser
 from quietspec.errors import BatchError, QuietspecError
 from quietspec.files import denoise_file
+from quietspec.files.workers import Crew
 from quietspec.hashing import file_sha256
 
 __all__ = ["Job", "Outcome", "Settings", "denoise_cube", "model_name", "page", "thumbnail"]
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # options of mallopt(3), from glibc's malloc.h
-_KEPT, _MAPPED = 2**28, 2**25  # bytes: most freed memory to keep; size from which arrays are mapped one by one
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,8 @@ class Settings:
         Whether each cube is denoised as a whole.
     threads : int
         Tiles of one cube that are denoised side by side, in threads or, of large cubes, processes.
+    split : bool
+        Whether all workers of the cluster denoise the tiles of a cube of more than 10,000 spectra.
     thumbnails : bool
         Whether to draw small pictures.
     reports : bool
@@ -60,6 +61,7 @@ class Settings:
     emission: Emission | None = None
     spatial: bool = False
     threads: int = 1
+    split: bool = False
     thumbnails: bool = True
     reports: bool = False
     overwrite: bool = False
@@ -166,7 +168,7 @@ def page(folder: Path, output: str) -> Path:
 
 def _denoise(job: Job) -> dict[str, Any]:
     """Write the output, and return the facts of a job that is done."""
-    _keep_freed_memory()
+    keep_freed_memory()
     settings, output = job.settings, job.output
     before = [_stamp(Path(path)) for path in job.cube.files]
     report, _ = denoise_file(
@@ -175,7 +177,7 @@ def _denoise(job: Job) -> dict[str, Any]:
         _denoiser(job),
         overwrite=True,  # the run has made sure that nothing foreign is there
         command=settings.command or None,
-        workers=settings.threads if settings.threads > 1 else 0,  # the other cores belong to other workers
+        workers=_crew(job),
         **job.cube.options,
     )
     warnings = [*report.warnings, *_draw(job), *_tell(job)]
@@ -186,16 +188,10 @@ def _denoise(job: Job) -> dict[str, Any]:
     return _without_nan({**asdict(report), "warnings": warnings, **stamps})
 
 
-@lru_cache(maxsize=1)
-def _keep_freed_memory() -> None:
-    """Undo the MALLOC_TRIM_THRESHOLD_ of Dask's workers, with which every array takes new pages from the kernel.
-
-    That would double the time per cube. Where the C library is not glibc there is nothing to undo.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_TRIM_THRESHOLD, _KEPT)
-        mallopt(_MMAP_THRESHOLD, _MAPPED)
+def _crew(job: Job) -> Crew:
+    """Who denoises the tiles of a cube; where there is one thread, the other cores belong to other workers."""
+    spread = partial(Spread, Path(job.folder), job.cube.output) if job.settings.split else None
+    return Crew(job.settings.threads if job.settings.threads > 1 else 0, spread)
 
 
 def _without_nan(facts: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,10 @@ def run(
     ] = "local",
     workers: Annotated[int | None, typer.Option(min=1, help="local: worker processes; all cores by default.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Tiles of one cube that are denoised side by side.")] = 1,
+    split: Annotated[
+        bool,
+        typer.Option("--split", help="Spread the tiles of each cube of more than 10,000 spectra over all workers."),
+    ] = False,
     model: Model = "auto",
     denoiser: DenoiserName = "posterior",
     emission: EmissionOption = None,
@@ -58,11 +62,13 @@ def run(
 
     if workers is not None and scheduler != "local":
         raise typer.BadParameter("is for --scheduler local; others have the workers they have", param_hint="--workers")
+    if split and threads > 1:
+        raise typer.BadParameter("spreads tiles over workers of one thread; leave out --threads", param_hint="--split")
     require_new(json, overwrite=True)
     cubes = read_manifest(manifest, ignore or ())
     settings = Settings(
         denoiser=_found(denoiser, ".onnx"), model=_found(model, ".npz"), emission=emission, spatial=spatial,
-        threads=threads, thumbnails=thumbnails, reports=reports, overwrite=overwrite, quick=quick,
+        threads=threads, split=split, thumbnails=thumbnails, reports=reports, overwrite=overwrite, quick=quick,
         command=command_line(), manifest=str(manifest),
     )  # fmt: skip
     options = changed(ClusterOptions(scheduler=scheduler, workers=workers), cluster or (), "--cluster")

@@ -17,6 +17,7 @@ from quietspec.denoisers.base import FEWEST_PIXELS, Denoiser
 from quietspec.denoisers.posterior.contamination import ChannelNoise, channel_noise
 from quietspec.errors import ReadError
 from quietspec.files.work import Report, Work, explanation_of, finite_median, flag_counts, is_own, process, settled
+from quietspec.files.workers import Crew
 from quietspec.io import SpectraSource
 from quietspec.io.writing.options import WriteOptions
 from quietspec.io.writing.writer import DenoisedWriter, WritableTile
@@ -53,7 +54,7 @@ def denoise_file(
     output: str | PathLike[str],
     denoiser: Denoiser,
     *,
-    workers: int = 1,
+    workers: int | Crew = 1,
     keep: bool = False,
     progress: Progress | None = None,
     **options: Any,
@@ -68,7 +69,7 @@ def denoise_file(
         The file to write; it appears whole or not at all.
     denoiser : Denoiser
         What to denoise with.
-    workers : int, optional
+    workers : int or quietspec.files.workers.Crew, optional
         Number of workers that denoise tiles side by side while the main thread reads and writes; 0 denoises one tile
         after the other, for use where other processes occupy the other cores. Several workers are processes that each
         hold the model, or threads where there are fewer than some 2000 spectra or the denoiser is not quietspec's own.

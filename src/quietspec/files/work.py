@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, fields
 from enum import IntFlag
 from os import PathLike
@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from quietspec.arrays import FloatArray
 from quietspec.denoisers import ByCoverage, Chosen, Denoiser, SpatialPosterior
 from quietspec.errors import ReadError
-from quietspec.files.workers import Workers
+from quietspec.files.workers import Crew
 from quietspec.io import SpectraSource, open_spectra
 from quietspec.io.writing.options import WriteOptions
 from quietspec.progress import Progress
@@ -30,7 +30,6 @@ from quietspec.spectra import Spectra
 __all__ = ["Report", "Work", "explanation_of", "finite_median", "flag_counts", "is_own", "process", "settled"]
 
 TILE = 256  #: spectra computed at once; few enough that no worker waits long for the last
-FEW = 2000  #: spectra up to which it takes longer to start processes than they save
 
 Tile = TypeVar("Tile")
 AnyReport = TypeVar("AnyReport", bound="Report")
@@ -139,7 +138,7 @@ def process(
     output: str | PathLike[str],
     work: Work[Tile, AnyReport],
     *,
-    workers: int = 0,
+    workers: int | Crew = 0,
     progress: Progress | None = None,
     **options: Any,
 ) -> AnyReport:
@@ -155,9 +154,9 @@ def process(
         The file to write; it appears whole or not at all.
     work : Work
         What to make.
-    workers : int, optional
+    workers : int or Crew, optional
         Number of workers that compute tiles side by side while the main thread reads and writes: processes where the
-        spectra are many, else threads; 0 computes one tile after the other.
+        spectra are many, else threads; 0 computes one tile after the other. A `Crew` may have others as well.
     progress : callable, optional
         Called with the number of spectra done and their total.
     **options
@@ -182,10 +181,12 @@ def process(
         source.hash_inputs()
         with work.open_output(path, source, WriteOptions(**writing)):
             n_spectra, tiles = work.tiles(source, progress)
-            for rows, tile in _computed(tiles, n_spectra, work, workers, progress):
-                work.put(tile, rows)
-                if progress is not None:
-                    progress(rows.stop, n_spectra)
+            crew = workers if isinstance(workers, Crew) else Crew(workers)
+            with closing(_computed(tiles, n_spectra, work, crew, progress)) as results:
+                for rows, tile in results:
+                    work.put(tile, rows)
+                    if progress is not None:
+                        progress(rows.stop, n_spectra)
             source.require_unchanged()
             facts = work.finish(source)
         return work.report(
@@ -218,27 +219,27 @@ _WRITE_OPTIONS = {each.name for each in fields(WriteOptions)}
 
 
 def _computed(
-    tiles: Iterable[Spectra], n_spectra: int, work: Work[Tile, AnyReport], workers: int, progress: Progress | None
-) -> Iterator[tuple[slice, Tile]]:
+    tiles: Iterable[Spectra], n_spectra: int, work: Work[Tile, AnyReport], crew: Crew, progress: Progress | None
+) -> Generator[tuple[slice, Tile]]:
     """Compute tiles; yield their rows and results in order."""
     with ExitStack() as resources:
         # A worker has one thread: those of the linear-algebra library would get in each other's way.
         resources.enter_context(threadpool_limits(limits=1))
-        away = work.elsewhere if workers > 1 and n_spectra > FEW else None
-        sent = None if away is None else resources.enter_context(Workers(away))
+        team = resources.enter_context(crew.team(work.elsewhere, n_spectra) or nullcontext())
+        size = crew.size if team is None else team.size
 
         def compute(spectra: Spectra) -> tuple[slice, Tile]:
             rows: slice = spectra.meta.get("rows", slice(0, n_spectra))
-            if sent is not None:
-                return rows, sent(spectra)
+            if team is not None:
+                return rows, team(spectra)
             # Only tiles that are computed one after the other can tell how far all of them are.
-            within = None if workers else _shifted(progress, rows.start, n_spectra)
+            within = None if size else _shifted(progress, rows.start, n_spectra)
             return rows, work.compute(spectra, within)
 
-        if workers == 0:
+        if size == 0:
             yield from map(compute, tiles)
         else:
-            yield from _side_by_side(compute, tiles, workers, () if sent is None else (sent.kill,))
+            yield from _side_by_side(compute, tiles, size, () if team is None else (team.kill,))
 
 
 def _side_by_side(

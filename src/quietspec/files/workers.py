@@ -1,7 +1,8 @@
-"""Tiles computed side by side in processes of their own, as threads wait for each other at every return to Python.
+"""Tiles computed side by side outside this process, as threads wait for each other at every return to Python.
 
-A worker is a plain interpreter that reads pickles from one pipe and answers on another. So it can be started from
-anywhere: it is no fork of a process with threads, nor does it run the main module again.
+Who does so is a team: processes of this machine here, others where a batch spreads a cube. A worker of this machine is
+a plain interpreter that reads pickles from one pipe and answers on another. So it can be started from anywhere: it is
+no fork of a process with threads, nor does it run the main module again.
 """
 
 from __future__ import annotations
@@ -13,20 +14,85 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from threading import local
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from threadpoolctl import threadpool_limits
 
 from quietspec.errors import QuietspecError, WriteError
 from quietspec.spectra import Spectra
 
-__all__ = ["Workers", "serve"]
+__all__ = ["Compute", "Crew", "Team", "Workers", "answer", "serve"]
 
 Tile = TypeVar("Tile")
+Compute = Callable[[Spectra], Any]
+
+FEW = 2000  #: spectra up to which it takes longer to start processes than they save
+LARGE = 10_000  #: … and up to which it saves little to send tiles to other machines
 
 _EXIT = 10.0  # seconds that a worker has to end
+
+
+class Team(Protocol):
+    """Those who compute tiles for this process, as long as the context lasts; threads call them for one tile each."""
+
+    @property
+    def size(self) -> int:
+        """Number of tiles they compute side by side."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+    def __call__(self, spectra: Spectra, /) -> Any:
+        """Compute a tile."""
+        ...
+
+    def kill(self) -> None:
+        """Stop: nobody waits for tiles any more."""
+        ...
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who computes the tiles of a file beside the thread that reads and writes.
+
+    Parameters
+    ----------
+    size : int
+        Number of workers of this machine: processes where the spectra are many, else threads; 0 for none.
+    spread : callable, optional
+        Makes a team of others from what computes a tile, for files of more than `LARGE` spectra.
+    """
+
+    size: int = 0
+    spread: Callable[[Compute], Team] | None = None
+
+    def team(self, compute: Compute | None, n_spectra: int) -> Team | None:
+        """Gather those outside this process who compute tiles of a file; None where threads of this one do.
+
+        Parameters
+        ----------
+        compute : callable, optional
+            What computes a tile in another process; None where only this process can.
+        n_spectra : int
+            Number of spectra.
+
+        Returns
+        -------
+        Team or None
+            Not yet entered.
+        """
+        if compute is None:
+            return None
+        if self.spread is not None and n_spectra > LARGE:
+            return self.spread(compute)
+        return Workers(compute, self.size) if self.size > 1 and n_spectra > FEW else None
 
 
 class Workers(Generic[Tile]):
@@ -36,9 +102,12 @@ class Workers(Generic[Tile]):
     ----------
     compute : callable
         Makes the result of a tile. It is sent to the processes, and must be defined in a module they can import.
+    size : int
+        Number of threads that call.
     """
 
-    def __init__(self, compute: Callable[[Spectra], Tile]) -> None:
+    def __init__(self, compute: Callable[[Spectra], Tile], size: int = 1) -> None:
+        self.size = size
         self._compute = compute
         self._own = local()
         self._running: list[_Worker] = []
@@ -148,14 +217,30 @@ def serve(questions: int, answers: int) -> None:
                 spectra = pickle.load(source)  # noqa: S301  (likewise)
             except EOFError:
                 return
-            pickle.dump(_answer(compute, spectra), target, protocol=pickle.HIGHEST_PROTOCOL)
+            pickle.dump(answer(compute, spectra), target, protocol=pickle.HIGHEST_PROTOCOL)
             target.flush()
 
 
-def _answer(compute: Callable[[Spectra], Any], spectra: Spectra) -> tuple[Any, Exception | None]:
+def answer(compute: Compute, spectra: Spectra) -> tuple[Any, Exception | None]:
+    """Compute a tile for another process, to which not every exception can be sent.
+
+    Parameters
+    ----------
+    compute : callable
+        Makes the result of a tile.
+    spectra : Spectra
+        The tile.
+
+    Returns
+    -------
+    result : object
+        The result; None where there is an error.
+    error : Exception or None
+        What to raise where the tile was asked for.
+    """
     try:
         return compute(spectra), None
-    except QuietspecError as error:
+    except (QuietspecError, MemoryError, OSError) as error:
         return None, error
     except Exception as error:  # noqa: BLE001  (it is raised where the tile was asked for)
         return None, RuntimeError(f"{type(error).__name__} in a worker: {error}")
