@@ -155,10 +155,11 @@ def test_other_signals_stop_in_good_order(run, batch, number):
     assert not batch.parts()
 
 
-def test_second_interrupt_drops_what_is_under_way(run, batch, tmp_path):
+@pytest.mark.parametrize("how", [(), ("--split",)])
+def test_second_interrupt_drops_what_is_under_way(run, batch, tmp_path, how):
     long = save_cube(tmp_path / "long.fits", 9.0, side=200)
     batch.manifest.write_text(f"file\n{long}\n")
-    process = run("--workers", 1)
+    process = run("--workers", 1, *how)
     until(batch.parts)
     for _ in range(2):
         interrupt(process.pid)
