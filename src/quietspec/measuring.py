@@ -164,7 +164,7 @@ class Measuring:
         **options
             ``correlation``: a `quietspec.binning.NoiseCorrelation` between spaxels, which is measured from the
             residuals if not given; ``denoiser``, if not the one that made this; ``of="estimates"`` for the sum of the
-            estimates, where the data are not at hand, with errors that assume the worst of correlations;
+            estimates, where the data are not at hand (`quietspec.binning.sum_estimates` says how their errors add up);
             ``clean=False`` to keep cosmic rays of single spaxels that no mask marks.
 
         Returns

@@ -131,6 +131,18 @@ def test_cube_pulls(run, tmp_path) -> None:
     assert 0.1 < found["rms"]["velocity"] < 3
 
 
+def test_cube_sums(run, tmp_path) -> None:
+    words = ("--worlds", "smooth", "--snrs", 30, "--size", 6, "--spaxels", 6, 20, "--apertures", 2)
+    run("cube_sums", *words, "--json", tmp_path / "found.json", library=True)
+    found = results(tmp_path / "found.json")
+    assert {one["n_spaxels"] for one in found["all"]} == {6, 20}
+    shared, summed, alone = (
+        next(one["rms"] for one in found["all"] if one["method"].startswith(way) and one["n_spaxels"] == 20)
+        for way in ("added up", "as sums", "added in")
+    )
+    assert shared < summed < alone
+
+
 @pytest.mark.usefixtures("nothing_fetched")
 def test_approximations(run) -> None:
     lines = run("approximations", "-n", 2, library=True).splitlines()

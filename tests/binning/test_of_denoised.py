@@ -1,5 +1,6 @@
 """Sums of denoised spectra are denoised sums of their data; sums of estimates bound the errors of any correlation."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -94,6 +95,43 @@ def test_no_correlation_gives_a_sum_of_estimates_larger_errors(seed):
     slack = np.linalg.eigvalsh(found.covariance(0) - total @ total.T)
     assert slack.min() > -1e-6 * np.trace(found.covariance(0))
     np.testing.assert_allclose(np.diag(found.covariance(0)), found.sigma[0] ** 2, rtol=1e-6)
+
+
+def spatial(n_spaxels, shape=(3, 4), n_pixels=8):
+    """Estimates of a cube denoised as a whole, of unit errors."""
+    factor = np.sqrt(np.full((n_pixels, 1), 1.0))
+    return replace(
+        noise_alone(np.zeros((*shape, n_pixels))),
+        sigma=np.ones((math.prod(shape), n_pixels)),
+        factor_of=lambda row: factor,
+        n_spaxels=np.full(math.prod(shape), float(n_spaxels)),
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(1, 33))
+def test_spaxels_denoised_together_share_what_their_distance_says(seed, n_spaxels):
+    weights = np.random.default_rng(seed).uniform(0.1, 1, 12)
+    places = np.stack(np.divmod(np.arange(12), 4), axis=1)
+    distance = np.linalg.norm(places[:, None] - places, axis=2)
+    correlation = 0.12 + 0.88 * np.exp(-np.pi * distance**2 / (1.5 * n_spaxels))
+    found = sum_estimates(spatial(n_spaxels), weights)
+    np.testing.assert_allclose(found.sigma[0] ** 2, weights @ correlation @ weights, rtol=3e-3)
+    np.testing.assert_allclose(np.diag(found.covariance(0)), found.sigma[0] ** 2, rtol=1e-6)
+    assert (found.sigma[0] < weights.sum()).all()  # what equal errors would give
+
+
+def test_several_sums_of_such_spaxels_are_each_as_if_alone():
+    denoised = spatial(4)
+    weights = np.array([[1.0] * 5 + [0] * 7, [0] * 3 + [0.5] * 9])
+    alone = [sum_estimates(denoised, one).sigma[0] for one in weights]
+    np.testing.assert_allclose(sum_estimates(denoised, weights).sigma, alone)
+
+
+def test_without_places_the_worst_is_assumed():
+    denoised = spatial(4)
+    flat = replace(denoised, spectra=replace(denoised.spectra, spatial_shape=None, wcs=None))
+    np.testing.assert_allclose(sum_estimates(flat, np.ones(12)).sigma, 12.0)
 
 
 def test_equal_errors_reach_that_bound():

@@ -1,12 +1,20 @@
-"""Sums of estimates: for results whose data are not at hand, with errors that hold however spaxels are correlated."""
+"""Sums of estimates: for results whose data are not at hand.
+
+Estimates share their prior and their calibration and err alike. How much of their error spaxels of a cube that was
+denoised as a whole share was measured on simulated galaxies; of others nothing is known, and the sum has the error that
+holds however they are correlated.
+"""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
+from scipy.spatial import cKDTree
 
 from quietspec.arrays import FloatArray
 from quietspec.binning.sums import sum_spectra
@@ -18,6 +26,10 @@ __all__ = ["sum_estimates"]
 
 _MOST_COLUMNS = 600  # of a factor, before it is made as short as its rank allows
 _NEGLIGIBLE = 1e-9  # of the largest variance along an axis
+_COMMON = 0.12  # share of the variance that all spaxels of a galaxy have in common
+_AREA = 1.5  # spaxels that share the rest, for each spaxel on whose data an estimate rests
+_FARTHEST = 1e-3  # correlation below which spaxels are taken to share nothing but that
+_TOGETHER = 1000  # spaxels worked on at a time
 
 
 def sum_estimates(denoised: Denoised, weights: npt.ArrayLike | Weights) -> Denoised:
@@ -33,8 +45,8 @@ def sum_estimates(denoised: Denoised, weights: npt.ArrayLike | Weights) -> Denoi
     Returns
     -------
     Denoised
-        Estimates Σ w f with covariance Σ w · Σ w C, where C is that of each spectrum. It has no data, lines or
-        parameters.
+        Estimates Σ w f with covariance Σ_a w_a (Σ_b ρ_ab w_b) C_a, where C_a is that of each spectrum. It has no data,
+        lines or parameters.
 
     Raises
     ------
@@ -43,9 +55,12 @@ def sum_estimates(denoised: Denoised, weights: npt.ArrayLike | Weights) -> Denoi
 
     Notes
     -----
-    Estimates share their prior and their calibration and err alike, but how their errors are correlated is unknown.
-    No correlation gives a larger covariance than this one, which is that of errors that are all equal: by Cauchy and
-    Schwarz, (Σ w e)(Σ w e)ᵀ ≤ Σ w · Σ w e eᵀ. The posterior of the summed data has smaller errors, and less bias.
+    Errors whose correlation is at most ρ have no larger covariance than this one, since
+    e_a e_bᵀ + e_b e_aᵀ ≤ e_a e_aᵀ + e_b e_bᵀ. In general ρ is unknown and taken to be 1, which bounds the error of any
+    sum. Where a cube was denoised as a whole and forms an image, ρ_ab = 0.12 + 0.88 exp(−π d² / 1.5 n) for spaxels at
+    distance d whose estimates rest on n spaxels (``n_spaxels``, the geometric mean of both). With these two constants,
+    sums over 3 to 300 spaxels of simulated galaxies scatter by their errors; they also stand for the correlation of the
+    noise between neighbours. The posterior of the summed data has smaller errors, and less bias.
 
     Examples
     --------
@@ -63,8 +78,10 @@ def sum_estimates(denoised: Denoised, weights: npt.ArrayLike | Weights) -> Denoi
     size = np.asarray(matrix.sum(axis=1))[:, None]
     known = matrix @ (~denoised.valid).astype(float) == 0
     independent = np.zeros(denoised.flux.shape) if denoised.remainder is None else denoised.remainder
-    flux, variance, remainder = (
-        matrix @ np.nan_to_num(each).astype(np.float64) for each in (denoised.flux, denoised.sigma**2, independent**2)
+    sharing = _sharing(denoised, matrix)
+    flux = matrix @ np.nan_to_num(denoised.flux).astype(np.float64)
+    variance, remainder = (
+        sharing @ np.nan_to_num(each).astype(np.float64) for each in (denoised.sigma**2, independent**2)
     )
     nothing = np.full(len(flux), np.nan)
     fields: dict[str, Any] = dict.fromkeys(("chi2", "dof", "evidence", "p_value"), nothing)
@@ -73,25 +90,53 @@ def sum_estimates(denoised: Denoised, weights: npt.ArrayLike | Weights) -> Denoi
         denoised,
         spectra=sum_spectra(replace(denoised.spectra, ivar=np.zeros_like(denoised.spectra.ivar)), matrix),
         flux=np.where(known, flux, np.nan),
-        sigma=np.where(known, np.sqrt(size * variance), np.nan),
+        sigma=np.where(known, np.sqrt(variance), np.nan),
         flags=np.bitwise_or.reduceat(denoised.flags[matrix.indices], matrix.indptr[:-1]),
         ignored=np.zeros(flux.shape, dtype=bool),
         parameters={},
-        factor_of=None if denoised.factor_of is None else lambda row: _factor(denoised, matrix, row),
-        remainder=np.sqrt(size * remainder),
+        factor_of=None if denoised.factor_of is None else lambda row: _factor(denoised, sharing, row),
+        remainder=np.sqrt(remainder),
         redshift=matrix @ np.asarray(denoised.redshift) / size[:, 0],
         noise_scale=np.ones(len(flux)),
         **fields,
     )
 
 
-def _factor(denoised: Denoised, matrix: Weights, row: int) -> FloatArray:
-    """Square root of Σ w · Σ w C for one sum, (n_pixels, n_factors), as narrow as its rank allows."""
-    members = slice(*matrix.indptr[[row, row + 1]])
-    weights = matrix.data[members]
+def _sharing(denoised: Denoised, matrix: Weights) -> Weights:
+    """Factors by which covariances enter those of sums: w_a Σ_b ρ_ab w_b, in the places of the weights w_a."""
+    size = np.asarray(matrix.sum(axis=1))
+    shared = np.repeat(size, np.diff(matrix.indptr))
+    shape = denoised.spectra.spatial_shape
+    if denoised.n_spaxels is not None and shape is not None:
+        places = np.stack(np.unravel_index(matrix.indices, shape), axis=1).astype(np.float64)
+        reach = _AREA * denoised.n_spaxels[matrix.indices]
+        for first, last in itertools.pairwise(matrix.indptr.tolist()):
+            own = slice(first, last)
+            near = _near(places[own], reach[own], matrix.data[own])
+            shared[own] = _COMMON * shared[own] + (1 - _COMMON) * near
+    return sparse.csr_array((matrix.data * shared, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def _near(places: FloatArray, area: FloatArray, weights: FloatArray) -> FloatArray:
+    """Weights of spaxels summed with a kernel exp(−π d² / area) about each, (n,)."""
+    found = np.zeros(len(places))
+    farthest = float(np.sqrt(-np.log(_FARTHEST) * area.max() / np.pi))
+    tree = cKDTree(places)
+    for start in range(0, len(places), _TOGETHER):
+        some = cKDTree(places[start : start + _TOGETHER])
+        pairs = some.sparse_distance_matrix(tree, farthest, output_type="ndarray")
+        one, other = pairs["i"] + start, pairs["j"]
+        kernel = np.exp(-np.pi * pairs["v"] ** 2 / np.sqrt(area[one] * area[other]))
+        found += np.bincount(one, kernel * weights[other], minlength=len(places))
+    return found
+
+
+def _factor(denoised: Denoised, sharing: Weights, row: int) -> FloatArray:
+    """Square root of Σ s C for one sum with factors s, (n_pixels, n_factors), as narrow as its rank allows."""
+    members = slice(*sharing.indptr[[row, row + 1]])
     root: FloatArray = np.empty((denoised.flux.shape[1], 0))
-    for spectrum, weight in zip(matrix.indices[members].tolist(), weights, strict=True):
-        root = np.hstack([root, np.sqrt(weights.sum() * weight) * denoised.covariance_factor(spectrum)])
+    for spectrum, share in zip(sharing.indices[members].tolist(), sharing.data[members], strict=True):
+        root = np.hstack([root, np.sqrt(share) * denoised.covariance_factor(spectrum)])
         if root.shape[1] > _MOST_COLUMNS:
             root = _narrow(root)
     return root

@@ -102,8 +102,7 @@ def sum_denoised(
     of : {'data', 'estimates'}, optional
         What is summed. The posterior of the summed data is the right one wherever the data are at hand: it knows N
         spaxels as one spectrum of their joint S/N. A sum of estimates needs no data, so that files of results do;
-        since spaxels share the prior, their errors are not independent, and `sum_estimates` assumes that they may all
-        be equal.
+        since spaxels share the prior, their errors are not independent: `sum_estimates` says how they add up.
     clean : bool, optional
         Whether to leave cosmic rays of single spaxels that no mask marks (`find_spikes`) out of sums of data, where the
         spectra form an image. ``spectra.meta["n_spikes"]`` of the result is the number of pixels.

@@ -8,8 +8,8 @@ with more is the difference of their variances.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,16 +25,15 @@ from quietspec.binning import (
 )
 from quietspec.denoised import Denoised
 from quietspec.denoisers import Denoiser, load_denoiser
+from quietspec.lab.evaluation.studies.aperture_pulls import Bands, Measured, Pulls, round_apertures
 from quietspec.lab.simulate import CubeSetup, simulate_cube, world
 from quietspec.lab.streams import stream
 from quietspec.spectra import Spectra
-from quietspec.statistics import MAD_TO_SIGMA
 from quietspec.templates import SspLibrary
 from quietspec.wavelengths import EMISSION_LINES, air_to_vacuum
 
 __all__ = ["ApertureSettings", "aperture_study", "aperture_tables"]
 
-_BAND = 100.0  # Å
 _LINES = ("Hbeta", "[OIII]5007")
 _INDEX = "Mg_b"
 _SIDE_OF_LINE = 18.0  # Å on each side of a line, within which its true flux is added up
@@ -45,8 +44,6 @@ _ALONE = "posterior of the sum, noise taken as independent"
 _ESTIMATES = "sum of posteriors, errors added in quadrature"
 _SHARED = "sum of posteriors, errors added up"
 _NOISELESS = "posterior of the sum without its noise, in units of its errors with noise"  # faults of the model
-
-Measured = Mapping[str, tuple[FloatArray, FloatArray]]
 
 
 @dataclass(frozen=True)
@@ -98,37 +95,6 @@ class ApertureSettings:
     clean: bool = True
 
 
-@dataclass
-class _Pulls:
-    """Pulls by method, quantity and size of the aperture."""
-
-    found: dict[tuple[str, str, int], list[FloatArray]] = field(default_factory=dict)
-
-    def add(self, method: str, size: int, measured: Measured, truth: Mapping[str, FloatArray]) -> None:
-        for name, (value, error) in measured.items():
-            pulls = ((value - truth[name]) / error).ravel()
-            self.found.setdefault((method, name, size), []).append(pulls[np.isfinite(pulls)])
-
-    def records(self) -> Iterator[dict[str, Any]]:
-        for (method, quantity, size), parts in self.found.items():
-            pulls = np.concatenate(parts)
-            if pulls.size:
-                yield {"method": method, "quantity": quantity, "n_spaxels": size, **_summary(pulls)}
-
-
-def _summary(pulls: FloatArray) -> dict[str, float]:
-    """Scatter of pulls about 0, and what share of them is within the 68 and 95 % intervals."""
-    size = np.abs(pulls)
-    return {
-        "n": int(pulls.size),
-        "mean": float(pulls.mean()),
-        "rms": float(np.sqrt((pulls**2).mean())),
-        "robust": float(MAD_TO_SIGMA * np.median(size)),
-        "inside_68": float((size < 0.9945).mean()),
-        "inside_95": float((size < 1.96).mean()),
-    }
-
-
 def aperture_study(
     library: SspLibrary,
     real: Spectra | None,
@@ -154,7 +120,7 @@ def aperture_study(
         JSON types: settings, the correlations that were measured, and records of pulls.
     """
     denoiser = load_denoiser("posterior", settings.model, emission="fit")
-    simulated, correlations = _Pulls(), []
+    simulated, correlations = Pulls(), []
     for number in range(settings.n_cubes):
         cube = _Simulated.draw(library, settings, number)
         compare = cube.compare if number < settings.n_compared else cube.add_sums
@@ -201,23 +167,23 @@ class _Simulated:
         seen = _cleaned(cube.observed, settings)
         return cls(seen, cube.truth, gas, stream("apertures: places", settings.seed, number))
 
-    def add_sums(self, denoiser: Denoiser, settings: ApertureSettings, pulls: _Pulls) -> NoiseCorrelation:
+    def add_sums(self, denoiser: Denoiser, settings: ApertureSettings, pulls: Pulls) -> NoiseCorrelation:
         """Add the pulls of the posteriors of sums; return the correlation that was measured."""
         middle = slice(max(settings.size // 2 - _HALF, 0), settings.size // 2 + _HALF)
         correlation = measure_correlation(denoiser.denoise(self.spectra[middle, middle])).correlation
-        for size, weights in _apertures(self.shape, settings, self.rng):
+        for size, weights in round_apertures(self.shape, settings.n_spaxels, settings.n_apertures, self.rng):
             found = denoiser.denoise(sum_spectra(self.spectra, weights, correlation))
-            bands = _Bands(self.spectra, found)
+            bands = Bands(self.spectra, found)
             pulls.add(_SUMS, size, _measured(found, bands), self._truth(found, weights, bands))
         return correlation
 
-    def compare(self, denoiser: Denoiser, settings: ApertureSettings, pulls: _Pulls) -> NoiseCorrelation:
+    def compare(self, denoiser: Denoiser, settings: ApertureSettings, pulls: Pulls) -> NoiseCorrelation:
         """Add the pulls of all ways to sum; return the correlation that was measured."""
         spaxels = denoiser.denoise(self.spectra)
         correlation = measure_correlation(spaxels).correlation
-        bands = _Bands(self.spectra, spaxels)
+        bands = Bands(self.spectra, spaxels)
         values, errors = bands(spaxels)
-        for size, weights in _apertures(self.shape, settings, self.rng):
+        for size, weights in round_apertures(self.shape, settings.n_spaxels, settings.n_apertures, self.rng):
             sums = {_SUMS: sum_spectra(self.spectra, weights, correlation), _ALONE: sum_spectra(self.spectra, weights)}
             sums[_NOISELESS] = replace(sums[_SUMS], flux=weights @ (self.stars + self.gas))
             found = {method: denoiser.denoise(one) for method, one in sums.items()}
@@ -232,7 +198,7 @@ class _Simulated:
             pulls.add(_SHARED, size, {"band": (total, weights @ errors)}, truth)
         return correlation
 
-    def _truth(self, found: Denoised, weights: FloatArray, bands: _Bands) -> dict[str, FloatArray]:
+    def _truth(self, found: Denoised, weights: FloatArray, bands: Bands) -> dict[str, FloatArray]:
         stars, gas = weights @ self.stars, weights @ self.gas
         seen = replace(found, flux=np.where(found.valid, stars, np.nan))
         wavelength, fluxes = self.spectra.wavelength, {}
@@ -243,31 +209,7 @@ class _Simulated:
         return {"band": bands.means(stars), _INDEX: seen.index(_INDEX).values[:, 0], **fluxes}
 
 
-class _Bands:
-    """Means over bands of 100 Å that all spectra cover."""
-
-    def __init__(self, spectra: Spectra, denoised: Denoised) -> None:
-        wavelength, valid = spectra.wavelength, np.asarray(denoised.valid[denoised.valid.any(axis=1)].all(axis=0))
-        number = np.floor(wavelength / _BAND).astype(int)
-        whole = [band for band in np.unique(number) if valid[number == band].all()]
-        rows = np.array([number == band for band in whole], dtype=float)
-        self._matrix = rows / rows.sum(axis=1, keepdims=True)
-
-    def means(self, flux: FloatArray) -> FloatArray:
-        """Means, (n_spectra, n_bands)."""
-        return np.asarray(np.nan_to_num(flux) @ self._matrix.T)
-
-    def __call__(self, denoised: Denoised) -> tuple[FloatArray, FloatArray]:
-        """Means and their errors, (n_spectra, n_bands) each."""
-        variance = []
-        for row in range(len(denoised)):
-            along = self._matrix @ np.nan_to_num(denoised.covariance_factor(row))
-            independent = np.zeros(denoised.flux.shape[1]) if denoised.remainder is None else denoised.remainder[row]
-            variance.append((along**2).sum(axis=1) + self._matrix**2 @ np.nan_to_num(independent) ** 2)
-        return self.means(denoised.flux), np.sqrt(variance)
-
-
-def _measured(denoised: Denoised, bands: _Bands) -> Measured:
+def _measured(denoised: Denoised, bands: Bands) -> Measured:
     index = denoised.index(_INDEX)
     lines = {name: denoised.line(name) for name in _LINES}
     return {
@@ -277,20 +219,6 @@ def _measured(denoised: Denoised, bands: _Bands) -> Measured:
     }
 
 
-def _apertures(
-    shape: tuple[int, int], settings: ApertureSettings, rng: np.random.Generator
-) -> Iterator[tuple[int, FloatArray]]:
-    """Apertures of each size, (n_apertures, n_spaxels): the spaxels nearest to a place, about which they fit."""
-    y, x = np.indices(shape).reshape(2, -1)
-    for size in settings.n_spaxels:
-        edge = np.minimum(np.sqrt(size / np.pi), (np.array(shape) - 1) / 2)
-        places = rng.uniform(edge, np.array(shape) - 1 - edge, (settings.n_apertures, 2))
-        distance = np.hypot(*(np.array([y, x])[:, None] - places.T[:, :, None]))
-        weights = np.zeros(distance.shape)
-        np.put_along_axis(weights, np.argsort(distance, axis=1)[:, :size], 1.0, axis=1)
-        yield size, weights
-
-
 def _real(spectra: Spectra, denoiser: Denoiser, settings: ApertureSettings) -> dict[str, Any]:
     rng = stream("apertures: real cube", settings.seed)
     spectra = _cleaned(spectra, settings)
@@ -298,11 +226,11 @@ def _real(spectra: Spectra, denoiser: Denoiser, settings: ApertureSettings) -> d
     spaxels = denoiser.denoise(spectra[best_patch(spectra.image(spectra.snr))])
     found = measure_correlation(spaxels)
     noisier = [_with_noise(spectra, found.correlation, rng) for _ in range(settings.n_draws)]
-    scatter, moved = _Pulls(), _Pulls()
-    for size, weights in _apertures(shape, settings, rng):
+    scatter, moved = Pulls(), Pulls()
+    for size, weights in round_apertures(shape, settings.n_spaxels, settings.n_apertures, rng):
         sums = sum_spectra(spectra, weights, found.correlation)
         known = denoiser.denoise(sums)
-        bands = _Bands(spectra, known)
+        bands = Bands(spectra, known)
         for method, noise in ((_SUMS, sums), (_ALONE, sum_spectra(spectra, weights))):
             error = np.where(known.counted, noise.sigma, np.nan)
             residual = {"pixel": (np.where(known.counted, sums.flux, np.nan), error)}
