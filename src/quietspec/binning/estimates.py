@@ -22,7 +22,7 @@ from quietspec.binning.weights import Weights, checked_weights
 from quietspec.denoised import Denoised
 from quietspec.errors import SpectraError
 
-__all__ = ["sum_estimates"]
+__all__ = ["shared_weights", "sum_estimates"]
 
 _MOST_COLUMNS = 600  # of a factor, before it is made as short as its rank allows
 _NEGLIGIBLE = 1e-9  # of the largest variance along an axis
@@ -30,6 +30,42 @@ _COMMON = 0.12  # share of the variance that all spaxels of a galaxy have in com
 _AREA = 1.5  # spaxels that share the rest, for each spaxel on whose data an estimate rests
 _FARTHEST = 1e-3  # correlation below which spaxels are taken to share nothing but that
 _TOGETHER = 1000  # spaxels worked on at a time
+
+
+def shared_weights(denoised: Denoised, weights: npt.ArrayLike | Weights) -> Weights:
+    """Weights with which covariances of estimates enter that of their sum.
+
+    Parameters
+    ----------
+    denoised : Denoised
+        Denoised spectra.
+    weights : (n_sums, n_spectra), or (n_spectra,) for one sum
+        How much of each spectrum belongs to each sum.
+
+    Returns
+    -------
+    (n_sums, n_spectra) sparse array
+        w_a Σ_b ρ_ab w_b with the correlations ρ that `sum_estimates` assumes.
+
+    Examples
+    --------
+    >>> import quietspec
+    >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
+    >>> shared_weights(denoised, np.ones(4)).toarray()
+    array([[4., 4., 4., 4.]])
+    """
+    matrix = checked_weights(weights, len(denoised))
+    size = np.asarray(matrix.sum(axis=1))
+    shared = np.repeat(size, np.diff(matrix.indptr))
+    shape = denoised.spectra.spatial_shape
+    if denoised.n_spaxels is not None and shape is not None:
+        places = np.stack(np.unravel_index(matrix.indices, shape), axis=1).astype(np.float64)
+        reach = _AREA * denoised.n_spaxels[matrix.indices]
+        for first, last in itertools.pairwise(matrix.indptr.tolist()):
+            own = slice(first, last)
+            near = _near(places[own], reach[own], matrix.data[own])
+            shared[own] = _COMMON * shared[own] + (1 - _COMMON) * near
+    return sparse.csr_array((matrix.data * shared, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def sum_estimates(denoised: Denoised, weights: npt.ArrayLike | Weights) -> Denoised:
@@ -78,7 +114,7 @@ def sum_estimates(denoised: Denoised, weights: npt.ArrayLike | Weights) -> Denoi
     size = np.asarray(matrix.sum(axis=1))[:, None]
     known = matrix @ (~denoised.valid).astype(float) == 0
     independent = np.zeros(denoised.flux.shape) if denoised.remainder is None else denoised.remainder
-    sharing = _sharing(denoised, matrix)
+    sharing = shared_weights(denoised, matrix)
     flux = matrix @ np.nan_to_num(denoised.flux).astype(np.float64)
     variance, remainder = (
         sharing @ np.nan_to_num(each).astype(np.float64) for each in (denoised.sigma**2, independent**2)
@@ -100,21 +136,6 @@ def sum_estimates(denoised: Denoised, weights: npt.ArrayLike | Weights) -> Denoi
         noise_scale=np.ones(len(flux)),
         **fields,
     )
-
-
-def _sharing(denoised: Denoised, matrix: Weights) -> Weights:
-    """Factors by which covariances enter those of sums: w_a Σ_b ρ_ab w_b, in the places of the weights w_a."""
-    size = np.asarray(matrix.sum(axis=1))
-    shared = np.repeat(size, np.diff(matrix.indptr))
-    shape = denoised.spectra.spatial_shape
-    if denoised.n_spaxels is not None and shape is not None:
-        places = np.stack(np.unravel_index(matrix.indices, shape), axis=1).astype(np.float64)
-        reach = _AREA * denoised.n_spaxels[matrix.indices]
-        for first, last in itertools.pairwise(matrix.indptr.tolist()):
-            own = slice(first, last)
-            near = _near(places[own], reach[own], matrix.data[own])
-            shared[own] = _COMMON * shared[own] + (1 - _COMMON) * near
-    return sparse.csr_array((matrix.data * shared, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _near(places: FloatArray, area: FloatArray, weights: FloatArray) -> FloatArray:

@@ -1,6 +1,7 @@
 """Studies: real spectra that are missing are reported, distinct ones selected, finished work is not done again."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from quietspec.lab.evaluation.studies.galaxy_maps import (
 from quietspec.lab.evaluation.studies.halves import as_denoised, make_halves
 from quietspec.lab.evaluation.studies.observed_truth import observed_truth_study
 from quietspec.lab.evaluation.studies.population_calibration import ParameterErrors
-from quietspec.lab.evaluation.studies.real_spectra import RealSpectra, distinct_bright
+from quietspec.lab.evaluation.studies.real_spectra import RealSpectra, distinct_bright, one_per_bin
 from quietspec.lab.evaluation.studies.repeats import RepeatSettings, sami_pair
 from quietspec.lab.evaluation.studies.smoother_widths import mean_residuals, training_observations
 from quietspec.lab.simulate import PaperRecipe, SurveyRecipe
@@ -66,6 +67,15 @@ def test_equal_spectra_count_once() -> None:
     some = distinct_bright(spectra[[0, 0, 1, 2, 1, 0]], 10.0)
     np.testing.assert_array_equal(some.flux, spectra.flux[:3])
     assert len(distinct_bright(spectra, 100.0)) == 0
+
+
+def test_one_spaxel_in_the_middle_stands_for_each_bin() -> None:
+    cube = replace(flat(12, 30.0), spatial_shape=(3, 4))
+    number = np.array([1, 1, 1, 0, 0, 2, 2, 2, 0, 0, 2, 3])
+    cube.ivar[11] = 0
+    found = one_per_bin(cube, number)
+    assert np.flatnonzero(found.good.any(axis=1)).tolist() == [1, 6]  # nothing is seen of the third bin
+    assert found.spatial_shape == (3, 4)
 
 
 def test_a_pair_of_cubes_covers_the_same_sky() -> None:

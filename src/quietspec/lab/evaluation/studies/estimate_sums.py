@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from quietspec.arrays import FloatArray
+from quietspec.binning import shared_weights
 from quietspec.denoised import FAILURES, Denoised, Flag
 from quietspec.denoisers import Denoiser, load_denoiser
 from quietspec.io import write
@@ -120,21 +120,21 @@ def _add_galaxy(
     denoised = _as_stored(denoiser.denoise(cube.observed))
     seen = denoised.valid.any(axis=1) & (denoised.flags & int(_OTHERS) == 0)
     bands = Bands(denoised.spectra, denoised[seen])
-    errors = np.zeros((len(denoised), len(bands)))
-    errors[seen] = bands(denoised[seen])[1]
+    values, errors = np.zeros((2, len(denoised), len(bands)))
+    values[seen], errors[seen] = bands(denoised[seen])
     true = bands.means(cube.truth)
     for size, weights in round_apertures(shape, settings.n_spaxels, settings.n_apertures, rng):
         inside = weights * seen
         inside = inside[inside.any(axis=1)]
         if not len(inside):
             continue
-        values, error = _summed(denoised, inside, bands)
-        for method, of_sum in (
-            (_AS_SUMMED, error),
-            (_INDEPENDENT, np.sqrt(inside @ errors**2)),
-            (_SHARED, inside @ errors),
-        ):
-            pulls.add(method, size, {"band": (values, of_sum)}, {"band": inside @ true})
+        ways = {
+            _AS_SUMMED: np.sqrt(shared_weights(denoised, inside) @ errors**2),
+            _INDEPENDENT: np.sqrt(inside @ errors**2),
+            _SHARED: inside @ errors,
+        }
+        for method, error in ways.items():
+            pulls.add(method, size, {"band": (inside @ values, error)}, {"band": inside @ true})
 
 
 def _as_stored(denoised: Denoised) -> Denoised:
@@ -142,12 +142,6 @@ def _as_stored(denoised: Denoised) -> Denoised:
     with TemporaryDirectory() as folder:
         write(denoised, Path(folder) / "denoised.fits")
         return Denoised.read(Path(folder) / "denoised.fits")
-
-
-def _summed(denoised: Denoised, weights: FloatArray, bands: Bands) -> tuple[FloatArray, FloatArray]:
-    """Sums of estimates over apertures in bands, and their errors, (n_apertures, n_bands) each."""
-    found = [bands(denoised.sum(one, of="estimates")) for one in weights]
-    return np.concatenate([values for values, _ in found]), np.concatenate([errors for _, errors in found])
 
 
 def estimate_sum_tables(content: dict[str, Any]) -> Iterator[Table]:

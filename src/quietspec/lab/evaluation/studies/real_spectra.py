@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from astropy.table import Table
 
 from quietspec.io import read
 from quietspec.io.fetching import cached
 from quietspec.spectra import Spectra
 
-__all__ = ["REDSHIFTS", "RealSpectra", "distinct_bright"]
+__all__ = ["REDSHIFTS", "RealSpectra", "distinct_bright", "one_per_bin"]
 
 #: Redshifts of the data sets whose files hold none.
 REDSHIFTS: dict[str, float] = {"muse-a478": 0.0858, "legac": 0.669, "NGC2691": 0.0133}
@@ -102,3 +104,27 @@ def distinct_bright(spectra: Spectra, least: float) -> Spectra:
     bright = np.flatnonzero(np.nan_to_num(spectra.snr) > least)
     values = np.where(spectra.good[bright], spectra.flux[bright], 0)
     return spectra[bright[np.sort(np.unique(values, axis=0, return_index=True)[1])]]
+
+
+def one_per_bin(spectra: Spectra, number: npt.NDArray[np.integer[Any]]) -> Spectra:
+    """Keep one spaxel of each bin of a cube whose spaxels carry the spectra of their bins.
+
+    Parameters
+    ----------
+    spectra : Spectra
+        A cube that forms an image.
+    number : (n_spectra,) of int
+        Bin of each spaxel, from 1; 0 for none.
+
+    Returns
+    -------
+    Spectra
+        The same image, in which only the spaxel nearest to the middle of each bin has data.
+    """
+    places = np.stack(np.unravel_index(np.arange(len(spectra)), spectra.spatial_shape or (1, len(spectra))), axis=1)
+    kept = np.zeros(len(spectra), dtype=bool)
+    seen = spectra.good.any(axis=1)
+    for one in np.unique(number[(number > 0) & seen]).tolist():
+        rows = np.flatnonzero((number == one) & seen)
+        kept[rows[np.linalg.norm(places[rows] - places[rows].mean(axis=0), axis=1).argmin()]] = True
+    return replace(spectra, ivar=np.where(kept[:, None], spectra.ivar, 0))
