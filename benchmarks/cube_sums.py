@@ -20,7 +20,7 @@ def main() -> None:
     made.add_argument("--size", type=int, default=18, help="spaxels along each side")
     made.add_argument("--spaxels", type=int, nargs="+", default=[3, 10, 30, 100, 300], help="sizes of apertures")
     made.add_argument("--apertures", type=int, default=4, help="apertures of each size in each cube")
-    made.add_argument("--seed", type=int, default=18)
+    made.add_argument("--seed", type=int, default=19)
     options = made.parse_args()
     settings = EstimateSumSettings(
         model=options.model,

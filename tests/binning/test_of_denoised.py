@@ -98,10 +98,11 @@ def test_no_correlation_gives_a_sum_of_estimates_larger_errors(seed):
 
 
 def spatial(n_spaxels, shape=(3, 4), n_pixels=8):
-    """Estimates of a cube denoised as a whole, of unit errors."""
+    """Estimates of a cube denoised as a whole, of unit errors and S/N 50."""
     factor = np.sqrt(np.full((n_pixels, 1), 1.0))
     return replace(
         noise_alone(np.zeros((*shape, n_pixels))),
+        flux=np.full((math.prod(shape), n_pixels), 50.0),
         sigma=np.ones((math.prod(shape), n_pixels)),
         factor_of=lambda row: factor,
         n_spaxels=np.full(math.prod(shape), float(n_spaxels)),

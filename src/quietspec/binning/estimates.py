@@ -26,7 +26,7 @@ __all__ = ["shared_weights", "sum_estimates"]
 
 _MOST_COLUMNS = 600  # of a factor, before it is made as short as its rank allows
 _NEGLIGIBLE = 1e-9  # of the largest variance along an axis
-_COMMON = 0.12  # share of the variance that all spaxels of a galaxy have in common
+_COMMON, _MOST_COMMON = 6.0, 0.5  # share of the variance that all spaxels have in common, times their S/N; at most
 _AREA = 1.5  # spaxels that share the rest, for each spaxel on whose data an estimate rests
 _FARTHEST = 1e-3  # correlation below which spaxels are taken to share nothing but that
 _TOGETHER = 1000  # spaxels worked on at a time
@@ -61,10 +61,11 @@ def shared_weights(denoised: Denoised, weights: npt.ArrayLike | Weights) -> Weig
     if denoised.n_spaxels is not None and shape is not None:
         places = np.stack(np.unravel_index(matrix.indices, shape), axis=1).astype(np.float64)
         reach = _AREA * denoised.n_spaxels[matrix.indices]
+        common = min(_COMMON / float(np.nanmedian(denoised.snr)), _MOST_COMMON)
         for first, last in itertools.pairwise(matrix.indptr.tolist()):
             own = slice(first, last)
             near = _near(places[own], reach[own], matrix.data[own])
-            shared[own] = _COMMON * shared[own] + (1 - _COMMON) * near
+            shared[own] = common * shared[own] + (1 - common) * near
     return sparse.csr_array((matrix.data * shared, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
@@ -93,10 +94,11 @@ def sum_estimates(denoised: Denoised, weights: npt.ArrayLike | Weights) -> Denoi
     -----
     Errors whose correlation is at most ρ have no larger covariance than this one, since
     e_a e_bᵀ + e_b e_aᵀ ≤ e_a e_aᵀ + e_b e_bᵀ. In general ρ is unknown and taken to be 1, which bounds the error of any
-    sum. Where a cube was denoised as a whole and forms an image, ρ_ab = 0.12 + 0.88 exp(−π d² / 1.5 n) for spaxels at
-    distance d whose estimates rest on n spaxels (``n_spaxels``, the geometric mean of both). With these two constants,
-    sums over 3 to 300 spaxels of simulated galaxies scatter by their errors; they also stand for the correlation of the
-    noise between neighbours. The posterior of the summed data has smaller errors, and less bias.
+    sum. Where a cube was denoised as a whole and forms an image, ρ_ab = c + (1 − c) exp(−π d² / 1.5 n) for spaxels at
+    distance d whose estimates rest on n spaxels (``n_spaxels``, the geometric mean of both). What all have in common,
+    c, is 6 over the median S/N of the estimates, at most 0.5. With these constants, sums over 3 to 300 spaxels of
+    simulated galaxies scatter by their errors; they also stand for the correlation of the noise between neighbours. The
+    posterior of the summed data has smaller errors, and less bias.
 
     Examples
     --------

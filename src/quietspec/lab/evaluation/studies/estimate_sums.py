@@ -67,7 +67,7 @@ class EstimateSumSettings:
     missing: float = 0.02
     n_spaxels: Sequence[int] = (3, 10, 30, 100, 300)
     n_apertures: int = 4
-    seed: int = 18
+    seed: int = 19
 
 
 def estimate_sum_study(
