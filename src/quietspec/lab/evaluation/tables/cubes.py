@@ -1,13 +1,13 @@
-"""The table of ``docs/cube.md``: cubes as a whole beside what was asked."""
+"""The tables of ``docs/cube.md``: cubes as a whole beside what was asked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quietspec.lab.evaluation.tables.markdown import ResultsFolder, plain_table
 
-__all__ = ["cube_table"]
+__all__ = ["cube_pulls_table", "cube_sums_table", "cube_table"]
 
 _BY = ("spatial", "bins of S/N 20")
 _AGE, _MH, _INSIDE = "log_age_lw", "mh_lw", "inside 68 %"
@@ -91,3 +91,51 @@ def _shuffled(run: Mapping[str, Any]) -> list[str]:
 def _particles(run: Mapping[str, Any]) -> list[str]:
     cells = [f"{run['summary'][by]['shape / spaxels, particles']:.2g}" for by in _BY]
     return ["another galaxy, of star particles, with stars of another library: shape", *cells, "≤ 0.6"]
+
+
+def cube_sums_table(results: ResultsFolder) -> str:
+    """Make the table of sums of estimates: χ² per degree of freedom of fluxes in bands, by size of the aperture.
+
+    Parameters
+    ----------
+    results : ResultsFolder
+        With ``cube_sums.json``.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    run = results["cube_sums"]
+    every, sizes = run["all"], [str(size) for size in run["settings"]["n_spaxels"]]
+    methods = list(dict.fromkeys(one["method"] for one in every))
+    parts = [(f"{methods[0]}, S/N {snr}", methods[0], records) for snr, records in run["by S/N"].items()]
+    parts += [(method, method, every) for method in methods]
+    rows = [[label, *(f"{_rms(found, method, size) ** 2:.2f}" for size in sizes)] for label, method, found in parts]
+    return plain_table(["errors", *(f"{size} spaxels" for size in sizes)], rows)
+
+
+def _rms(records: Sequence[Mapping[str, Any]], method: str, size: str) -> float:
+    return next(float(one["rms"]) for one in records if one["method"] == method and str(one["n_spaxels"]) == size)
+
+
+def cube_pulls_table(results: ResultsFolder) -> str:
+    """Make the table of pulls of what real spaxels and bins say about what all others say of them.
+
+    Parameters
+    ----------
+    results : ResultsFolder
+        With ``cube_pulls.json``.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    run = results["cube_pulls"]
+    parts = {"MUSE, Abell 478": run} | {f"SAMI, {name}": found for name, found in run["SAMI"].items()}
+    rows = [
+        [label, str(part["spaxels"]), *(f"{pull:.2f}" for pull in part["rms"].values())]
+        for label, part in parts.items()
+    ]
+    return plain_table(["cube", "spaxels or bins", *run["rms"]], rows)

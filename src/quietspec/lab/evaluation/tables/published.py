@@ -7,7 +7,7 @@ from itertools import islice
 
 from quietspec.errors import QuietspecError
 from quietspec.lab.evaluation.tables.components import components_table, total_fluxes_table
-from quietspec.lab.evaluation.tables.cubes import cube_table
+from quietspec.lab.evaluation.tables.cubes import cube_pulls_table, cube_sums_table, cube_table
 from quietspec.lab.evaluation.tables.lines import apertures_table, contenders_table, repeats_table
 from quietspec.lab.evaluation.tables.markdown import ResultsFolder, markdown_table, plain_table
 from quietspec.lab.evaluation.tables.motions import (
@@ -58,6 +58,8 @@ TABLES: dict[str, Maker] = {
     "line contenders": contenders_table,
     "line repeats": repeats_table,
     "cube": cube_table,
+    "cube, sums": cube_sums_table,
+    "cube, pulls": cube_pulls_table,
     "speed of a cube": cube_speed_table,
     "speed of methods": methods_table,
     "beside 0.1.0": release_table,
