@@ -126,20 +126,15 @@ class Trial:
 
     def settled(self, gas: GasState) -> tuple[GasState, float]:
         """Fit lines alone to what the stars leave: best state, and its χ² with that of the prior."""
-        weight, residual, scale = self.weight, self.beside, self.state.scale
-
-        def chi2(lines: LineDesign, gas: GasState) -> float:
-            left = lines.left(residual)
-            return float(weight @ left**2 + np.sum(gas.coordinates(scale) ** 2))
-
+        scale = self.state.scale
         lines = self.lines.design(gas, scale)
-        now, damping = chi2(lines, gas), 1e-2
+        now, damping = self._chi2(gas, lines), 1e-2
         for _ in range(_ROUNDS):
             information, slope = self._equations(gas, lines)
             step = np.linalg.solve(information + damping * np.diag(np.diagonal(information)), slope)
             trial = gas.moved(step, scale)
             moved = self.lines.design(trial, scale)
-            then = chi2(moved, trial)
+            then = self._chi2(trial, moved)
             if then < now:
                 gas, lines, gain, now, damping = trial, moved, now - then, then, damping / 10
                 if gain < _CONVERGED:
@@ -148,6 +143,11 @@ class Trial:
                 damping *= 10
         return gas, now
 
+    def _chi2(self, gas: GasState, lines: LineDesign) -> float:
+        """χ² of lines beside the stars, with that of the prior."""
+        left = lines.left(self.beside)
+        return float(self.weight @ left**2 + np.sum(gas.coordinates(self.state.scale) ** 2))
+
     def _equations(self, gas: GasState, lines: LineDesign) -> tuple[FloatArray, FloatArray]:
         """Information on the coordinates of lines (n, n), and slope (n,), the prior included; the stars are held."""
         root = np.sqrt(self.weight[lines.rows])
@@ -155,13 +155,11 @@ class Trial:
         slope = weighted.T @ (root * lines.left(self.beside)[lines.rows]) - gas.coordinates(self.state.scale)
         return weighted.T @ weighted + np.eye(lines.size), slope
 
-    def promise(self, gas: GasState) -> float:
-        """By how much χ² falls in one step from a state, beyond what it falls by without its further motions."""
-        assert gas.further is not None
-        information, slope = self._equations(gas, self.lines.design(gas, self.state.scale))
-        own = len(slope) - gas.further.size
-        with_it, without = (slope[:n] @ np.linalg.solve(information[:n, :n], slope[:n]) for n in (len(slope), own))
-        return float(with_it - without)
+    def within_a_step(self, gas: GasState) -> float:
+        """χ² of lines alone, that of the prior included, to which one step from a state leads if lines are linear."""
+        lines = self.lines.design(gas, self.state.scale)
+        information, slope = self._equations(gas, lines)
+        return self._chi2(gas, lines) - float(slope @ np.linalg.solve(information, slope))
 
     def fitted(self, state: State) -> Marginalised:
         """Fit everything, from a state."""

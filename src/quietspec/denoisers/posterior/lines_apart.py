@@ -7,7 +7,6 @@ ln σ is 0.3 t, with u and t N(0, 1): most are of a few tens of km/s, few of mor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -16,7 +15,6 @@ import numpy as np
 from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.gas import GAS_MOTIONS, Away, GasState, Known, LineDesign, LineModel, Motion, Roots
 from quietspec.denoisers.posterior.gas_trial import Found, Trial
-from quietspec.lines.catalogue import is_forbidden
 from quietspec.lines.results import FittedLines, ForbiddenMotion
 
 __all__ = ["LinesApart", "may_be_apart", "with_lines_apart"]
@@ -24,8 +22,9 @@ __all__ = ["LinesApart", "may_be_apart", "with_lines_apart"]
 _VELOCITY_SIZE, _WIDTH_SIZE = 50.0, 0.3  # km/s and ln σ, 1σ of differences that are small
 _FARTHEST, _WIDEST = 450.0, 1.5  # km/s and ln σ, the largest differences
 _LARGEST_STEP = np.array([60.0, 0.3])  # km/s and ln σ
-_PROMISING = 8.0  # χ² that a first step of the difference must promise
-_STARTS = ((0.0, 0.0), (0.0, 120.0), (0.0, -120.0), (-120.0, 120.0), (120.0, -120.0))  # km/s, of either group
+_PROMISING = 8.0  # χ² by which one step must promise to be better
+_AWAY = (0.0, -100.0, 100.0, -200.0, 200.0)  # km/s, of either group from the one motion: where fits begin …
+_TRIED = 4  # … if they are among the best few
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,21 +87,30 @@ class LinesApart:
 
 
 def may_be_apart(trial: Trial) -> bool:
-    """Whether lines of both groups are bright, and one step of the difference between these promises a better fit."""
-    groups = [is_forbidden(group.name) for group, seen in zip(trial.lines.groups, trial.bright, strict=True) if seen]
-    return len(set(groups)) > 1 and trial.promise(replace(trial.gas, further=LinesApart.by(0.0))) > _PROMISING
+    """Whether some line is bright, and one step from one of the starts promises a better fit than one motion."""
+    return bool(trial.bright.any()) and _promise(trial)[0] > _PROMISING
 
 
 def with_lines_apart(trial: Trial) -> Found | None:
     """State with forbidden lines apart where it is best, if the evidence asks for it; None if not."""
-    found = trial.likeliest(_starts(trial.gas))
+    promise, starts = _promise(trial)
+    if not trial.bright.any() or promise <= _PROMISING:
+        return None
+    found = trial.likeliest(starts)
     return found if found is not None and _is_sound(found, trial) else None
 
 
-def _starts(gas: GasState) -> Iterator[GasState]:
-    """Places from which to look for two motions."""
-    for own, away in _STARTS:
-        yield replace(gas, velocity=gas.velocity + own, further=LinesApart.by(away))
+def _promise(trial: Trial) -> tuple[float, list[GasState]]:
+    """By how much one step from the best start promises to lower χ², and the best few starts."""
+    gas = trial.gas
+    starts = [
+        replace(gas, velocity=gas.velocity + own, further=LinesApart.by(away))
+        for away in _AWAY
+        for own in sorted({0.0, -away})
+    ]
+    chi2 = np.array([trial.within_a_step(one) for one in starts])
+    best = np.argsort(chi2)[:_TRIED]
+    return trial.within_a_step(gas) - float(chi2[best[0]]), [starts[one] for one in best]
 
 
 def _is_sound(found: Found, trial: Trial) -> bool:

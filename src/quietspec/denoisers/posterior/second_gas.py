@@ -196,18 +196,23 @@ def with_second_gas(
     gas, scale = data.linearised.state.gas, data.linearised.state.scale
     sound = gas is not None and gas.moves and scale > _LEAST_SCALE * first.state.scale
     trial = Trial.of(data, model, flux, weight) if sound else Trial.about(first, model, flux, weight)
-    parted = sound and may_be_apart(trial)
-    if (excess := trial.excess()) < _EXCESS and not parted:
+    if trial.excess() < _EXCESS and not may_be_apart(trial):
         return None
     if sound:
         weight = without_spikes(weight, spikes_on_lines(data, flux, weight))
         trial = Trial.of(data, model, flux, weight)
-        excess = trial.excess()
-    found = [_with_second(trial) if excess >= _EXCESS else None, with_lines_apart(trial) if parted else None]
-    if not any(found) and sound and excess > _SPOILT:
-        found.append(_with_second(Trial.about(first, model, flux, weight)))
-    kept = [one for one in found if one is not None]
-    return max(kept, key=lambda one: one.gain).state if kept else None
+    excess = trial.excess()
+    found = _likelier(trial, two=excess >= _EXCESS)
+    if found is None and sound and excess > _SPOILT:
+        found = _likelier(Trial.about(first, model, flux, weight), two=True)
+    return None if found is None else found.state
+
+
+def _likelier(trial: Trial, *, two: bool) -> Found | None:
+    """The likelier of `two` components, if they are tried, and of lines apart, if either is kept."""
+    tried = [_with_second(trial) if two else None, with_lines_apart(trial)]
+    kept = [one for one in tried if one is not None]
+    return max(kept, key=lambda one: one.gain) if kept else None
 
 
 def unpacked(row: FloatArray) -> SecondGas | LinesApart | None:
