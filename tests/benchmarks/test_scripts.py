@@ -337,6 +337,16 @@ def test_line_components(run, tmp_path) -> None:
     assert all(entry["second"] == 0 for entry in scores if entry["fit"] == "one component")
 
 
+def test_motions_apart(run, tmp_path) -> None:
+    made = tmp_path / "found.json"
+    said = run("line_components", "-n", 8, "--snr", 40, "--apart", 0, 200, "--json", made, library=True)
+    assert "motions apart" in said
+    scores = results(made)["scores"]
+    shares = {(entry["offset"], entry["fit"]): entry["apart"] for entry in scores}
+    assert shares[200, "one motion"] == shares[0, "one motion"] == 0
+    assert shares[200, "by evidence"] > shares[0, "by evidence"]
+
+
 @pytest.mark.slow
 def test_line_contenders(run, tmp_path) -> None:
     pytest.importorskip("ppxf")

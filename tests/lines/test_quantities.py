@@ -5,7 +5,7 @@ import pytest
 
 from quietspec.lines import FittedLines
 from quietspec.lines.quantities import line_quantities
-from quietspec.lines.results import BroadLines, SecondMotion
+from quietspec.lines.results import BroadLines, ForbiddenMotion, SecondMotion
 
 from .line_posteriors import posterior
 
@@ -42,6 +42,16 @@ def test_a_second_component_fills_its_columns_only_where_it_is():
         np.testing.assert_allclose([column[0] for column in found[name]], pair, rtol=1e-6)
         assert np.isnan(found[name][0][1])
     assert not BROAD & found.keys()
+
+
+def test_forbidden_lines_have_the_motion_of_all_unless_they_are_apart():
+    own = ForbiddenMotion(-150.0, np.log(200.0), np.array([10.0, 0.05]))
+    found = columns(fitted(components=1, forbidden=own), fitted(components=1))
+    np.testing.assert_array_equal(found["gas_apart"][0], [1, 0])
+    for group, pairs in (("gas", [(50, 5), (50, 5)]), ("forbidden", [(-150, 10), (50, 5)])):
+        np.testing.assert_allclose(np.transpose(found[f"{group}_velocity"]), pairs, rtol=1e-6)
+    for group, pairs in (("gas", [(80, 8), (80, 8)]), ("forbidden", [(200, 10), (80, 8)])):
+        np.testing.assert_allclose(np.transpose(found[f"{group}_sigma"]), pairs, rtol=1e-6)
 
 
 def test_broad_fluxes_are_observed_ones():

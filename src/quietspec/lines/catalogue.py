@@ -6,7 +6,28 @@ from dataclasses import dataclass
 
 from quietspec.wavelengths import EMISSION_LINES
 
-__all__ = ["GROUPS", "LineGroup"]
+__all__ = ["GROUPS", "LineGroup", "is_forbidden"]
+
+
+def is_forbidden(name: str) -> bool:
+    """Whether a line of `EMISSION_LINES` is forbidden, by its name.
+
+    Parameters
+    ----------
+    name : str
+        Name, with brackets where the line is a forbidden one.
+
+    Returns
+    -------
+    bool
+        False for the lines of hydrogen and helium, and for the few permitted ones of metals.
+
+    Examples
+    --------
+    >>> is_forbidden("[NII]6583"), is_forbidden("Halpha")
+    (True, False)
+    """
+    return "]" in name
 
 
 @dataclass(frozen=True)

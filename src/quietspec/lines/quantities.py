@@ -33,8 +33,10 @@ def line_quantities(lines: LinePosterior) -> Iterator[tuple[str, FloatArray, Flo
     ------
     name : str
         ``flux_Halpha``, ``ew_Halpha`` and so on for every line that some spectrum covers and for the sum of the [OII]
-        doublet; ``gas_velocity``, ``gas_sigma``; ``gas_components``, how many motions were fitted; where some spectrum
-        has a second one, ``gas2_velocity``, ``gas2_sigma`` and ``gas2_share``; where some has broad Balmer lines,
+        doublet; ``gas_velocity``, ``gas_sigma``; ``forbidden_velocity``, ``forbidden_sigma``, which are other ones only
+        where the evidence asks for a motion of the forbidden lines (``gas_apart`` is 1 there, 0 elsewhere);
+        ``gas_components``, how many narrow components were fitted; where some spectrum has a second one,
+        ``gas2_velocity``, ``gas2_sigma`` and ``gas2_share``; where some has broad Balmer lines,
         ``flux_broad_Halpha``, ``flux_broad_Hbeta``, ``broad_velocity`` and ``broad_fwhm``; ``av_gas`` by the Balmer
         decrement; probabilities of the classes of two diagrams, ``bpt_…`` and ``whan_…``.
     value, error : (n_spectra,)
@@ -49,7 +51,10 @@ def line_quantities(lines: LinePosterior) -> Iterator[tuple[str, FloatArray, Flo
         yield f"ew_{line_name(name)}", line.ew, line.ew_error
     yield "gas_velocity", *lines.velocity.T
     yield "gas_sigma", *lines.sigma.T
-    yield "gas_components", lines.components, np.where(np.isfinite(lines.components), 0.0, np.nan)
+    yield "forbidden_velocity", *lines.forbidden_velocity.T
+    yield "forbidden_sigma", *lines.forbidden_sigma.T
+    for name, count in (("gas_apart", lines.apart), ("gas_components", lines.components)):
+        yield name, count, np.where(np.isfinite(count), 0.0, np.nan)
     yield from _further(lines)
     if not {"Halpha", "Hbeta"} <= set(covered):
         return

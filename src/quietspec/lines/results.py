@@ -12,7 +12,7 @@ from quietspec.arrays import SHARED, BySpectrum, FloatArray
 from quietspec.errors import SpectraError
 from quietspec.lines.catalogue import GROUPS, LineGroup
 
-__all__ = ["BroadLines", "FittedLines", "Line", "LinePosterior", "SecondMotion"]
+__all__ = ["BroadLines", "FittedLines", "ForbiddenMotion", "Line", "LinePosterior", "SecondMotion"]
 
 _FURTHER = (
     "second_velocity", "second_sigma", "second_share", "broad_halpha", "broad_hbeta", "broad_velocity", "broad_fwhm",
@@ -37,6 +37,22 @@ class SecondMotion(NamedTuple):
     log_sigma: float
     motion_errors: FloatArray
     share: tuple[float, float]
+
+
+class ForbiddenMotion(NamedTuple):
+    """Motion of the forbidden lines where it is another one than that of the other lines.
+
+    Parameters
+    ----------
+    velocity, log_sigma : float
+        Velocity (km/s) and ln σ_g.
+    motion_errors : (2,)
+        1σ of these.
+    """
+
+    velocity: float
+    log_sigma: float
+    motion_errors: FloatArray
 
 
 class BroadLines(NamedTuple):
@@ -76,6 +92,8 @@ class FittedLines:
         Number of narrow components whose motions were fitted; 0 where lines are averaged over the motions gas may have.
     second : SecondMotion, optional
         Motion of the second one; `flux` is the sum of both.
+    forbidden : ForbiddenMotion, optional
+        Motion of the forbidden lines, where it is another one than that of the other lines.
     broad : BroadLines, optional
         Broad Balmer lines, where they are seen.
     """
@@ -88,6 +106,7 @@ class FittedLines:
     motion_errors: FloatArray
     components: int = 0
     second: SecondMotion | None = None
+    forbidden: ForbiddenMotion | None = None
     broad: BroadLines | None = None
 
 
@@ -149,7 +168,12 @@ class LinePosterior(BySpectrum):
         Flux density of the stars about each line, its variance, and its covariance with the flux.
     velocity, sigma : (n_spectra, 2)
         Velocity of the gas relative to the redshift, and velocity dispersion, km/s: mean and 1σ; of the brighter
-        component where there are two.
+        component where there are two, and of the Balmer lines (and all others that are not forbidden) where forbidden
+        lines move apart.
+    forbidden_velocity, forbidden_sigma : (n_spectra, 2)
+        Motion of the forbidden lines: equal to `velocity` and `sigma` where the evidence does not ask for their own.
+    apart : (n_spectra,)
+        1 where they have their own, 0 where they do not, NaN where lines are not known.
     components : (n_spectra,)
         Number of narrow components: 1, or 2 where the evidence asks for a second one; 0 where no motion is known, and
         fluxes are averages over those that gas may have.
@@ -173,6 +197,9 @@ class LinePosterior(BySpectrum):
     covariance_with_continuum: FloatArray
     velocity: FloatArray
     sigma: FloatArray
+    forbidden_velocity: FloatArray
+    forbidden_sigma: FloatArray
+    apart: FloatArray
     components: FloatArray
     second_velocity: FloatArray
     second_sigma: FloatArray
@@ -204,6 +231,9 @@ class LinePosterior(BySpectrum):
             covariance_with_continuum=unknown(size),
             velocity=unknown(2),
             sigma=unknown(2),
+            forbidden_velocity=unknown(2),
+            forbidden_sigma=unknown(2),
+            apart=unknown(),
             components=unknown(),
             **{name: unknown(2) for name in _FURTHER},
             redshift=np.full(n, np.nan),
@@ -235,6 +265,8 @@ class LinePosterior(BySpectrum):
         self.continuum_variance[row, place] = np.diagonal(found.covariance)[n:] * unit**2
         self.covariance_with_continuum[row, place] = np.diagonal(found.covariance, n) * unit * wide
         self.velocity[row], self.sigma[row] = _motion(found)
+        self.forbidden_velocity[row], self.forbidden_sigma[row] = _motion(found.forbidden or found)
+        self.apart[row] = found.forbidden is not None
         self.components[row] = found.components
         if found.second is not None:
             self.second_velocity[row], self.second_sigma[row] = _motion(found.second)
@@ -318,7 +350,7 @@ class LinePosterior(BySpectrum):
         return drawn
 
 
-def _motion(of: FittedLines | SecondMotion) -> tuple[tuple[float, float], tuple[float, float]]:
+def _motion(of: FittedLines | SecondMotion | ForbiddenMotion) -> tuple[tuple[float, float], tuple[float, float]]:
     """Velocity and σ, km/s, each with its 1σ."""
     sigma = float(np.exp(of.log_sigma))
     return (of.velocity, float(of.motion_errors[0])), (sigma, sigma * float(of.motion_errors[1]))

@@ -38,7 +38,7 @@ def second(model, velocity=-100.0, width=5.0):
 def test_the_design_is_the_derivative_of_both_components():
     model = LineModel(REST, np.full(len(REST), FWHM))
     state = replace(
-        model.start(40.0, 90.0, moves=True), flux=np.linspace(1, 3, model.size), second=second(model)
+        model.start(40.0, 90.0, moves=True), flux=np.linspace(1, 3, model.size), further=second(model)
     )  # fmt: skip
     lines = model.design(state, 1.0)
     assert lines.size == len(state.coordinates(1.0))

@@ -10,7 +10,8 @@ from quietspec.populations import PopulationFlag, Populations
 QUANTITIES = {  # value and error of spectrum 0; those of spectrum k are (1 + k/10) times as large
     "flux_Halpha": (250.0, 10.0), "ew_Halpha": (12.0, 0.5), "flux_OIII5007": (298.0, 20.0), "ew_OIII5007": (6.0, 0.4),
     "flux_OII3726": (np.nan, np.nan), "ew_OII3726": (np.nan, np.nan), "gas_velocity": (90.0, 8.0),
-    "gas_sigma": (60.0, 7.0), "index_Mg_b": (3.5, 0.2), "index_Dn4000": (1.4, 0.02), "index_mine": (1.0, 0.1),
+    "gas_sigma": (60.0, 7.0), "forbidden_velocity": (-70.0, 6.0), "forbidden_sigma": (130.0, 5.0),
+    "index_Mg_b": (3.5, 0.2), "index_Dn4000": (1.4, 0.02), "index_mine": (1.0, 0.1),
 }  # fmt: skip
 STARS = {"velocity": (120.0, 9.0), "sigma": (80.0, 11.0), "log_age_lw": (9.0, 0.1), "mh_lw": (-0.2, 0.05)}
 FLAGS = (

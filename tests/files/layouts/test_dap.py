@@ -89,6 +89,15 @@ def test_dispersions_need_no_correction_and_stay_what_they_are(maps):
         np.testing.assert_allclose(raw.error.ravel().data[used], grown(measured[1], N)[used], rtol=1e-6)
 
 
+def test_lines_have_the_motion_of_their_group(maps):
+    for line, group in (("Ha-6564", "gas"), ("OIII-4960", "forbidden"), ("OIII-5008", "forbidden")):
+        for name, quantity in (("EMLINE_GVEL", "velocity"), ("EMLINE_GSIGMA", "sigma")):
+            value, error = QUANTITIES[f"{group}_{quantity}"]
+            found = one_map(maps, name, line)
+            np.testing.assert_allclose(found.data[0, 0], value, rtol=1e-3)
+            np.testing.assert_allclose(found.error.data[0, 0], error, rtol=1e-3)
+
+
 def test_tied_lines_have_the_fixed_ratio(maps):
     strong, weak = (one_map(maps, "EMLINE_GFLUX", name) for name in ("OIII-5008", "OIII-4960"))
     np.testing.assert_allclose((strong / weak).compressed(), 2.98, rtol=1e-6)

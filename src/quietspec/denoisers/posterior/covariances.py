@@ -51,7 +51,7 @@ def compact_one(
     root, root_size = pack_root(half / size[:, None])
     gas = state.gas
     motion = [] if gas is None else [gas.velocity, gas.width, float(gas.moves)]
-    second = np.empty(0) if gas is None or gas.second is None else gas.second.packed()
+    further = np.empty(0) if gas is None or gas.further is None else gas.further.packed()
     return {
         "unit": np.asarray(unit),
         "scale": np.asarray(scale),
@@ -60,7 +60,7 @@ def compact_one(
         "change": (change / scale).astype(np.float32),
         "moments": state.shape.astype(np.float32),
         "calibration": CODES["calibration"].encode(state.calibration),
-        "gas": np.concatenate([motion, [] if gas is None else gas.flux / scale, second]).astype(np.float32),
+        "gas": np.concatenate([motion, [] if gas is None else gas.flux / scale, further]).astype(np.float32),
         "root": root,
         "log_root_size": root_size,
         "log_snr": log_snr_of(weight, float(scale)),
@@ -69,7 +69,7 @@ def compact_one(
 
 
 def stacked(rows: Sequence[Mapping[str, npt.NDArray[Any]]]) -> dict[str, Any]:
-    """Join what `compact_one` gave for several spectra; zeros fill rows of gas with fewer components."""
+    """Join what `compact_one` gave for several spectra; zeros fill rows of gas with fewer motions."""
     widest = max(len(row["gas"]) for row in rows)
     columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
     columns["gas"] = [np.pad(gas, (0, widest - len(gas))) for gas in columns["gas"]]
@@ -132,4 +132,4 @@ class CompactCovariances:
             return None
         velocity, width, moves = (float(value) for value in row[:_GAS_FIRST])
         first, rest = np.split(row[_GAS_FIRST:], [lines.size])
-        return GasState(velocity, width, first * scale, velocity, moves=bool(moves), second=unpacked(rest))
+        return GasState(velocity, width, first * scale, velocity, moves=bool(moves), further=unpacked(rest))

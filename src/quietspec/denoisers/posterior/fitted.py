@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quietspec.arrays import FloatArray
-from quietspec.denoisers.posterior.gas import GAS_MOTIONS, USUAL_WIDTH, LineModel
+from quietspec.denoisers.posterior.gas import GAS_MOTIONS, USUAL_WIDTH, LineModel, Roots
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
 from quietspec.denoisers.posterior.linear import Projections
 from quietspec.denoisers.posterior.linearised import Marginalised
@@ -106,12 +106,13 @@ def _fitted_lines(
         velocity=gas.origin + float(motions[0] * model.sizes[0]),
         log_sigma=float(motions[1]) * model.sizes[1] + USUAL_WIDTH,
         motion_errors=_norms(root[of_motions]) * model.sizes,
-        components=len(gas.motions) if gas.moves else 0,
+        components=int(gas.moves),
     )
-    if gas.second is None:
+    if gas.further is None:
         return found
     own = slice(place.stop, linearised.gas.stop)
-    return gas.second.added(found, (flux_root, continuum_root), (mean[own], root[own]), model)
+    roots = Roots(flux_root, continuum_root, root[of_motions] * model.sizes[:, None])
+    return gas.further.added(found, roots, (mean[own], root[own]), model)
 
 
 def _norms(rows: FloatArray) -> FloatArray:

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from quietspec.arrays import BoolArray, FloatArray, IntArray
-from quietspec.lines.catalogue import GROUPS, LineGroup
+from quietspec.lines.catalogue import GROUPS, LineGroup, is_forbidden
 from quietspec.lines.results import FittedLines
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT
 
-__all__ = ["GAS_MOTIONS", "USUAL_WIDTH", "GasState", "LineDesign", "LineModel", "Second", "is_near"]
+__all__ = [
+    "GAS_MOTIONS", "USUAL_WIDTH", "Away", "FurtherMotions", "GasState", "Known", "LineDesign", "LineModel", "Motion",
+    "Roots", "is_near",
+]  # fmt: skip
 
 GAS_MOTIONS = 2  #: velocity and ln σ of the gas
 _VELOCITY_SIZE = 150.0  # km/s, 1σ of the prior of the gas's velocity about where it was found
@@ -44,24 +47,27 @@ def is_near(velocity: FloatArray | float, stars: FloatArray | float) -> BoolArra
     return np.asarray(np.minimum(np.abs(velocity - stars), np.abs(velocity)) < _FAR)
 
 
-Roots = tuple[FloatArray, FloatArray]  # square roots of the covariances of fluxes and of continua, one row each
+Motion = tuple[float, float]  #: velocity (km/s) and ln σ
 Known = tuple[FloatArray, FloatArray]  # change of coordinates from a state to their mean, and a square root
 
 
-class Second(Protocol):
-    """A second component of gas (`second_gas`)."""
+class Roots(NamedTuple):
+    """Square roots of the covariances of fluxes, of continua, and of velocity (km/s) and ln σ, a row for each."""
 
-    @property
-    def velocity(self) -> float:
-        """Velocity, km/s."""
+    flux: FloatArray
+    continuum: FloatArray
+    motions: FloatArray
 
-    @property
-    def width(self) -> float:
-        """Logarithm of σ in km/s."""
 
-    @property
-    def flux(self) -> FloatArray:
-        """Fluxes of its lines, as in `GasState`."""
+class Away(NamedTuple):
+    """By how much forbidden lines are away from the others, km/s and ln σ, and its change with their coordinates."""
+
+    motion: FloatArray
+    slope: FloatArray
+
+
+class FurtherMotions(Protocol):
+    """A second component of gas (`second_gas`), or forbidden lines that move apart from the others (`lines_apart`)."""
 
     @property
     def size(self) -> int:
@@ -70,17 +76,20 @@ class Second(Protocol):
     def coordinates(self) -> FloatArray:
         """Its coordinates in units of their priors, (size,)."""
 
-    def moved(self, step: FloatArray) -> Second:
-        """Return the component after a step in these coordinates."""
+    def moved(self, step: FloatArray) -> FurtherMotions:
+        """Return it after a step in these coordinates."""
 
-    def design(self, model: LineModel) -> LineDesign:
-        """Its lines, and their change with its coordinates."""
+    def motions(self, first: Motion) -> list[Motion]:
+        """All motions, those of the first lines included."""
+
+    def design(self, model: LineModel, first: GasState, scale: float) -> LineDesign:
+        """All lines, and their change with the coordinates of `first` and its own."""
 
     def packed(self) -> FloatArray:
-        """The component as numbers for a file."""
+        """It as numbers for a file."""
 
     def added(self, lines: FittedLines, roots: Roots, known: Known, model: LineModel) -> FittedLines:
-        """Add its fluxes, known by mean and square root of the covariance of its coordinates, to those of others."""
+        """Add what it says, known by mean and square root of the covariance of its coordinates, to lines without it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +106,9 @@ class GasState:
         Centre of the prior of the velocity, km/s.
     moves : bool
         Whether velocity and width are fitted: where no line is seen, they are not.
-    second : Second, optional
-        A second component.
+    further : FurtherMotions, optional
+        A second component, or forbidden lines with a motion of their own; `velocity` and `width` are then those of the
+        first, or of the other lines.
     """
 
     velocity: float
@@ -106,20 +116,20 @@ class GasState:
     flux: FloatArray
     origin: float
     moves: bool
-    second: Second | None = None
+    further: FurtherMotions | None = None
 
     def coordinates(self, scale: float) -> FloatArray:
-        """Motions and fluxes in units of their priors, (2 + n_groups,), then those of a second component."""
+        """Motions and fluxes in units of their priors, (2 + n_groups,), then those of further motions."""
         motions = [(self.velocity - self.origin) / _VELOCITY_SIZE, (self.width - USUAL_WIDTH) / _WIDTH_SIZE]
-        second = np.empty(0) if self.second is None else self.second.coordinates()
-        return np.concatenate([motions, self.flux / (scale * _WIDTH), second])
+        further = np.empty(0) if self.further is None else self.further.coordinates()
+        return np.concatenate([motions, self.flux / (scale * _WIDTH), further])
 
     @property
     def motions(self) -> list[tuple[float, float]]:
-        """Velocity and σ (km/s) of each component."""
-        motions = [(self.velocity, float(np.exp(self.width)))]
-        second = self.second
-        return motions if second is None else [*motions, (second.velocity, float(np.exp(second.width)))]
+        """Velocity and σ (km/s) of each component, or of each group of lines."""
+        first = (self.velocity, self.width)
+        motions = [first] if self.further is None else self.further.motions(first)
+        return [(velocity, float(np.exp(width))) for velocity, width in motions]
 
     def is_odd(self, velocity: float) -> bool:
         """Whether lines are narrower than gas is, or far from stars of a velocity (km/s)."""
@@ -141,7 +151,7 @@ class GasState:
             flux=self.flux + step[GAS_MOTIONS:own] * (scale * _WIDTH),
             origin=self.origin,
             moves=self.moves,
-            second=None if self.second is None else self.second.moved(step[own:]),
+            further=None if self.further is None else self.further.moved(step[own:]),
         )
 
 
@@ -210,6 +220,8 @@ class LineModel:
         As given.
     groups : tuple of LineGroup
         Those with a line on the pixels.
+    forbidden : (n_lines,) of bool
+        Which of all their lines are forbidden ones.
     """
 
     #: Sizes of the coordinates of velocity (km/s) and ln σ.
@@ -227,6 +239,8 @@ class LineModel:
         self._group = np.array([number for number, _, _ in members], dtype=np.intp)
         self._kept: dict[bytes, tuple[csr_array, IntArray]] = {}
         self._wavelength, self._ratio = np.array([one[1:] for one in members]).reshape(-1, 2).T
+        names = [name for group in self.groups for name, _ in group.members]
+        self.forbidden = np.array([is_forbidden(name) for name in names], dtype=bool)
 
     def _covers(self, group: LineGroup) -> bool:
         centre = group.wavelength
@@ -257,20 +271,20 @@ class LineModel:
         LineDesign
             The lines.
         """
-        lines = self._design(state, scale)
-        return lines if state.second is None else lines.beside(state.second.design(self), len(self._rest))
+        return self.one_component(state, scale) if state.further is None else state.further.design(self, state, scale)
 
     def unit_design(self, velocity: float, width: float, flux: FloatArray) -> LineDesign:
         """Lines of a motion and fluxes, and their change with km/s, ln σ and unit fluxes."""
-        lines = self._design(GasState(velocity, width, flux, velocity, moves=True), 1 / _WIDTH)
+        lines = self.one_component(GasState(velocity, width, flux, velocity, moves=True), 1 / _WIDTH)
         units = np.ones(lines.size, dtype=np.float32)
         units[:GAS_MOTIONS] = 1 / self.sizes
         return replace(lines, columns=lines.columns * units)
 
-    def _design(self, state: GasState, scale: float) -> LineDesign:
-        """Design of the first component."""
-        centre = self._wavelength * np.exp(state.velocity / SPEED_OF_LIGHT)
-        intrinsic = centre * (np.exp(state.width) / SPEED_OF_LIGHT)
+    def one_component(self, state: GasState, scale: float, away: Away | None = None) -> LineDesign:
+        """Lines of a state without its further motions, or with forbidden ones `away`, which has two columns more."""
+        velocity, width = (state.velocity, state.width) if away is None else self._motions(state, away)
+        centre = self._wavelength * np.exp(velocity / SPEED_OF_LIGHT)
+        intrinsic = centre * (np.exp(width) / SPEED_OF_LIGHT)
         sigma = np.hypot(np.interp(centre, self._rest, self._sigma), intrinsic)
         low, high = np.searchsorted(self._rest, [centre - _REACH * sigma, centre + _REACH * sigma])
         # All pixels of all lines, one after the other; lines may share pixels.
@@ -282,16 +296,25 @@ class LineModel:
         touched[pixel] = True
         rows, place = np.flatnonzero(touched), (np.cumsum(touched) - 1)[pixel]
         group, flux = self._group[line], state.flux[self._group[line]] * profile
-        columns = np.zeros((len(rows), GAS_MOTIONS + self.size), dtype=np.float32)
+        own = GAS_MOTIONS + self.size
+        columns = np.zeros((len(rows), own if away is None else own + GAS_MOTIONS), dtype=np.float32)
         if state.moves:
             by_velocity = (centre / sigma * (_VELOCITY_SIZE / SPEED_OF_LIGHT))[line] * x
             by_width = ((intrinsic / sigma) ** 2 * _WIDTH_SIZE)[line] * (x**2 - 1)
             columns[:, 0] = np.bincount(place, flux * by_velocity, len(rows))
             columns[:, 1] = np.bincount(place, flux * by_width, len(rows))
+            if away is not None:
+                for number, change in enumerate((by_velocity, by_width)):
+                    apart = flux * change * self.forbidden[line] * (away.slope[number] / self.sizes[number])
+                    columns[:, own + number] = np.bincount(place, apart, len(rows))
         shape = len(rows), self.size
         amounts = np.bincount(place * self.size + group, profile * (scale * _WIDTH), shape[0] * shape[1])
-        columns[:, GAS_MOTIONS:] = amounts.reshape(shape)
+        columns[:, GAS_MOTIONS:own] = amounts.reshape(shape)
         return LineDesign(rows, columns, np.bincount(place, flux, len(rows)).astype(np.float32))
+
+    def _motions(self, state: GasState, away: Away) -> tuple[FloatArray, FloatArray]:
+        """Velocity and ln σ of each line."""
+        return state.velocity + away.motion[0] * self.forbidden, state.width + away.motion[1] * self.forbidden
 
     def fitted(self, state: GasState, residual: FloatArray, weight: FloatArray, scale: float) -> GasState:
         """Fit lines alone to what the stars leave: strong lines far from their motion would spoil the stars.

@@ -17,7 +17,7 @@ from quietspec.files.layouts.base import Contents, Layout
 from quietspec.files.layouts.dap_maps import Channels, DapBit, MapMaker
 from quietspec.files.layouts.dap_names import FIGURES_OF_MERIT, INDEX_CHANNELS, LINE_CHANNELS
 from quietspec.files.layouts.native import table_of
-from quietspec.files.layouts.quantities import line_values, systemic_redshift, systemic_velocity
+from quietspec.files.layouts.quantities import line_motion, line_values, systemic_redshift, systemic_velocity
 from quietspec.files.layouts.sky import centre_of, offsets, pixel_area
 from quietspec.files.measured import MeasuredFile
 from quietspec.io.writing import hdus
@@ -190,8 +190,9 @@ def _add_stars(maps: MapMaker, contents: Contents, mask: IntArray) -> None:
 
 def _add_lines(maps: MapMaker, contents: Contents, mask: IntArray) -> None:
     """Fluxes, equivalent widths and motions of emission lines."""
-    velocity, sigma = systemic_velocity(contents, "gas_velocity"), contents.value("gas_sigma")
-    if velocity is None or sigma is None:
+    found = [line_motion(contents, name) for name in LINE_CHANNELS.values()]
+    motions = [motion for motion in found if motion is not None]
+    if len(motions) < len(found):
         return
     channels = Channels(tuple(LINE_CHANNELS))
     factor, _, unit = _flux_units(contents)
@@ -200,8 +201,9 @@ def _add_lines(maps: MapMaker, contents: Contents, mask: IntArray) -> None:
     scaled = [(factor * flux, factor * error) for flux, error in fluxes]
     maps.add_measured("EMLINE_GFLUX", scaled, mask, unit, channels)
     maps.add_measured("EMLINE_GEW", widths, mask, "ang", channels)
-    for name, (value, error) in {"EMLINE_GVEL": velocity, "EMLINE_GSIGMA": sigma}.items():
-        each = [(np.where(np.isfinite(flux), value, np.nan), error) for flux, _ in fluxes]
+    for number, name in enumerate(("EMLINE_GVEL", "EMLINE_GSIGMA")):
+        pairs = zip((motion[number] for motion in motions), fluxes, strict=True)
+        each = [(np.where(np.isfinite(flux), value, np.nan), error) for (value, error), (flux, _) in pairs]
         maps.add_measured(name, each, mask, "km/s", channels)
     zero = np.zeros((len(fluxes), len(mask)))
     maps.add("EMLINE_INSTSIGMA", zero, "km/s", channels).add_comment(_NO_CORRECTION)

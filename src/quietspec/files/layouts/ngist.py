@@ -17,7 +17,7 @@ from astropy.io import fits
 
 from quietspec.arrays import BoolArray, FloatArray, IntArray
 from quietspec.files.layouts.base import Contents, Layout
-from quietspec.files.layouts.quantities import line_values, systemic_velocity
+from quietspec.files.layouts.quantities import line_motion, line_values, systemic_velocity
 from quietspec.files.layouts.sky import map_header, pixel_area
 from quietspec.io.writing import hdus
 from quietspec.lines.catalogue import GROUPS
@@ -216,10 +216,6 @@ def _kinematics(contents: Contents) -> Columns:
 
 def _gas(contents: Contents) -> Columns:
     """Fluxes, motions and equivalent widths of lines, and the motions of the stars."""
-    velocity = systemic_velocity(contents, "gas_velocity", logarithmic=True)
-    sigma = contents.value("gas_sigma")
-    if velocity is None or sigma is None:
-        return {}
     columns: Columns = {}
     for ours, name in (("velocity", "V_STARS2"), ("sigma", "SIGMA_STARS2")):
         moved = systemic_velocity(contents, ours, logarithmic=True) if ours == "velocity" else contents.value(ours)
@@ -227,10 +223,12 @@ def _gas(contents: Contents) -> Columns:
     columns["CHI2_TOT"] = contents.measured.populations.chi2
     for line in sorted((name for group in GROUPS for name, _ in group.members), key=EMISSION_LINES.__getitem__):
         flux = line_values(contents, line, "flux")
-        known = np.isfinite(flux[0])
+        known, motion = np.isfinite(flux[0]), line_motion(contents, line, logarithmic=True)
+        if motion is None:
+            return {}
         if not known.any():
             continue
-        parts = {"FLUX": flux, "VEL": velocity, "SIGMA": sigma, "EW": line_values(contents, line, "ew")}
+        parts = {"FLUX": flux, "VEL": motion[0], "SIGMA": motion[1], "EW": line_values(contents, line, "ew")}
         for part, pair in parts.items():
             value, error = (np.where(known, each, np.nan) for each in pair)
             columns |= {f"{_ngist_line(line)}_{part}": value, f"{_ngist_line(line)}_{part}_ERR": error}

@@ -7,11 +7,11 @@ import numpy as np
 from quietspec.arrays import FloatArray
 from quietspec.files.layouts.base import Contents
 from quietspec.files.measured import MeasuredFile
-from quietspec.lines.catalogue import GROUPS
+from quietspec.lines.catalogue import GROUPS, is_forbidden
 from quietspec.lines.quantities import line_name
 from quietspec.wavelengths import SPEED_OF_LIGHT
 
-__all__ = ["line_values", "systemic_redshift", "systemic_velocity"]
+__all__ = ["line_motion", "line_values", "systemic_redshift", "systemic_velocity"]
 
 _HEADS = {name: (group.name, ratio) for group in GROUPS for name, ratio in group.members}
 
@@ -31,8 +31,8 @@ def systemic_velocity(
     ----------
     contents : Contents
         Measurements.
-    name : {'velocity', 'gas_velocity'}
-        That of the stars or the gas; as measured it is c Δln λ from each spectrum's own redshift.
+    name : {'velocity', 'gas_velocity', 'forbidden_velocity'}
+        That of the stars, the gas or its forbidden lines; as measured it is c Δln λ from each spectrum's own redshift.
     logarithmic : bool
         Which of the two.
 
@@ -49,6 +49,32 @@ def systemic_velocity(
     if logarithmic:
         return SPEED_OF_LIGHT * shift, error
     return SPEED_OF_LIGHT * np.expm1(shift), error * np.exp(shift)
+
+
+def line_motion(
+    contents: Contents, name: str, *, logarithmic: bool = False
+) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]] | None:
+    """Velocity relative to the systemic redshift, and dispersion, of a line: forbidden ones may have their own.
+
+    Parameters
+    ----------
+    contents : Contents
+        Measurements.
+    name : str
+        A line of `quietspec.wavelengths.EMISSION_LINES`.
+    logarithmic : bool
+        Which velocity, as for `systemic_velocity`.
+
+    Returns
+    -------
+    velocity, sigma : two pairs of (n_spectra,)
+        Values and 1σ, km/s; None where the motion of gas was not measured.
+    """
+    own = is_forbidden(name) and contents.value("forbidden_velocity") is not None
+    group = "forbidden" if own else "gas"
+    velocity = systemic_velocity(contents, f"{group}_velocity", logarithmic=logarithmic)
+    sigma = contents.value(f"{group}_sigma")
+    return None if velocity is None or sigma is None else (velocity, sigma)
 
 
 def line_values(contents: Contents, name: str, kind: str) -> tuple[FloatArray, FloatArray]:

@@ -72,8 +72,8 @@ class Gas(BySpectrum):
     ----------
     flux : (n, n_lines)
         Line fluxes in the flux unit times rest-frame Å, in the order of `EMISSION_LINES`; 0 without gas.
-    velocity, sigma : (n,)
-        Velocity and velocity dispersion of the gas, km/s.
+    velocity, sigma : (n,) or (n, n_lines)
+        Velocity and velocity dispersion of the gas, km/s; of each line where lines have motions of their own.
     """
 
     flux: FloatArray
@@ -220,8 +220,11 @@ def add_lines(flux: FloatArray, rest_wavelength: FloatArray, rest_fwhm: FloatArr
     rows = np.flatnonzero(gas.flux.any(axis=1))
     if not rows.size:
         return
-    shift, velocity_sigma = 1 + gas.velocity[rows] / SPEED_OF_LIGHT, gas.sigma[rows] / SPEED_OF_LIGHT
-    for line, strength in zip(EMISSION_LINES.values(), gas.flux[rows].T, strict=True):
+    n_lines = len(EMISSION_LINES)
+    shifts, widths = (np.broadcast_to(each[rows].T / SPEED_OF_LIGHT, (n_lines, len(rows)))
+                      for each in (gas.velocity, gas.sigma))  # fmt: skip
+    each_line = zip(EMISSION_LINES.values(), gas.flux[rows].T, 1 + shifts, widths, strict=True)
+    for line, strength, shift, velocity_sigma in each_line:
         instrument = np.interp(line, rest_wavelength, rest_fwhm) / FWHM_PER_SIGMA
         centre, sigma = line * shift, np.hypot(line * velocity_sigma, instrument)
         low, high = np.searchsorted(rest_wavelength, [(centre - _REACH * sigma).min(), (centre + _REACH * sigma).max()])

@@ -68,7 +68,8 @@ def component_study(
                 fit = KinematicPosterior("posterior", prior, emission="fit", two_components=further)
                 entry = _scores([(one, fit.denoise(one.made.observed)) for one in drawn])
                 found.append({"kind": kind, "snr": snr, "fit": name, **entry})
-                log(f"{kind}, S/N {snr:g}, {name}: second {entry['second']:.3f}, broad {entry['broad']:.3f}")
+                rates = ", ".join(f"{what} {entry[what]:.3f}" for what in ("second", "apart", "broad"))
+                log(f"{kind}, S/N {snr:g}, {name}: {rates}")
     return found
 
 
@@ -139,6 +140,7 @@ def _scores(pairs: Sequence[tuple[_Drawn, Denoised]]) -> dict[str, Any]:
         "n": len(components),
         "moving": float(np.mean(components > 0)),
         "second": float(np.mean(components == 2)),
+        "apart": float(np.mean(np.concatenate([one.apart for one in lines if one is not None]) == 1)),
         "broad": float(np.mean(np.isfinite(broad[:, 0]))),
     }
     seen = np.isfinite(broad[:, 0]) & (true > 0)

@@ -1,4 +1,4 @@
-"""The tables of ``docs/measure.md`` about second components of gas and broad lines."""
+"""The tables of ``docs/measure.md`` about second components of gas, broad lines, and lines that move apart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from quietspec.lab.evaluation.tables.markdown import ResultsFolder, plain_table
 
-__all__ = ["components_table", "total_fluxes_table"]
+__all__ = ["apart_fluxes_table", "apart_table", "components_table", "total_fluxes_table"]
 
 _FITS = {"one component": "fitted with one", "by evidence": "by evidence"}
 _LINES = {"Hbeta": "Hβ", "[OIII]5007": "[OIII] 5007", "Halpha": "Hα", "[NII]6583": "[NII] 6583"}
@@ -47,6 +47,37 @@ def total_fluxes_table(results: ResultsFolder) -> str:
         some = [entry for entry in entries if entry["fit"] == fit]
         rows.append([label, *(_total([entry[line] for entry in some]) for line in _LINES)])
     return plain_table(["", *_LINES.values()], rows)
+
+
+def apart_table(results: ResultsFolder) -> str:
+    """Make the table of how often forbidden lines are found to move apart, by offset and S/N."""
+    entries = [entry for entry in results["motions_apart"]["scores"] if entry["fit"] == "by evidence"]
+    levels = sorted({entry["snr"] for entry in entries})
+    rows = []
+    for offset in sorted({entry["offset"] for entry in entries}):
+        some = [next(one for one in entries if (one["offset"], one["snr"]) == (offset, snr)) for snr in levels]
+        rows.append([f"{offset:g} km/s: found apart", *(f"{100 * one['apart']:.0f} %" for one in some)])
+        if offset:
+            rows.append(["difference inside 68, 95 %; error, km/s", *map(_difference, some)])
+    return plain_table(["S/N", *(f"{snr:g}" for snr in levels)], rows)
+
+
+def apart_fluxes_table(results: ResultsFolder) -> str:
+    """Make the table of fluxes where lines move apart: shares inside 68 and 95 %, and mean pull."""
+    entries = results["motions_apart"]["scores"]
+    rows = []
+    for offset in sorted({entry["offset"] for entry in entries}):
+        for fit in ("one motion", "by evidence"):
+            some = [one for one in entries if (one["offset"], one["fit"]) == (offset, fit)]
+            rows.append([f"{offset:g} km/s, {fit}", *(_total([one[line] for one in some]) for line in _LINES)])
+    return plain_table(["", *_LINES.values()], rows)
+
+
+def _difference(entry: Entry) -> str:
+    found = entry.get("difference")
+    return "–" if found is None else (
+        f"{100 * found['inside 68']:.0f}, {100 * found['inside 95']:.0f} %; {found['median error']:.0f}"
+    )  # fmt: skip
 
 
 def _rate(what: str, entries: list[Entry]) -> str:

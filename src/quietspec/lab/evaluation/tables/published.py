@@ -6,8 +6,18 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 
 from quietspec.errors import QuietspecError
+<<<<<<< HEAD
 from quietspec.lab.evaluation.tables.components import components_table, total_fluxes_table
 from quietspec.lab.evaluation.tables.cubes import cube_pulls_table, cube_sums_table, cube_table
+=======
+from quietspec.lab.evaluation.tables.components import (
+    apart_fluxes_table,
+    apart_table,
+    components_table,
+    total_fluxes_table,
+)
+from quietspec.lab.evaluation.tables.cubes import cube_table
+>>>>>>> fd6bce46f383121d00375bf9d217afb7b008fa15
 from quietspec.lab.evaluation.tables.lines import apertures_table, contenders_table, repeats_table
 from quietspec.lab.evaluation.tables.markdown import ResultsFolder, markdown_table, plain_table
 from quietspec.lab.evaluation.tables.motions import (
@@ -55,6 +65,8 @@ TABLES: dict[str, Maker] = {
     "apertures": apertures_table,
     "line components": components_table,
     "line components, total fluxes": total_fluxes_table,
+    "motions apart": apart_table,
+    "motions apart, fluxes": apart_fluxes_table,
     "line contenders": contenders_table,
     "line repeats": repeats_table,
     "cube": cube_table,
