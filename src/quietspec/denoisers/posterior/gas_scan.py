@@ -239,7 +239,7 @@ def _projected(
     informations = (each * weight[pixels]) @ each.transpose(0, 2, 1)
     sky = linearised.sky.filter(weight, linearised.state.sky)
     if sky is not None:
-        kept = linearised.along(sky, residual, weight)
+        kept = linearised.along(sky.columns, residual, weight)
         kept = np.delete(kept, np.s_[linearised.n_stars : linearised.n_stars + linearised.lines.size], axis=1)
         others, own = sky.taken(kept), sky.taken((profiles @ (sky.columns * np.sqrt(weight)[:, None])[pixels]).T)
         products = products - own.T @ others[:, :-1]

@@ -14,9 +14,9 @@ from quietspec.denoisers.posterior.calibration import CalibrationKnots, Calibrat
 from quietspec.denoisers.posterior.gas import GAS_MOTIONS, LineDesign
 from quietspec.denoisers.posterior.kinematics import MOTIONS, FewCoordinates, KinematicCoordinates, State
 from quietspec.denoisers.posterior.linear import NormalEquations
-from quietspec.denoisers.posterior.sky import NO_SKY, SkyFilter, SkyPixels
+from quietspec.denoisers.posterior.sky import NO_SKY, SkyPixels
 
-__all__ = ["Linearised", "Marginalised"]
+__all__ = ["Linearised", "Marginalised", "solved_triangle", "triangle"]
 
 _STILL_GAS, _NEARLY_STILL = 0.3, 0.5  # of the errors of the motions of gas and stars
 _FAINTEST = 1e-3  # least flux scale, in units of its error
@@ -77,15 +77,6 @@ class Linearised:
         precision[first:, first:] = self.knots.precision
         return precision
 
-    def prior(self) -> tuple[FloatArray, FloatArray]:
-        """Precision (n, n) of all coordinates under one Gaussian, and its slope (n,) at the state."""
-        kept, now, rest = self.coordinates.size, self.state, self.state.rest()
-        precision = np.zeros((kept + len(rest),) * 2)
-        np.fill_diagonal(precision[:kept, :kept], np.r_[np.ones(MOTIONS), np.full(kept - MOTIONS, now.scale**-2)])
-        precision[kept:, kept:] = self.rest_precision
-        expected = np.concatenate([now.scale * self.coordinates.centre, np.zeros(len(rest))])
-        return precision, precision @ (expected - np.concatenate([now.motions(), now.populations, rest]))
-
     def of_stars(self, rest: FloatArray) -> FloatArray:
         """Rows (or elements) of h and z, without those of lines."""
         return np.concatenate([rest[:2], rest[self.gas.stop :]])
@@ -100,18 +91,16 @@ class Linearised:
         """Return what data minus model say of all coordinates; h, lines and z come last."""
         equations = NormalEquations(*self._products(residual, weight), float(weight @ residual**2), 0.0)
         sky = self.sky.filter(weight, self.state.sky)
-        return equations if sky is None else equations.filtered(sky, self.along(sky, residual, weight))
+        return equations if sky is None else equations.filtered(sky, self.along(sky.columns, residual, weight))
 
-    def along(self, sky: SkyFilter, residual: FloatArray, weight: FloatArray) -> FloatArray:
+    def along(self, columns: FloatArray, residual: FloatArray, weight: FloatArray) -> FloatArray:
         """Uᵀ of the whitened change with all coordinates and, last, of the residuals, (n_columns, n + 1)."""
-        rows = self.sky.rows
-        columns = sky.columns[rows] * np.sqrt(weight[rows])[:, None]
-        parts: list[FloatArray] = [columns.T @ self.design[rows]]
+        rows, white = self.sky.rows, columns * np.sqrt(weight)[:, None]
+        parts: list[FloatArray] = [white[rows].T @ self.design[rows]]
         if self.lines.size:
-            root = np.sqrt(weight[self.lines.rows])
-            parts.append((sky.columns[self.lines.rows] * root[:, None]).T @ self.lines.columns)
-        parts.append(self.knots.gathered(columns * self.stars[rows, None], np.arange(rows.start, rows.stop)).T)
-        return np.concatenate([*parts, (residual[rows] @ columns)[:, None]], axis=1)
+            parts.append(white[self.lines.rows].T @ self.lines.columns)
+        parts.append((self.knots.gather @ (white * self.stars[:, None])).T)
+        return np.concatenate([*parts, (residual[rows] @ white[rows])[:, None]], axis=1)
 
     def _products(self, residual: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Information and gradient without what the air leaves."""
@@ -277,12 +266,10 @@ class Linearised:
         kept, now = self.coordinates.size, self.state.rest()
         prior = self.rest_precision
         slope = gradient[kept:] - prior @ now
-        lower, failed = dpotrf(information[kept:, kept:] + prior, lower=1, clean=1)
-        if failed:
-            raise np.linalg.LinAlgError("the calibration is not determined")
-        turned = _solved(lower, np.column_stack([information[kept:, :kept], slope]))
+        lower = triangle(information[kept:, kept:] + prior)
+        turned = solved_triangle(lower, np.column_stack([information[kept:, :kept], slope]))
         across, along = turned[:, :kept], turned[:, kept]
-        back = _solved(lower, turned, transposed=True)
+        back = solved_triangle(lower, turned, transposed=True)
         determinant = 2 * np.log(np.diagonal(lower)).sum() - self.knots.log_precision
         return Marginalised(
             linearised=self,
@@ -331,21 +318,25 @@ class Marginalised:
         """Square root of the covariance of ζ given a, (n_rest, n_rest)."""
         return np.asarray(dtrtri(self.inner_factor, lower=1)[0].T)
 
-    def _prior(self, scale: float) -> tuple[FloatArray, FloatArray]:
+    def prior(self, scale: float) -> tuple[FloatArray, FloatArray]:
         """Expected values of a and their precisions under one Gaussian, (d,) each."""
         coordinates = self.linearised.coordinates
-        expected = scale * coordinates.centre
         precision = np.ones(coordinates.size)
         precision[MOTIONS:] = scale**-2
-        return expected, precision
+        return scale * coordinates.centre, precision
+
+    @property
+    def now(self) -> FloatArray:
+        """Motions and populations of the state, (d,)."""
+        return np.concatenate([self.linearised.state.motions(), self.linearised.state.populations])
 
     def step(self) -> tuple[FloatArray, float]:
         """Best step of all coordinates under one Gaussian, (n,), and the flux scale it leads to."""
         state, to_scale = self.linearised.state, self.linearised.coordinates.to_scale
-        now = step = np.concatenate([state.motions(), state.populations])
+        now = step = self.now
         scale = state.scale
         for _ in range(2):  # of step → scale of the prior
-            expected, precision = self._prior(scale)
+            expected, precision = self.prior(scale)
             step = np.linalg.solve(self.gram + np.diag(precision), self.gradient - precision * (now - expected))
             scale = max(
                 float((now + step)[MOTIONS:] @ to_scale), _FAINTEST * float(self.gram[MOTIONS, MOTIONS]) ** -0.5
@@ -354,9 +345,8 @@ class Marginalised:
 
     def log_evidence(self, scale: float) -> float:
         """Log evidence under one Gaussian of a flux scale, but for a constant of the data."""
-        state = self.linearised.state
-        expected, precision = self._prior(scale)
-        away = np.concatenate([state.motions(), state.populations]) - expected
+        expected, precision = self.prior(scale)
+        away = self.now - expected
         information, slope = self.gram + np.diag(precision), self.gradient - precision * away
         chi2 = self.chi2 + precision @ away**2 - slope @ np.linalg.solve(information, slope)
         volume = np.linalg.slogdet(information)[1] - np.log(precision).sum()
@@ -369,7 +359,7 @@ class Marginalised:
             return True
         place = slice(len(self.gradient) + 2, len(self.gradient) + 2 + GAS_MOTIONS)
         picked = np.eye(len(self.offset))[:, 2 : 2 + GAS_MOTIONS]
-        error = np.sqrt((_solved(self.inner_factor, picked) ** 2).sum(axis=0))
+        error = np.sqrt((solved_triangle(self.inner_factor, picked) ** 2).sum(axis=0))
         return bool(gas.flux.any() and np.all(np.abs(step[place]) < _STILL_GAS * error))
 
     def is_nearly_still(self, step: FloatArray, scale: float) -> bool:
@@ -379,13 +369,13 @@ class Marginalised:
 
     def errors(self, scale: float) -> FloatArray:
         """1σ of velocity (km/s) and u under one Gaussian, (2,)."""
-        precision = self.gram + np.diag(self._prior(scale)[1])
+        precision = self.gram + np.diag(self.prior(scale)[1])
         covariance = np.linalg.solve(precision, np.eye(len(precision), MOTIONS))
         return np.asarray(np.sqrt(np.diagonal(covariance)) * self.linearised.coordinates.motion_sizes)
 
     def determined(self, scale: float) -> float:
         """Count the coordinates that the data determine under one Gaussian."""
-        precision = self._prior(scale)[1]
+        precision = self.prior(scale)[1]
         half = np.linalg.inv(np.linalg.cholesky(self.gram + np.diag(precision))).T
         prior = self.linearised.rest_precision
         following = self.response @ half
@@ -394,6 +384,14 @@ class Marginalised:
         return float(len(precision) + len(prior) - known)
 
 
-def _solved(lower: FloatArray, sides: FloatArray, *, transposed: bool = False) -> FloatArray:
+def triangle(precision: FloatArray) -> FloatArray:
+    """Cholesky factor of a precision (n, n), a lower triangle."""
+    lower, failed = dpotrf(precision, lower=1, clean=1)
+    if failed:
+        raise np.linalg.LinAlgError("a precision is not positive")
+    return np.asarray(lower)
+
+
+def solved_triangle(lower: FloatArray, sides: FloatArray, *, transposed: bool = False) -> FloatArray:
     """L⁻¹ B, or L⁻ᵀ B, of a lower triangle L and sides B (n, m)."""
     return np.asarray(dtrtrs(lower, sides, lower=1, trans=int(transposed))[0])

@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
 
 from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.denoisers.posterior.contamination import noise_scale
 from quietspec.denoisers.posterior.grid import Grid
 from quietspec.denoisers.posterior.kinematics import State
 from quietspec.denoisers.posterior.linear import NormalEquations
-from quietspec.denoisers.posterior.linearised import Marginalised
+from quietspec.denoisers.posterior.linearised import Marginalised, solved_triangle, triangle
 from quietspec.denoisers.posterior.sky import SkyFilter, SkyPixels
 
 __all__ = ["NoiseLevels", "explained_chi2", "with_likeliest_sky"]
@@ -127,22 +126,33 @@ def with_likeliest_sky(
     if not linearised.sky.size:
         return marginalised
     columns = linearised.sky.columns * (weight > 0)[:, None]
-    along = linearised.along(SkyFilter.of(columns, 1.0), residual, weight)
-    precision, slope = linearised.prior()
-    size = _likeliest(columns, along, equations.information + precision, equations.gradient + slope)
+    along = linearised.along(columns, residual, weight)
+    size = _likeliest(np.column_stack([columns.T @ columns, along[:, -1]]) - _taken(marginalised, along))
     if not size:
         return marginalised
     sized = replace(linearised, state=replace(linearised.state, sky=size))
     return sized.solved(equations.filtered(SkyFilter.of(columns, size), along))
 
 
-def _likeliest(columns: FloatArray, along: FloatArray, information: FloatArray, gradient: FloatArray) -> float:
-    """Size of largest evidence, for what `Linearised.along` gives and the information on all else, prior included."""
-    lower = cholesky(information, lower=True)
-    turned = solve_triangular(lower, np.column_stack([along[:, :-1].T, gradient]), lower=True)
-    inner = (columns.T @ columns).astype(np.float64) - turned[:, :-1].T @ turned[:, :-1]
-    values, vectors = np.linalg.eigh(inner)
-    signal = vectors.T @ (along[:, -1] - turned[:, :-1].T @ turned[:, -1])
+def _taken(marginalised: Marginalised, along: FloatArray) -> FloatArray:
+    """What a fit under one Gaussian takes from the products of U with itself and, last, with the residuals."""
+    kept = len(marginalised.gradient)
+    of_kept, of_rest = along[:, :kept].T, along[:, kept:-1].T.astype(np.float64)
+    expected, precision = marginalised.prior(marginalised.linearised.state.scale)
+    slope = marginalised.gradient - precision * (marginalised.now - expected)
+    lower = triangle(marginalised.gram + np.diag(precision))
+    outer = solved_triangle(lower, np.column_stack([of_kept - marginalised.response.T @ of_rest, slope]))
+    inner = solved_triangle(marginalised.inner_factor, of_rest)
+    taken = outer[:, :-1].T @ outer
+    taken[:, :-1] += inner.T @ inner
+    taken[:, -1] += marginalised.offset @ of_rest
+    return np.asarray(taken)
+
+
+def _likeliest(products: FloatArray) -> float:
+    """Size of largest evidence, for the products (n_columns, n_columns + 1) of U with itself and what a fit leaves."""
+    values, vectors = np.linalg.eigh(products[:, :-1])
+    signal = vectors.T @ products[:, -1]
     square, known = _SIZES[:, None] ** 2, np.maximum(values, 0.0)
     evidence = 0.5 * (square * signal**2 / (1 + square * known) - np.log1p(square * known)).sum(axis=1)
     return float(_SIZES[(evidence + np.log(_PROBABILITIES)).argmax()])
