@@ -76,7 +76,7 @@ def test_a_compact_clump_of_gas_is_no_spike(y, x, pixel, seeing, resolution, log
 
 
 @settings(max_examples=100, deadline=None)
-# Noise may sharpen a line of the very limit, 2 pixels, and makes 3 in 1000 a spike where lines move by 2 pixels and more.
+# Noise may sharpen a line of the very limit, 2 pixels; it makes 3 in 1000 a spike where lines move by 2 pixels or more.
 @given(st.floats(-1.5, 1.5), st.floats(-1.5, 1.5), st.floats(2.3, 6.0), st.floats(0.0, 5.0), st.integers(0, 1000))
 def test_a_line_that_moves_is_no_spike(along_y, along_x, resolution, log_flux, seed):
     y, x = np.indices(SHAPE)
