@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DOCS_VENV ?= .venv-docs
-NETWORKS := eut-small eut-position
-PAPER_MODELS := gaussian,savgol,butterworth,wavelet,pca,wiener,posterior,eut-small,eut-position
+NETWORKS := eut-small eut-placed eut-position
+PAPER_MODELS := gaussian,savgol,butterworth,wavelet,pca,wiener,posterior,eut-small,eut-placed,eut-position
 SOURCES := $(shell find src -type f -not -name '*.pyc')
 
 .PHONY: demo paper test check docs clean

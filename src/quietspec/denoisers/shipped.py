@@ -21,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 ShippedModel = Literal["survey", "ultraviolet", "paper"]  #: priors, in the package
-ShippedNetwork = Literal["eut-position", "eut-small"]  #: networks, in a checkout or added by `add_model`
+ShippedNetwork = Literal["eut-placed", "eut-position", "eut-small"]  #: networks, in a checkout or added by `add_model`
 
 PRIORS: tuple[str, ...] = get_args(ShippedModel)
 NETWORKS: tuple[str, ...] = get_args(ShippedNetwork)
