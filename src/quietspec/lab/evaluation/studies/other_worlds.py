@@ -37,6 +37,7 @@ _NUCLEI = (  # stress, amount, whether it adds lines
 _LABELS = ("log_age_lw", "log_age_mw", "mh_lw", "log_ml_v", "a_v", "velocity", "sigma")
 _PIECE, _COARSE, _WIDE_FWHM, _CORRELATION = 300.0, 4.0, 9.0, 0.6  # Å, Å, Å, lag 1
 #: Flags that say that a spectrum is not an ordinary galaxy with right errors at its redshift.
+_TOGETHER = 4  # spectra of one exposure
 _ALARMS = int(
     Flag.POOR_FIT | Flag.UNLIKE_PRIOR | Flag.WRONG_REDSHIFT | Flag.STAR | Flag.NOT_GALAXY | Flag.MISSCALED
     | Flag.NO_SIGNAL
@@ -229,19 +230,20 @@ def _alarm_cell(flags: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> str:
     return f"{whole} ({str(most).lower().replace('_', ' ')} {100 * share[most]:.0f})" if share[most] else whole
 
 
-def _batches(recipe: SurveyRecipe, n: int, names: Sequence[str]) -> Iterator[tuple[str, int]]:
-    per = max(n // (2 * len(names)), 1)
+def _batches(n: int, names: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Instruments and numbers of spectra of one exposure, few each: what the air leaves in one is the same in all."""
+    exposures = max(n // (_TOGETHER * len(names)), 1)
     for name in names:
-        yield from ((name, per) for _ in range(2))
+        yield from ((name, min(n, _TOGETHER)) for _ in range(exposures))
 
 
 def _as_they_are(recipe: SurveyRecipe, n: int, snr: float, draws: Draws) -> Iterator[Spectra]:
-    for name, size in _batches(recipe, n, tuple(INSTRUMENTS)):
+    for name, size in _batches(n, tuple(INSTRUMENTS)):
         yield draws.simulate(recipe, size, snr, name).observed
 
 
 def _pieces(recipe: SurveyRecipe, n: int, snr: float, draws: Draws) -> Iterator[Spectra]:
-    for name, size in _batches(recipe, n, ("SAMI", "MUSE", "SDSS", "CALIFA V500", "MaNGA")):
+    for name, size in _batches(n, ("SAMI", "MUSE", "SDSS", "CALIFA V500", "MaNGA")):
         for _ in range(2):
             whole = draws.simulate(recipe, max(size // 2, 1), snr, name).observed
             last = np.searchsorted(whole.wavelength, whole.wavelength + _PIECE) - 1
@@ -268,7 +270,7 @@ def _correlated(recipe: SurveyRecipe, n: int, snr: float, draws: Draws) -> Itera
 
 
 def _by_instrument(recipe: SurveyRecipe, instrument: Instrument, n: int, snr: float, draws: Draws) -> Iterator[Spectra]:
-    for _ in range(4):
-        rest = recipe.rest(max(n // 4, 1), draws.galaxies)
+    for _ in range(max(n // _TOGETHER, 1)):
+        rest = recipe.rest(min(n, _TOGETHER), draws.galaxies)
         viewing = viewing_of(recipe, rest, draws.galaxies, instrument.name) | {"instrument": None}
         yield recipe.before(instrument).observe(rest, draws.noise, snr, **viewing).observed
