@@ -32,7 +32,7 @@ def remove_leftovers(folder: Path, outputs: Iterable[str]) -> None:
 
 @contextmanager
 def crash_noted(folder: Path, output: str) -> Iterator[None]:
-    """Have Python note in a file a fault of compiled code that ends this process; no file stays where none does.
+    """Have Python note in a file a fault of compiled code that ends this process; no file remains if there was none.
 
     Parameters
     ----------

@@ -13,9 +13,10 @@ _KEPT, _MAPPED = 2**28, 2**25  # bytes: most freed memory to keep; size from whi
 
 @lru_cache(maxsize=1)
 def keep_freed_memory() -> None:
-    """Undo the MALLOC_TRIM_THRESHOLD_ of Dask's workers, with which every array takes new pages from the kernel.
+    """Undo the MALLOC_TRIM_THRESHOLD_ of Dask's workers.
 
-    That would double the time per cube. Where the C library is not glibc there is nothing to undo.
+    It makes every array take new pages from the kernel and doubles the time per cube. Where the C library is not glibc
+    there is nothing to undo.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

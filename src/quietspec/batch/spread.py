@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Spread"]
 
-_TRIES = 3  # at a tile whose workers die
+_TRIES = 3  # attempts at a tile whose workers die
 _FIRST = 1  # priority over cubes that wait, so that what is begun is finished first
 
 
@@ -34,8 +34,9 @@ class Spread:
     """The workers of the cluster to which this one belongs, as those who compute the tiles of its cube.
 
     A tile and what computes it stay in the memory of this worker, from which the others fetch them: they do not pass
-    through the scheduler, which would leave all tiles to this worker, as it has the data. So each is given to the
-    worker that has the fewest. The task of the cube gives up its slot, so that this worker takes tiles, too.
+    through the scheduler. Left to itself, the scheduler would send every tile to this worker, which holds the data.
+    Each tile is therefore given to the worker with the fewest. The task of the cube gives up its slot, so that this
+    worker takes tiles, too.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ class Spread:
         self._shared.release()
 
     def __call__(self, spectra: Spectra) -> Any:
-        """Compute a tile on any worker; on another one if that dies.
+        """Compute a tile on any worker, and on another one if that worker dies.
 
         Parameters
         ----------
@@ -141,7 +142,7 @@ class Spread:
         return address
 
     def _scatter(self, thing: Any) -> Future[Any]:
-        """Leave a thing in the memory of this worker for others to fetch; any thread may ask for it."""
+        """Keep an object in the memory of this worker for others to fetch; may be called from any thread."""
         future: Future[Any] = self._context.copy().run(self._client.scatter, thing, hash=False)
         return future
 

@@ -1,8 +1,8 @@
-"""Tiles computed side by side outside this process, as threads wait for each other at every return to Python.
+"""Compute tiles side by side outside this process, since threads wait for each other at every return to Python.
 
-Who does so is a team: processes of this machine here, others where a batch spreads a cube. A worker of this machine is
-a plain interpreter that reads pickles from one pipe and answers on another. So it can be started from anywhere: it is
-no fork of a process with threads, nor does it run the main module again.
+A team does this: processes of this machine, or other workers of the cluster where a batch spreads a cube. A worker of
+this machine is a plain interpreter that reads pickles from one pipe and answers on another. It can therefore be started
+from anywhere: it is not a fork of a process with threads, and does not run the main module again.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ __all__ = ["Compute", "Crew", "Team", "Workers", "answer", "serve"]
 Tile = TypeVar("Tile")
 Compute = Callable[[Spectra], Any]
 
-FEW = 2000  #: spectra up to which it takes longer to start processes than they save
-LARGE = 10_000  #: … and up to which it saves little to send tiles to other machines
+FEW = 2000  #: spectra up to which starting processes takes longer than it saves
+LARGE = 10_000  #: spectra up to which sending tiles to other machines saves little
 
 _EXIT = 10.0  # seconds that a worker has to end
 
@@ -54,7 +54,7 @@ class Team(Protocol):
         ...
 
     def kill(self) -> None:
-        """Stop: nobody waits for tiles any more."""
+        """Stop at once: nobody waits for the tiles any more."""
         ...
 
 
@@ -67,14 +67,15 @@ class Crew:
     size : int
         Number of workers of this machine: processes where the spectra are many, else threads; 0 for none.
     spread : callable, optional
-        Makes a team of others from what computes a tile, for files of more than `LARGE` spectra.
+        Makes a team of the cluster's workers from the function that computes a tile, for files of more than `LARGE`
+        spectra.
     """
 
     size: int = 0
     spread: Callable[[Compute], Team] | None = None
 
     def team(self, compute: Compute | None, n_spectra: int) -> Team | None:
-        """Gather those outside this process who compute tiles of a file; None where threads of this one do.
+        """Return the team that computes a file's tiles outside this process, or None where threads of this process do.
 
         Parameters
         ----------
@@ -122,7 +123,7 @@ class Workers(Generic[Tile]):
             worker.end()
 
     def kill(self) -> None:
-        """End the processes where they are: nobody waits for their tiles any more."""
+        """End the processes at once: nobody waits for their tiles any more."""
         for worker in self._running:
             worker.kill()
 

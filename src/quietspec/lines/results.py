@@ -40,7 +40,7 @@ class SecondMotion(NamedTuple):
 
 
 class ForbiddenMotion(NamedTuple):
-    """Motion of the forbidden lines where it is another one than that of the other lines.
+    """Motion of the forbidden lines where it differs from that of the other lines.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class FittedLines:
     second : SecondMotion, optional
         Motion of the second one; `flux` is the sum of both.
     forbidden : ForbiddenMotion, optional
-        Motion of the forbidden lines, where it is another one than that of the other lines.
+        Motion of the forbidden lines, where it differs from that of the other lines.
     broad : BroadLines, optional
         Broad Balmer lines, where they are seen.
     """

@@ -1,6 +1,7 @@
-"""Fits of one spectrum's lines by one motion and by further ones, compared by the evidence.
+"""Compare, by the evidence, fits of one spectrum's lines with one motion and with further ones.
 
-Profiles of lines are taken to be known to 5 % of their height only, as the line spread of instruments is.
+Line profiles are taken to be known to only 5 % of their height, since the line spread of instruments is hardly known
+better.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _ELSEWHERE = 6.0  # χ² that they must gain outside the line where they gain mo
 
 
 class FirstLook(NamedTuple):
-    """Stars as they were found under a mask of lines, and what they leave, (n_pixels,)."""
+    """Stars as they were found under a mask of lines, and the residual, (n_pixels,)."""
 
     state: State
     residual: FloatArray
@@ -52,13 +53,13 @@ class Trial:
     Parameters
     ----------
     model, lines : PixelModel, LineModel
-        On its pixels.
+        Models on the spectrum's pixels.
     state : State
         With lines of one motion.
     flux, weight : (n_pixels,)
-        Data, and inverse variances by which fits are compared.
+        Data, and inverse variances with which fits are compared.
     beside, left : (n_pixels,)
-        Data less stars, and less stars and lines of one motion.
+        Data minus stars, and data minus stars and lines of one motion.
     bright : (n_groups,) of bool
         Lines that are well seen.
     errors : (n_groups,)
@@ -156,7 +157,7 @@ class Trial:
         return weighted.T @ weighted + np.eye(lines.size), slope
 
     def within_a_step(self, gas: GasState) -> float:
-        """χ² of lines alone, that of the prior included, to which one step from a state leads if lines are linear."""
+        """χ² (with the prior's) of lines alone after one step from a state, if lines were linear."""
         lines = self.lines.design(gas, self.state.scale)
         information, slope = self._equations(gas, lines)
         return self._chi2(gas, lines) - float(slope @ np.linalg.solve(information, slope))
@@ -172,7 +173,7 @@ class Trial:
         return data
 
     def gain_elsewhere(self, before: GasState, after: GasState) -> float:
-        """χ² gained outside the one line where most is: what is seen in one line only may be a spike."""
+        """χ² gained outside the line that gains most: a gain in one line only may be a spike."""
         scale, rest = self.state.scale, self.lines.rest
         gain = np.zeros(len(rest))
         for sign, gas in ((1, before), (-1, after)):
@@ -182,7 +183,7 @@ class Trial:
         return float(gain.sum() - max(of_lines))
 
     def likeliest(self, starts: Iterable[GasState]) -> Found | None:
-        """Fit lines with further motions from several starts, and everything from the best; None without evidence."""
+        """Fit further motions from several starts, and everything from the best; None if the evidence asks for none."""
         gas, chi2 = min((self.settled(gas) for gas in starts), key=lambda pair: pair[1])
         one, chi2_of_one = self.settled(self.gas)
         if chi2_of_one - chi2 < 2 * _DECISIVE or self.gain_elsewhere(one, gas) < _ELSEWHERE:

@@ -60,7 +60,8 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         Whether noise is measured apart in the bands where the air absorbs and glows, and what it leaves there is a
         process of its own.
     two_components : bool
-        Whether fitted gas may have a second component, where the evidence asks for it.
+        Whether fitted gas may have a second component, or forbidden lines a motion of their own, where the evidence
+        asks for it.
 
     Raises
     ------

@@ -90,7 +90,8 @@ class BatchFit:
     noise : {'measured', 'quoted'}
         Whether errors are rescaled by what the first fit leaves.
     two_components : bool
-        Whether gas may have a second component, where the evidence asks for it.
+        Whether fitted gas may have a second component, or forbidden lines a motion of their own, where the evidence
+        asks for it.
 
     Attributes
     ----------

@@ -1,8 +1,8 @@
 r"""Forbidden lines with a motion of their own, where the evidence asks for it.
 
 Shocks, outflows and active nuclei move and widen forbidden lines apart from those of hydrogen and helium, and
-absorption that eats the core of a Balmer line seems to. The difference of the velocities is 50 km/s · sinh u, that of
-ln σ is 0.3 t, with u and t N(0, 1): most are of a few tens of km/s, few of more than 200.
+absorption that eats into the core of a Balmer line looks the same. The difference of the velocities is
+50 km/s · sinh u, that of ln σ is 0.3 t, with u and t N(0, 1): most are of a few tens of km/s, few of more than 200.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _VELOCITY_SIZE, _WIDTH_SIZE = 50.0, 0.3  # km/s and ln σ, 1σ of differences th
 _FARTHEST, _WIDEST = 450.0, 1.5  # km/s and ln σ, the largest differences
 _LARGEST_STEP = np.array([60.0, 0.3])  # km/s and ln σ
 _PROMISING = 8.0  # χ² by which one step must promise to be better
-_AWAY = (0.0, -100.0, 100.0, -200.0, 200.0)  # km/s, of either group from the one motion: where fits begin …
-_TRIED = 4  # … if they are among the best few
+_AWAY = (0.0, -100.0, 100.0, -200.0, 200.0)  # km/s, of either group from the one motion
+_TRIED = 4  # where fits begin: the best of these
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class LinesApart:
     Parameters
     ----------
     shares : (2,)
-        u and t.
+        Coordinates u and t, in units of their priors.
     """
 
     code: ClassVar[int] = -1  #: number by which files tell it from a second component
@@ -43,7 +43,7 @@ class LinesApart:
 
     @classmethod
     def by(cls, velocity: float, log_sigma: float = 0.0) -> LinesApart:
-        """Lines apart by km/s and ln σ, limited."""
+        """Return lines apart by these differences (km/s and ln σ), clipped to the allowed range."""
         away = np.clip([velocity, log_sigma], [-_FARTHEST, -_WIDEST], [_FARTHEST, _WIDEST])
         return cls(np.array([np.arcsinh(away[0] / _VELOCITY_SIZE), away[1] / _WIDTH_SIZE]))
 
@@ -55,11 +55,11 @@ class LinesApart:
         return Away(motion, np.array([_VELOCITY_SIZE * np.cosh(u), _WIDTH_SIZE]))
 
     def coordinates(self) -> FloatArray:
-        """Both of them, u and t."""
+        """Coordinates u and t, (2,)."""
         return self.shares
 
     def moved(self, step: FloatArray) -> LinesApart:
-        """Return it after a step in u and t, which is taken to be one in the differences, of limited size."""
+        """Return the state after a step in u and t, taken as a step in the differences and limited in size."""
         motion, slope = self.away
         velocity, log_sigma = motion + np.clip(step * slope, -_LARGEST_STEP, _LARGEST_STEP)
         return self.by(float(velocity), float(log_sigma))
@@ -74,7 +74,7 @@ class LinesApart:
         return model.one_component(first, scale, self.away)
 
     def packed(self) -> FloatArray:
-        """−1, u and t."""
+        """Code −1, u and t, as files hold them."""
         return np.array([self.code, *self.shares])
 
     def added(self, lines: FittedLines, roots: Roots, known: Known, model: LineModel) -> FittedLines:
@@ -92,7 +92,7 @@ def may_be_apart(trial: Trial) -> bool:
 
 
 def with_lines_apart(trial: Trial) -> Found | None:
-    """State with forbidden lines apart where it is best, if the evidence asks for it; None if not."""
+    """Best state with forbidden lines apart, if the evidence asks for it, else None."""
     promise, starts = _promise(trial)
     if not trial.bright.any() or promise <= _PROMISING:
         return None

@@ -42,7 +42,7 @@ class NoiseLevels(BySpectrum):
 
     @classmethod
     def quoted(cls, n: int) -> Self:
-        """Take that of n spectra as quoted."""
+        """Return the noise of n spectra as quoted."""
         return cls(np.ones(n), np.ones((n, 2)))
 
     @classmethod
@@ -113,7 +113,7 @@ def with_likeliest_sky(
     marginalised : Marginalised
         What the data say about a state without such a process.
     equations : NormalEquations
-        From which it follows.
+        Normal equations from which it follows.
     residual, weight : (n_pixels,)
         Data minus model, and inverse variances.
 
