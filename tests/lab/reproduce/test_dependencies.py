@@ -54,6 +54,22 @@ def test_what_records_results_is_no_dependency_of_theirs(script):
     assert [name for name in found if name.startswith("quietspec.lab.reproduce")] == []
 
 
+def test_what_acts_only_where_asked_for_is_a_dependency_of_those_who_ask(script):
+    """`load_denoiser` offers the denoiser of cubes as a whole; most programs do not use it."""
+    spatial = "quietspec.denoisers.spatial.denoiser"
+    usual = Program(script("from quietspec.denoisers import load_denoiser\n"))
+    assert spatial not in usual.imported()
+    assert "denoisers.spatial" not in usual.digests()
+    named = Program(usual.entry, modules=("quietspec.denoisers.spatial",))
+    assert spatial in named.imported()
+    assert "denoisers.spatial" in named.digests()
+
+
+def test_who_imports_what_acts_only_where_asked_for_depends_on_it(script):
+    found = Program(script("from quietspec.denoisers import SpatialPosterior\n")).imported()
+    assert "quietspec.denoisers.spatial.denoiser" in found
+
+
 def test_functions_of_the_frame_pass_on_what_they_need(tmp_path):
     (tmp_path / "script.py").write_text(
         "from quietspec.hashing import file_sha256\nfrom quietspec.errors import ReadError\n"

@@ -25,6 +25,7 @@ __all__ = ["Program", "differences", "essence"]
 _PACKAGE = "quietspec"
 _SOURCE = Path(__file__).parents[3]  # the folder that holds the package
 _NO_PART = "quietspec.lab.reproduce"  # what records results has no say in them
+_ON_REQUEST = "quietspec.denoisers.spatial"  # acts only where it is asked for: who does imports or names it
 _FRAME = "script"  # what the scripts share: what its functions need counts, its own text does not
 _DIGITS = 12
 #: What says how a model's numbers came about, and does not change what it does.
@@ -97,7 +98,7 @@ class Program:
             module = _home(*waiting.pop())
             if module not in found and not module.startswith(_NO_PART):
                 found.add(module)
-                waiting += _imports(_file_of(module))
+                waiting += [pair for pair in _imports(_file_of(module)) if not _is_on_request(module, pair)]
         return tuple(sorted(found))
 
     def digests(self) -> dict[str, str]:
@@ -186,12 +187,19 @@ def _docstrings(tree: ast.AST) -> Iterator[tuple[int, int]]:
                 yield first.lineno, first.end_lineno or first.lineno
 
 
+def _is_on_request(module: str, pair: tuple[str, str]) -> bool:
+    """Whether a module only offers what it imports, for those who ask for it."""
+    return _home(*pair).startswith(_ON_REQUEST) and not module.startswith((_ON_REQUEST, f"{_PACKAGE}.lab"))
+
+
 def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
 def _room(module: str) -> str:
     """Name of the part of the package that a module belongs to."""
+    if module.startswith(_ON_REQUEST):
+        return _ON_REQUEST.partition(".")[2]
     parts = module.split(".")[1:]
     return ".".join(parts[: 2 if parts[:1] == ["lab"] else 1]) or _PACKAGE
 

@@ -10,6 +10,8 @@ from quietspec.lab.evaluation.tables.markdown import ResultsFolder, plain_table
 __all__ = ["cube_pulls_table", "cube_sums_table", "cube_table"]
 
 _BY = ("spatial", "bins of S/N 20")
+_NOT_OF_SIX = ("shuffled", "particles")
+_WORST = ("log_age_lw", "mh_lw", "velocity", "sigma")
 _AGE, _MH, _INSIDE = "log_age_lw", "mh_lw", "inside 68 %"
 #: Label, keys of the summary with their formats, what joins them, and what was asked.
 _ROWS: tuple[tuple[str, tuple[tuple[str, str], ...], str, str], ...] = (
@@ -60,8 +62,19 @@ def cube_table(results: ResultsFolder) -> str:
         [label, *(joint.join(f"{run['summary'][by][key]:{form}}" for key, form in keys) for by in _BY), asked]
         for label, keys, joint, asked in _ROWS
     ]
-    rows += [_waves(run), _strangers(run), _shuffled(run), _particles(run)]
+    rows += [_worst(run), _waves(run), _strangers(run), _shuffled(run), _particles(run)]
     return plain_table(["", "`--spatial`", *_BY[1:], "asked"], rows)
+
+
+def _worst(run: Mapping[str, Any]) -> list[str]:
+    galaxies = [galaxy for name, galaxy in run["galaxies"].items() if name not in _NOT_OF_SIX]
+    cells = [
+        ", ".join(
+            f"{100 * min(galaxy[by]['label_coverage'][label]['all'] for galaxy in galaxies):.0f}" for label in _WORST
+        )
+        for by in _BY
+    ]
+    return ["log age, [M/H] (light), V, σ inside 68 %: the worst galaxy of each", *cells, "–"]
 
 
 def _waves(run: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from quietspec.lab.evaluation.tables.markdown import ResultsFolder, plain_table
 
-__all__ = ["apertures_table", "contenders_table", "repeats_table"]
+__all__ = ["apertures_table", "contenders_table", "line_fluxes_table", "repeats_table"]
 
 _SUM = "posterior of the sum"
 _APERTURES = {
@@ -51,6 +51,20 @@ def apertures_table(results: ResultsFolder) -> str:
 
 def _pulls(row: Mapping[str, Any]) -> str:
     return f"{row['rms']:.2f}, {100 * row['inside_68']:.0f} %"
+
+
+def line_fluxes_table(results: ResultsFolder) -> str:
+    """Make the table of fluxes: shares inside 68, 95 %; slope; without gas, mean over σ and share at 3σ."""
+    printed = results["line_fluxes"]["tables"][0]
+    found: dict[str, dict[str, str]] = {}
+    for row in printed["rows"]:
+        cells = dict(zip(printed["head"], row, strict=True))
+        inside = ", ".join(f"{100 * float(cells[level].split()[0]):.0f}" for level in ("68 %", "95 %"))
+        shown = (f"{inside} %", cells["slope"], cells["mean without gas / σ"], cells["false at 3σ"])
+        found.setdefault(cells["line"], {})[cells["S/N"]] = "; ".join(shown).replace("-", "−")
+    levels = list(next(iter(found.values())))
+    head = ["line", f"S/N {levels[0]}", *levels[1:]]
+    return plain_table(head, [[line, *(by[level] for level in levels)] for line, by in found.items()])
 
 
 def contenders_table(results: ResultsFolder) -> str:

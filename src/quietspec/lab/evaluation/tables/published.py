@@ -13,7 +13,12 @@ from quietspec.lab.evaluation.tables.components import (
     total_fluxes_table,
 )
 from quietspec.lab.evaluation.tables.cubes import cube_pulls_table, cube_sums_table, cube_table
-from quietspec.lab.evaluation.tables.lines import apertures_table, contenders_table, repeats_table
+from quietspec.lab.evaluation.tables.lines import (
+    apertures_table,
+    contenders_table,
+    line_fluxes_table,
+    repeats_table,
+)
 from quietspec.lab.evaluation.tables.markdown import ResultsFolder, markdown_table, plain_table
 from quietspec.lab.evaluation.tables.motions import (
     bins_table,
@@ -58,6 +63,7 @@ TABLES: dict[str, Maker] = {
     "paper off the distribution": lambda results: off_distribution_table(results["paper_networks_on_survey"]),
     **{f"populations {name}": _numbered(population_tables, n) for n, name in enumerate(_POPULATIONS)},
     "apertures": apertures_table,
+    "line fluxes": line_fluxes_table,
     "line components": components_table,
     "line components, total fluxes": total_fluxes_table,
     "motions apart": apart_table,
