@@ -73,9 +73,10 @@ def left_out_table(results: ResultsFolder) -> str:
     for printed in results["other_worlds_libraries"]["tables"]:
         library = printed["title"].partition(":")[0]
         # Of labels, the first of: share inside 1σ, rms error, stated error.
-        rows += [[library, *(cell.partition(" ")[0] for cell in row[:-1]), row[-1]] for row in printed["rows"]]
+        rows += [[library, *row[:2], *(cell.partition(" ")[0] for cell in row[2:])] for row in printed["rows"]]
     head = results["other_worlds_libraries"]["tables"][0]["head"]
-    return plain_table(["stars of", *(_LABELS.get(name, name) for name in head)], rows)
+    named = _LABELS | {"log_ml_v": "M/L", "flagged": "flagged, %"}
+    return plain_table(["stars of", *(named.get(name, name) for name in head)], rows)
 
 
 def _by_name(printed: Printed) -> Iterator[dict[str, str]]:
