@@ -114,6 +114,15 @@ def test_file_speed(run, tmp_path) -> None:
     assert 0.1 < found["measure"]["memory_gb"] < 10
 
 
+def test_start_up(run, tmp_path) -> None:
+    run("start_up", "--release", sys.executable, "--repeats", 1, "--json", tmp_path / "found.json")
+    found = results(tmp_path / "found.json")["seconds of processor time"]
+    assert found["import quietspec"]["now"] < found["first spectrum"]["now"]
+    assert found["quietspec --help"]["ratio"] == round(
+        found["quietspec --help"]["now"] / found["quietspec --help"]["release"], 3
+    )
+
+
 @pytest.mark.slow
 def test_cube_cost(run, tmp_path) -> None:
     words = ("--sides", 2, 5, "--mosaics", 1, 2, "--mosaic-side", 3)
