@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from quietspec.lab.evaluation.tables.markdown import ResultsFolder, plain_table
+from quietspec.lab.evaluation.tables.markdown import ResultsFolder, plain_table, with_minus
 
 __all__ = ["apart_fluxes_table", "apart_table", "components_table", "total_fluxes_table"]
 
@@ -91,4 +91,4 @@ def _broad(entries: list[Entry]) -> str:
 
 def _total(cells: list[Entry]) -> str:
     inside, wide, pull = (np.mean([one[key] for one in cells]) for key in ("inside 68", "inside 95", "mean pull"))
-    return f"{100 * inside:.0f}, {100 * wide:.0f} %; {pull:+.1f}".replace("-", "−")
+    return with_minus(f"{100 * inside:.0f}, {100 * wide:.0f} %; {pull:+.1f}")

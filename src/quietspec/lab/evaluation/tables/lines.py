@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 from typing import Any
 
-from quietspec.lab.evaluation.tables.markdown import ResultsFolder, plain_table
+from quietspec.lab.evaluation.tables.markdown import ResultsFolder, by_column, plain_table, with_minus
 
 __all__ = ["apertures_table", "contenders_table", "line_fluxes_table", "repeats_table"]
 
@@ -55,13 +55,11 @@ def _pulls(row: Mapping[str, Any]) -> str:
 
 def line_fluxes_table(results: ResultsFolder) -> str:
     """Make the table of fluxes: shares inside 68, 95 %; slope; without gas, mean over σ and share at 3σ."""
-    printed = results["line_fluxes"]["tables"][0]
     found: dict[str, dict[str, str]] = {}
-    for row in printed["rows"]:
-        cells = dict(zip(printed["head"], row, strict=True))
+    for cells in by_column(results["line_fluxes"]["tables"][0]):
         inside = ", ".join(f"{100 * float(cells[level].split()[0]):.0f}" for level in ("68 %", "95 %"))
         shown = (f"{inside} %", cells["slope"], cells["mean without gas / σ"], cells["false at 3σ"])
-        found.setdefault(cells["line"], {})[cells["S/N"]] = "; ".join(shown).replace("-", "−")
+        found.setdefault(cells["line"], {})[cells["S/N"]] = with_minus("; ".join(shown))
     levels = list(next(iter(found.values())))
     head = ["line", f"S/N {levels[0]}", *levels[1:]]
     return plain_table(head, [[line, *(by[level] for level in levels)] for line, by in found.items()])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ResultsFolder", "markdown_table", "plain_table"]
+__all__ = ["Printed", "ResultsFolder", "by_column", "markdown_table", "plain_table", "with_minus"]
+
+#: A table that a script keeps as it prints it: its ``title``, its ``head``, and its ``rows`` of cells.
+Printed = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -76,3 +80,46 @@ def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def by_column(printed: Printed) -> Iterator[dict[str, str]]:
+    """Yield the cells of each row of a printed table by the names of their columns.
+
+    Parameters
+    ----------
+    printed : mapping
+        The table, see `Printed`.
+
+    Yields
+    ------
+    dict of str to str
+        Cells of one row.
+
+    Examples
+    --------
+    >>> list(by_column({"head": ["S/N", "V"], "rows": [["5", "-3"]]}))
+    [{'S/N': '5', 'V': '-3'}]
+    """
+    for row in printed["rows"]:
+        yield dict(zip(printed["head"], row, strict=True))
+
+
+def with_minus(cell: str) -> str:
+    """Write negative numbers with a minus, and leave names with a hyphen alone.
+
+    Parameters
+    ----------
+    cell : str
+        Content of a cell.
+
+    Returns
+    -------
+    str
+        The same with minus signs.
+
+    Examples
+    --------
+    >>> with_minus("spec-0412 is at -17.9")
+    'spec-0412 is at −17.9'
+    """
+    return re.sub(r"(?<![\w)])-(?=[\d.])", "−", cell)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from quietspec.lab.evaluation.tables.markdown import ResultsFolder, plain_table
+from quietspec.lab.evaluation.tables.markdown import Printed, ResultsFolder, by_column, plain_table, with_minus
 
 __all__ = ["bins_table", "epochs_table", "left_out_table", "motion_repeats_table", "sami_table", "simulated_table"]
-
-Printed = Mapping[str, Any]  # title, head, and rows of cells
 
 _LABELS = {
     "velocity": "V [km/s]", "sigma": "σ [km/s]", "log_age_lw": "log age (light)", "log_age_mw": "log age (mass)",
@@ -26,7 +22,7 @@ def simulated_table(results: ResultsFolder) -> str:
     for ending, instrument in _INSTRUMENTS.items():
         for printed in results[f"kinematics_simulated{ending}"]["tables"]:
             snr, best = printed["title"].removeprefix("S/N ").removesuffix(" km/s").split("; V at best ± ")
-            (cells,) = _by_name(printed)
+            (cells,) = by_column(printed)
             # Each cell of a label: error (stated error) share inside 1σ, bias, scatter of pulls.
             labels = [" ".join(cells[name].split()[:3]) for name in _LABELS]
             rows.append([instrument, snr, cells["pixels in 1σ"], best, *labels])
@@ -39,11 +35,11 @@ def bins_table(results: ResultsFolder) -> str:
     heads: list[str] = []
     for ending in ("", "_sdss"):
         (printed,) = results[f"kinematics_bins{ending}"]["tables"]
-        for cells in _by_name(printed):
+        for cells in by_column(printed):
             head = f"{printed['title']}, S/N {cells['S/N']}"
             heads += [] if head in heads else [head]
             label = f"{_SYMBOLS[cells['label']]} {cells['truth, km/s']} km/s"
-            found.setdefault(label, {})[head] = _minus(f"{cells['in 1σ']} {cells['bias / σ']}")
+            found.setdefault(label, {})[head] = with_minus(f"{cells['in 1σ']} {cells['bias / σ']}")
     return plain_table(["", *heads], [[label, *(by.get(head, "") for head in heads)] for label, by in found.items()])
 
 
@@ -58,7 +54,7 @@ def sami_table(results: ResultsFolder) -> str:
     names = {"galaxy": "galaxy", "S/N": "S/N", "bins": "bins", "V error > 80": "V error > 80", "flagged": "flagged"}
     printed = results["kinematics_real"]["tables"][1]
     rows = [row for row in printed["rows"] if row[0].endswith("_A")]
-    return _chosen(printed | {"rows": rows}, names | _LABELS)
+    return _chosen({**printed, "rows": rows}, names | _LABELS)
 
 
 def motion_repeats_table(results: ResultsFolder) -> str:
@@ -79,18 +75,7 @@ def left_out_table(results: ResultsFolder) -> str:
     return plain_table(["stars of", *(named.get(name, name) for name in head)], rows)
 
 
-def _by_name(printed: Printed) -> Iterator[dict[str, str]]:
-    """Cells of each row by the names of their columns."""
-    for row in printed["rows"]:
-        yield dict(zip(printed["head"], row, strict=True))
-
-
 def _chosen(printed: Printed, names: Mapping[str, str]) -> str:
     """Make a table of some columns, under other names."""
-    rows = [[_minus(cells[name]) for name in names] for cells in _by_name(printed)]
+    rows = [[with_minus(cells[name]) for name in names] for cells in by_column(printed)]
     return plain_table(list(names.values()), rows)
-
-
-def _minus(cell: str) -> str:
-    """Write negative numbers with a minus, and leave names with a hyphen alone."""
-    return re.sub(r"(?<![\w)])-(?=[\d.])", "−", cell)
