@@ -69,4 +69,4 @@ def test_the_papers_experiment_is_complete():
     run = RecoveryRun.load("paper")
     assert (run.n, run.n_others, run.snr, run.seed) == (10_000, 2000, (5, 10, 20), 0)
     assert {arm.name: arm.n for arm in run.chosen()}["noisy"] == 10_000
-    assert run.denoisers() == ["eut-position", "eut-small", "posterior", "wiener"]
+    assert run.denoisers() == ["eut-placed", "eut-position", "eut-small", "posterior", "wiener"]

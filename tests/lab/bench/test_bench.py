@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -14,6 +16,7 @@ from quietspec.lab.bench.child import in_child
 from quietspec.lab.bench.contenders import CONTENDERS, _speed, absent
 from quietspec.lab.bench.cost import Cost, cost_of
 from quietspec.lab.bench.machine import Rates
+from quietspec.lab.bench.whole_files import WAYS
 from quietspec.lab.plots import bench_figures
 from quietspec.lab.simulate import INSTRUMENTS
 from quietspec.spectra import Spectra
@@ -30,6 +33,19 @@ def test_a_child_returns_values_and_costs():
     assert measured.value.sum() == 4_000_000
     assert measured.peak_rss_bytes > 32_000_000
     assert measured.seconds > 0
+    assert measured.cpu_seconds > 0
+    assert measured.peak_child_bytes == 0
+
+
+def test_a_child_counts_the_processes_that_it_starts():
+    measured = in_child(_grandchild)
+    assert measured.cpu_seconds > 0.5
+    assert measured.peak_child_bytes > 1e6
+
+
+def _grandchild():
+    code = "import time\nwhile time.process_time() < 0.5: pass"
+    return subprocess.run([sys.executable, "-c", code], check=True).returncode
 
 
 @pytest.mark.parametrize(
@@ -55,9 +71,10 @@ def test_what_is_not_installed_is_absent(monkeypatch):
     assert absent("posterior") is None
 
 
-def test_unknown_contenders_are_refused(tiny_library):
-    with pytest.raises(QuietspecError, match="no contender magic"):
-        run_bench(tiny_library, BenchOptions(contenders=("magic",)))
+@pytest.mark.parametrize(("field", "kind"), [("contenders", "contender"), ("files", "way")])
+def test_unknown_names_are_refused(tiny_library, field, kind):
+    with pytest.raises(QuietspecError, match=f"no {kind} magic"):
+        run_bench(tiny_library, BenchOptions(**{field: ("magic",)}))
 
 
 def test_cost_grows_with_the_pixels_and_gives_a_floor():
@@ -71,13 +88,14 @@ def test_cost_grows_with_the_pixels_and_gives_a_floor():
 
 @pytest.mark.slow
 def test_the_whole_small(tiny_library):
-    options = BenchOptions(side=6, spectra=64, contenders=("posterior", "savgol"))
+    options = BenchOptions(side=6, spectra=64, contenders=("posterior", "posterior-spatial", "savgol"))
     assert set(options.contenders) < set(CONTENDERS)
     result = json.loads(json.dumps(run_bench(tiny_library, options)))
-    assert set(result["spectra_per_second"]) == {"posterior-file", "posterior", "savgol"}
-    assert set(result["ratios"]) == {"posterior", "savgol"}
-    assert result["cube"]["shape"] == [3681, 6, 6]
-    assert result["cube"]["peak_rss_bytes"] > 1e8
+    assert set(result["spectra_per_second"]) == {*WAYS, *options.contenders}
+    assert set(result["ratios"]) == {*WAYS, *options.contenders} - {"posterior-file"}
+    assert result["cube"] == [3681, 6, 6]
+    assert set(result["files"]) == set(WAYS)
+    assert all(one["peak_rss_bytes"] > 1e8 for one in result["files"].values())
     assert result["floor_ratio"] > 1
     assert sum(result["profile_ms"].values()) > 0
     assert set(bench_figures(result)) == {"bench_speed", "bench_scaling", "bench_profile"}

@@ -20,7 +20,8 @@ def bench(
     changes: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="Change a setting, as name=value: spectra, workers, redshift, seed, contenders; repeatable."
+            "--set",
+            help="Change a setting, as name=value: spectra, workers, redshift, seed, contenders, files; repeatable.",
         ),
     ] = None,
     library: Library = None,
@@ -71,9 +72,7 @@ def _print(result: dict[str, Any]) -> None:
     for name, why in result["absent"].items():
         table.add_row(name, "–", why)
     console.print(table)
-    cube = result["cube"]
-    shape = " × ".join(map(str, cube["shape"]))
-    console.print(
-        f"cube of {shape}: {cube['seconds']:.1f} s, {cube['peak_rss_bytes'] / 1e9:.2f} GB at most; "
-        f"{result['floor_ratio']:.1f} times the floor"
-    )
+    console.print(f"cube of {' × '.join(map(str, result['cube']))}; {result['floor_ratio']:.1f} times the floor")
+    for way, cost in result["files"].items():
+        own, each = cost["peak_rss_bytes"] / 1e9, cost["peak_worker_bytes"] / 1e9
+        console.print(f"{way}: {cost['seconds']:.1f} s, at most {own:.2f} GB, and {each:.2f} GB per worker process")

@@ -15,6 +15,8 @@ from quietspec.errors import QuietspecError
 
 __all__ = ["Measured", "in_child"]
 
+_SELF, _CHILDREN = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -26,13 +28,19 @@ class Measured:
         What the function returned.
     seconds : float
         Its wall time, without the start of the process.
+    cpu_seconds : float
+        Its processor time, processes that it started and ended included.
     peak_rss_bytes : int
         Most memory that the process held, libraries included.
+    peak_child_bytes : int
+        The same of the largest process that it started; 0 if it started none.
     """
 
     value: Any
     seconds: float
+    cpu_seconds: float
     peak_rss_bytes: int
+    peak_child_bytes: int
 
 
 def in_child(function: Callable[..., Any], *arguments: Any) -> Measured:
@@ -74,12 +82,19 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> Measured:
 
 
 def _serve(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), _busy()
     try:
         value = function(*arguments)
     except Exception as error:  # noqa: BLE001  (sent to the parent, which raises)
         sender.send(f"{type(error).__name__}: {error}")
         return
-    seconds = time.perf_counter() - start
+    seconds, busy = time.perf_counter() - start, _busy() - busy
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
-    sender.send(Measured(value, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit))
+    own, children = (resource.getrusage(who).ru_maxrss * unit for who in (_SELF, _CHILDREN))
+    sender.send(Measured(value, seconds, busy, own, children))
+
+
+def _busy() -> float:
+    """Processor time so far, in seconds, of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (_SELF, _CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)

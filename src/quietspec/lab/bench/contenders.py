@@ -9,15 +9,16 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from quietspec.denoisers import Denoiser, NetworkDenoiser, load_denoiser, network_file
+from quietspec.denoisers.shipped import NETWORKS
 from quietspec.errors import ModelError
 from quietspec.io import open_spectra
 from quietspec.spectra import Spectra
@@ -51,10 +52,19 @@ def sample(path: Path, redshift: float, n: int) -> Spectra:
         return source.read(np.linspace(0, source.n_spectra - 1, min(n, source.n_spectra)).astype(int))
 
 
+def _square(path: Path, redshift: float, n: int) -> Spectra:
+    """Read an image of at most `n` spaxels, every few of the cube's along both axes, as bright as `sample`."""
+    with open_spectra(path, redshift=redshift) as source:
+        ny, nx = source.spatial_shape or (1, source.n_spectra)
+        side = int(min(n**0.5, ny, nx))
+        y, x = (np.linspace(0, size - 1, side).astype(int) for size in (ny, nx))
+        return replace(source.read((y[:, None] * nx + x).ravel()), spatial_shape=(side, side))
+
+
 def absent(name: str) -> str | None:
     """Why a contender cannot be measured here; None if it can."""
     needs = {"eut-paper": ("torch", "onnx", "onnxscript", "pydantic"), "eut-paper-torch": ("torch", "pydantic")}
-    needs |= dict.fromkeys(("ppxf", "ppxf-parallel"), ("ppxf",))
+    needs |= dict.fromkeys(("ppxf", "ppxf-gas", "ppxf-parallel"), ("ppxf",))
     missing = [module for module in needs.get(name, ()) if find_spec(module) is None]
     if missing:
         return f"not installed: {', '.join(missing)}"
@@ -62,7 +72,7 @@ def absent(name: str) -> str | None:
         from quietspec.io.fetching import cached
 
         return None if cached("miles") else "needs the MILES models: quietspec fetch miles"
-    if name == "eut-small":
+    if name in NETWORKS:
         try:
             network_file(name)
         except ModelError as error:
@@ -75,20 +85,31 @@ def _speed(action: Callable[[Spectra], Any], spectra: Spectra) -> Speed:
     action(spectra[:_FIRST])
     n = min(_FIRST, len(spectra))
     while True:
-        start, before = time.perf_counter(), time.process_time()
-        action(spectra[:n])
-        seconds, busy = time.perf_counter() - start, time.process_time() - before
+        seconds, speed = _once(action, spectra[:n])
         if n == len(spectra) or seconds > _AT_LEAST:
-            return Speed(n / seconds, 1e3 * busy / n)
+            return speed
         n = min(len(spectra), max(2 * n, int(1.2 * _AT_LEAST * n / seconds)))
+
+
+def _once(action: Callable[[Spectra], Any], spectra: Spectra) -> tuple[float, Speed]:
+    """Seconds that an action takes, and its speed."""
+    start, before = time.perf_counter(), time.process_time()
+    action(spectra)
+    seconds, busy = time.perf_counter() - start, time.process_time() - before
+    return seconds, Speed(len(spectra) / seconds, 1e3 * busy / len(spectra))
 
 
 def _denoised(denoiser: Denoiser, path: Path, redshift: float, n: int) -> Speed:
     return _speed(denoiser.denoise, sample(path, redshift, n))
 
 
-def _named(name: str, path: Path, redshift: float, n: int) -> Speed:
-    return _denoised(load_denoiser(name), path, redshift, n)
+def _named(name: str, path: Path, redshift: float, n: int, **options: Any) -> Speed:
+    return _denoised(load_denoiser(name, **options), path, redshift, n)
+
+
+def _spatial(path: Path, redshift: float, n: int) -> Speed:
+    """All spaxels together, once: what they learn from each other depends on their number."""
+    return _once(load_denoiser("posterior", spatial=True).denoise, _square(path, redshift, n))[1]
 
 
 def _paper_onnx(path: Path, redshift: float, n: int) -> Speed:
@@ -131,15 +152,15 @@ def _paper_network() -> tuple[Any, Any, Any]:
     return make_network(Run.load("eut-paper").network).eval(), wavelength, table
 
 
-def _ppxf(jobs: int, path: Path, redshift: float, n: int) -> Speed:
-    """Kinematics and weights of the 150 MILES models, with gas masked and formal errors only."""
+def _ppxf(jobs: int, gas: Literal["mask", "fit"], path: Path, redshift: float, n: int) -> Speed:
+    """Kinematics and weights of the 150 MILES models, with gas masked or fitted, and formal errors only."""
     from joblib.externals.loky import get_reusable_executor
 
     from quietspec.io.fetching import fetch
     from quietspec.populations import PpxfOptions, fit_populations
     from quietspec.templates import load_library
 
-    library, options = load_library(fetch("miles")), PpxfOptions(regularisation=0)
+    library, options = load_library(fetch("miles")), PpxfOptions(regularisation=0, gas=gas)
     try:
         return _speed(partial(fit_populations, library=library, options=options, jobs=jobs), sample(path, redshift, n))
     finally:
@@ -148,11 +169,16 @@ def _ppxf(jobs: int, path: Path, redshift: float, n: int) -> Speed:
 
 CONTENDERS: dict[str, Callable[[Path, float, int], Speed]] = {
     "posterior": partial(_named, "posterior"),
+    "posterior-stars": partial(_named, "posterior", emission="none"),
+    "posterior-gas": partial(_named, "posterior", emission="fit"),
+    "posterior-still": partial(_named, "posterior", model="paper"),
+    "posterior-spatial": _spatial,
     "wiener": partial(_named, "wiener"),
     "savgol": partial(_named, "savgol"),
-    "eut-small": partial(_named, "eut-small"),
+    "eut-placed": partial(_named, "eut-placed"),
     "eut-paper": _paper_onnx,
     "eut-paper-torch": _paper_torch,
-    "ppxf": partial(_ppxf, 1),
-    "ppxf-parallel": partial(_ppxf, -1),
+    "ppxf": partial(_ppxf, 1, "mask"),
+    "ppxf-gas": partial(_ppxf, 1, "fit"),
+    "ppxf-parallel": partial(_ppxf, -1, "mask"),
 }  #: contenders by name

@@ -12,14 +12,14 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from quietspec.denoisers import Denoiser, KinematicPosterior, SpectralPrior, load_denoiser, load_prior
+from quietspec.denoisers import Denoiser, KinematicPosterior, SpectralPrior, load_prior
 from quietspec.errors import QuietspecError
-from quietspec.files import denoise_file
 from quietspec.lab.bench.child import Measured, in_child
 from quietspec.lab.bench.contenders import CONTENDERS, Speed, absent, sample
 from quietspec.lab.bench.cost import Cost, cost_of
 from quietspec.lab.bench.machine import measured_rates
 from quietspec.lab.bench.profile import profile_of
+from quietspec.lab.bench.whole_files import WAYS, from_file
 from quietspec.lab.machine import machine
 from quietspec.lab.simulate.cubes import SimulatedCube
 from quietspec.templates import SspLibrary
@@ -43,13 +43,15 @@ class BenchOptions:
     spectra : int
         Most spectra on which the contenders are timed.
     workers : int
-        Threads of the posterior; all cores if 0.
+        Workers of the posterior, from file to file; all cores if 0.
     redshift : float
         Redshift of the simulated galaxy.
     seed : int
         Seed of the cube.
     contenders : tuple of str
         Names in `CONTENDERS` of those that are timed.
+    files : tuple of str
+        Names in `WAYS` of what is done with the largest cube from file to file, beside denoising it.
     """
 
     side: int = 120
@@ -58,10 +60,11 @@ class BenchOptions:
     redshift: float = 0.03
     seed: int = 0
     contenders: tuple[str, ...] = tuple(CONTENDERS)
+    files: tuple[str, ...] = tuple(WAYS)
 
     @property
     def n_workers(self) -> int:
-        """Threads of the posterior."""
+        """Workers of the posterior."""
         return self.workers or os.cpu_count() or 1
 
 
@@ -90,12 +93,18 @@ def run_bench(
         If a contender is unknown, or a measurement fails; what is not installed is reported as absent.
     """
     options = options or BenchOptions()
-    if unknown := set(options.contenders) - set(CONTENDERS):
-        raise QuietspecError(f"no contender {', '.join(sorted(unknown))}; there are {', '.join(CONTENDERS)}.")
+    for kind, named, known in (("contender", options.contenders, CONTENDERS), ("way", options.files, WAYS)):
+        if unknown := set(named) - set(known):
+            raise QuietspecError(f"no {kind} {', '.join(sorted(unknown))}; there are {', '.join(known)}.")
     with tempfile.TemporaryDirectory() as folder:
         cubes = _cubes(library, options, Path(folder), log)
-        files = _files(cubes, options, log)
-        whole = files["growth"][-1]
+        growth = _growth(cubes, options, log)
+        alone = _from_file("posterior-file", cubes[0], options, 1, log)
+        whole = {"posterior-file": growth[-1]} | {
+            way: _from_file(way, cubes[-1], options, options.n_workers, log)
+            for way in options.files
+            if way != "posterior-file"
+        }
         speeds, missing = _contenders(cubes[-1], options, log)
         log("scaling and profile")
         scaling = in_child(_scaling, cubes[-1], options).value
@@ -106,14 +115,15 @@ def run_bench(
         "options": asdict(options) | {"workers": options.n_workers},
         **_rates(whole, speeds),
         "absent": missing,
-        "cube": {"shape": [whole.value["n_pixels"], options.side, options.side], **_resources(whole)},
+        "cube": [growth[-1].value["n_pixels"], options.side, options.side],
+        "files": {way: _point(one) for way, one in whole.items()},
         "scaling": {
-            "spectra": [_point(one) for one in files["growth"]],
-            "workers": {"1": _point(files["alone"][0]), str(options.n_workers): _point(files["growth"][0])},
+            "spectra": [_point(one) for one in growth],
+            "workers": {"1": _point(alone), str(options.n_workers): _point(growth[0])},
             **scaling,
         },
         "profile_ms": steps,
-        **_floor(whole, cost),
+        **_floor(growth[-1], cost),
     }
 
 
@@ -128,14 +138,14 @@ def _cubes(library: SspLibrary, options: BenchOptions, folder: Path, log: Callab
     return cubes
 
 
-def _files(cubes: list[Path], options: BenchOptions, log: Callable[[str], None]) -> dict[str, list[Measured]]:
-    """Denoise every cube from file to file, and the smallest with one worker."""
-    growth = []
-    for number, path in enumerate(cubes, start=1):
-        log(f"denoising cube {number} of {len(cubes)} with {options.n_workers} workers")
-        growth.append(in_child(_denoise, path, options.redshift, options.n_workers))
-    log("denoising the smallest with one worker")
-    return {"growth": growth, "alone": [in_child(_denoise, cubes[0], options.redshift, 1)]}
+def _growth(cubes: list[Path], options: BenchOptions, log: Callable[[str], None]) -> list[Measured]:
+    """Denoise every cube from file to file."""
+    return [_from_file("posterior-file", path, options, options.n_workers, log) for path in cubes]
+
+
+def _from_file(way: str, path: Path, options: BenchOptions, workers: int, log: Callable[[str], None]) -> Measured:
+    log(f"{way} of {path.name}, {'1 worker' if workers == 1 else f'{workers} workers'}")
+    return in_child(from_file, way, path, options.redshift, workers)
 
 
 def _contenders(
@@ -150,23 +160,29 @@ def _contenders(
     return speeds, {name: why for name, why in reasons.items() if why is not None}
 
 
-def _rates(whole: Measured, speeds: dict[str, Speed]) -> dict[str, dict[str, float]]:
+def _rates(whole: dict[str, Measured], speeds: dict[str, Speed]) -> dict[str, dict[str, float]]:
     """Spectra per second and processor time of all, and their ratios to those of the posterior from file to file."""
-    speed = whole.value["n_spectra"] / whole.value["seconds"]
-    busy = 1e3 * whole.value["cpu_seconds"] / whole.value["n_spectra"]
+    found = {way: _speed_of(one) for way, one in whole.items()} | speeds
+    posterior = found["posterior-file"]
+    others = {name: one for name, one in found.items() if name != "posterior-file"}
     return {
-        "spectra_per_second": {"posterior-file": speed} | {name: one.per_second for name, one in speeds.items()},
-        "cpu_ms": {"posterior-file": busy} | {name: one.cpu_ms for name, one in speeds.items()},
-        "ratios": {name: speed / one.per_second for name, one in speeds.items()},
-        "cpu_ratios": {name: one.cpu_ms / busy for name, one in speeds.items() if name not in _PARALLEL},
+        "spectra_per_second": {name: one.per_second for name, one in found.items()},
+        "cpu_ms": {name: one.cpu_ms for name, one in found.items()},
+        "ratios": {name: posterior.per_second / one.per_second for name, one in others.items()},
+        "cpu_ratios": {name: one.cpu_ms / posterior.cpu_ms for name, one in others.items() if name not in _PARALLEL},
     }
+
+
+def _speed_of(measured: Measured) -> Speed:
+    n = measured.value["n_spectra"]
+    return Speed(n / measured.value["seconds"], 1e3 * measured.cpu_seconds / n)
 
 
 def _floor(whole: Measured, cost: Cost) -> dict[str, Any]:
     """What the posterior must do, how fast the machine is at best, and how far from that the posterior is."""
     rates = measured_rates()
     floor = cost.floor(rates)
-    busy = whole.value["cpu_seconds"] / whole.value["n_spectra"]
+    busy = whole.cpu_seconds / whole.value["n_spectra"]
     return {"cost": cost.to_dict(), "rates": asdict(rates), "floor_seconds": floor, "floor_ratio": busy / floor}
 
 
@@ -174,28 +190,14 @@ def _write(library: SspLibrary, path: Path, side: int, options: BenchOptions) ->
     SimulatedCube.draw(library, (side, side), seed=options.seed, redshift=options.redshift).write(path)
 
 
-def _denoise(path: Path, redshift: float, workers: int) -> dict[str, Any]:
-    output = path.with_name(f"denoised_{path.name}")
-    denoiser, before = load_denoiser("posterior", "survey"), time.process_time()
-    try:
-        report, _ = denoise_file([path], output, denoiser, workers=workers, redshift=redshift)
-        busy = time.process_time() - before
-    finally:
-        output.unlink(missing_ok=True)
-    n_pixels = sample(path, redshift, 1).n_pixels
-    return {"n_spectra": report.n_spectra, "n_pixels": n_pixels, "seconds": report.seconds, "cpu_seconds": busy}
-
-
-def _resources(measured: Measured) -> dict[str, Any]:
-    return {
-        "seconds": measured.value["seconds"],
-        "cpu_seconds": measured.value["cpu_seconds"],
-        "peak_rss_bytes": measured.peak_rss_bytes,
-    }
-
-
 def _point(measured: Measured) -> dict[str, Any]:
-    return {"n_spectra": measured.value["n_spectra"], **_resources(measured)}
+    return {
+        "n_spectra": measured.value["n_spectra"],
+        "seconds": measured.value["seconds"],
+        "cpu_seconds": measured.cpu_seconds,
+        "peak_rss_bytes": measured.peak_rss_bytes,
+        "peak_worker_bytes": measured.peak_child_bytes,
+    }
 
 
 def _posterior() -> KinematicPosterior:

@@ -60,9 +60,11 @@ def _scaling_figure(result: Mapping[str, Any]) -> Figure:
     scaling = result["scaling"]
     page = figure(height=2.3, width=PAGE_WIDTH)
     of_spectra, of_memory, of_pixels, of_components = page.subplots(1, 4)
-    counts, seconds, memory = (
-        np.array([point[key] for point in scaling["spectra"]]) for key in ("n_spectra", "seconds", "peak_rss_bytes")
+    counts, seconds, own, each = (
+        np.array([point[key] for point in scaling["spectra"]])
+        for key in ("n_spectra", "seconds", "peak_rss_bytes", "peak_worker_bytes")
     )
+    memory = own + result["options"]["workers"] * each
     _grow(of_spectra, counts, seconds, "Spectra", "Time, file to file [s]")
     _grow(of_memory, counts, memory / 1e9, "Spectra", "Peak memory [GB]")
     for axes, name, key, label in (

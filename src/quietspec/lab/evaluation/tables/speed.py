@@ -10,13 +10,21 @@ from quietspec.lab.evaluation.tables.markdown import ResultsFolder, plain_table
 __all__ = ["cube_speed_table", "methods_table", "release_table"]
 
 _METHODS = {
+    "measure-file": "`quietspec measure`, file to file",
+    "spatial-file": "`quietspec denoise --spatial`, file to file",
+    "posterior": "`posterior` in memory, one process",
+    "posterior-stars": "the same, stars alone",
+    "posterior-gas": "the same, with gas",
+    "posterior-spatial": "the same, spaxels together",
+    "posterior-still": "`posterior` of the model `paper`, without motions",
     "savgol": "Savitzky–Golay",
     "wiener": "Wiener",
-    "eut-small": "`eut-small`, ONNX Runtime",
+    "eut-placed": "`eut-placed`, ONNX Runtime",
     "eut-paper": "the paper's network, ONNX Runtime",
     "eut-paper-torch": "the paper's network, torch",
-    "ppxf": "pPXF, one process",
-    "ppxf-parallel": "pPXF, two processes",
+    "ppxf": "pPXF, gas masked, one process",
+    "ppxf-gas": "pPXF, stars and gas, one process",
+    "ppxf-parallel": "pPXF, gas masked, two processes",
 }
 _LABELS = ("velocity", "sigma", "log_age_lw", "log_age_mw", "mh_lw", "a_v")
 _HEADS = ("V", "σ", "log age (light)", "log age (mass)", "[M/H]", "A_V")
@@ -25,20 +33,30 @@ _HEADS = ("V", "σ", "log age (light)", "log age (mass)", "[M/H]", "A_V")
 def cube_speed_table(results: ResultsFolder) -> str:
     """Make the table of one cube from file to file: time, memory, growth, threads."""
     run = results["bench"]
-    cube, sizes, workers = run["cube"], run["scaling"]["spectra"], run["scaling"]["workers"]
-    n = cube["shape"][1] * cube["shape"][2]
+    files, sizes, workers = run["files"], run["scaling"]["spectra"], run["scaling"]["workers"]
+    cube, number = files["posterior-file"], run["options"]["workers"]
     speeds = ", ".join(f"{size['n_spectra'] / size['seconds']:.0f}" for size in sizes)
     counts = ", ".join(f"{size['n_spectra']:,}" for size in sizes)
-    memory = " and ".join(f"{size['peak_rss_bytes'] / 1e9:.2f}" for size in sizes[:-1])
+    memory = ", ".join(_memory(size, number) for size in sizes)
     gain = workers["1"]["seconds"] / workers["2"]["seconds"]
     rows = [
-        ["time, spectra per second", f"{cube['seconds']:.0f} s, {n / cube['seconds']:.0f}"],
-        ["peak memory", f"{cube['peak_rss_bytes'] / 1e9:.2f} GB; {memory} GB for the smaller cubes"],
+        ["time, spectra per second", f"{cube['seconds']:.0f} s, {cube['n_spectra'] / cube['seconds']:.0f}"],
         ["growth", f"{speeds} spectra per second at {counts} spectra"],
-        [f"two threads over one (besides one that reads), {workers['1']['n_spectra']:,} spectra", f"{gain:.2f} times"],
+        ["peak memory at these sizes: one process, its workers", f"{memory} GB"],
+        *(
+            [f"peak memory of {label} at {cube['n_spectra']:,} spectra", f"{_memory(files[way], number)} GB"]
+            for way, label in (("measure-file", "`measure`"), ("spatial-file", "`--spatial`"))
+        ),
+        [f"two workers over one, {workers['1']['n_spectra']:,} spectra", f"{gain:.2f} times"],
         ["processor time over the floor", f"{run['floor_ratio']:.1f}"],
     ]
     return plain_table(["", ""], rows)
+
+
+def _memory(point: Mapping[str, Any], workers: int) -> str:
+    """Memory in GB of the process that reads and writes, and of its workers if they are processes."""
+    own, each = point["peak_rss_bytes"] / 1e9, point["peak_worker_bytes"] / 1e9
+    return f"{own:.2f} + {workers} × {each:.2f}" if each else f"{own:.2f}"
 
 
 def methods_table(results: ResultsFolder) -> str:
