@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from file_speed import REDSHIFT, cube_file
 from rich.table import Table
 from script import add_library, console, finish, library_of, parser
 
-from quietspec.io import fetch
 from quietspec.lab.evaluation.motions import label_score
 from quietspec.lab.evaluation.studies.kinematics import REDSHIFTS
 from quietspec.lab.simulate import Draws, SurveyRecipe
 
 LABELS = ("velocity", "sigma", "log_age_lw", "log_age_mw", "mh_lw", "a_v")
-CUBE, REDSHIFT, REPEATS = "muse-a478", 0.0858, 3
+REPEATS = 3
 
 # What runs under either version: both know these few functions.
 DENOISE = """
@@ -95,8 +95,7 @@ def compare(python: str, recipe: SurveyRecipe, instrument: str, snr: float, n: i
 
 def timed(python: str, spaxels: int) -> dict[str, list[float]]:
     """Milliseconds of processor time per spectrum of the cube, by turns."""
-    path = fetch(CUBE)
-    file = path if path.is_file() else next(iter(sorted(path.rglob("*.fits*"))))
+    file = cube_file()
     times: dict[str, list[float]] = {"release": [], "now": []}
     for _ in range(REPEATS):
         for name, one in (("release", python), ("now", sys.executable)):

@@ -16,10 +16,8 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from file_speed import CUBE, REDSHIFT, cost_of, cut
+from file_speed import REDSHIFT, cost_of, cube_file, cut
 from script import console, finish, log, parser
-
-from quietspec.io import fetch
 
 CHANNELS = slice(300, 620)  # of mosaics
 WAYS = {"spaxels": (), "spatial": ("--spatial",)}
@@ -50,8 +48,7 @@ def main() -> None:
     made.add_argument("--mosaics", type=int, nargs="+", default=(1, 3), help="cuts along the sides of the mosaics")
     made.add_argument("--mosaic-side", type=int, default=24, help="spaxels along the sides of their cut")
     options = made.parse_args()
-    file = fetch(CUBE)
-    path = file if file.is_file() else next(iter(sorted(file.rglob("*.fits*"))))
+    path = cube_file()
     costs: dict[str, dict[int, dict[str, float]]] = {name: {} for name in WAYS}
     mosaics: dict[int, dict[str, float]] = {}
     with TemporaryDirectory() as folder:

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from file_speed import CUBE, REDSHIFT
+from file_speed import REDSHIFT, cube_file
 from script import add_data, console, finish, log, parser
 
 from quietspec.arrays import FloatArray
 from quietspec.denoisers import SpatialPosterior, load_denoiser
 from quietspec.denoisers.spatial.together import Together
-from quietspec.io import fetch, open_spectra, read
+from quietspec.io import open_spectra, read
 from quietspec.lab.evaluation.studies.real_spectra import RealSpectra, one_per_bin
 from quietspec.spectra import Spectra
 from quietspec.statistics import MAD_TO_SIGMA
@@ -45,9 +45,7 @@ def main() -> None:
 
 def _muse(side: int) -> Spectra:
     """The brightest part of the cube of Abell 478."""
-    file = fetch(CUBE)
-    path = file if file.is_file() else next(iter(sorted(file.rglob("*.fits*"))))
-    with open_spectra(path, redshift=REDSHIFT) as source:
+    with open_spectra(cube_file(), redshift=REDSHIFT) as source:
         cube = source.read()
     y, x = (int(place) for place in np.unravel_index(np.nanargmax(cube.snr), cube.spatial_shape or ()))
     half = side // 2

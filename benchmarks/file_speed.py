@@ -41,6 +41,12 @@ class Cost:
     memory: float
 
 
+def cube_file() -> Path:
+    """Fetch the cube of Abell 478."""
+    found = fetch(CUBE)
+    return found if found.is_file() else next(iter(sorted(found.rglob("*.fits*"))))
+
+
 def cost_of(python: str, *words: str | Path) -> Cost:
     """Cost of a command of the quietspec that an interpreter has, in one thread of linear algebra."""
     known = dict(os.environ) | ONE_THREAD
@@ -88,8 +94,7 @@ def timed(ways: dict[str, Sequence[str | Path]], folder: Path, sides: Sequence[i
         Number of spectra of both cuts; for each way its costs on them, and what a further spectrum costs, in
         milliseconds of processor and wall time: the medians of the differences.
     """
-    file = fetch(CUBE)
-    path = file if file.is_file() else next(iter(sorted(file.rglob("*.fits*"))))
+    path = cube_file()
     cubes = [folder / f"cut{side}.fits" for side in sides]
     numbers = [cut(path, cube, side) for cube, side in zip(cubes, sides, strict=True)]
     costs: dict[str, list[list[Cost]]] = {name: [] for name in ways}

@@ -305,7 +305,7 @@ class Spectra(Summarised, Grouped):
         **fields
             ``medium``, required: {'air', 'vacuum'}, what the wavelengths are measured in;
             ``redshift`` : float or (n_spectra,), unknown if not given;
-            ``ebv`` : float or (n_spectra,), E(B−V) of the Milky Way, mag, that the flux is not corrected for;
+            ``ebv`` : float or (n_spectra,), E(B−V) of the Milky Way, mag, for which the flux is not corrected;
             ``fwhm`` : float, (n_pixels,) or (n_spectra, n_pixels), instrumental FWHM in Å, or a Quantity;
             ``wcs`` : the celestial WCS of a cube;
             ``meta`` : mapping, free facts about the origin;

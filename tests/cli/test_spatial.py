@@ -12,6 +12,7 @@ from astropy.io import fits
 
 import quietspec
 from quietspec.denoised import Denoised
+from quietspec.files import denoise_file
 
 from ..io import layouts
 
@@ -47,6 +48,30 @@ def test_a_cube_is_denoised_as_a_whole(run: Callable[..., Any], corner: Path, tm
     in_memory = quietspec.load_denoiser("posterior", spatial=True).denoise(quietspec.read(corner))
     assert denoised.flux == pytest.approx(in_memory.flux, nan_ok=True)
     assert np.diag(denoised.covariance(7)) == pytest.approx(denoised.sigma[7].astype(float) ** 2, rel=1e-4, nan_ok=True)
+
+
+def test_workers_change_nothing(corner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quietspec.files.workers.FEW", 0)  # processes, for few spectra too
+    monkeypatch.setattr("quietspec.files.work.TILE", 12)
+    denoiser = quietspec.load_denoiser("posterior", spatial=True)
+    parts = []
+    for workers in (0, 2):
+        out = tmp_path / f"{workers}.fits"
+        denoise_file([corner], out, denoiser, workers=workers)
+        parts.append([fits.getdata(out, name) for name in ("FLUX", "VAR", "N_SPAXELS", "VELOCITY", "POSTERIOR")])
+    for one, other in zip(*parts, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_progress_goes_on_over_all_readings(corner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quietspec.files.work.TILE", 12)
+    seen: list[tuple[float, float]] = []
+    denoiser = quietspec.load_denoiser("posterior", spatial=True)
+    denoise_file([corner], tmp_path / "o.fits", denoiser, progress=lambda done, total: seen.append((done, total)))
+    done = [some for some, _ in seen]
+    assert done == sorted(done)
+    assert {total for _, total in seen} == {36}
+    assert (done[0], done[-1]) == (4, 36)
 
 
 def test_maps_of_a_cube_as_a_whole(run: Callable[..., Any], corner: Path, tmp_path: Path) -> None:

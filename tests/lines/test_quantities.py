@@ -5,7 +5,7 @@ import pytest
 
 from quietspec.lines import FittedLines
 from quietspec.lines.quantities import line_quantities
-from quietspec.lines.results import BroadLines, ForbiddenMotion, SecondMotion
+from quietspec.lines.results import BroadLines, GasMotion
 
 from .line_posteriors import posterior
 
@@ -34,8 +34,8 @@ def test_without_further_components_there_are_no_columns_of_them():
 
 
 def test_a_second_component_fills_its_columns_only_where_it_is():
-    second = SecondMotion(-200.0, np.log(150.0), np.array([20.0, 0.2]), (0.3, 0.05))
-    found = columns(fitted(components=2, second=second), fitted(components=1))
+    second = GasMotion(-200.0, np.log(150.0), np.array([20.0, 0.2]))
+    found = columns(fitted(components=2, second=second, second_share=(0.3, 0.05)), fitted(components=1))
     np.testing.assert_array_equal(found["gas_components"][0], [2, 1])
     expected = {"gas2_velocity": (-200.0, 20.0), "gas2_sigma": (150.0, 30.0), "gas2_share": (0.3, 0.05)}
     for name, pair in expected.items():
@@ -45,7 +45,7 @@ def test_a_second_component_fills_its_columns_only_where_it_is():
 
 
 def test_forbidden_lines_have_the_motion_of_all_unless_they_are_apart():
-    own = ForbiddenMotion(-150.0, np.log(200.0), np.array([10.0, 0.05]))
+    own = GasMotion(-150.0, np.log(200.0), np.array([10.0, 0.05]))
     found = columns(fitted(components=1, forbidden=own), fitted(components=1))
     np.testing.assert_array_equal(found["gas_apart"][0], [1, 0])
     for group, pairs in (("gas", [(50, 5), (50, 5)]), ("forbidden", [(-150, 10), (50, 5)])):

@@ -120,7 +120,7 @@ class Spread:
     def _ask(self, data: Future[Any], note: str) -> tuple[Any, Exception | None]:
         with self._lock:
             if self._killed:
-                raise BatchError(f"{self._output}: was given up.")
+                raise BatchError(f"{self._output}: the cube was given up; its other tiles are no longer wanted.")
             worker = self._idlest()
             future: Future[Any] = self._client.submit(
                 _computed, __version__, self._shared, data, self._folder, note,

@@ -53,7 +53,7 @@ def run(
     thumbnails: Annotated[bool, typer.Option(help="Draw a small picture of each cube.")] = True,
     reports: Annotated[bool, typer.Option("--reports", help="Write a page about each cube.")] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Do all again, and replace files that are not from this run.")
+        bool, typer.Option("--overwrite", help="Do everything again, and replace files that are not from this run.")
     ] = False,
     json: Json = None,
 ) -> None:

@@ -16,7 +16,17 @@ from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers.base import FEWEST_PIXELS, Denoiser
 from quietspec.denoisers.posterior.contamination import ChannelNoise, channel_noise
 from quietspec.errors import ReadError
-from quietspec.files.work import Report, Work, explanation_of, finite_median, flag_counts, is_own, process, settled
+from quietspec.files.work import (
+    Report,
+    Settle,
+    Work,
+    explanation_of,
+    finite_median,
+    flag_counts,
+    is_own,
+    process,
+    without_spaxels,
+)
 from quietspec.files.workers import Crew
 from quietspec.io import SpectraSource
 from quietspec.io.writing.options import WriteOptions
@@ -135,13 +145,18 @@ class _Denoising(Work[_Tile, FileReport]):
         self._writer: DenoisedWriter
         self.denoised: Denoised | None = None
 
-    def open_output(self, path: Path, source: SpectraSource, options: WriteOptions) -> DenoisedWriter:
+    def open_output(self, path: Path, source: SpectraSource, options: WriteOptions, settle: Settle) -> DenoisedWriter:
         """Open the writer."""
-        self._denoiser = settled(self._denoiser, source)
+        self._denoiser = settle(self._denoiser)
         self._residual = options.residual
         history = [*filter(None, [explanation_of(self._denoiser)]), *options.history]
         self._writer = DenoisedWriter(path, source, **asdict(replace(options, history=history)))
         return self._writer
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """The denoiser."""
+        return self._denoiser
 
     def compute(self, spectra: Spectra, progress: Progress | None) -> _Tile:
         """Denoise a tile."""
@@ -154,7 +169,7 @@ class _Denoising(Work[_Tile, FileReport]):
 
     @property
     def _maker(self) -> _TileMaker:
-        return _TileMaker(self._denoiser, self._residual, self._keep)
+        return _TileMaker(without_spaxels(self._denoiser), self._residual, self._keep)
 
     def put(self, tile: _Tile, rows: slice) -> None:
         """Write a tile."""

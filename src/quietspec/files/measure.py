@@ -13,12 +13,23 @@ import numpy as np
 
 from quietspec.arrays import FloatArray
 from quietspec.binning import Binning, SumPlan, plan_sums
-from quietspec.denoisers import load_denoiser
+from quietspec.denoisers import Denoiser, load_denoiser
 from quietspec.errors import ReadError, TemplateError, WriteError
 from quietspec.files.layouts import LAYOUTS, Contents, Layout
 from quietspec.files.light import Light, light_of
 from quietspec.files.measured import MeasuredFile
-from quietspec.files.work import Report, Work, explanation_of, finite_median, flag_counts, is_own, process, settled
+from quietspec.files.work import (
+    Report,
+    Settle,
+    Work,
+    explanation_of,
+    finite_median,
+    flag_counts,
+    is_own,
+    process,
+    settled,
+    without_spaxels,
+)
 from quietspec.io import SpectraSource
 from quietspec.io.writing.options import WriteOptions
 from quietspec.io.writing.provenance import provenance
@@ -135,10 +146,10 @@ class _Measuring(Work[_Tile, MeasureReport]):
         self.measured: MeasuredFile
 
     @contextmanager
-    def open_output(self, path: Path, source: SpectraSource, options: WriteOptions) -> Iterator[None]:
+    def open_output(self, path: Path, source: SpectraSource, options: WriteOptions, settle: Settle) -> Iterator[None]:
         """Reserve the output's name; write it at the end."""
         if (denoiser := denoiser_of(self._method)) is not None:
-            self._method = with_denoiser(self._method, settled(denoiser, source))
+            self._method = with_denoiser(self._method, settle(denoiser))
         self._layout = _layout_named(options.layout)
         if self._bins is not None and self._bins.apertures and self._layout.of_images:
             raise WriteError(
@@ -148,6 +159,11 @@ class _Measuring(Work[_Tile, MeasureReport]):
         with self._layout.place(path, source, options) as place:
             yield
             self._layout.write(place, path, self._contents(source, options))
+
+    @property
+    def denoiser(self) -> Denoiser | None:
+        """The denoiser of the method, if it has one."""
+        return denoiser_of(self._method)
 
     def _contents(self, source: SpectraSource, options: WriteOptions) -> Contents:
         facts = provenance(self._method.model, options.command, source.meta) | {
@@ -188,7 +204,9 @@ class _Measuring(Work[_Tile, MeasureReport]):
 
     @property
     def _maker(self) -> _TileMaker:
-        return _TileMaker(self._method, self._layout.of_images)
+        denoiser = self.denoiser
+        method = self._method if denoiser is None else with_denoiser(self._method, without_spaxels(denoiser))
+        return _TileMaker(method, self._layout.of_images)
 
     def put(self, tile: _Tile, rows: slice) -> None:
         """Keep the tile's results."""

@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import IntFlag
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,18 +21,25 @@ from threadpoolctl import threadpool_limits
 
 from quietspec.arrays import FloatArray
 from quietspec.denoisers import ByCoverage, Chosen, Denoiser, SpatialPosterior
+from quietspec.denoisers.spatial import Together
 from quietspec.errors import ReadError
-from quietspec.files.workers import Crew
+from quietspec.files.workers import Compute, Crew
 from quietspec.io import SpectraSource, open_spectra
 from quietspec.io.writing.options import WriteOptions
 from quietspec.progress import Progress
 from quietspec.spectra import Spectra
 
-__all__ = ["Report", "Work", "explanation_of", "finite_median", "flag_counts", "is_own", "process", "settled"]
+__all__ = [
+    "Report", "Settle", "Work", "explanation_of", "finite_median", "flag_counts", "is_own", "process", "settled",
+    "without_spaxels",
+]  # fmt: skip
 
 TILE = 256  #: spectra computed at once; few enough that no worker waits long for the last
+READINGS = 3  #: times that a file is read whose spaxels are denoised together
 
+Settle = Callable[[Denoiser], Denoiser]  #: `settled`, for the file at hand
 Tile = TypeVar("Tile")
+Result = TypeVar("Result")
 AnyReport = TypeVar("AnyReport", bound="Report")
 
 
@@ -85,12 +93,23 @@ class Work(ABC, Generic[Tile, AnyReport]):
     report: type[AnyReport]
 
     @abstractmethod
-    def open_output(self, path: Path, source: SpectraSource, options: WriteOptions) -> AbstractContextManager[object]:
-        """Context in which the output is filled; the file appears when the context ends without an exception."""
+    def open_output(
+        self, path: Path, source: SpectraSource, options: WriteOptions, settle: Settle
+    ) -> AbstractContextManager[object]:
+        """Context in which the output is filled; the file appears when the context ends without an exception.
+
+        `settle` lets a denoiser see the whole file before its tiles.
+        """
+
+    @property
+    def denoiser(self) -> Denoiser | None:
+        """The denoiser, once it is settled; None without any."""
+        return None
 
     def tiles(self, source: SpectraSource, progress: Progress | None) -> tuple[int, Iterable[Spectra]]:
         """Number of spectra to compute, and the tiles that hold them, each with its rows as ``meta["rows"]``."""
-        return source.n_spectra, source.tiles(TILE)
+        tiles = source.tiles(TILE)
+        return source.n_spectra, map(self.denoiser.informed, tiles) if isinstance(self.denoiser, Together) else tiles
 
     @abstractmethod
     def compute(self, spectra: Spectra, progress: Progress | None) -> Tile:
@@ -113,14 +132,56 @@ class Work(ABC, Generic[Tile, AnyReport]):
         """
 
 
-def settled(denoiser: Denoiser, source: SpectraSource) -> Denoiser:
-    """Let a denoiser that chooses among models, or learns a cube, do so for a whole file before its tiles."""
+def settled(
+    denoiser: Denoiser, source: SpectraSource, crew: Crew | None = None, progress: Progress | None = None
+) -> Denoiser:
+    """Let a denoiser that chooses among models, or learns a cube, do so for a whole file before its tiles.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        Any.
+    source : SpectraSource
+        The file.
+    crew : Crew, optional
+        Who computes the tiles of which a cube is learned; this thread by default.
+    progress : callable, optional
+        Called with the number of spectra that are done, of as many as the file has.
+
+    Returns
+    -------
+    Denoiser
+        The same, unless it chooses or learns.
+    """
     if isinstance(denoiser, SpatialPosterior):
         _require_image(source)
-        return denoiser.learned(source.tiles, source.redshift, source.spatial_shape)
+        readings = _Readings(source, progress)
+        mapped = partial(_mapped, crew or Crew(), source.n_spectra)
+        return denoiser.learned(readings, source.redshift, source.spatial_shape, mapped)
     if not isinstance(denoiser, ByCoverage):
         return denoiser
     return denoiser.settled(source.wavelength, source.redshift, source.medium)
+
+
+@dataclass
+class _Readings:
+    """Reads a file anew whenever it is called, and says how far the readings are that a cube needs, the last apart."""
+
+    source: SpectraSource
+    progress: Progress | None
+    done: int = 0
+
+    def __call__(self) -> Iterator[Spectra]:
+        for tile in self.source.tiles(TILE):
+            yield tile
+            self.done += len(tile)
+            if self.progress is not None:
+                self.progress(min(self.done // READINGS, self.source.n_spectra), self.source.n_spectra)
+
+
+def without_spaxels(denoiser: Denoiser) -> Denoiser:
+    """What can be sent to another process to denoise the tiles of `Work.tiles`."""
+    return denoiser.knows_no_spaxels() if isinstance(denoiser, Together) else denoiser
 
 
 def is_own(thing: object) -> bool:
@@ -179,9 +240,12 @@ def process(
     with open_spectra(*paths, **options) as source:
         _require_original(source)
         source.hash_inputs()
-        with work.open_output(path, source, WriteOptions(**writing)):
+        crew = workers if isinstance(workers, Crew) else Crew(workers)
+        settle = partial(settled, source=source, crew=crew, progress=progress)
+        with work.open_output(path, source, WriteOptions(**writing), settle):
+            if isinstance(work.denoiser, Together):
+                progress = _last_reading(progress)
             n_spectra, tiles = work.tiles(source, progress)
-            crew = workers if isinstance(workers, Crew) else Crew(workers)
             with closing(_computed(tiles, n_spectra, work, crew, progress)) as results:
                 for rows, tile in results:
                     work.put(tile, rows)
@@ -243,13 +307,13 @@ def _computed(
 
 
 def _side_by_side(
-    compute: Callable[[Spectra], tuple[slice, Tile]],
+    compute: Callable[[Spectra], Result],
     tiles: Iterable[Spectra],
     workers: int,
     abandon: Iterable[Callable[[], None]],
-) -> Iterator[tuple[slice, Tile]]:
+) -> Iterator[Result]:
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[tuple[slice, Tile]]] = deque()
+        waiting: deque[Future[Result]] = deque()
         try:
             for tile in tiles:
                 waiting.append(pool.submit(compute, tile))
@@ -262,6 +326,23 @@ def _side_by_side(
             for end in abandon:
                 end()
             raise
+
+
+def _mapped(crew: Crew, n_spectra: int, compute: Compute, tiles: Iterable[Spectra]) -> Iterator[Any]:
+    """Apply a function to tiles, side by side where workers of this machine do so; yield the results in order."""
+    here = replace(crew, spread=None)
+    with here.team(compute, n_spectra) or nullcontext() as team:
+        if here.size == 0:
+            yield from map(compute, tiles)
+        else:
+            yield from _side_by_side(team or compute, tiles, here.size, () if team is None else (team.kill,))
+
+
+def _last_reading(progress: Progress | None) -> Progress | None:
+    """Progress over the last of the readings of a file."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(((READINGS - 1) * total + done) // READINGS, total)
 
 
 def _shifted(progress: Progress | None, done: int, total: int) -> Progress | None:

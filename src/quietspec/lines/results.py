@@ -12,7 +12,7 @@ from quietspec.arrays import SHARED, BySpectrum, FloatArray
 from quietspec.errors import SpectraError
 from quietspec.lines.catalogue import GROUPS, LineGroup
 
-__all__ = ["BroadLines", "FittedLines", "ForbiddenMotion", "Line", "LinePosterior", "SecondMotion"]
+__all__ = ["BroadLines", "FittedLines", "GasMotion", "Line", "LinePosterior"]
 
 _FURTHER = (
     "second_velocity", "second_sigma", "second_share", "broad_halpha", "broad_hbeta", "broad_velocity", "broad_fwhm",
@@ -20,27 +20,8 @@ _FURTHER = (
 _OF = {name: (group, ratio) for group in GROUPS for name, ratio in group.members}
 
 
-class SecondMotion(NamedTuple):
-    """Motion of the fainter of two components of gas.
-
-    Parameters
-    ----------
-    velocity, log_sigma : float
-        Velocity (km/s) and ln σ_g.
-    motion_errors : (2,)
-        1σ of these.
-    share : (float, float)
-        Its share of the flux of the lines that reveal gas, and 1σ.
-    """
-
-    velocity: float
-    log_sigma: float
-    motion_errors: FloatArray
-    share: tuple[float, float]
-
-
-class ForbiddenMotion(NamedTuple):
-    """Motion of the forbidden lines where it differs from that of the other lines.
+class GasMotion(NamedTuple):
+    """Motion of a part of the gas: of the fainter of two components, or of the forbidden lines.
 
     Parameters
     ----------
@@ -90,9 +71,11 @@ class FittedLines:
         1σ of these.
     components : int
         Number of narrow components whose motions were fitted; 0 where lines are averaged over the motions gas may have.
-    second : SecondMotion, optional
-        Motion of the second one; `flux` is the sum of both.
-    forbidden : ForbiddenMotion, optional
+    second : GasMotion, optional
+        Motion of the fainter of two components; `flux` is the sum of both.
+    second_share : (float, float)
+        Its share of the flux of the lines that reveal gas, and 1σ.
+    forbidden : GasMotion, optional
         Motion of the forbidden lines, where it differs from that of the other lines.
     broad : BroadLines, optional
         Broad Balmer lines, where they are seen.
@@ -105,8 +88,9 @@ class FittedLines:
     log_sigma: float
     motion_errors: FloatArray
     components: int = 0
-    second: SecondMotion | None = None
-    forbidden: ForbiddenMotion | None = None
+    second: GasMotion | None = None
+    second_share: tuple[float, float] = (float("nan"), float("nan"))
+    forbidden: GasMotion | None = None
     broad: BroadLines | None = None
 
 
@@ -270,7 +254,7 @@ class LinePosterior(BySpectrum):
         self.components[row] = found.components
         if found.second is not None:
             self.second_velocity[row], self.second_sigma[row] = _motion(found.second)
-            self.second_share[row] = found.second.share
+            self.second_share[row] = found.second_share
         if found.broad is not None:
             self.broad_halpha[row], self.broad_hbeta[row] = (np.multiply(one, wide) for one in found.broad[:2])
             self.broad_velocity[row], self.broad_fwhm[row] = found.broad[2:]
@@ -350,7 +334,7 @@ class LinePosterior(BySpectrum):
         return drawn
 
 
-def _motion(of: FittedLines | SecondMotion | ForbiddenMotion) -> tuple[tuple[float, float], tuple[float, float]]:
+def _motion(of: FittedLines | GasMotion) -> tuple[tuple[float, float], tuple[float, float]]:
     """Velocity and σ, km/s, each with its 1σ."""
     sigma = float(np.exp(of.log_sigma))
     return (of.velocity, float(of.motion_errors[0])), (sigma, sigma * float(of.motion_errors[1]))

@@ -36,9 +36,10 @@ def evaluate(
         bool, typer.Option("--coverage", help="Test by level and bin whether the errors are right (goes to --json).")
     ] = False,
     limit: Annotated[
-        bool, typer.Option("--limit", help="Sample the Bayes limit and compare with it (some 10 s a spectrum and S/N).")
+        bool,
+        typer.Option("--limit", help="Sample the Bayes limit and compare with it (10 s per spectrum and S/N)."),
     ] = False,
-    limit_n: Annotated[int, typer.Option("--limit-n", min=1, help="Spectra of which it is sampled at each S/N.")] = 50,
+    limit_n: Annotated[int, typer.Option("--limit-n", min=1, help="Spectra sampled at each S/N.")] = 50,
     prior: Annotated[
         str | None, typer.Option(help="Prior of pca, wiener and posterior; the recipe's shipped one by default.")
     ] = None,

@@ -20,7 +20,10 @@ __all__ = ["train"]
 
 
 def train(
-    run: Annotated[str, typer.Argument(help="survey or paper, the shipped priors' own settings, or a YAML file.")],
+    run: Annotated[
+        str,
+        typer.Argument(help="survey, ultraviolet, library or paper, or a YAML file of settings."),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Model file (.npz) to write; its card goes beside it.")],
     changes: Changes = None,
     library: Library = None,

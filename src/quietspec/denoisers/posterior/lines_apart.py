@@ -15,7 +15,7 @@ import numpy as np
 from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.gas import GAS_MOTIONS, Away, GasState, Known, LineDesign, LineModel, Motion, Roots
 from quietspec.denoisers.posterior.gas_trial import Found, Trial
-from quietspec.lines.results import FittedLines, ForbiddenMotion
+from quietspec.lines.results import FittedLines, GasMotion
 
 __all__ = ["LinesApart", "may_be_apart", "with_lines_apart"]
 
@@ -82,7 +82,7 @@ class LinesApart:
         motion, slope = self.away
         (velocity, log_sigma), root = motion + slope * known[0], roots.motions + slope[:, None] * known[1]
         errors = np.linalg.norm(root, axis=1)
-        found = ForbiddenMotion(lines.velocity + float(velocity), lines.log_sigma + float(log_sigma), errors)
+        found = GasMotion(lines.velocity + float(velocity), lines.log_sigma + float(log_sigma), errors)
         return replace(lines, forbidden=found)
 
 

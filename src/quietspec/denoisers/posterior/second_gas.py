@@ -23,7 +23,7 @@ from quietspec.denoisers.posterior.kinematics import State
 from quietspec.denoisers.posterior.linearised import Marginalised
 from quietspec.denoisers.posterior.lines_apart import LinesApart, may_be_apart, with_lines_apart
 from quietspec.denoisers.posterior.pixel_model import PixelModel
-from quietspec.lines.results import FittedLines, SecondMotion
+from quietspec.lines.results import FittedLines, GasMotion
 
 __all__ = ["FirstLook", "SecondGas", "unpacked", "with_second_gas", "without_spikes"]
 
@@ -154,7 +154,8 @@ class SecondGas:
             log_sigma=first[1],
             motion_errors=first[2],
             components=2,
-            second=SecondMotion(*second, share=(float(min(share, 1 - share)), float(error))),
+            second=GasMotion(*second),
+            second_share=(float(min(share, 1 - share)), float(error)),
         )
 
 

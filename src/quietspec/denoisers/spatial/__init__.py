@@ -14,5 +14,6 @@ Modules, in the order in which data pass through them:
 """
 
 from quietspec.denoisers.spatial.denoiser import SpatialPosterior
+from quietspec.denoisers.spatial.together import Together
 
-__all__ = ["SpatialPosterior"]
+__all__ = ["SpatialPosterior", "Together"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,12 @@ from threadpoolctl import threadpool_limits
 from quietspec.arrays import FloatArray
 from quietspec.denoised import Denoised, ModelId
 from quietspec.denoisers.base import Denoiser, initial_flags
-from quietspec.denoisers.outliers import gross_outliers
 from quietspec.denoisers.posterior.grid import Batch
 from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
 from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
 from quietspec.denoisers.posterior.results import Accumulator
-from quietspec.denoisers.spatial.first_pass import FirstPass, Keeping
-from quietspec.denoisers.spatial.learning import Learning, Tiles
+from quietspec.denoisers.spatial.first_pass import FirstPass, Keeping, TilePass, masked
+from quietspec.denoisers.spatial.learning import Learning, Mapped, Tiles
 from quietspec.errors import SpectraError
 from quietspec.spectra import Spectra
 
@@ -64,7 +63,9 @@ class SpatialPosterior(KinematicPosterior):
         """The name, which says that spaxels were taken together, with the hash of the prior."""
         return ModelId(f"{self.name}, spatial", self.prior.hash)
 
-    def learned(self, tiles: Tiles, redshift: FloatArray, shape: tuple[int, int] | None) -> Denoiser:
+    def learned(
+        self, tiles: Tiles, redshift: FloatArray, shape: tuple[int, int] | None, mapped: Mapped = map
+    ) -> Denoiser:
         """Learn a cube, tile by tile.
 
         Parameters
@@ -76,6 +77,8 @@ class SpatialPosterior(KinematicPosterior):
             Redshifts.
         shape : (ny, nx)
             Of the image.
+        mapped : callable, optional
+            Applies a function to tiles and yields the results in order, as `map` does, possibly in other processes.
 
         Returns
         -------
@@ -89,15 +92,13 @@ class SpatialPosterior(KinematicPosterior):
         """
         if shape is None:
             raise SpectraError("denoise: these spectra form no image, and cannot know their neighbours: spatial=False.")
-        first, law = FirstPass(redshift), self.calibration
+        first = FirstPass(redshift)
         with threadpool_limits(limits=1):
-            for tile in tiles():
-                law = law or self.law_of(tile)
-                denoised, keeping = self._alone(_masked(tile))
-                first.add(keeping, denoised)
-            if law is None or first.members[first.rows].sum() < _FEWEST:
+            for part in mapped(_Alone(self, first.usual), tiles()):
+                first.add(part)
+            if first.members[first.rows].sum() < _FEWEST:
                 return self._single()
-            return Learning(self, law, self._alone, first, lambda: map(_masked, tiles()), shape)()
+            return Learning(self, self._alone, first, tiles, shape, mapped)()
 
     def _denoise(self, spectra: Spectra) -> Denoised:
         whole = {name: value for name, value in spectra.meta.items() if name != "rows"}
@@ -130,10 +131,17 @@ class SpatialPosterior(KinematicPosterior):
             result.keep(rows, batch, fit)
 
 
-def _masked(tile: Spectra) -> Spectra:
-    """Mask the gross outliers of a tile."""
-    outliers = gross_outliers(tile)
-    return replace(tile, ivar=np.where(outliers, 0, tile.ivar)) if outliers.any() else tile
+@dataclass(frozen=True, eq=False)
+class _Alone:
+    """The first pass over a tile of a galaxy of this redshift."""
+
+    denoiser: SpatialPosterior
+    redshift: float
+
+    def __call__(self, tile: Spectra) -> TilePass:
+        with threadpool_limits(limits=1):
+            denoised, keeping = self.denoiser._alone(masked(tile))
+        return TilePass.of(keeping, denoised, self.redshift)
 
 
 def _tiles(spectra: Spectra) -> Iterator[Spectra]:

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.calibration import CalibrationLaw
 from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
+from quietspec.denoisers.posterior.kinematic_fit import KinematicGrid
 from quietspec.denoisers.posterior.kinematics import MOTIONS
 from quietspec.denoisers.spatial.field import Field
-from quietspec.denoisers.spatial.first_pass import FirstPass, tile_rows
+from quietspec.denoisers.spatial.first_pass import FirstPass, knowledge_of, masked, tile_rows, with_knowledge
 from quietspec.denoisers.spatial.frame import Frame, Likelihoods, Messages
 from quietspec.denoisers.spatial.galaxy import GalaxyPrior, belonging
 from quietspec.denoisers.spatial.motions import MotionLikelihoods
 from quietspec.denoisers.spatial.neighbourhoods import Neighbourhoods
-from quietspec.denoisers.spatial.refit import Refit
+from quietspec.denoisers.spatial.refit import Kept, Refit
 from quietspec.denoisers.spatial.stack import FittedStack
 from quietspec.denoisers.spatial.together import LIKELY, Alone, Known, Together
 from quietspec.errors import SpectraError
 from quietspec.noise import NoiseCorrelation, best_patch, correlation_of_signs
 from quietspec.spectra import Spectra
 
-__all__ = ["Learning", "Tiles"]
+__all__ = ["Learning", "Mapped", "Tiles"]
 
 Tiles = Callable[[], Iterable[Spectra]]  #: reads a cube anew, tile by tile
+Mapped = Callable[[Callable[[Spectra], Any], Iterable[Spectra]], Iterable[Any]]  #: as `map`, possibly side by side
 
 _COMMON = 0.05  # correlation of all spaxels at least: errors of sky, continuum and model that no averaging removes
 _ROUNDS = 2  # times that the galaxy's prior is learned: first where motions may be anything, then where it has them
@@ -40,8 +45,6 @@ class Learning:
     ----------
     denoiser : KinematicPosterior
         Denoiser of the first pass.
-    law : CalibrationLaw
-        Its calibration law for this cube.
     alone : callable
         The usual posterior.
     first : FirstPass
@@ -50,24 +53,27 @@ class Learning:
         Reads the cube anew.
     shape : (ny, nx)
         Of the image.
+    mapped : callable
+        Applies a function to tiles.
     """
 
     denoiser: KinematicPosterior
-    law: CalibrationLaw
     alone: Alone
     first: FirstPass
     tiles: Tiles
     shape: tuple[int, int]
+    mapped: Mapped
 
     def __call__(self) -> Together:
         """Learn the cube."""
         if self.first.stack is None:
             raise ValueError("no spaxel belongs to the galaxy")
-        stack, frame = self.first.stack.fit(self.denoiser.emission), self._frame()
+        law, grid = self._seen()
+        stack, frame = self.first.stack.fit(grid, self.denoiser.emission), self._frame()
         tool = KinematicPosterior(
             self.denoiser.name,
             self.denoiser.prior,
-            self.law.reduced(stack.share),
+            law.reduced(stack.share),
             self.denoiser.emission,
             self.denoiser.noise,
             higher_moments=self.denoiser.higher_moments,
@@ -76,6 +82,13 @@ class Learning:
         )
         known = self._known(frame, self._likelihoods(tool, stack, frame))
         return Together(tool, self.alone, self.first, stack, frame, known)
+
+    def _seen(self) -> tuple[CalibrationLaw, KinematicGrid]:
+        """Calibration law of this cube, and the pixels of its galaxy."""
+        for tile in self.tiles():
+            for _, kept in self.first.of_tile(tile_rows(tile)):
+                return self.denoiser.law_of(tile), kept.batch(self.denoiser, masked(tile)).grid
+        raise ValueError("no spaxel belongs to the galaxy")
 
     def _frame(self) -> Frame:
         coordinates, first = self.denoiser.coordinates, self.first
@@ -86,14 +99,9 @@ class Learning:
 
     def _likelihoods(self, tool: KinematicPosterior, stack: FittedStack, frame: Frame) -> Likelihoods:
         """What the data say about the populations of the sum: their own noise would find itself in their own."""
-        found: list[Likelihoods] = []
-        for tile in self.tiles():
-            for _, kept in self.first.of_tile(tile_rows(tile)):
-                shapes = kept.shapes.astype(np.float64)
-                shapes[:, MOTIONS:] = stack.shape[MOTIONS:]
-                fit = Refit(kept.batch(tool, tile), kept, shapes)
-                found.append(frame.likelihoods(fit.projections, fit.scale, shapes))
-        return Likelihoods.stack(found)
+        tiles = (with_knowledge(tile, list(self.first.of_tile(tile_rows(tile)))) for tile in self.tiles())
+        parts = self.mapped(_Reduced(tool, stack.shape, frame), tiles)
+        return Likelihoods.stack([one for part in parts for one in part])
 
     def _noise(self) -> NoiseCorrelation:
         """Correlation of the noise between spaxels in what denoising left, some of it common to all in any case."""
@@ -140,3 +148,23 @@ class Learning:
             likelihoods = linear.with_motions(*frame.of_motions(*motions.gaussians(about, spread), about))
             galaxy = GalaxyPrior.of(likelihoods[first.members[first.rows]], np.random.default_rng(_SEED))
         return likelihoods, galaxy
+
+
+@dataclass(frozen=True, eq=False)
+class _Reduced:
+    """Linearises the spaxels of a tile about populations of this shape ξ, and reduces them to modes."""
+
+    tool: KinematicPosterior
+    shape: FloatArray
+    frame: Frame
+
+    def __call__(self, tile: Spectra) -> list[Likelihoods]:
+        tile, pairs = knowledge_of(masked(tile))
+        with threadpool_limits(limits=1):
+            return [self._batch(tile, kept) for _, kept in pairs]
+
+    def _batch(self, tile: Spectra, kept: Kept) -> Likelihoods:
+        shapes = kept.shapes.astype(np.float64)
+        shapes[:, MOTIONS:] = self.shape[MOTIONS:]
+        fit = Refit(kept.batch(self.tool, tile), kept, shapes)
+        return self.frame.likelihoods(fit.projections, fit.scale, shapes)

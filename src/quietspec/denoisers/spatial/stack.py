@@ -31,15 +31,14 @@ class Stack:
 
     Parameters
     ----------
-    grid : KinematicGrid
-        Their pixels.
+    n_pixels : int
+        Number of their pixels.
     """
 
-    def __init__(self, grid: KinematicGrid) -> None:
-        self._grid = grid
+    def __init__(self, n_pixels: int) -> None:
         self._signal = np.zeros(_LEVELS)
-        self._weight = np.zeros((_LEVELS, len(grid.rest)))
-        self._sum = np.zeros((_LEVELS, len(grid.rest)))
+        self._weight = np.zeros((_LEVELS, n_pixels))
+        self._sum = np.zeros((_LEVELS, n_pixels))
 
     def add(self, flux: FloatArray, weight: FloatArray, scale: FloatArray, signal: FloatArray) -> None:
         """Add spectra.
@@ -56,8 +55,14 @@ class Stack:
         np.add.at(self._weight, level, scale[:, None] ** 2 * weight)
         np.add.at(self._sum, level, scale[:, None] * (weight * flux))
 
-    def fit(self, emission: Emission) -> FittedStack:
-        """Fit the sum of the brightest, which have nine tenths of the squared S/N of all, as one spectrum."""
+    def join(self, other: Stack) -> None:
+        """Add another sum of the same pixels."""
+        self._signal += other._signal
+        self._weight += other._weight
+        self._sum += other._sum
+
+    def fit(self, grid: KinematicGrid, emission: Emission) -> FittedStack:
+        """Fit the sum of the brightest, which have nine tenths of the squared S/N of all, as one spectrum of a grid."""
         above = np.cumsum(self._signal[::-1])[::-1] - self._signal
         bright = above < _BRIGHT * self._signal.sum()
         weight, total = self._weight[bright].sum(axis=0), self._sum[bright].sum(axis=0)
@@ -69,7 +74,7 @@ class Stack:
             weight=(weight * unit**2)[None].astype(np.float32),
             unit=unit[:, None],
             scale=unit,
-            grid=self._grid,
+            grid=grid,
         )
         return FittedStack.of(BatchFit(batch, "auto" if emission == "fit" else emission, "measured"))
 

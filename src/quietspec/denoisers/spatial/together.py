@@ -14,7 +14,7 @@ from quietspec.denoised import Denoised, Flag, ModelId
 from quietspec.denoisers.outliers import without_gross_outliers
 from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
 from quietspec.denoisers.posterior.results import Accumulator
-from quietspec.denoisers.spatial.first_pass import FirstPass, tile_rows
+from quietspec.denoisers.spatial.first_pass import FirstPass, knowledge_of, tile_rows, with_knowledge
 from quietspec.denoisers.spatial.frame import Frame, Messages
 from quietspec.denoisers.spatial.refit import Kept, Refit
 from quietspec.denoisers.spatial.stack import FittedStack
@@ -63,6 +63,25 @@ class Known(BySpectrum):
 
 
 @dataclass(frozen=True, eq=False)
+class TileKnowledge:
+    """What is known of the n spaxels of a tile when the second pass begins.
+
+    Parameters
+    ----------
+    flags, p_value, evidence, noise_scale : (n,)
+        Of the first pass.
+    batches : list of (Kept, Known)
+        What the first pass keeps, and what all others say.
+    """
+
+    flags: npt.NDArray[np.int64]
+    p_value: FloatArray
+    evidence: FloatArray
+    noise_scale: FloatArray
+    batches: list[tuple[Kept, Known]]
+
+
+@dataclass(frozen=True, eq=False)
 class Together:
     """A denoiser that has learned a cube, and denoises its spaxels tile by tile.
 
@@ -99,19 +118,34 @@ class Together:
         """The name, which says that spaxels were taken together, with the hash of the prior."""
         return ModelId(f"{self.tool.name}, spatial", self.tool.prior.hash)
 
+    def informed(self, tile: Spectra) -> Spectra:
+        """Let a tile carry all that is known of its spaxels, for one that `knows_no_spaxels`."""
+        return with_knowledge(tile, self._knowledge(tile_rows(tile)))
+
+    def knows_no_spaxels(self) -> Together:
+        """Return what denoises tiles that carry what is known of their spaxels: it can be sent to other processes."""
+        return replace(self, first=FirstPass(np.empty(0)), known=self.known[:0])
+
+    def _knowledge(self, place: slice) -> TileKnowledge:
+        first = self.first
+        return TileKnowledge(
+            first.flags[place], first.p_value[place], first.evidence[place], first.noise_scale[place],
+            [(kept, self.known[where]) for where, kept in first.of_tile(place)],
+        )  # fmt: skip
+
     def denoise(self, spectra: Spectra) -> Denoised:
         """Denoise a tile of the cube, whose rows are ``meta["rows"]``; all of it if there are none."""
+        spectra, knowledge = knowledge_of(spectra)
+        about = knowledge or self._knowledge(tile_rows(spectra))
         with threadpool_limits(limits=1):
-            return without_gross_outliers(spectra, self._denoise)
+            return without_gross_outliers(spectra, lambda tile: self._denoise(tile, about))
 
-    def _denoise(self, tile: Spectra) -> Denoised:
-        place = tile_rows(tile)
+    def _denoise(self, tile: Spectra, about: TileKnowledge) -> Denoised:
         result = Accumulator(tile, self.tool.label_names)
         told = np.zeros(len(tile), dtype=bool)
         n_spaxels, of_galaxy = np.ones(len(tile)), np.zeros(len(tile))
-        flags = self.first.flags[place].copy()
-        for where, kept in self.first.of_tile(place):
-            known = self.known[where]
+        flags = about.flags.copy()
+        for kept, known in about.batches:
             self._second(kept, known, result)
             told[kept.rows], n_spaxels[kept.rows], of_galaxy[kept.rows] = True, known.n_spaxels, known.of_galaxy
             flags[kept.rows] &= ~int(Flag.PRIOR_LABELS)
@@ -121,12 +155,10 @@ class Together:
             result.widen_labels(np.flatnonzero(told), self.stack.label_covariance)
         self._others(np.flatnonzero(~told), tile, result)
         estimates = result.estimates
-        estimates.evidence[told] = self.first.evidence[place][told]
-        estimates.noise_scale[told] = self.first.noise_scale[place][told]
+        estimates.evidence[told], estimates.noise_scale[told] = about.evidence[told], about.noise_scale[told]
         estimates.flags[:] = flags
         joined = result.finish(self.model)
-        p_value = self.first.p_value[place]
-        return replace(joined, flags=flags, p_value=p_value, n_spaxels=n_spaxels, of_galaxy=of_galaxy)
+        return replace(joined, flags=flags, p_value=about.p_value, n_spaxels=n_spaxels, of_galaxy=of_galaxy)
 
     def _second(self, kept: Kept, known: Known, result: Accumulator) -> None:
         """Denoise the spaxels of a batch again."""

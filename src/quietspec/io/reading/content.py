@@ -144,7 +144,7 @@ class Content:
     redshift : (n_spectra,)
         NaN where unknown.
     ebv : (n_spectra,)
-        E(B−V) of the Milky Way that the flux is not corrected for, mag; 0 for none.
+        E(B−V) of the Milky Way for which the flux is not corrected, mag; 0 for none.
     fwhm : (n_pixels,) or (n_spectra, n_pixels), optional
         Instrumental FWHM in Å.
     unit : astropy unit

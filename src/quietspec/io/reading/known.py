@@ -212,7 +212,7 @@ def settle_ebv(
     n_spectra: int,
     questions: Questions,
 ) -> FloatArray:
-    """Settle E(B−V) of the Milky Way that the flux is not corrected for.
+    """Settle E(B−V) of the Milky Way for which the flux is not corrected.
 
     Parameters
     ----------

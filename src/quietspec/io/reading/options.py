@@ -55,8 +55,8 @@ class ReadOptions:
     redshift : float, optional
         Redshift of all spectra.
     ebv : float, optional
-        Colour excess E(B−V), mag, of the dust of the Milky Way in front of all spectra, which the flux is not corrected
-        for; 0 for none, or where it is corrected.
+        Colour excess E(B−V), mag, of the dust of the Milky Way in front of all spectra, for which the flux is not
+        corrected; 0 for none, or where it is corrected.
     flux_hdu, noise_hdu, mask_hdu : str or int, optional
         Name or number of the HDU that holds the flux, its noise, and its mask. In a table: the name of the column.
     wave_hdu : str or int, optional
@@ -108,7 +108,7 @@ class ReadOptions:
 
     redshift: float | None = field(default=None, metadata={"help": "Redshift, where the file has none or a wrong one."})
     ebv: float | None = field(
-        default=None, metadata={"help": "E(B-V) of the Milky Way's dust, mag, that the flux is not corrected for."}
+        default=None, metadata={"help": "E(B-V) of the Milky Way's dust, mag, for which the flux is not corrected."}
     )
     flux_hdu: str | int | None = field(
         default=None, metadata={"help": "Name or number of the flux HDU; in a table, name of the column."}

@@ -73,7 +73,7 @@ class OutputAxes(Protocol):
 
     @property
     def ebv(self) -> FloatArray:
-        """E(B−V) of the Milky Way that the flux is not corrected for, (n_spectra,), mag."""
+        """E(B−V) of the Milky Way for which the flux is not corrected, (n_spectra,), mag."""
 
     @property
     def unit(self) -> u.UnitBase:

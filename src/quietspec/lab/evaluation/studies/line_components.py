@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +11,9 @@ from rich.table import Table
 
 from quietspec.arrays import FloatArray
 from quietspec.denoised import Denoised
-from quietspec.denoisers import KinematicPosterior, SpectralPrior
+from quietspec.denoisers import SpectralPrior
 from quietspec.lab.evaluation.studies.line_fluxes import LineSettings, observed_lines
+from quietspec.lab.evaluation.studies.line_ways import LINES, all_with_gas, both_ways, flux_scores, inside
 from quietspec.lab.simulate import Simulated, SurveyRecipe
 from quietspec.lab.simulate.emission import Gas, add_lines
 from quietspec.lab.simulate.histories import log_uniform
@@ -26,7 +26,6 @@ __all__ = ["KINDS", "component_study", "component_tables"]
 #: What is simulated beside one narrow component.
 KINDS = ("one", "second", "broad")
 _BLENDS = {"HeI3889": "H8"}
-_LINES = ("Hbeta", "[OIII]5007", "Halpha", "[NII]6583")
 _BALMER = ("Halpha", "Hbeta", "Hgamma", "Hdelta")
 _OFFSET, _SHARE, _SIGMA = (100.0, 400.0), (0.2, 0.5), (50.0, 300.0)  # km/s, of the flux, km/s: of second components
 _SCATTER = 0.1  # dex, of the ratios of second components about those of the first
@@ -57,16 +56,11 @@ def component_study(
     list of dict
         One entry for each kind, S/N and way of fitting.
     """
-    emission = replace(recipe.prior.emission, gas_fraction=1.0, ew_halpha=(3.0, 100.0))
-    with_gas = copy(recipe)
-    with_gas.prior = replace(recipe.prior, emission=emission)
-    found = []
+    with_gas, found = all_with_gas(recipe), []
     for snr in settings.snrs:
         for kind in KINDS:
             drawn = list(_drawn(with_gas, kind, snr, settings))
-            for name, further in (("one component", False), ("by evidence", True)):
-                fit = KinematicPosterior("posterior", prior, emission="fit", two_components=further)
-                entry = _scores([(one, fit.denoise(one.made.observed)) for one in drawn])
+            for name, entry in both_ways(prior, drawn, "one component", _scores):
                 found.append({"kind": kind, "snr": snr, "fit": name, **entry})
                 rates = ", ".join(f"{what} {entry[what]:.3f}" for what in ("second", "apart", "broad"))
                 log(f"{kind}, S/N {snr:g}, {name}: {rates}")
@@ -147,39 +141,28 @@ def _scores(pairs: Sequence[tuple[_Drawn, Denoised]]) -> dict[str, Any]:
     if seen.sum() > 1:
         pulls = (broad[seen, 0] - true[seen]) / broad[seen, 1]
         entry["broad Halpha"] = {
-            "inside 68": float(np.mean(np.abs(pulls) < 1)), "inside 95": float(np.mean(np.abs(pulls) < 1.96)),
+            "inside 68": inside(pulls, 1.0), "inside 95": inside(pulls, 1.96),
             "median ratio": float(np.median(broad[seen, 0] / true[seen])),
         }  # fmt: skip
-    return entry | {line: _line_scores(line, pairs) for line in _LINES}
+    return entry | {line: _line_scores(line, pairs) for line in LINES}
 
 
 def _line_scores(line: str, pairs: Sequence[tuple[_Drawn, Denoised]]) -> dict[str, float]:
     """Coverage, slope and errors of the total flux of a narrow line."""
     place = list(EMISSION_LINES).index(line)
     each = ((found.line(line).flux, found.line(line).error, drawn.flux[:, place]) for drawn, found in pairs)
-    value, sigma, truth = (np.concatenate(parts) for parts in zip(*each, strict=True))
-    known = np.isfinite(value) & (sigma > 0)
-    value, sigma, truth = value[known], sigma[known], truth[known]
-    pulls = (value - truth) / sigma
-    return {
-        "inside 68": float(np.mean(np.abs(pulls) < 1)),
-        "inside 95": float(np.mean(np.abs(pulls) < 1.96)),
-        "slope": float(np.sum(truth * value / sigma**2) / np.sum(truth**2 / sigma**2)),
-        "mean pull": float(np.mean(np.clip(pulls, -5, 5))),
-        "typical error": float(np.median(np.abs(value - truth))),
-        "median relative error": float(np.median(np.abs(value / truth - 1))),
-    }
+    return flux_scores(*(np.concatenate(parts) for parts in zip(*each, strict=True)))
 
 
 def component_tables(content: Sequence[dict[str, Any]]) -> Iterator[Table]:
     """Tabulate what `component_study` found."""
     for kind in KINDS:
-        table = Table("S/N", "fit", "second", "broad", *_LINES, title=f"simulated: {kind}")
+        table = Table("S/N", "fit", "second", "broad", *LINES, title=f"simulated: {kind}")
         for entry in content:
             if entry["kind"] == kind:
                 cells = (
                     f"{100 * one['inside 68']:.0f}, {100 * one['inside 95']:.0f} %; {one['slope']:.3f}"
-                    for one in (entry[line] for line in _LINES)
+                    for one in (entry[line] for line in LINES)
                 )
                 rates = (f"{100 * entry[name]:.1f} %" for name in ("second", "broad"))
                 table.add_row(f"{entry['snr']:g}", entry["fit"], *rates, *cells)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +11,9 @@ from rich.table import Table
 
 from quietspec.arrays import FloatArray
 from quietspec.denoised import Denoised
-from quietspec.denoisers import KinematicPosterior, SpectralPrior
+from quietspec.denoisers import SpectralPrior
 from quietspec.lab.evaluation.studies.line_fluxes import BATCHES, LineSettings
+from quietspec.lab.evaluation.studies.line_ways import LINES, all_with_gas, both_ways, flux_scores, inside
 from quietspec.lab.simulate import Draws, Simulated, SurveyRecipe, viewing_of
 from quietspec.lab.simulate.emission import Gas
 from quietspec.lab.streams import stream
@@ -22,7 +22,6 @@ from quietspec.wavelengths import EMISSION_LINES
 
 __all__ = ["motions_study", "motions_table"]
 
-_LINES = ("Hbeta", "[OIII]5007", "Halpha", "[NII]6583")
 _FORBIDDEN = np.array([is_forbidden(name) for name in EMISSION_LINES])
 _WIDTHS = 0.2  # 1σ of ln of the ratio of the two σ, where lines are apart
 
@@ -63,16 +62,11 @@ def motions_study(
     list of dict
         One entry for each S/N, offset and way of fitting.
     """
-    emission = replace(recipe.prior.emission, gas_fraction=1.0, ew_halpha=(3.0, 100.0))
-    with_gas = copy(recipe)
-    with_gas.prior = replace(recipe.prior, emission=emission)
-    found = []
+    with_gas, found = all_with_gas(recipe), []
     for snr in settings.snrs:
         for offset in offsets:
             drawn = list(_drawn(with_gas, offset, snr, settings))
-            for name, further in (("one motion", False), ("by evidence", True)):
-                fit = KinematicPosterior("posterior", prior, emission="fit", two_components=further)
-                entry = _scores([(one, fit.denoise(one.made.observed)) for one in drawn])
+            for name, entry in both_ways(prior, drawn, "one motion", _scores):
                 found.append({"offset": offset, "snr": snr, "fit": name, **entry})
                 log(f"{offset:g} km/s, S/N {snr:g}, {name}: apart {entry['apart']:.3f}, second {entry['second']:.3f}")
     return found
@@ -114,46 +108,28 @@ def _scores(pairs: Sequence[tuple[_Drawn, Denoised]]) -> dict[str, Any]:
         "apart": float(np.mean(apart)),
     }
     if len(pulls) > 1:
-        entry["difference"] = {"inside 68": _inside(pulls, 1.0), "inside 95": _inside(pulls, 1.96),
+        entry["difference"] = {"inside 68": inside(pulls, 1.0), "inside 95": inside(pulls, 1.96),
                                "median error": float(np.median(error[apart]))}  # fmt: skip
-    return entry | {line: _line_scores(line, pairs) for line in _LINES}
-
-
-def _inside(pulls: FloatArray, limit: float) -> float:
-    return float(np.mean(np.abs(pulls) < limit))
+    return entry | {line: _line_scores(line, pairs) for line in LINES}
 
 
 def _line_scores(line: str, pairs: Sequence[tuple[_Drawn, Denoised]]) -> dict[str, float]:
     """Coverage, bias and errors of the flux of a line."""
     place = list(EMISSION_LINES).index(line)
-    value, sigma, truth = (
-        np.concatenate(parts)
-        for parts in zip(
-            *(
-                (measured.flux, measured.error, drawn.gas.flux[:, place] * (1 + drawn.made.observed.redshift))
-                for drawn, measured in ((drawn, found.line(line)) for drawn, found in pairs)
-            ),
-            strict=True,
-        )
+    each = (
+        (found.line(line).flux, found.line(line).error, drawn.gas.flux[:, place] * (1 + drawn.made.observed.redshift))
+        for drawn, found in pairs
     )
-    known = np.isfinite(value) & (sigma > 0)
-    value, sigma, truth = value[known], sigma[known], truth[known]
-    pulls = (value - truth) / sigma
-    return {
-        "inside 68": _inside(pulls, 1.0),
-        "inside 95": _inside(pulls, 1.96),
-        "mean pull": float(np.mean(np.clip(pulls, -5, 5))),
-        "median relative error": float(np.median(np.abs(value / truth - 1))),
-    }
+    return flux_scores(*(np.concatenate(parts) for parts in zip(*each, strict=True)))
 
 
 def motions_table(content: Sequence[dict[str, Any]]) -> Table:
     """Tabulate what `motions_study` found: rates, and shares of fluxes inside 68 and 95 % with their mean pull."""
-    table = Table("S/N", "km/s", "fit", "apart", "second", "difference", *_LINES, title="motions apart")
+    table = Table("S/N", "km/s", "fit", "apart", "second", "difference", *LINES, title="motions apart")
     for entry in content:
         cells = (
             f"{100 * one['inside 68']:.0f}, {100 * one['inside 95']:.0f} %; {one['mean pull']:+.1f}"
-            for one in (entry[line] for line in _LINES)
+            for one in (entry[line] for line in LINES)
         )
         one = entry.get("difference")
         difference = "–" if one is None else (
