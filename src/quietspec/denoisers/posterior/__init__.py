@@ -41,9 +41,10 @@ wₖ     ``exp(Gaussians.log_weight)``                 (k,)          weight of c
 μₖ     ``Gaussians.mean``                            (k, d)        its mean, at s = 1
 Σₖ     ``Gaussians.covariance``                      (k, d, d)     its covariance, Sₖ + μₖμₖᵀ: the scale's spread is 1
 Sₖ     ``Gaussians.shape_covariance``                (k, d, d)     its covariance at a known scale
-M      ``Prediction.covariance``                     (m, k, q, q)  UᵀSₖU + 1, covariance of z at a known scale
-a      ``Prediction.slope``                          (m, k, q)     Uᵀμₖ, change of z with the relative scale
-v      ``Prediction.innovation``                     (m, k, q)     z less its expectation
+M                                                    (pairs, q, q) UᵀSₖU + 1, covariance of z at a known scale
+L      ``Prediction.factor``                         (pairs, q, q) Cholesky factor: M = LLᵀ
+a      ``Prediction.slope``                          (pairs, q)    Uᵀμₖ, change of z with the relative scale
+v      ``Prediction.innovation``                     (pairs, q)    z less its expectation
 ====== ============================================= ============= ==================================================
 """
 

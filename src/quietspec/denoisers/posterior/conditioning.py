@@ -25,16 +25,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from quietspec.arrays import FloatArray
+from quietspec.arrays import BoolArray, FloatArray
 from quietspec.denoisers.posterior.compression import CompressedData, products
 from quietspec.denoisers.posterior.coordinates import LEADING, Gaussians
+from quietspec.denoisers.posterior.small_matrices import factorised, inverted, sum_by_spectrum
 
 __all__ = [
     "SCREENED_VALUES", "Conditioned", "Expansion", "Prediction", "condition", "expand_residual", "likely", "predict",
-    "sum_by_spectrum",
 ]  # fmt: skip
 
-SCREENED_VALUES = 10  #: of the compressed data by which components are screened
+SCREENED_VALUES = 14  #: of the compressed data by which components are screened
 _UNLIKELY = 12.0  # in log weight by these
 _HUGE = 1e30
 _NO_PRECISION = 1e-9  # precision that rounding may leave
@@ -106,37 +106,41 @@ def expand_residual(data: CompressedData, mixture: Gaussians) -> Expansion:
 
 
 class Prediction(NamedTuple):
-    """Compressed data z as each component predicts them, z ~ N(z − v, M + aaᵀ).
+    """Compressed data z as components predict them, z ~ N(z − v, M + aaᵀ): one row per pair of spectrum and component.
 
     Parameters
     ----------
     cross_covariance : (m, q, k, d)
         UᵀSₖ, covariance of z with ξ at a known scale.
-    covariance : (m, k, q, q)
-        M = UᵀSₖU + 1, covariance of z at a known scale; the lower triangle.
-    slope : (m, k, q)
+    factor : (n_pairs, q, q)
+        L of M = LLᵀ, with M = UᵀSₖU + 1 the covariance of z at a known scale; the lower triangle.
+    slope : (n_pairs, q)
         a, change of z with the relative scale.
-    innovation : (m, k, q)
+    innovation : (n_pairs, q)
         v.
-    scale_precision : (m, k)
+    scale_precision : (n_pairs,)
         aᵀM⁻¹a, precision of the data about the relative scale.
-    scale_mean : (m, k)
+    scale_mean : (n_pairs,)
         δ, posterior mean of the relative change of the scale.
-    log_likelihood : (m, k)
+    log_likelihood : (n_pairs,)
         ln p(z) without its constant −½ q ln 2π.
     """
 
     cross_covariance: FloatArray
-    covariance: FloatArray
+    factor: FloatArray
     slope: FloatArray
     innovation: FloatArray
     scale_precision: FloatArray
     scale_mean: FloatArray
     log_likelihood: FloatArray
 
+    def of(self, pairs: BoolArray) -> Prediction:
+        """Keep some of the pairs, (n_pairs,) of bool."""
+        return Prediction(self.cross_covariance, *(values[pairs] for values in self[1:]))
 
-def predict(data: CompressedData, mixture: Gaussians, mean: FloatArray) -> Prediction:
-    """Predict z under each component.
+
+def predict(data: CompressedData, mixture: Gaussians, mean: FloatArray, near: BoolArray) -> Prediction:
+    """Predict z under the components that may have weight.
 
     Parameters
     ----------
@@ -146,6 +150,8 @@ def predict(data: CompressedData, mixture: Gaussians, mean: FloatArray) -> Predi
         The prior.
     mean : (m, k, d)
         Means of ξ under the components.
+    near : (m, k) of bool
+        Which components may have weight in which spectrum.
 
     Returns
     -------
@@ -153,12 +159,14 @@ def predict(data: CompressedData, mixture: Gaussians, mean: FloatArray) -> Predi
         In single precision, or in double where single does not suffice (S/N beyond some thousand).
     """
     try:
-        return _predict(data, mixture, mean, mixture.stacked_shapes)
+        return _predict(data, mixture, mean, near, mixture.stacked_shapes)
     except np.linalg.LinAlgError:
-        return _predict(data, mixture, mean, mixture.stack_shapes(np.dtype(np.float64)))
+        return _predict(data, mixture, mean, near, mixture.stack_shapes(np.dtype(np.float64)))
 
 
-def _predict(data: CompressedData, mixture: Gaussians, mean: FloatArray, shapes: FloatArray) -> Prediction:
+def _predict(
+    data: CompressedData, mixture: Gaussians, mean: FloatArray, near: BoolArray, shapes: FloatArray
+) -> Prediction:
     (m, size, q), n_mixture = data.factor.shape, len(mixture.mean)
     # UᵀSₖ for all components in one product; the last coordinates may have no part in U.
     informed = np.flatnonzero(data.factor.any(axis=(0, 2)))
@@ -166,26 +174,27 @@ def _predict(data: CompressedData, mixture: Gaussians, mean: FloatArray, shapes:
     factor = data.factor[:, :end].astype(shapes.dtype)
     cross = np.ascontiguousarray(np.swapaxes(factor, 1, 2)).reshape(m * q, end) @ shapes[:end]
     slope, innovation = mixture.mean @ data.factor, data.values[:, None] - mean @ data.factor
+    slope, innovation = slope[near], innovation[near]
     # One Cholesky factor of [[M, a, v], [aᵀ, huge, 0], [vᵀ, 0, huge]] yields all: its last rows are (L⁻¹a)ᵀ and
-    # (L⁻¹v)ᵀ for M = LLᵀ. It reads the lower triangle.
-    bordered = np.zeros((m, n_mixture, q + 2, q + 2), dtype=shapes.dtype)
+    # (L⁻¹v)ᵀ for M = LLᵀ. It needs the lower triangle.
+    bordered = np.zeros((len(slope), q + 2, q + 2), dtype=shapes.dtype)
     shape_part = cross.reshape(m, q * n_mixture, size)[:, :, :end] @ factor
-    bordered[:, :, :q, :q] = np.swapaxes(shape_part.reshape(m, q, n_mixture, q), 1, 2)
-    bordered[:, :, np.arange(q), np.arange(q)] += 1
-    bordered[:, :, q, :q], bordered[:, :, q + 1, :q] = slope, innovation
-    bordered[:, :, [q, q + 1], [q, q + 1]] = _HUGE
-    cholesky = np.linalg.cholesky(bordered)
-    white_slope, white_innovation = (cholesky[:, :, row, :q].astype(np.float64) for row in (q, q + 1))
+    bordered[:, :q, :q] = np.swapaxes(shape_part.reshape(m, q, n_mixture, q), 1, 2)[near]
+    bordered[:, np.arange(q), np.arange(q)] += 1
+    bordered[:, q, :q], bordered[:, q + 1, :q] = slope, innovation
+    bordered[:, [q, q + 1], [q, q + 1]] = _HUGE
+    cholesky = factorised(bordered)
+    white_slope, white_innovation = (cholesky[:, row, :q].astype(np.float64) for row in (q, q + 1))
     # The scale: precision aᵀM⁻¹a and, with its prior spread of 1, posterior mean aᵀM⁻¹v / (1 + aᵀM⁻¹a).
     scale_precision, projection = _dot(white_slope, white_slope), _dot(white_slope, white_innovation)
     scale_mean = projection / (1 + scale_precision)
     # ln det(M + aaᵀ) = ln det M + ln(1 + aᵀM⁻¹a), and likewise vᵀ(M + aaᵀ)⁻¹v = vᵀM⁻¹v − δ aᵀM⁻¹v.
-    diagonal = np.einsum("mkii->mki", cholesky)[:, :, :q]
-    log_determinant = np.log1p(scale_precision) + 2 * np.log(diagonal).sum(axis=2, dtype=np.float64)
+    diagonal = np.einsum("nii->ni", cholesky)[:, :q]
+    log_determinant = np.log1p(scale_precision) + 2 * np.log(diagonal).sum(axis=1, dtype=np.float64)
     chi2 = _dot(white_innovation, white_innovation) - projection * scale_mean
     return Prediction(
         cross.reshape(m, q, n_mixture, size),
-        bordered[:, :, :q, :q],
+        cholesky[:, :q, :q],
         slope,
         innovation,
         scale_precision,
@@ -194,8 +203,8 @@ def _predict(data: CompressedData, mixture: Gaussians, mean: FloatArray, shapes:
     )
 
 
-def likely(data: CompressedData, mixture: Gaussians) -> npt.NDArray[np.intp]:
-    """Find the components that may have weight in any of some spectra, by their best determined data alone.
+def likely(data: CompressedData, mixture: Gaussians) -> BoolArray:
+    """Find the components that may have weight in each spectrum, by its best determined data alone.
 
     Parameters
     ----------
@@ -206,7 +215,7 @@ def likely(data: CompressedData, mixture: Gaussians) -> npt.NDArray[np.intp]:
 
     Returns
     -------
-    (n,) of int
+    (m, k) of bool
         Components whose weight, by the first few of the values z, is above e⁻¹² of the largest. The first values hold
         most of the signal, and what the others say can hardly make up for that much: components of less than 1e-3 of
         the weight are left out in all, mostly of less than 1e-4.
@@ -214,9 +223,10 @@ def likely(data: CompressedData, mixture: Gaussians) -> npt.NDArray[np.intp]:
     mean = (mixture.mean - data.start[:, None])[:, :, :LEADING]
     factor = data.factor[:, :LEADING, :SCREENED_VALUES]
     few = replace(data, factor=factor, values=data.values[:, :SCREENED_VALUES])
-    log_weight = mixture.log_weight + predict(few, mixture.leading, mean).log_likelihood
+    every = np.ones(mean.shape[:2], dtype=bool)
+    log_weight = mixture.log_weight + predict(few, mixture.leading, mean, every).log_likelihood.reshape(every.shape)
     near = log_weight > log_weight.max(axis=1, keepdims=True) - _UNLIKELY
-    return np.flatnonzero(near.any(axis=0))
+    return np.asarray(near)
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,7 +339,7 @@ def condition(
     mean : (m, k, d)
         Means of ξ under the components, before z.
     prediction : Prediction
-        z as the components predict them.
+        z as the components of the pairs predict them.
     pairs : two arrays (n_pairs,) of int
         Spectrum and component of each pair, by spectrum.
 
@@ -341,7 +351,7 @@ def condition(
     spectrum, member = pairs
     starts = np.flatnonzero(np.diff(spectrum, prepend=-1))
     remaining = data.remaining[spectrum]
-    precision = np.linalg.inv(prediction.covariance[pairs])
+    precision = inverted(prediction.factor)
     # C: columns of UᵀSₖ that belong to the remaining coordinates, taken spectrum by spectrum.
     cross = np.concatenate(
         [
@@ -352,9 +362,9 @@ def condition(
         ]
     )
     transposed = np.swapaxes(cross, 1, 2)
-    slope, scale_mean = prediction.slope[pairs], prediction.scale_mean[pairs][:, None]
+    slope, scale_mean = prediction.slope, prediction.scale_mean[:, None]
     # w = M⁻¹(v − δa), and the means E[u] = z − w, E[r] = E₀[r] + δ μ_r + Cᵀw.
-    weighted_innovation = products(precision, prediction.innovation[pairs] - scale_mean * slope)
+    weighted_innovation = products(precision, prediction.innovation - scale_mean * slope)
     component_mean = np.take_along_axis(mixture.mean[member], remaining, axis=1)
     before = np.take_along_axis(mean[pairs], remaining, axis=1)
     after = before + scale_mean * component_mean + products(transposed, weighted_innovation)
@@ -367,28 +377,9 @@ def condition(
         mean=np.concatenate([data.values[spectrum] - weighted_innovation, after], axis=1),
         precision=precision,
         cross_covariance=cross,
-        scale_change=change / np.sqrt(1 + prediction.scale_precision[pairs])[:, None],
+        scale_change=change / np.sqrt(1 + prediction.scale_precision)[:, None],
         weighted_innovation=weighted_innovation,
     )
-
-
-def sum_by_spectrum(starts: npt.NDArray[np.intp], one: FloatArray, other: FloatArray) -> FloatArray:
-    """Sums over the rows of each spectrum of their outer products.
-
-    Parameters
-    ----------
-    starts : (m,) of int
-        First row of each spectrum.
-    one, other : (n_rows, i), (n_rows, j)
-        The rows, by spectrum.
-
-    Returns
-    -------
-    (m, i, j)
-        In float64.
-    """
-    ends = np.append(starts[1:], len(one))
-    return np.stack([one[a:b].T @ other[a:b] for a, b in zip(starts, ends, strict=True)]).astype(np.float64)
 
 
 def _dot(one: FloatArray, other: FloatArray) -> FloatArray:

@@ -23,11 +23,11 @@ from quietspec.denoisers.posterior.conditioning import (
     expand_residual,
     likely,
     predict,
-    sum_by_spectrum,
 )
 from quietspec.denoisers.posterior.coordinates import Coordinates
 from quietspec.denoisers.posterior.labels import label_posterior
 from quietspec.denoisers.posterior.linear import Projections
+from quietspec.denoisers.posterior.small_matrices import sum_by_spectrum
 from quietspec.parameters import ParameterPosterior
 
 __all__ = ["CoefficientPosterior", "infer"]
@@ -132,18 +132,22 @@ def _moments(data: CompressedData, coordinates: Coordinates, *, screened: bool) 
     """Moments of some spectra's ξ and labels over all components, or over those that may have weight."""
     whole, q = coordinates.mixture, data.n_values
     every = np.arange(len(whole.log_weight))
-    used = likely(data, whole) if screened and q > SCREENED_VALUES else every
+    shape = len(data.values), len(every)
+    near = likely(data, whole) if screened and q > SCREENED_VALUES else np.ones(shape, dtype=bool)
+    used = np.flatnonzero(near.any(axis=0))
+    near = near[:, used]
     mixture = whole if len(used) == len(every) else whole.taken(used)
     # Components after the residual data, then their evidence from z: posterior weights.
     expansion = expand_residual(data, mixture)
-    prediction = predict(data, mixture, expansion.mean)
-    log_weight = expansion.log_weight + prediction.log_likelihood
+    prediction = predict(data, mixture, expansion.mean, near)
+    log_weight = np.full(near.shape, -np.inf)
+    log_weight[near] = expansion.log_weight[near] + prediction.log_likelihood
     log_evidence, weights = _normalised(log_weight, coordinates.prior.breadth[used])
     # Components of weight given z, one row per pair of spectrum and component.
     spectrum, member = np.nonzero(weights)
     pairs = spectrum, member
     weight = weights[pairs]
-    part = condition(data, mixture, expansion.mean, prediction, pairs)
+    part = condition(data, mixture, expansion.mean, prediction.of(weights[near] > 0), pairs)
     # Moments of (Uᵀξ, remaining coordinates): mean of the means, mean of the covariances, covariance of the means.
     mean = np.add.reduceat(weight[:, None] * part.mean, part.starts)
     covariance = part.covariance(weight, mixture, data.remaining)
@@ -152,7 +156,6 @@ def _moments(data: CompressedData, coordinates: Coordinates, *, screened: bool) 
     covariance += sum_by_spectrum(part.starts, weight[:, None] * offset, offset)
     # Labels within each component.
     n_labels = expansion.label_mean.shape[2]
-    shape = len(weights), len(every)
     label_mean, label_covariance = np.zeros((*shape, n_labels)), np.zeros((*shape, n_labels, n_labels))
     place = spectrum, used[member]
     label_mean[place], label_covariance[place] = part.labels(data, mixture, expansion.label_mean[pairs])
