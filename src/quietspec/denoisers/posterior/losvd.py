@@ -234,7 +234,7 @@ class LosvdBasis:
         shape = _shape_responses(profile, float(dispersion(width)) / self._step)
         moved = self._moved(velocity)
         values = moved.values()
-        others = values @ np.column_stack([profile, widened, *shape])
+        others = values @ np.column_stack([profile, widened, *shape]).astype(np.float32)
         with_velocity = moved.slope_of(profile) * np.float32(-1 / self._step)
         return LosvdDerivatives(values @ vectors, others[:, 0], with_velocity, others[:, 1], others[:, 2:])
 

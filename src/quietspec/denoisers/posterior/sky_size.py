@@ -13,7 +13,7 @@ from quietspec.denoisers.posterior.grid import Grid
 from quietspec.denoisers.posterior.kinematics import State
 from quietspec.denoisers.posterior.linear import NormalEquations
 from quietspec.denoisers.posterior.linearised import Marginalised, solved_triangle, triangle
-from quietspec.denoisers.posterior.sky import SkyFilter, SkyPixels
+from quietspec.denoisers.posterior.sky import SkyPixels
 
 __all__ = ["NoiseLevels", "explained_chi2", "with_likeliest_sky"]
 
@@ -125,13 +125,15 @@ def with_likeliest_sky(
     linearised = marginalised.linearised
     if not linearised.sky.size:
         return marginalised
-    columns = linearised.sky.columns * (weight > 0)[:, None]
-    along = linearised.along(columns, residual, weight)
+    sky = linearised.sky
+    along = linearised.along(sky.columns, residual, weight)
+    columns = sky.columns[sky.rows] * (weight[sky.rows] > 0)[:, None]
     size = _likeliest(np.column_stack([columns.T @ columns, along[:, -1]]) - _taken(marginalised, along))
-    if not size:
+    process = sky.filter(weight, size)
+    if process is None:
         return marginalised
     sized = replace(linearised, state=replace(linearised.state, sky=size))
-    return sized.solved(equations.filtered(SkyFilter.of(columns, size), along))
+    return sized.solved(equations.filtered(process, along))
 
 
 def _taken(marginalised: Marginalised, along: FloatArray) -> FloatArray:
