@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quietspec.denoisers.posterior.small_matrices import factorised, inverted, sum_by_spectrum
+from quietspec.denoisers.posterior.small_matrices import factorised, inverted, solved, sum_by_spectrum
 
 
 @pytest.mark.parametrize("precision", [np.float32, np.float64])
@@ -33,3 +33,11 @@ def test_sums_by_spectrum_are_those_of_outer_products() -> None:
     starts = np.array([0, 2, 3])
     each = np.einsum("ni,nj->nij", one, other)
     np.testing.assert_allclose(sum_by_spectrum(starts, one, other), np.add.reduceat(each, starts))
+
+
+def test_solutions_are_those_of_numpy_and_need_a_positive_matrix() -> None:
+    root, side = np.random.default_rng(2).standard_normal((6, 9)), np.arange(6.0)
+    precision = root @ root.T
+    np.testing.assert_allclose(solved(precision, side), np.linalg.solve(precision, side), rtol=1e-10)
+    with pytest.raises(np.linalg.LinAlgError):
+        solved(-precision, side)

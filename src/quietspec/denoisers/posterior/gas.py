@@ -16,6 +16,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from quietspec.arrays import BoolArray, FloatArray, IntArray
+from quietspec.denoisers.posterior.small_matrices import solved
 from quietspec.lines.catalogue import GROUPS, LineGroup, is_forbidden
 from quietspec.lines.results import FittedLines
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT
@@ -141,13 +142,13 @@ class GasState:
 
     def moved(self, step: FloatArray, scale: float) -> GasState:
         """Return the state after a step in these coordinates, limited in the motions."""
-        by_velocity = float(np.clip(step[0] * _VELOCITY_SIZE, -_LARGEST_STEP[0], _LARGEST_STEP[0]))
-        by_width = float(np.clip(step[1] * _WIDTH_SIZE, -_LARGEST_STEP[1], _LARGEST_STEP[1]))
+        by_velocity = min(max(float(step[0]) * _VELOCITY_SIZE, -_LARGEST_STEP[0]), _LARGEST_STEP[0])
+        by_width = min(max(float(step[1]) * _WIDTH_SIZE, -_LARGEST_STEP[1]), _LARGEST_STEP[1])
         low, high = self.origin - _FARTHEST, self.origin + _FARTHEST
         own = GAS_MOTIONS + len(self.flux)
         return GasState(
-            velocity=float(np.clip(self.velocity + by_velocity, low, high)),
-            width=float(np.clip(self.width + by_width, _NARROWEST, _WIDEST)),
+            velocity=min(max(self.velocity + by_velocity, low), high),
+            width=min(max(self.width + by_width, _NARROWEST), _WIDEST),
             flux=self.flux + step[GAS_MOTIONS:own] * (scale * _WIDTH),
             origin=self.origin,
             moves=self.moves,
@@ -339,7 +340,7 @@ class LineModel:
             root = np.sqrt(weight[lines.rows])
             weighted = (lines.columns * root[:, None]).astype(np.float64)
             slope = weighted.T @ (root * (residual[lines.rows] - lines.flux)) - state.coordinates(scale)
-            step = np.linalg.solve(weighted.T @ weighted + np.eye(lines.size), slope)
+            step = solved(weighted.T @ weighted + np.eye(lines.size), slope)
             state = state.moved(step, scale)
             if not flat and np.all(np.abs(step[:GAS_MOTIONS] * self.sizes) < _STILL):
                 break

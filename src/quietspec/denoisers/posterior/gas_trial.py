@@ -18,6 +18,7 @@ from quietspec.denoisers.posterior.gas import GAS_MOTIONS, GasState, LineDesign,
 from quietspec.denoisers.posterior.kinematics import State
 from quietspec.denoisers.posterior.linearised import Marginalised
 from quietspec.denoisers.posterior.pixel_model import PixelModel
+from quietspec.denoisers.posterior.small_matrices import solved
 from quietspec.wavelengths import SPEED_OF_LIGHT
 
 __all__ = ["FirstLook", "Found", "Trial"]
@@ -132,7 +133,7 @@ class Trial:
         now, damping = self._chi2(gas, lines), 1e-2
         for _ in range(_ROUNDS):
             information, slope = self._equations(gas, lines)
-            step = np.linalg.solve(information + damping * np.diag(np.diagonal(information)), slope)
+            step = solved(information + damping * np.diag(np.diagonal(information)), slope)
             trial = gas.moved(step, scale)
             moved = self.lines.design(trial, scale)
             then = self._chi2(trial, moved)
@@ -160,7 +161,7 @@ class Trial:
         """χ² (with the prior's) of lines alone after one step from a state, if lines were linear."""
         lines = self.lines.design(gas, self.state.scale)
         information, slope = self._equations(gas, lines)
-        return self._chi2(gas, lines) - float(slope @ np.linalg.solve(information, slope))
+        return self._chi2(gas, lines) - float(slope @ solved(information, slope))
 
     def fitted(self, state: State) -> Marginalised:
         """Fit everything, from a state."""

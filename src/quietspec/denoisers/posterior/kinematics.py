@@ -35,6 +35,7 @@ SHAPE_SIZE = 0.05  #: 1σ of h3 and h4
 _REFERENCE_SIGMA = 120.0  # km/s, at which coordinates are ordered by what data tell of them
 _LARGEST_STEP = 120.0, 0.35  # km/s and u
 _FARTHEST = 900.0  # km/s
+_NARROWEST, _WIDEST = float(log_width(0.0)), float(log_width(600.0))  # of u
 _LARGEST_MOMENT = 4.0  # of h3 and h4, in units of their priors
 
 
@@ -213,14 +214,14 @@ class State:
     def moved(self, step: FloatArray, scale: float) -> State:
         """Return the state after a step in all coordinates, of limited size in the motions and moments."""
         size, (largest, widest) = len(self.populations) + MOTIONS, _LARGEST_STEP
-        by_velocity = float(np.clip(step[0] * VELOCITY_SIZE, -largest, largest))
-        by_width = float(np.clip(step[1] * WIDTH_SIZE, -widest, widest))
+        by_velocity = min(max(float(step[0]) * VELOCITY_SIZE, -largest), largest)
+        by_width = min(max(float(step[1]) * WIDTH_SIZE, -widest), widest)
         moments = self.shape + step[size : size + 2]
         first = len(step) - len(self.calibration)  # of the calibration
         return replace(
             self,
-            velocity=float(np.clip(self.velocity + by_velocity, -_FARTHEST, _FARTHEST)),
-            width=float(np.clip(self.width + by_width, log_width(0.0), log_width(600.0))),
+            velocity=min(max(self.velocity + by_velocity, -_FARTHEST), _FARTHEST),
+            width=min(max(self.width + by_width, _NARROWEST), _WIDEST),
             populations=self.populations + step[MOTIONS:size],
             shape=np.clip(moments, -_LARGEST_MOMENT, _LARGEST_MOMENT),
             calibration=self.calibration + step[first:],

@@ -15,6 +15,7 @@ from quietspec.denoisers.posterior.gas import GAS_MOTIONS, LineDesign
 from quietspec.denoisers.posterior.kinematics import MOTIONS, FewCoordinates, KinematicCoordinates, State
 from quietspec.denoisers.posterior.linear import NormalEquations
 from quietspec.denoisers.posterior.sky import NO_SKY, SkyPixels
+from quietspec.denoisers.posterior.small_matrices import solved
 
 __all__ = ["Linearised", "Marginalised", "solved_triangle", "triangle"]
 
@@ -337,7 +338,7 @@ class Marginalised:
         scale = state.scale
         for _ in range(2):  # of step → scale of the prior
             expected, precision = self.prior(scale)
-            step = np.linalg.solve(self.gram + np.diag(precision), self.gradient - precision * (now - expected))
+            step = solved(self.gram + np.diag(precision), self.gradient - precision * (now - expected))
             scale = max(
                 float((now + step)[MOTIONS:] @ to_scale), _FAINTEST * float(self.gram[MOTIONS, MOTIONS]) ** -0.5
             )
@@ -348,7 +349,7 @@ class Marginalised:
         expected, precision = self.prior(scale)
         away = self.now - expected
         information, slope = self.gram + np.diag(precision), self.gradient - precision * away
-        chi2 = self.chi2 + precision @ away**2 - slope @ np.linalg.solve(information, slope)
+        chi2 = self.chi2 + precision @ away**2 - slope @ solved(information, slope)
         volume = np.linalg.slogdet(information)[1] - np.log(precision).sum()
         return float(-0.5 * (chi2 + self.log_determinant + volume))
 

@@ -36,6 +36,7 @@ _WIDEST = 900.0  # km/s, of dispersion and line spread together
 _BRIDGE = 128  # pixels over which the ends are joined to make the spectra periodic
 _PADDING = 16  # pixels; what the spline filter does at an end fades by 0.27 per pixel
 _KEPT = 40  # bases of some u that are kept, of some MB each: scans end on a lattice
+_LAGRANGE = np.linalg.inv(np.vander(np.arange(4.0), increasing=True))  # of powers of the place to weights of four nodes
 _EVEN = 1e-6  # relative deviation from even steps in ln λ that is put down to rounding
 
 
@@ -135,15 +136,8 @@ class _Between:
         place = (width - table[0]) / _STEP
         first = np.clip(np.floor(place).astype(np.intp) - 1, 0, len(table) - 4)
         x = np.clip(place, 0, len(table) - 1) - first
-        nodes = np.arange(4)
-        weight, slope = np.empty((2, len(x), 4))
-        for i in range(4):
-            others = [j for j in nodes if j != i]
-            scale = float(np.prod([i - j for j in others]))
-            a, b, c = (x - j for j in others)
-            weight[:, i] = a * b * c / scale
-            slope[:, i] = (a * b + a * c + b * c) / scale / _STEP
-        return cls(first, weight, slope)
+        powers = x[:, None] ** np.arange(4)
+        return cls(first, powers @ _LAGRANGE, powers[:, :3] @ (np.arange(1, 4)[:, None] * _LAGRANGE[1:] / _STEP))
 
 
 class LosvdBasis:

@@ -1,14 +1,15 @@
-"""Many small matrices: their Cholesky factors, inverses, and sums of outer products."""
+"""Small matrices: Cholesky factors, inverses, solutions, and sums of outer products, without numpy's checks."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import get_lapack_funcs
+from scipy.linalg.lapack import dposv
 
 from quietspec.arrays import FloatArray
 
-__all__ = ["factorised", "inverted", "sum_by_spectrum"]
+__all__ = ["factorised", "inverted", "solved", "sum_by_spectrum"]
 
 
 def factorised(precisions: FloatArray) -> FloatArray:
@@ -25,6 +26,14 @@ def inverted(factors: FloatArray) -> FloatArray:
     (potri,) = get_lapack_funcs(("potri",), dtype=factors.dtype)
     inverse = np.array([potri(one.T, lower=0)[0].T for one in factors], dtype=factors.dtype).reshape(factors.shape)
     return np.where(np.tri(factors.shape[1], dtype=bool), inverse, np.swapaxes(inverse, 1, 2))
+
+
+def solved(precision: FloatArray, side: FloatArray) -> FloatArray:
+    """P⁻¹ b for one positive matrix P (i, i) and a side b (i,)."""
+    _, solution, failed = dposv(precision, side, lower=1)
+    if failed:
+        raise np.linalg.LinAlgError("a precision is not positive")
+    return np.asarray(solution)
 
 
 def sum_by_spectrum(starts: npt.NDArray[np.intp], one: FloatArray, other: FloatArray) -> FloatArray:
