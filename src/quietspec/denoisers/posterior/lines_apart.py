@@ -22,7 +22,7 @@ __all__ = ["LinesApart", "may_be_apart", "with_lines_apart"]
 _VELOCITY_SIZE, _WIDTH_SIZE = 50.0, 0.3  # km/s and ln σ, 1σ of differences that are small
 _FARTHEST, _WIDEST = 450.0, 1.5  # km/s and ln σ, the largest differences
 _LARGEST_STEP = np.array([60.0, 0.3])  # km/s and ln σ
-_PROMISING = 8.0  # χ² by which one step must promise to be better
+_PROMISING = 12.0  # χ² by which one step must promise to be better; of those that are kept, hardly any promise less
 _AWAY = (0.0, -100.0, 100.0, -200.0, 200.0)  # km/s, of either group from the one motion
 _TRIED = 4  # where fits begin: the best of these
 
