@@ -29,11 +29,9 @@ def inverted(factors: FloatArray) -> FloatArray:
 
 
 def solved(precision: FloatArray, side: FloatArray) -> FloatArray:
-    """P⁻¹ b for one positive matrix P (i, i) and a side b (i,)."""
+    """P⁻¹ b for one positive matrix P (i, i), which rounding may have made less than that, and a side b (i,)."""
     _, solution, failed = dposv(precision, side, lower=1)
-    if failed:
-        raise np.linalg.LinAlgError("a precision is not positive")
-    return np.asarray(solution)
+    return np.linalg.solve(precision, side) if failed else np.asarray(solution)
 
 
 def sum_by_spectrum(starts: npt.NDArray[np.intp], one: FloatArray, other: FloatArray) -> FloatArray:
