@@ -39,6 +39,7 @@ from quietspec.denoisers.posterior.results import Solution
 from quietspec.denoisers.posterior.second_gas import FirstLook, with_second_gas
 from quietspec.denoisers.posterior.sky_size import NoiseLevels, explained_chi2, with_likeliest_sky
 from quietspec.denoisers.posterior.velocity_scan import ScanResult, VelocityScan
+from quietspec.denoisers.posterior.volume import with_volume
 from quietspec.denoisers.posterior.walk import Noise
 from quietspec.lines.results import FittedLines
 
@@ -400,6 +401,8 @@ class BatchFit:
             widths = np.linspace(max(centre - reach, NARROWEST), min(centre + reach, WIDEST), _NODES)
         state = marginalised.linearised.state
         logs = [model.log_likelihood(state, float(width), flux, weight) for width in widths]
+        if not faint and not widths.size:
+            marginalised = with_volume(model, marginalised, weight)
         return Fitted(marginalised, faint, widths, np.array(logs))
 
 
