@@ -9,7 +9,7 @@ their true mean and covariance gives all else its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -77,7 +77,17 @@ class Dispersion:
     def of_nodes(cls, nodes: FloatArray, log_likelihood: FloatArray) -> Dispersion:
         """Where the log likelihood of u is known at some values of it."""
         width = np.linspace(nodes[0], nodes[-1], _POINTS)
-        return cls.of_density(width, CubicSpline(nodes, log_likelihood)(width) + log_prior_of_width(width))
+        found = cls.of_density(width, CubicSpline(nodes, log_likelihood)(width) + log_prior_of_width(width))
+        best = float(nodes[log_likelihood.argmax()])
+        if best not in (nodes[0], nodes[-1]) or not NARROWEST < best < WIDEST:
+            return found
+        # The best value lies beyond them, and u is known no better than they reach.
+        reach, (low, high) = float(np.ptp(nodes)) / 2, dispersion(nodes[[0, -1]])
+        return replace(
+            found,
+            variance=max(found.variance, reach**2),
+            sigma_error=max(found.sigma_error, float(high - low) / 2),
+        )
 
 
 def condition_on_motions(
