@@ -19,12 +19,12 @@ from scipy.special import ndtr, ndtri
 
 from quietspec.arrays import BoolArray, BySpectrum, FloatArray
 from quietspec.denoised import Denoised, Flag
-from quietspec.denoisers.posterior.features import Explanations, FeatureScan
+from quietspec.denoisers.posterior.features import CONTINUUM_REACH, Explanations, FeatureScan
 from quietspec.denoisers.posterior.sky import SkyPixels
 from quietspec.denoisers.posterior.sky_size import NoiseLevels, is_told_apart
 from quietspec.errors import ModelError
 from quietspec.statistics import masked_median, robust_scatter
-from quietspec.wavelengths import rest_air
+from quietspec.wavelengths import SPEED_OF_LIGHT, rest_air
 
 __all__ = ["SYMPTOMS", "Diagnosis", "SymptomLaws", "Symptoms", "diagnose", "measure"]
 
@@ -67,7 +67,7 @@ class Symptoms(BySpectrum):
     starlike : (n_spectra,) of bool
         Whether the best other redshift is 0.
     short : (n_spectra,) of bool
-        Whether the spectrum is shorter than what the running continuum of its features reaches over.
+        Whether the spectrum is shorter than what the running continuum of its features reaches over, 30,000 km/s.
     confirmed : (n_spectra,) of bool
         Whether strong gas lines confirm the given redshift: these are galaxies there, if unlike those of the laws.
     """
@@ -121,7 +121,8 @@ def measure(denoised: Denoised, scan: FeatureScan) -> Symptoms:
     """
     used = denoised.counted
     sky = SkyPixels.of(rest_air(denoised.spectra.wavelength, 0.0, denoised.spectra.medium))
-    unknown = _unknown_air(used, sky)
+    short = _short(used, denoised.spectra.wavelength)
+    unknown = _unknown_air(used, short, sky)
     found = _scanned(denoised, unknown, sky, scan)
     blocks = [slice(start, start + _BLOCK) for start in range(0, max(len(used), 1), _BLOCK)]
     between, scatter, signal = np.concatenate([_scatters(denoised, used, rows) for rows in blocks], axis=1)
@@ -137,7 +138,7 @@ def measure(denoised: Denoised, scan: FeatureScan) -> Symptoms:
         velocity=found["velocity"],
         support=found["other"],
         starlike=found["starlike"] == 1,
-        short=found["short"] == 1,
+        short=short,
         confirmed=denoised.flags & Flag.STRONG_LINES != 0,
     )
 
@@ -148,11 +149,17 @@ def _shrunk(value: FloatArray, used: BoolArray, least: float, variance: float) -
     return np.asarray(value * least / np.sqrt(least**2 + variance / n))
 
 
-def _unknown_air(used: BoolArray, sky: SkyPixels) -> BoolArray:
-    """Pixels in bands of the air of spectra too short to tell how large what it leaves there is: nothing is told by."""
+def _short(used: BoolArray, wavelength: FloatArray) -> BoolArray:
+    """Find spectra shorter than what the running continuum of their features reaches over."""
+    first, last = wavelength[used.argmax(axis=1)], wavelength[::-1][used[:, ::-1].argmax(axis=1)]
+    return np.asarray(used.any(axis=1) & (np.log(last / first) * SPEED_OF_LIGHT < CONTINUUM_REACH))
+
+
+def _unknown_air(used: BoolArray, short: BoolArray, sky: SkyPixels) -> BoolArray:
+    """Pixels of short spectra in the bands of the air, where too few pixels tell how large what it leaves is."""
     if not sky.size:
         return np.zeros_like(used)
-    return np.asarray(sky.inside & ~is_told_apart(used, sky)[:, None])
+    return np.asarray(sky.inside & (short & ~is_told_apart(used, sky))[:, None])
 
 
 def _scanned(denoised: Denoised, unknown: BoolArray, sky: SkyPixels, scan: FeatureScan) -> dict[str, FloatArray]:

@@ -21,17 +21,17 @@ from quietspec.denoisers.posterior.moving import drawn_spectra
 from quietspec.denoisers.posterior.prior import SpectralPrior
 from quietspec.wavelengths import SPEED_OF_LIGHT
 
-__all__ = ["Explanations", "FeatureScan"]
+__all__ = ["CONTINUUM_REACH", "Explanations", "FeatureScan"]
 
 _STEP = 200.0  # km/s, bin of the features: about the resolution of stellar spectra in galaxies
 _REACH = 32000.0  # km/s, range of redshifts tried about the given one
 _NEAR = 600.0  # km/s, within which a redshift counts as the given one: rotation, and errors of catalogues
 _CONTINUUM = 5000.0  # km/s, half width of the running mean whose third iterate is the continuum
+CONTINUUM_REACH = 6 * _CONTINUUM  #: km/s, from the first to the last pixel that tell a continuum
 _STREAM = 0, 78  # of the draws that are analysed: none that trains or tests
 _COMPONENTS = 4
 _DRAWS = 400
 _DISCREPANCY = 0.015  # relative 1σ per bin of features that galaxies have and the prior lacks
-_SHORT = 6 * _CONTINUUM  # km/s, over which three running means reach
 _SLOPE = 0.1  # relative change of a continuum over `_CONTINUUM`
 _EVEN = 0.1  # of χ² per bin: how far that of galaxies varies beyond its noise
 _HIGHEST, _LOWEST = 0.15, -0.6  # features beyond these are lines of gas, spikes and dead pixels
@@ -54,8 +54,6 @@ class Explanations:
         noise, and a tenth of the number, to which the model's own discrepancy is known.
     information : (n_spectra,)
         Log evidence over a smooth continuum that the prior's mean features would have.
-    short : (n_spectra,) of bool
-        Whether there is less of the spectrum than the running continuum reaches over, 30,000 km/s.
     """
 
     given: FloatArray
@@ -64,7 +62,6 @@ class Explanations:
     starlike: BoolArray
     unexplained: FloatArray
     information: FloatArray
-    short: BoolArray
 
 
 class FeatureScan:
@@ -131,8 +128,7 @@ class FeatureScan:
         near = np.abs(lags * _STEP) <= _NEAR
         others = np.where(near, -np.inf, evidence)
         best = others.argmax(axis=1)
-        n_bins = (precision > 0).sum(axis=1)
-        count = np.maximum(n_bins, 1)
+        count = np.maximum((precision > 0).sum(axis=1), 1)
         spectrum = fft.rfft(precision, self._length)
         expected = fft.irfft(spectrum * self._mean2, self._length)[:, self._margin]
         return Explanations(
@@ -142,7 +138,6 @@ class FeatureScan:
             starlike=np.abs(lags[best] - star) * _STEP <= _NEAR,
             unexplained=(power - fall[:, near].max(axis=1) - count) / np.sqrt(2 * count + (_EVEN * count) ** 2),
             information=0.5 * np.maximum(expected, 0),
-            short=n_bins * _STEP < _SHORT,
         )
 
     def _lags(self, redshift: float) -> tuple[npt.NDArray[np.int64], int]:
