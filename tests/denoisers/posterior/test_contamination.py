@@ -8,6 +8,7 @@ import pytest
 from quietspec.denoised import Flag
 from quietspec.denoisers import Posterior
 from quietspec.denoisers.posterior.contamination import line_mask, measure_gas, spike_mask
+from quietspec.denoisers.posterior.masking import gas_mask
 from quietspec.wavelengths import EMISSION_LINES, SPEED_OF_LIGHT, STRONG_LINES
 
 from ..conftest import draw, small_prior
@@ -41,6 +42,19 @@ def test_noise_and_absorption_are_not_gas():
     weight, continuum = np.ones_like(noise), np.full_like(noise, 10.0)
     assert measure_gas(noise, weight, continuum, REST, FWHM).detected.mean() < 0.01
     assert measure_gas(absorption, weight, continuum, REST, FWHM).detected.mean() < 0.01
+
+
+@pytest.mark.parametrize(("name", "low"), [("[OI]6300", 6040.0), ("[ArIII]7136", 6950.0), ("Hgamma", 4080.0)])
+def test_gas_is_found_in_a_piece_without_its_brightest_lines(name, low):
+    rest = np.arange(low, low + 300, 1.0)
+    fwhm, rng = np.full(rest.shape, 2.5), np.random.default_rng(4)
+    noise = rng.normal(size=(20, len(rest)))
+    lines = gas_lines(rest, 100, 100, 8.0, [name])
+    weight, flux = np.ones_like(noise), noise + lines + 100
+    seen = gas_mask(noise + lines, flux, weight, (rest, fwhm), "auto")
+    assert seen[:, lines > 1].all()
+    assert not gas_mask(noise, noise + 100, weight, (rest, fwhm), "auto")[:, lines > 1].any()
+    assert not gas_mask(noise + lines, flux, weight, (rest, fwhm), "strong")[:, lines > 1].any()
 
 
 def test_masked_pixels_hold_no_gas():

@@ -14,9 +14,10 @@ from quietspec.denoised import Flag
 from quietspec.denoisers import Posterior, SpectralPrior
 from quietspec.denoisers.posterior.diagnosis import SYMPTOMS, SymptomLaws, Symptoms, diagnose, measure
 from quietspec.denoisers.posterior.features import FeatureScan
+from quietspec.denoisers.posterior.sky import SKY_WINDOWS
 from quietspec.indices.posterior import fitted_redshift
 from quietspec.spectra import Spectra
-from quietspec.wavelengths import SPEED_OF_LIGHT
+from quietspec.wavelengths import SPEED_OF_LIGHT, in_window
 
 from ..conftest import draw
 
@@ -156,10 +157,60 @@ def test_what_gas_lines_confirm_is_a_galaxy_however_smooth_its_stars(world) -> N
     spectra, rng = galaxies(world.prior, 30, 15, 42), np.random.default_rng(5)
     flux = 1 + 1e-4 * (WAVELENGTH - 5500) + spectra.sigma * rng.standard_normal(spectra.flux.shape)
     symptoms, confirmed = world.measure(replace(spectra, flux=flux)), np.arange(30) % 2 == 0
-    found = diagnose(symptoms, world.calibration, confirmed=confirmed)
+    found = diagnose(replace(symptoms, confirmed=confirmed), world.calibration)
     assert np.mean(found.flags[confirmed] == Flag.UNLIKE_PRIOR) > 0.9
     assert np.mean(found.flags[~confirmed] == Flag.NOT_GALAXY) > 0.9
     assert_array_equal(found.p_value, diagnose(symptoms, world.calibration).p_value)
+
+
+def test_strong_lines_are_what_confirms(world) -> None:
+    denoised = world.denoiser.denoise(galaxies(world.prior, 2, 15, 42))
+    lined = replace(denoised, flags=denoised.flags | np.array([0, int(Flag.STRONG_LINES)]))
+    assert_array_equal(measure(lined, world.scan).confirmed, [False, True])
+
+
+def with_air(spectra: Spectra, size: float, seed: int) -> Spectra:
+    """Spectra with broad residuals of the air in its bands, of a root mean square over the noise, of one exposure."""
+    rng = np.random.default_rng(seed)
+    centre = rng.uniform(6860, 7500, 8)
+    waves = rng.standard_normal(8) @ np.exp(-0.5 * ((spectra.wavelength - centre[:, None]) / 40) ** 2)
+    inside = np.any([(spectra.wavelength > low) & (spectra.wavelength < high) for low, high in SKY_WINDOWS], axis=0)
+    waves *= size * inside / np.sqrt(np.mean(waves[inside] ** 2))
+    return replace(spectra, flux=spectra.flux + spectra.sigma * waves)
+
+
+def piece(spectra: Spectra, low: float, high: float) -> Spectra:
+    """Pixels of spectra at redshift 0.1 between two observed wavelengths, Å."""
+    seen = in_window(spectra.wavelength * 1.1, (low, high))
+    there = replace(spectra, wavelength=1.1 * spectra.wavelength[seen], flux=spectra.flux[:, seen],
+                    ivar=spectra.ivar[:, seen], fwhm=None)  # fmt: skip
+    return there.with_redshift(0.1)
+
+
+def laws_of_pieces(world: World, low: float, high: float) -> SymptomLaws:
+    """Laws of galaxies of which as much is seen."""
+    return SymptomLaws.fit(world.measure(piece(galaxies(world.prior, 250, 15, 100), low, high)), n_knots=2)
+
+
+@settings(max_examples=6, deadline=None)
+@given(size=st.floats(0.1, 0.8), seed=st.integers(0, 99), low=st.sampled_from([6800.0, 6900.0, 7100.0]))
+def test_residuals_of_the_air_in_a_short_piece_are_no_stranger(world, size, seed, low) -> None:
+    spectra = piece(galaxies(world.prior, 40, 15, seed), low, 7460.0)
+    symptoms, with_residuals = world.measure(spectra), world.measure(with_air(spectra, size, seed))
+    features = slice(SYMPTOMS.index("unexplained") + 1)
+    assert_array_equal(with_residuals.values[:, features], symptoms.values[:, features])
+    assert np.mean(diagnose(with_residuals, laws_of_pieces(world, low, 7460.0)).flags > 0) <= 0.1
+
+
+def test_a_stranger_in_a_piece_that_ends_in_the_air_is_one(world) -> None:
+    seen = 6600.0, 7240.0
+    spectra, laws = piece(galaxies(world.prior, 30, 15, 44), *seen), laws_of_pieces(world, *seen)
+    wrong = spectra.with_redshift(1.1 * (1 - 9000 / SPEED_OF_LIGHT) - 1)
+    galaxies_found, strangers_found = (
+        diagnose(world.measure(with_air(each, 0.8, 0)), laws).flags for each in (spectra, wrong)
+    )
+    assert np.mean(galaxies_found > 0) <= 0.1
+    assert np.mean(strangers_found == Flag.WRONG_REDSHIFT) > 0.9
 
 
 def test_spectra_without_an_estimate_get_no_p_value(world) -> None:
@@ -176,7 +227,7 @@ def test_calibration_gives_back_its_quantiles_and_goes_on_beyond() -> None:
     n = 20000
     zero = np.zeros(n)
     exponential = rng.exponential(size=(n, len(SYMPTOMS)))
-    symptoms = Symptoms(exponential, rng.uniform(10, 100, n), zero, zero, zero, zero > 0)
+    symptoms = Symptoms(exponential, rng.uniform(10, 100, n), zero, zero, zero, zero > 0, zero > 0, zero > 0)
     calibration = SymptomLaws.fit(symptoms, n_knots=4)
     again = SymptomLaws.from_dict(calibration.to_dict())
     for value, tolerance in ((0.693, 0.1), (2.0, 0.1), (4.0, 0.1), (9.0, 0.3)):
@@ -188,13 +239,30 @@ def test_calibration_gives_back_its_quantiles_and_goes_on_beyond() -> None:
 def test_the_world_of_the_heavier_tail_counts() -> None:
     rng = np.random.default_rng(0)
     zero = np.zeros(500)
-    one = Symptoms(rng.standard_normal((500, len(SYMPTOMS))), rng.uniform(10, 100, 500), zero, zero, zero, zero > 0)
+    values, none = rng.standard_normal((500, len(SYMPTOMS))), zero > 0
+    one = Symptoms(values, rng.uniform(10, 100, 500), zero, zero, zero, none, none, none)
     wide = replace(one, values=3 * one.values)
-    few = wide.stack([replace(wide, values=wide.values[:5], information=wide.information[:5], signal=zero[:5],
-                              velocity=zero[:5], support=zero[:5], starlike=zero[:5] > 0)])  # fmt: skip
+    few = wide[:5]
     quantiles = [SymptomLaws.fit(one, other).quantiles for other in (wide, few)]
     assert np.all(quantiles[0][..., 1:] > quantiles[1][..., 1:])
     assert_array_equal(quantiles[1], SymptomLaws.fit(one).quantiles)
+
+
+def test_short_spectra_are_judged_by_the_odds_where_laws_are_sharper() -> None:
+    rng = np.random.default_rng(0)
+    zero = np.zeros(500)
+    values, none = rng.uniform(-1, 0, (500, len(SYMPTOMS))), zero > 0
+    dull = Symptoms(values, rng.uniform(10, 100, 500), zero, zero, zero, none, none, none)
+    asked = replace(dull, values=np.full((500, len(SYMPTOMS)), np.log(50)), short=np.arange(500) < 100)
+    tails = SymptomLaws.fit(dull).tails(asked)[:, SYMPTOMS.index("featureless")]
+    assert_allclose(tails[:100], 1 / 50)
+    assert np.all(tails[100:] < 1e-6)
+
+
+def test_pieces_are_short_and_whole_spectra_are_not(world) -> None:
+    spectra = galaxies(world.prior, 2, 15, 42)
+    assert not world.measure(spectra).short.any()
+    assert world.measure(piece(spectra, 5000.0, 5300.0)).short.all()
 
 
 @pytest.mark.parametrize("velocity", [-1200.0, 900.0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from quietspec.wavelengths import (
 
 __all__ = [
     "TRACERS", "ChannelNoise", "Gas", "channel_noise", "interstellar_mask", "line_mask", "measure_gas", "noise_scale",
-    "spike_mask",
+    "spike_mask", "tracers_seen",
 ]  # fmt: skip
 
 #: km/s about the given redshift; coarse at both ends, where wrong redshifts put the lines.
@@ -31,6 +31,10 @@ _TRIAL_VELOCITY = np.concatenate(
 _TRIAL_SIGMA = np.array([50.0, 90.0, 150.0, 250.0])  # km/s, intrinsic; wider trials fit the misfits of bright spectra
 #: Lines that reveal gas.
 TRACERS = ("[OII]3726", "[OII]3729", "Hbeta", "[OIII]4959", "[OIII]5007", "[NII]6548", "Halpha", "[NII]6583")
+_WEAK_TRACERS = (
+    "[NeIII]3869", "Hdelta", "Hgamma", "[NI]5200", "HeI5876", "[OI]6300", "[SII]6716", "[SII]6731", "HeI7065",
+    "[ArIII]7136", "[SIII]9069", "[SIII]9531",
+)  # fmt: skip
 _BROAD_SIGMA = np.array([500.0, 900.0, 1500.0])  # km/s: active nuclei
 _BROAD_GAIN = 1.2  # in Δχ² over that of narrow lines …
 _BROAD_PEAK = 0.08  # … and height over the continuum, above any misfit of stars, that reveal broad lines
@@ -69,6 +73,23 @@ class Gas:
     broad: FloatArray
 
 
+def tracers_seen(rest: FloatArray) -> tuple[str, ...]:
+    """Name the lines that reveal gas on some pixels.
+
+    Parameters
+    ----------
+    rest : (n_pixels,)
+        Rest-frame air wavelengths, Å.
+
+    Returns
+    -------
+    tuple of str
+        `TRACERS` where any of these is covered; weaker lines on short pieces in which none of them is.
+    """
+    covered = any(rest[0] <= EMISSION_LINES[name] <= rest[-1] for name in TRACERS)
+    return TRACERS if covered else _WEAK_TRACERS
+
+
 def measure_gas(
     residual: FloatArray,
     weight: FloatArray,
@@ -76,6 +97,7 @@ def measure_gas(
     rest: FloatArray,
     fwhm: FloatArray,
     stars: FloatArray | None = None,
+    tracers: Sequence[str] = TRACERS,
 ) -> Gas:
     """Find emission lines in the residuals of a stellar fit, by matched filters over velocity and width.
 
@@ -91,6 +113,8 @@ def measure_gas(
         Instrumental resolution in the rest frame, FWHM in Å.
     stars : (n_spectra,), optional
         Velocity of the stars, km/s; if given, only gas is looked for that can belong to them.
+    tracers : sequence of str
+        Lines of `EMISSION_LINES` that reveal gas. Broad lines are looked for in `TRACERS` alone.
 
     Returns
     -------
@@ -101,8 +125,7 @@ def measure_gas(
     trials = np.array([(velocity, sigma) for sigma in _TRIAL_SIGMA for velocity in _TRIAL_VELOCITY])
     broad_trials = np.array([(0.0, sigma) for sigma in _BROAD_SIGMA])
     weighted = np.where(weight > 0, residual, 0.0) * weight
-    level = {name: _level(name, continuum, rest) for name in TRACERS}
-    gain, _ = _improvement(weighted, weight, level, rest, fwhm, trials)
+    gain, _ = _improvement(weighted, weight, _levels(tracers, continuum, rest), rest, fwhm, trials)
     if stars is not None:
         gain = np.where(is_near(trials[:, 0], stars[:, None]), gain, 0.0)
     best = gain.argmax(axis=1)
@@ -110,7 +133,7 @@ def measure_gas(
     velocity, sigma = trials[best].T
     top = np.where(np.abs(velocity) < _TRIAL_VELOCITY[-1], top, 0.0)
     detected, sure = top > _DETECTION, top > _WIDTH_TRUSTED
-    wide_gain, height = _improvement(weighted, weight, level, rest, fwhm, broad_trials)
+    wide_gain, height = _improvement(weighted, weight, _levels(TRACERS, continuum, rest), rest, fwhm, broad_trials)
     chosen, rows = wide_gain.argmax(axis=1), np.arange(len(best))
     is_broad = (
         detected & (wide_gain[rows, chosen] > _BROAD_GAIN * gain.max(axis=1)) & (height[rows, chosen] > _BROAD_PEAK)
@@ -152,9 +175,9 @@ def _broad_lines_add(
     return bool(left_by_narrow - left > max(least, share * (data @ data - left)))
 
 
-def _level(name: str, continuum: FloatArray, rest: FloatArray) -> FloatArray:
-    """Continuum at a line, (n_spectra,)."""
-    return continuum[:, np.abs(rest - EMISSION_LINES[name]).argmin()]
+def _levels(names: Sequence[str], continuum: FloatArray, rest: FloatArray) -> dict[str, FloatArray]:
+    """Continuum at each of some lines, (n_spectra,)."""
+    return {name: continuum[:, np.abs(rest - EMISSION_LINES[name]).argmin()] for name in names}
 
 
 def _improvement(
@@ -165,9 +188,9 @@ def _improvement(
     fwhm: FloatArray,
     trials: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
-    """Δχ² with each tracer at its best amplitude ≥ 0, and highest line over the continuum, (n_spectra, n_trials)."""
+    """Δχ² with each line at its best amplitude ≥ 0, and highest line over the continuum, (n_spectra, n_trials)."""
     total, highest = np.zeros((2, len(weighted), len(trials)))
-    for name in TRACERS:
+    for name, continuum in level.items():
         centre, width = _lines(np.array([EMISSION_LINES[name]]), rest, fwhm, *trials.T)
         near = slice(*np.searchsorted(rest, [(centre - 4 * width).min(), (centre + 4 * width).max()]))
         distance = (rest[near, None] - centre) / width
@@ -175,9 +198,9 @@ def _improvement(
         signal, power = weighted[:, near] @ profile, weight[:, near] @ profile**2
         power = np.where(power > 0, power, np.inf)
         total += np.where(signal > 0, signal**2 / power, 0.0)
-        above = level[name][:, None] > 0
+        above = continuum[:, None] > 0
         highest = np.fmax(
-            highest, np.divide(signal / power, level[name][:, None], out=np.zeros_like(signal), where=above)
+            highest, np.divide(signal / power, continuum[:, None], out=np.zeros_like(signal), where=above)
         )
     return total, highest
 

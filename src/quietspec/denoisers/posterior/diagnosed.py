@@ -55,7 +55,7 @@ class DiagnosingDenoiser(PriorDenoiser[GridT]):
         if self._laws is None:
             return denoised
         symptoms = measure(denoised, self._scan)
-        found = diagnose(symptoms, self._laws, confirmed=denoised.flags & Flag.STRONG_LINES != 0)
+        found = diagnose(symptoms, self._laws)
         nearby = np.abs(np.nan_to_num(found.velocity, nan=np.inf)) <= _FARTHEST
         better = symptoms.values[:, SYMPTOMS.index("elsewhere")] > _BETTER
         again = np.flatnonzero((found.flags != 0) & nearby & better)

@@ -19,12 +19,12 @@ from scipy.special import ndtr, ndtri
 
 from quietspec.arrays import BoolArray, BySpectrum, FloatArray
 from quietspec.denoised import Denoised, Flag
-from quietspec.denoisers.posterior.features import Explanations, FeatureScan
+from quietspec.denoisers.posterior.features import CONTINUUM_REACH, Explanations, FeatureScan
 from quietspec.denoisers.posterior.sky import SkyPixels
-from quietspec.denoisers.posterior.sky_size import NoiseLevels
+from quietspec.denoisers.posterior.sky_size import NoiseLevels, is_told_apart
 from quietspec.errors import ModelError
 from quietspec.statistics import masked_median, robust_scatter
-from quietspec.wavelengths import rest_air
+from quietspec.wavelengths import SPEED_OF_LIGHT, rest_air
 
 __all__ = ["SYMPTOMS", "Diagnosis", "SymptomLaws", "Symptoms", "diagnose", "measure"]
 
@@ -66,6 +66,10 @@ class Symptoms(BySpectrum):
         Log evidence of the best other redshift over a smooth continuum.
     starlike : (n_spectra,) of bool
         Whether the best other redshift is 0.
+    short : (n_spectra,) of bool
+        Whether the spectrum is shorter than what the running continuum of its features reaches over, 30,000 km/s.
+    confirmed : (n_spectra,) of bool
+        Whether strong gas lines confirm the given redshift: these are galaxies there, if unlike those of the laws.
     """
 
     values: FloatArray
@@ -74,6 +78,8 @@ class Symptoms(BySpectrum):
     velocity: FloatArray
     support: FloatArray
     starlike: BoolArray
+    short: BoolArray
+    confirmed: BoolArray
 
     def __len__(self) -> int:
         return len(self.values)
@@ -114,11 +120,14 @@ def measure(denoised: Denoised, scan: FeatureScan) -> Symptoms:
         NaN where there is no estimate.
     """
     used = denoised.counted
-    found = _scanned(denoised, np.asarray(used.any(axis=1)), scan)
+    sky = SkyPixels.of(rest_air(denoised.spectra.wavelength, 0.0, denoised.spectra.medium))
+    short = _short(used, denoised.spectra.wavelength)
+    unknown = _unknown_air(used, short, sky)
+    found = _scanned(denoised, unknown, sky, scan)
     blocks = [slice(start, start + _BLOCK) for start in range(0, max(len(used), 1), _BLOCK)]
     between, scatter, signal = np.concatenate([_scatters(denoised, used, rows) for rows in blocks], axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        misfit = _shrunk(np.log(denoised.chi2 / denoised.dof) - 2 * np.log(between), used, _SURE_MISFIT, 8.0)
+        misfit = _shrunk(np.log(denoised.chi2 / denoised.dof) - 2 * np.log(between), used & ~unknown, _SURE_MISFIT, 8.0)
         noise = (_shrunk(value, used, _ERRORS_OF_ERRORS, 3.0) for value in (np.log(between), -np.log(scatter)))
     values = (found["other"] - found["given"], -found["given"], found["unexplained"], misfit, *noise)
     signal = signal * np.sqrt(2 / np.pi * used.sum(axis=1))  # the error of a median is √(π/2) that of a mean
@@ -129,6 +138,8 @@ def measure(denoised: Denoised, scan: FeatureScan) -> Symptoms:
         velocity=found["velocity"],
         support=found["other"],
         starlike=found["starlike"] == 1,
+        short=short,
+        confirmed=denoised.flags & Flag.STRONG_LINES != 0,
     )
 
 
@@ -138,16 +149,28 @@ def _shrunk(value: FloatArray, used: BoolArray, least: float, variance: float) -
     return np.asarray(value * least / np.sqrt(least**2 + variance / n))
 
 
-def _scanned(denoised: Denoised, seen: BoolArray, scan: FeatureScan) -> dict[str, FloatArray]:
-    """Fields of `Explanations` for all spectra, NaN where no pixel counts."""
+def _short(used: BoolArray, wavelength: FloatArray) -> BoolArray:
+    """Find spectra shorter than what the running continuum of their features reaches over."""
+    first, last = wavelength[used.argmax(axis=1)], wavelength[::-1][used[:, ::-1].argmax(axis=1)]
+    return np.asarray(used.any(axis=1) & (np.log(last / first) * SPEED_OF_LIGHT < CONTINUUM_REACH))
+
+
+def _unknown_air(used: BoolArray, short: BoolArray, sky: SkyPixels) -> BoolArray:
+    """Pixels of short spectra in the bands of the air, where too few pixels tell how large what it leaves is."""
+    if not sky.size:
+        return np.zeros_like(used)
+    return np.asarray(sky.inside & (short & ~is_told_apart(used, sky))[:, None])
+
+
+def _scanned(denoised: Denoised, unknown: BoolArray, sky: SkyPixels, scan: FeatureScan) -> dict[str, FloatArray]:
+    """Fields of `Explanations` for all spectra without `unknown` pixels, NaN where no pixel counts."""
     spectra = denoised.spectra
-    sky = SkyPixels.of(rest_air(spectra.wavelength, 0.0, spectra.medium))
     found = {field.name: np.full(len(denoised), np.nan) for field in fields(Explanations)}
-    for redshift, rows in spectra.by_redshift(seen):
+    for redshift, rows in spectra.by_redshift(np.asarray(denoised.counted.any(axis=1))):
         rest = rest_air(spectra.wavelength, redshift, spectra.medium)
         for start in range(0, len(rows), _BATCH):
             batch = rows[start : start + _BATCH]
-            weight = _weights(denoised, batch, sky)
+            weight = np.where(unknown[batch], 0, _weights(denoised, batch, sky))
             explanations = scan(rest, spectra.flux[batch], weight, redshift)
             for name, values in found.items():
                 values[batch] = getattr(explanations, name)
@@ -253,6 +276,10 @@ class SymptomLaws:
             knots = np.stack([np.interp(place, self.information, values) for values in table.T], axis=1)
             knots = np.maximum.accumulate(knots + 1e-6 * np.arange(knots.shape[1]), axis=1)
             probabilities[:, column] = _tail(symptoms.values[:, column], knots, np.log(self.levels))
+        # The laws are those of longer spectra. The odds of no features exceed 1/p for at most p of galaxies (Markov).
+        column = SYMPTOMS.index("featureless")
+        least = np.where(symptoms.short, np.exp(-np.maximum(symptoms.values[:, column], 0)), 0.0)
+        probabilities[:, column] = np.maximum(probabilities[:, column], least)
         return probabilities
 
     def to_dict(self) -> dict[str, Any]:
@@ -282,9 +309,7 @@ def _tail(values: FloatArray, knots: FloatArray, log_levels: FloatArray) -> Floa
     return np.asarray(np.exp(np.minimum(log, 0.0)))
 
 
-def diagnose(
-    symptoms: Symptoms, laws: SymptomLaws, level: float = 0.01, confirmed: BoolArray | None = None
-) -> Diagnosis:
+def diagnose(symptoms: Symptoms, laws: SymptomLaws, level: float = 0.01) -> Diagnosis:
     """Give each spectrum a p-value and, where it is small, the most likely flag.
 
     Parameters
@@ -295,8 +320,6 @@ def diagnose(
         Laws of galaxies denoised by the same model.
     level : float
         p-value below which a spectrum is flagged: the fraction of galaxies that are flagged by chance.
-    confirmed : (n_spectra,) of bool, optional
-        Whose redshift gas lines confirm: they are galaxies there, if unlike those of the laws.
 
     Returns
     -------
@@ -308,8 +331,7 @@ def diagnose(
     number = tails.shape[1]
     p_value = -np.expm1(number * np.log1p(-np.minimum(np.fmin.reduce(tails, axis=1), 1 - 1e-12)))
     flags = np.where(p_value < level, _likely_flags(symptoms, tails, -np.expm1(np.log1p(-level) / number)), 0)
-    if confirmed is not None:
-        flags = np.where(confirmed & (flags == Flag.NOT_GALAXY), int(Flag.UNLIKE_PRIOR), flags)
+    flags = np.where(symptoms.confirmed & (flags == Flag.NOT_GALAXY), int(Flag.UNLIKE_PRIOR), flags)
     return Diagnosis(p_value, flags.astype(np.int64), symptoms.velocity)
 
 

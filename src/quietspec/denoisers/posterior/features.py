@@ -21,12 +21,13 @@ from quietspec.denoisers.posterior.moving import drawn_spectra
 from quietspec.denoisers.posterior.prior import SpectralPrior
 from quietspec.wavelengths import SPEED_OF_LIGHT
 
-__all__ = ["Explanations", "FeatureScan"]
+__all__ = ["CONTINUUM_REACH", "Explanations", "FeatureScan"]
 
 _STEP = 200.0  # km/s, bin of the features: about the resolution of stellar spectra in galaxies
 _REACH = 32000.0  # km/s, range of redshifts tried about the given one
 _NEAR = 600.0  # km/s, within which a redshift counts as the given one: rotation, and errors of catalogues
 _CONTINUUM = 5000.0  # km/s, half width of the running mean whose third iterate is the continuum
+CONTINUUM_REACH = 6 * _CONTINUUM  #: km/s, from the first to the last pixel that tell a continuum
 _STREAM = 0, 78  # of the draws that are analysed: none that trains or tests
 _COMPONENTS = 4
 _DRAWS = 400

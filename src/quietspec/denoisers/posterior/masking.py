@@ -8,7 +8,14 @@ import numpy as np
 
 from quietspec.arrays import BoolArray, FloatArray
 from quietspec.denoisers.base import Emission
-from quietspec.denoisers.posterior.contamination import TRACERS, interstellar_mask, line_mask, measure_gas, spike_mask
+from quietspec.denoisers.posterior.contamination import (
+    TRACERS,
+    interstellar_mask,
+    line_mask,
+    measure_gas,
+    spike_mask,
+    tracers_seen,
+)
 from quietspec.denoisers.posterior.grid import BasisGrid, Batch, Grid
 from quietspec.denoisers.posterior.kinematics import State
 from quietspec.denoisers.posterior.linear import LinearFit, first_fit, fit_groups, project_groups
@@ -90,7 +97,7 @@ def gas_mask(
     """
     rest, fwhm = pixels
     between_stars = interstellar_mask(rest, fwhm)
-    gas = measure_gas(residual, weight, flux - residual, rest, fwhm)
+    gas = measure_gas(residual, weight, flux - residual, rest, fwhm, tracers=tracers_seen(rest))
     mask = np.zeros(residual.shape, dtype=bool)
     kinds = np.stack([gas.detected & (emission != "strong"), gas.velocity, gas.sigma], axis=1)
     for weak, velocity, sigma in np.unique(kinds, axis=0):

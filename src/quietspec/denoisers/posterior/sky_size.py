@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from quietspec.arrays import BySpectrum, FloatArray
+from quietspec.arrays import BoolArray, BySpectrum, FloatArray
 from quietspec.denoisers.posterior.contamination import noise_scale
 from quietspec.denoisers.posterior.grid import Grid
 from quietspec.denoisers.posterior.kinematics import State
@@ -15,7 +15,7 @@ from quietspec.denoisers.posterior.linear import NormalEquations
 from quietspec.denoisers.posterior.linearised import Marginalised, solved_triangle, triangle
 from quietspec.denoisers.posterior.sky import SkyPixels
 
-__all__ = ["NoiseLevels", "explained_chi2", "with_likeliest_sky"]
+__all__ = ["NoiseLevels", "explained_chi2", "is_told_apart", "with_likeliest_sky"]
 
 _SIZES = np.array([0.0, 0.1, 0.2, 0.4, 0.8, 1.6])  # q, with their probabilities before the data
 _PROBABILITIES = np.array([0.5, 0.1, 0.1, 0.1, 0.1, 0.1])
@@ -67,10 +67,10 @@ class NoiseLevels(BySpectrum):
         factors, sides = np.ones((len(scale), 2)), (~sky.inside, sky.inside)
         if not sky.size:
             return cls(scale, factors)
-        counts = np.stack([(used & side).sum(axis=1) for side in sides], axis=1)
-        rows = np.flatnonzero((counts >= _FEWEST).all(axis=1))
+        rows = np.flatnonzero(is_told_apart(used, sky))
         if rows.size:
-            shares = dof[rows, None] * counts[rows] / counts[rows].sum(axis=1, keepdims=True)
+            counts = np.stack([(used[rows] & side).sum(axis=1) for side in sides], axis=1)
+            shares = dof[rows, None] * counts / counts.sum(axis=1, keepdims=True)
             for column, side in enumerate(sides):
                 part = np.where(side, weight[rows], 0)
                 factors[rows, column] = noise_scale(residual[rows], part, shares[:, column]) / scale[rows]
@@ -101,6 +101,25 @@ class NoiseLevels(BySpectrum):
         weight = weight / level**2
         size = scale.astype(np.float32)[:, None] * grid.truncation.astype(np.float32)
         return np.asarray(weight / (1 + weight * size**2))
+
+
+def is_told_apart(used: BoolArray, sky: SkyPixels) -> BoolArray:
+    """Find the spectra whose noise in the bands of the air can be told from that outside of them.
+
+    Parameters
+    ----------
+    used : (n_spectra, n_pixels) of bool
+        Pixels that are used.
+    sky : SkyPixels
+        The bands, which hold some of the pixels.
+
+    Returns
+    -------
+    (n_spectra,) of bool
+        True where there are 200 pixels on either side of the bands' edges.
+    """
+    inside, outside = ((used & side).sum(axis=1) for side in (sky.inside, ~sky.inside))
+    return np.asarray(np.minimum(inside, outside) >= _FEWEST)
 
 
 def with_likeliest_sky(
