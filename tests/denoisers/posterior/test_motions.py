@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quietspec.denoisers.posterior.losvd import dispersion, log_width
+from quietspec.denoisers.posterior.losvd import log_width
 from quietspec.denoisers.posterior.motions import NARROWEST, WIDEST, Dispersion
 
 
@@ -31,5 +31,5 @@ def test_a_best_value_beyond_the_nodes_is_not_sure(rise: float, way: float) -> N
 def test_at_the_ends_of_all_widths_the_likelihood_decides(end: float) -> None:
     nodes = np.sort(np.linspace(end, 5.0, 9))
     found = Dispersion.of_nodes(nodes, -20 * np.abs(nodes - end))
-    assert found.sigma == pytest.approx(float(dispersion(np.array([end]))[0]), rel=0.5)
+    assert abs(found.mean - end) < 0.25 * np.ptp(nodes)
     assert np.sqrt(found.variance) < 0.25 * np.ptp(nodes)
