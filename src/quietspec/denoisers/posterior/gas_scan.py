@@ -193,9 +193,7 @@ class LineScan:
         """Log evidence of gas of motions (km/s and ln σ) over that of none, (n_motions,); `model` as for `fluxes`."""
         return self.evidence_of(*self.fluxes(velocity, width, model), model)
 
-    def evidence_of(
-        self, information: FloatArray, gradient: FloatArray, model: LineModel | None = None
-    ) -> FloatArray:
+    def evidence_of(self, information: FloatArray, gradient: FloatArray, model: LineModel | None = None) -> FloatArray:
         """Log evidence of what `fluxes` found, (n_motions,)."""
         model = model or self.model
         usual = np.full(model.size, _WEAK * self.scale)
@@ -205,7 +203,7 @@ class LineScan:
     def fluxes(
         self, velocity: FloatArray, width: FloatArray, model: LineModel | None = None
     ) -> tuple[FloatArray, FloatArray]:
-        """Information (n_motions, n, n) and gradient (n_motions, n) of fluxes at several motions, all else marginalised.
+        """What the data say of the n fluxes at several motions, all else marginalised.
 
         Parameters
         ----------
@@ -216,8 +214,8 @@ class LineScan:
 
         Returns
         -------
-        information, gradient : arrays
-            Of the log likelihood of the fluxes, about none.
+        information, gradient : (n_motions, n, n) and (n_motions, n)
+            Of the log likelihood, about fluxes of 0.
         """
         model = model or self.model
         profiles, pixels = model.shared_profiles(velocity, np.exp(width))

@@ -91,5 +91,5 @@ def share_of_galaxy(gain: FloatArray) -> FloatArray:
 
 
 def mixed(gain: FloatArray) -> FloatArray:
-    """Log evidence (n,), over that of the base, of a mixture of the galaxy, whose own exceeds it by a gain, and base."""
+    """Log evidence (n,) of galaxy and base mixed, over that of the base, which the galaxy's exceeds by a gain."""
     return np.asarray(np.logaddexp(gain + np.log(1 - _STRANGERS), np.log(_STRANGERS)))

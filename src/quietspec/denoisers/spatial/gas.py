@@ -43,8 +43,9 @@ _TO_FINE = (
 _NARROWEST = np.array([8.0, 0.12])  # km/s and ln σ: widths that the fine lattice resolves
 _USUAL = MotionLaw(0.0, USUAL_WIDTH)  # of gas in the survey, about the stars
 _SIZES = np.array([_USUAL.velocity_size, _USUAL.width_size])
-_LINE = np.array([70.0, 0.5])  # km/s and none: 1σ of the offset from the stars, and of the factor, beforehand
-_SCATTER, _TAILS, _STEPS = 40.0, 4.0, 4  # km/s of gas about these; χ² at which a spaxel counts half; iterations
+_LINE = np.array([[0.0, 1.0], [70.0, 0.5]])  # offset from the stars (km/s), and factor: means beforehand, and 1σ
+_SCATTER, _STEPS = 40.0, 4  # km/s, of gas about these; iterations
+_TAILS, _FAR = 4.0, 16.0  # χ² at which a spaxel counts half, and beyond which neighbours learn nothing of it
 _VARIANCES = np.array([0.5, 2.0])  # of a galaxy about which the data say nothing, in units of these sizes
 _LEAST = 1e-4  # precision of what says nothing, in units of that law's
 _WORTHWHILE = 5.0  # ln evidence of the spaxels, each predicted from the others, that the galaxy's gas must gain
@@ -154,10 +155,8 @@ class GasLikelihoods(BySpectrum):
             found[rows] = both[0] - both[1]
         return np.asarray(found)
 
-    def _scanned(
-        self, mean: FloatArray, covariance: FloatArray
-    ) -> Iterator[tuple[IntArray, FloatArray, FloatArray]]:
-        """Spaxels with a lattice, some at a time, and what is known of them: about its middle, as wide as it resolves."""
+    def _scanned(self, mean: FloatArray, covariance: FloatArray) -> Iterator[tuple[IntArray, FloatArray, FloatArray]]:
+        """Spaxels with a lattice, some at a time, and what is known: about its middle, as wide as it resolves."""
         rows = np.flatnonzero(~self.moves)
         for some in np.array_split(rows, max(1, -(-len(rows) // _TOGETHER))):
             away = mean[some] - np.stack([self.origin[some], np.zeros(len(some))], axis=1)
@@ -209,7 +208,9 @@ class GasMotions(BySpectrum):
         if not self.told[row] or lines.components != 1 or lines.forbidden is not None:
             return lines
         weights = np.stack([lines.motion_errors, self.error[row]]) ** -2.0
-        velocity, width = (weights * [[lines.velocity, lines.log_sigma], self.mean[row]]).sum(axis=0) / weights.sum(axis=0)
+        velocity, width = (weights * [[lines.velocity, lines.log_sigma], self.mean[row]]).sum(axis=0) / weights.sum(
+            axis=0
+        )
         return replace(
             lines, velocity=float(velocity), log_sigma=float(width), motion_errors=weights.sum(axis=0) ** -0.5
         )
@@ -239,41 +240,20 @@ def motions_of_gas(
     GasMotions
         Nothing where the spaxels are not better predicted by each other than by the survey.
     """
-    nothing = _Comparison(stars, errors).motions(
-        Messages.alike(len(stars), np.zeros(GAS_MOTIONS), np.eye(GAS_MOTIONS))
-    )
+    nothing = _Comparison(stars, errors).motions(Messages.alike(len(stars), np.zeros(GAS_MOTIONS), np.eye(GAS_MOTIONS)))
     before = data.log_evidence(*nothing)
+    following = _Following.of(data, members, (stars, errors), nothing)
+    heard = ~following.far
     for _ in range(_ROUNDS):
-        comparison = _Comparison(*_following(data, members, nothing))
-        mean, covariance = comparison.predicted(data, members, sky)
+        # Of lines that move unlike the galaxy, or are none, the neighbours learn nothing.
+        mean, covariance = following.comparison.predicted(data.silenced(~heard), members, sky)
         gain = data.log_evidence(mean, covariance) - before
-        # Where lines move unlike the galaxy, or what seems to be lines is none, neighbours learn nothing of them.
         alike = share_of_galaxy(gain) >= _LIKELY
-        if alike.all():
+        if np.array_equal(alike, heard):
             break
-        data = data.silenced(~alike)
+        heard = alike
     worthwhile = mixed(gain[members]).sum() > _WORTHWHILE
     return GasMotions(alike & worthwhile, mean, np.sqrt(np.einsum("nii->ni", covariance)))
-
-
-def _following(
-    data: GasLikelihoods, members: BoolArray, stars: tuple[FloatArray, FloatArray]
-) -> tuple[FloatArray, FloatArray]:
-    """Velocities (n,) of gas that rotates with the stars, faster, slower or the other way, and 1σ."""
-    design, errors = np.stack([np.ones(len(members)), stars[0][:, 0]], axis=1), np.sqrt(stars[1][:, 0, 0])
-    line, spread = np.array([0.0, 1.0]), np.diag(_LINE**2)
-    own = errors**2 - _SIZES[0] ** 2
-    known = stars
-    for _ in range(_STEPS):
-        precision, gradient = data.gaussians(*known)
-        weight = members / (1 / precision[:, 0, 0] + _SCATTER**2 + line[1] ** 2 * own)
-        value = known[0][:, 0] + gradient[:, 0] / precision[:, 0, 0]
-        weight = weight / (1 + weight * (value - design @ line) ** 2 / _TAILS)
-        spread = np.linalg.inv((design.T * weight) @ design + np.diag(_LINE**-2.0))
-        line = spread @ (design.T @ (weight * value) + [0.0, _LINE[1] ** -2.0])
-        known = np.stack([design @ line, stars[0][:, 1]], axis=1), stars[1]
-    variance = np.einsum("ni,ij,nj->n", design, spread, design) + line[1] ** 2 * own
-    return design @ line, np.sqrt(variance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -307,9 +287,7 @@ class _Comparison:
         at_zero = gradient - np.vecdot(precision, (self._origin - known[0])[:, None])
         return Likelihoods(precision * np.outer(_SIZES, _SIZES), at_zero * _SIZES)
 
-    def predicted(
-        self, data: GasLikelihoods, members: BoolArray, sky: Neighbourhoods
-    ) -> tuple[FloatArray, FloatArray]:
+    def predicted(self, data: GasLikelihoods, members: BoolArray, sky: Neighbourhoods) -> tuple[FloatArray, FloatArray]:
         """Means and covariances of velocity and ln σ of each spaxel by all others."""
         n = len(self.zero)
         galaxy = GalaxyPrior(np.zeros(GAS_MOTIONS), np.eye(GAS_MOTIONS))
@@ -318,3 +296,36 @@ class _Comparison:
             galaxy = GalaxyPrior.of(self.modes(data, known)[members], np.random.default_rng(_SEED), _VARIANCES)
         known = self.motions(Messages.alike(n, galaxy.mean, galaxy.covariance))
         return self.motions(Field.of(self.modes(data, known), galaxy, sky).messages)
+
+
+@dataclass(frozen=True, eq=False)
+class _Following:
+    """Gas that rotates with the stars, faster, slower or the other way, and spaxels (n,) whose gas is far from that."""
+
+    comparison: _Comparison
+    far: BoolArray
+
+    @classmethod
+    def of(
+        cls,
+        data: GasLikelihoods,
+        members: BoolArray,
+        stars: tuple[FloatArray, FloatArray],
+        known: tuple[FloatArray, FloatArray],
+    ) -> Self:
+        """Fit a line through velocities of gas and of stars, of given errors, beginning where gas is known to be."""
+        velocity, errors = stars
+        width = known[0][:, 1]
+        design = np.stack([np.ones(len(velocity)), velocity], axis=1)
+        line = _LINE[0]
+        for _ in range(_STEPS):
+            precision, gradient = data.gaussians(*known)
+            value = known[0][:, 0] + gradient[:, 0] / precision[:, 0, 0]
+            sure = 1 / (1 / precision[:, 0, 0] + _SCATTER**2 + (line[1] * errors) ** 2)
+            weight = members * sure / (1 + sure * (value - design @ line) ** 2 / _TAILS)
+            spread = np.linalg.inv((design.T * weight) @ design + np.diag(_LINE[1] ** -2.0))
+            line = spread @ (design.T @ (weight * value) + _LINE[0] * _LINE[1] ** -2.0)
+            known = np.stack([design @ line, width], axis=1), known[1]
+        far = sure * (value - design @ line) ** 2 > _FAR
+        variance = np.einsum("ni,ij,nj->n", design, spread, design) + (line[1] * errors) ** 2
+        return cls(_Comparison(design @ line, np.sqrt(variance)), far)

@@ -78,9 +78,7 @@ class Neighbourhoods:
         The members nearest to each, itself left out.
     """
 
-    def __init__(
-        self, places: FloatArray, members: BoolArray, noise: NoiseCorrelation, *, apart: bool = False
-    ) -> None:
+    def __init__(self, places: FloatArray, members: BoolArray, noise: NoiseCorrelation, *, apart: bool = False) -> None:
         self._places, self._noise, self._apart = places, noise, apart
         known = np.flatnonzero(members)
         count = min(_NEIGHBOURS, len(known) - 1)

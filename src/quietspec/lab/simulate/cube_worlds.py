@@ -17,6 +17,7 @@ __all__ = ["WORLDS", "Stripes", "world"]
 
 _YOUNG = Population(8.4, -0.1)
 _AGAINST, _TWIST = 0.25, 15.0  # share of galaxies whose gas rotates the other way; 1σ between the axes, degrees
+_ENDING = 0.5  # share of galaxies whose gas ends at a radius
 _WIDTHS = 0.7, 3.0  # Å, equivalent widths of Hα
 
 
@@ -31,7 +32,7 @@ def world(name: str, rng: np.random.Generator, *, gas: bool = False) -> World:
         Source of all draws.
     gas : bool
         Whether its gas moves apart from the stars: somewhat faster, about another axis, and in one of four galaxies
-        the other way. The stars are the same with and without.
+        the other way; in every other galaxy it ends at a radius. The stars are the same with and without.
 
     Returns
     -------
@@ -65,6 +66,7 @@ def _gas(stars: Rotation, rng: np.random.Generator) -> GasDisc:
         ),
         sigma=(rng.uniform(60, 110), rng.uniform(25, 45)),
         ew_halpha=float(np.exp(rng.uniform(*np.log(_WIDTHS)))),
+        edge=rng.uniform(0.6, 0.9) if rng.random() < _ENDING else None,
     )
 
 

@@ -117,12 +117,15 @@ class GasDisc:
         Scale length of the change of the dispersion.
     ew_halpha : float
         Equivalent width of Hα over all stars, Å.
+    edge : float, optional
+        Radius beyond which there is none.
     """
 
     rotation: Rotation = field(default_factory=Rotation)
     sigma: tuple[float, float] = (80.0, 30.0)
     scale: float = 0.45
     ew_halpha: float = 3.0
+    edge: float | None = None
 
     def instead(self, layer: Layer, sky: Sky) -> Layer:
         """Return a layer of stars with this gas in place of its own."""
@@ -130,7 +133,7 @@ class GasDisc:
         centre, outside = self.sigma
         return replace(
             layer,
-            ew_halpha=np.full(layer.light.shape, self.ew_halpha),
+            ew_halpha=self.ew_halpha * (radius < (np.inf if self.edge is None else self.edge)).ravel().astype(float),
             gas_velocity=self.rotation.velocity(sky).ravel(),
             gas_sigma=(outside + (centre - outside) * np.exp(-radius / self.scale)).ravel(),
         )
