@@ -214,6 +214,8 @@ class LineModel:
         Rest-frame air wavelengths, Å.
     fwhm : (n_pixels,)
         Instrumental resolution there, rest-frame FWHM in Å.
+    groups : tuple of LineGroup
+        Lines that there may be.
 
     Attributes
     ----------
@@ -228,10 +230,10 @@ class LineModel:
     #: Sizes of the coordinates of velocity (km/s) and ln σ.
     sizes = np.array([_VELOCITY_SIZE, _WIDTH_SIZE])
 
-    def __init__(self, rest: FloatArray, fwhm: FloatArray) -> None:
+    def __init__(self, rest: FloatArray, fwhm: FloatArray, groups: tuple[LineGroup, ...] = GROUPS) -> None:
         self.rest, self.fwhm = rest, fwhm
         self._rest, self._sigma = rest, fwhm / FWHM_PER_SIGMA
-        self.groups = tuple(group for group in GROUPS if self._covers(group))
+        self.groups = tuple(group for group in groups if self._covers(group))
         members = [
             (number, EMISSION_LINES[name], ratio)
             for number, group in enumerate(self.groups)

@@ -7,7 +7,8 @@ stars; the posterior is the mixture of these fits, weighted by prior and evidenc
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +21,12 @@ from quietspec.denoisers.posterior.kinematics import MOTIONS
 from quietspec.denoisers.posterior.linearised import Marginalised
 from quietspec.lines.results import FittedLines
 
-__all__ = ["Starlight", "is_doubtful", "spikes_on_lines", "with_unknown_motion"]
+__all__ = ["LineScan", "MotionLaw", "Starlight", "is_doubtful", "spikes_on_lines", "with_unknown_motion"]
 
 _STEP, _OFFSET_SIZE = 60.0, 70.0  # km/s: between velocities, and 1σ of that of gas about that of the stars
 _OFFSETS = _STEP * np.arange(-3, 4)
 _WIDTHS, _WIDTH_SIZE = np.log([45.0, 90.0, 160.0, 270.0]), 0.6  # ln σ (km/s), and 1σ of its prior
+_NODES = 1.2 * np.arange(-2, 3)  # σ of a law, at which motions are tried
 _SHARP = 0.5  # probability of one motion beyond which others are tried about it, so many times nearer
 _FINER = 3
 _STRONG, _WEAK = 3.0, 0.3  # Å, equivalent widths usual in tracers of gas and in other lines, for the evidence
@@ -41,11 +43,35 @@ class Starlight(NamedTuple):
     half: FloatArray
 
 
+class MotionLaw(NamedTuple):
+    """What is known of the motion of gas beforehand: means of velocity (km/s) and ln σ, and their 1σ."""
+
+    velocity: float
+    width: float
+    velocity_size: float = _OFFSET_SIZE
+    width_size: float = _WIDTH_SIZE
+
+    def log_prior(self, velocity: FloatArray, width: FloatArray) -> FloatArray:
+        """Log density of motions, not normalised."""
+        away = (velocity - self.velocity) / self.velocity_size, (width - self.width) / self.width_size
+        return np.asarray(-0.5 * (away[0] ** 2 + away[1] ** 2))
+
+    def lattice(self) -> Lattice:
+        """Motions by which an average under this law is taken."""
+        return Lattice(self.velocity + self.velocity_size * _NODES, self.width + self.width_size * _NODES)
+
+
 class Lattice(NamedTuple):
-    """Motions that are tried: velocities about that of the stars (km/s) and ln σ, each in steps."""
+    """Motions that are tried: velocities (km/s) and ln σ, each in steps."""
 
     velocity: FloatArray
     width: FloatArray
+
+    @classmethod
+    def about_stars(cls, velocity: float) -> Lattice:
+        """Motions that gas usually has, about stars of a velocity (km/s)."""
+        # Velocities lie on a lattice, so that spectra share their profiles.
+        return cls(_LATTICE * round(velocity / _LATTICE) + _OFFSETS, _WIDTHS)
 
     @property
     def step(self) -> float:
@@ -131,14 +157,116 @@ def _sizes(data: Marginalised) -> FloatArray:
     return sizes
 
 
+@dataclass(frozen=True, eq=False)
+class LineScan:
+    """What the data of one spectrum say of line fluxes at any motion.
+
+    Parameters
+    ----------
+    model : LineModel
+        Lines on the pixels.
+    data : Marginalised
+        What the data say about a state whose lines are at the motion of the stars.
+    stars : Starlight
+        What is known of motions and populations.
+    flux, weight : (n_pixels,)
+        Data and inverse variances.
+    """
+
+    model: LineModel
+    data: Marginalised
+    stars: Starlight
+    flux: FloatArray
+    weight: FloatArray
+
+    @property
+    def velocity(self) -> float:
+        """Velocity of the stars, km/s."""
+        return self.data.linearised.state.velocity
+
+    @property
+    def scale(self) -> float:
+        """Flux scale of the stars."""
+        return self.data.linearised.state.scale
+
+    def log_evidence(self, velocity: FloatArray, width: FloatArray, model: LineModel | None = None) -> FloatArray:
+        """Log evidence of gas of motions (km/s and ln σ) over that of none, (n_motions,); `model` as for `fluxes`."""
+        return self.evidence_of(*self.fluxes(velocity, width, model), model)
+
+    def evidence_of(self, information: FloatArray, gradient: FloatArray, model: LineModel | None = None) -> FloatArray:
+        """Log evidence of what `fluxes` found, (n_motions,)."""
+        model = model or self.model
+        usual = np.full(model.size, _WEAK * self.scale)
+        usual[_tracers(model)] = _STRONG * self.scale
+        return _log_evidence(information, gradient, usual)
+
+    def fluxes(
+        self, velocity: FloatArray, width: FloatArray, model: LineModel | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """What the data say of the n fluxes at several motions, all else marginalised.
+
+        Parameters
+        ----------
+        velocity, width : (n_motions,)
+            Motions, km/s and ln σ.
+        model : LineModel, optional
+            Lines that there are; all by default.
+
+        Returns
+        -------
+        information, gradient : (n_motions, n, n) and (n_motions, n)
+            Of the log likelihood, about fluxes of 0.
+        """
+        model = model or self.model
+        profiles, pixels = model.shared_profiles(velocity, np.exp(width))
+        n = model.size
+        linearised = self.data.linearised
+        residual, weight = self.flux - linearised.model, self.weight
+        lower, half_slope = self._all_else
+        with_knots = linearised.knots.dense(linearised.stars, pixels)
+        columns = np.concatenate([linearised.design[pixels], with_knots], axis=1)
+        columns *= weight[pixels, None]
+        products, gradient = profiles @ columns, profiles @ (weight * residual)[pixels]
+        each = profiles.toarray().reshape(-1, n, len(pixels))
+        informations = (each * weight[pixels]) @ each.transpose(0, 2, 1)
+        sky = linearised.sky.filter(weight, linearised.state.sky)
+        if sky is not None:
+            kept = linearised.along(sky.columns, residual, weight)
+            kept = np.delete(kept, np.s_[linearised.n_stars : linearised.n_stars + linearised.lines.size], axis=1)
+            others, own = sky.taken(kept), sky.taken((profiles @ (sky.columns * np.sqrt(weight)[:, None])[pixels]).T)
+            products = products - own.T @ others[:, :-1]
+            gradient = gradient - own.T @ others[:, -1]
+            taken = own.T.reshape(-1, n, len(own))
+            informations = informations - taken @ taken.transpose(0, 2, 1)
+        across = solve_triangular(lower, products.T, lower=True)
+        gradient = gradient - half_slope @ across
+        across = across.T.reshape(-1, n, len(across))
+        informations = informations - across @ across.transpose(0, 2, 1)
+        return informations.astype(np.float64), gradient.reshape(-1, n)
+
+    @cached_property
+    def _all_else(self) -> tuple[FloatArray, FloatArray]:
+        """Lower Cholesky factor of the precision of all coordinates but those of lines, and L⁻¹ of their slope."""
+        # Motions and populations have the Gaussian prior by which `data` lead to the mean that `stars` has.
+        linearised = self.data.linearised
+        information, gradient, _, _ = linearised.normal_equations(self.flux - linearised.model, self.weight)
+        first, last = linearised.n_stars, linearised.n_stars + linearised.lines.size
+        kept = np.r_[0:first, last : len(gradient)]
+        information, gradient = information[np.ix_(kept, kept)], gradient[kept]
+        size = len(self.stars.change)
+        before = _prior_of_stars(self.data, self.stars)
+        information[:size, :size] += before
+        gradient[:size] += (self.data.gram + before) @ self.stars.change - self.data.gradient
+        prior = linearised.of_stars(linearised.rest_precision)
+        prior = linearised.of_stars(prior.T)
+        information[size:, size:] += prior
+        gradient[size:] -= prior @ linearised.of_stars(linearised.state.rest())
+        lower = cholesky(information, lower=True)
+        return lower, solve_triangular(lower, gradient, lower=True)
+
+
 def with_unknown_motion(
-    lines: FittedLines,
-    model: LineModel,
-    data: Marginalised,
-    stars: Starlight,
-    flux: FloatArray,
-    weight: FloatArray,
-    motions: Lattice | None = None,
+    lines: FittedLines, scan: LineScan, law: MotionLaw | None = None, motions: Lattice | None = None
 ) -> FittedLines:
     """Average lines over the motions that gas may have.
 
@@ -146,45 +274,36 @@ def with_unknown_motion(
     ----------
     lines : FittedLines
         Lines at the motion of the stars.
-    model : LineModel
-        Lines on the pixels.
-    data : Marginalised
-        What the data say about the state of `lines`.
-    stars : Starlight
-        What is known of motions and populations.
-    flux, weight : (n_pixels,)
-        Data and inverse variances.
+    scan : LineScan
+        What the data say of their fluxes at other motions.
+    law : MotionLaw, optional
+        What is known of the motion; by default that gas moves about as the stars do.
     motions : Lattice, optional
-        Motions that gas may have, about the stars; those that it usually has, if not given, and finer ones about one
-        that is much more probable than the others.
+        Motions that gas may have; by default those that are likely under the law, and finer ones about one that is
+        much more probable than the others.
 
     Returns
     -------
     FittedLines
         Mean and covariance of the mixture; the covariance between fluxes and continua is that of `lines`.
     """
-    lattice = motions or Lattice(_OFFSETS, _WIDTHS)
+    lattice = motions or (Lattice.about_stars(scan.velocity) if law is None else law.lattice())
     velocity, width = lattice.nodes()
-    state = data.linearised.state
-    # Trial velocities lie on a lattice, so that spectra share their profiles.
-    velocity = velocity + _LATTICE * round(state.velocity / _LATTICE)
-    prior = -0.5 * (((velocity - state.velocity) / _OFFSET_SIZE) ** 2 + ((width - USUAL_WIDTH) / _WIDTH_SIZE) ** 2)
-    scale = state.scale
-    informations, gradients = _projected(model, velocity, np.exp(width), data, stars, flux, weight)
-    usual = np.full(model.size, _WEAK * scale)
-    usual[_tracers(model)] = _STRONG * scale
-    share, gas = _shares(prior, _log_evidence(informations, gradients, usual))
+    prior = (law or MotionLaw(scan.velocity, USUAL_WIDTH)).log_prior(velocity, width)
+    size = scan.model.size
+    informations, gradients = scan.fluxes(velocity, width)
+    share, gas = _shares(prior, scan.evidence_of(informations, gradients))
     if motions is None and share.max() > _SHARP:
-        finer = lattice.about(int(share.argmax()))
-        return with_unknown_motion(lines, model, data, stars, flux, weight, finer)
-    covariances = np.linalg.inv(informations + model.flux_size(scale) ** -2 * np.eye(model.size))
+        return with_unknown_motion(lines, scan, law, lattice.about(int(share.argmax())))
+    covariances = np.linalg.inv(informations + scan.model.flux_size(scan.scale) ** -2 * np.eye(size))
     means = np.einsum("kij,kj->ki", covariances, gradients)
     mean = share @ means
     away = means - mean
     covariance = lines.covariance.copy()
-    covariance[: model.size, : model.size] = np.tensordot(share, covariances, 1) + gas * (away.T * share) @ away
+    covariance[:size, :size] = np.tensordot(share, covariances, 1) + gas * (away.T * share) @ away
     centre, wide = float(share @ velocity), float(share @ width)
-    spread = share @ (velocity - centre) ** 2 + lattice.step**2 / 12, share @ (width - wide) ** 2
+    step = lattice.step if law is None or motions is not None else 0.0
+    spread = share @ (velocity - centre) ** 2 + step**2 / 12, share @ (width - wide) ** 2
     return replace(
         lines,
         flux=mean,
@@ -214,65 +333,6 @@ def _log_evidence(information: FloatArray, gradient: FloatArray, size: FloatArra
     lower = np.linalg.cholesky(bordered)
     determinant = np.log(lower[:, each, each]).sum(axis=1)
     return np.asarray(0.5 * (lower[:, n, :n] ** 2).sum(axis=1) - determinant)
-
-
-def _projected(
-    model: LineModel,
-    velocity: FloatArray,
-    sigma: FloatArray,
-    data: Marginalised,
-    stars: Starlight,
-    flux: FloatArray,
-    weight: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
-    """Information (n_motions, n, n) and gradient (n_motions, n) of fluxes at several motions, all else marginalised."""
-    linearised = data.linearised
-    profiles, pixels = model.shared_profiles(velocity, sigma)
-    residual = flux - linearised.model
-    lower, half_slope = _all_else(data, stars, residual, weight)
-    with_knots = linearised.knots.dense(linearised.stars, pixels)
-    columns = np.concatenate([linearised.design[pixels], with_knots], axis=1)
-    columns *= weight[pixels, None]
-    products, gradient = profiles @ columns, profiles @ (weight * residual)[pixels]
-    n = model.size
-    each = profiles.toarray().reshape(-1, n, len(pixels))
-    informations = (each * weight[pixels]) @ each.transpose(0, 2, 1)
-    sky = linearised.sky.filter(weight, linearised.state.sky)
-    if sky is not None:
-        kept = linearised.along(sky.columns, residual, weight)
-        kept = np.delete(kept, np.s_[linearised.n_stars : linearised.n_stars + linearised.lines.size], axis=1)
-        others, own = sky.taken(kept), sky.taken((profiles @ (sky.columns * np.sqrt(weight)[:, None])[pixels]).T)
-        products = products - own.T @ others[:, :-1]
-        gradient = gradient - own.T @ others[:, -1]
-        taken = own.T.reshape(-1, n, len(own))
-        informations = informations - taken @ taken.transpose(0, 2, 1)
-    across = solve_triangular(lower, products.T, lower=True)
-    gradient = gradient - half_slope @ across
-    across = across.T.reshape(-1, n, len(across))
-    informations = informations - across @ across.transpose(0, 2, 1)
-    return informations.astype(np.float64), gradient.reshape(-1, n)
-
-
-def _all_else(
-    data: Marginalised, stars: Starlight, residual: FloatArray, weight: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Lower Cholesky factor of the precision of all coordinates but those of lines, and L⁻¹ of their slope."""
-    # Motions and populations have the Gaussian prior by which `data` lead to the mean that `stars` has.
-    linearised = data.linearised
-    information, gradient, _, _ = linearised.normal_equations(residual, weight)
-    first, last = linearised.n_stars, linearised.n_stars + linearised.lines.size
-    kept = np.r_[0:first, last : len(gradient)]
-    information, gradient = information[np.ix_(kept, kept)], gradient[kept]
-    size = len(stars.change)
-    before = _prior_of_stars(data, stars)
-    information[:size, :size] += before
-    gradient[:size] += (data.gram + before) @ stars.change - data.gradient
-    prior = linearised.of_stars(linearised.rest_precision)
-    prior = linearised.of_stars(prior.T)
-    information[size:, size:] += prior
-    gradient[size:] -= prior @ linearised.of_stars(linearised.state.rest())
-    lower = cholesky(information, lower=True)
-    return lower, solve_triangular(lower, gradient, lower=True)
 
 
 def _prior_of_stars(data: Marginalised, stars: Starlight) -> FloatArray:

@@ -26,7 +26,14 @@ from quietspec.denoisers.posterior.fitted import (
     projections_of,
     with_true_dispersion,
 )
-from quietspec.denoisers.posterior.gas_scan import Starlight, is_doubtful, spikes_on_lines, with_unknown_motion
+from quietspec.denoisers.posterior.gas_scan import (
+    LineScan,
+    MotionLaw,
+    Starlight,
+    is_doubtful,
+    spikes_on_lines,
+    with_unknown_motion,
+)
 from quietspec.denoisers.posterior.grid import Batch, Grid
 from quietspec.denoisers.posterior.inference import CoefficientPosterior, infer
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
@@ -268,8 +275,13 @@ class BatchFit:
             return lines
         if not one.state.gas.moves:
             stars = Starlight(found.change, found.half)
-            lines = with_unknown_motion(lines, model, one.marginalised, stars, self._flux[row], self._used[row])
+            scan = LineScan(model, one.marginalised, stars, self._flux[row], self._used[row])
+            lines = with_unknown_motion(lines, scan, self._motion_of_gas(row, scan))
         return replace(lines, broad=broad_lines(one, found, model, self.nucleus_chi2[row]))
+
+    def _motion_of_gas(self, row: int, scan: LineScan) -> MotionLaw | None:
+        """What is known beforehand of the motion of gas that is too faint to tell it; None for the usual law."""
+        return None
 
     def solution(self) -> Solution:
         """Give the motions their true posterior, and turn it into flux and errors."""

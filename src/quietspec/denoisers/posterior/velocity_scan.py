@@ -227,13 +227,16 @@ def on_fine_lattice(logs: FloatArray) -> FloatArray:
     return np.asarray(_TO_FINE[0] @ logs @ _TO_FINE[1])
 
 
-def moments_on_lattice(density: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Means (n, 2) and covariances (n, 2, 2) of velocity and u, of densities on the finer lattice that sum to 1."""
+def moments_on_lattice(
+    density: FloatArray, lattice: tuple[FloatArray, FloatArray] = FINE_LATTICE
+) -> tuple[FloatArray, FloatArray]:
+    """Means (n, 2) and covariances (n, 2, 2) of velocity and width, of densities on a lattice that sum to 1."""
+    velocities, widths = lattice
     by_velocity, by_width = density.sum(axis=2), density.sum(axis=1)
-    mean = np.stack([by_velocity @ _FINE_VELOCITIES, by_width @ _FINE_WIDTHS], axis=1)
+    mean = np.stack([by_velocity @ velocities, by_width @ widths], axis=1)
     covariance = np.empty((len(density), 2, 2))
-    covariance[:, 0, 0] = by_velocity @ _FINE_VELOCITIES**2 - mean[:, 0] ** 2
-    covariance[:, 1, 1] = by_width @ _FINE_WIDTHS**2 - mean[:, 1] ** 2
-    both = np.einsum("nij,i,j->n", density, _FINE_VELOCITIES, _FINE_WIDTHS, optimize=True)
+    covariance[:, 0, 0] = by_velocity @ velocities**2 - mean[:, 0] ** 2
+    covariance[:, 1, 1] = by_width @ widths**2 - mean[:, 1] ** 2
+    both = np.einsum("nij,i,j->n", density, velocities, widths, optimize=True)
     covariance[:, 0, 1] = covariance[:, 1, 0] = both - mean[:, 0] * mean[:, 1]
     return mean, covariance

@@ -14,9 +14,10 @@ from quietspec.denoised import Denoised, ModelId
 from quietspec.denoisers.base import Denoiser, initial_flags
 from quietspec.denoisers.posterior.grid import Batch
 from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
-from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
+from quietspec.denoisers.posterior.kinematic_fit import KinematicGrid
 from quietspec.denoisers.posterior.results import Accumulator
 from quietspec.denoisers.spatial.first_pass import FirstPass, Keeping, TilePass, masked
+from quietspec.denoisers.spatial.gas import ScanningFit
 from quietspec.denoisers.spatial.learning import Learning, Mapped, Tiles
 from quietspec.errors import SpectraError
 from quietspec.spectra import Spectra
@@ -125,10 +126,12 @@ class SpatialPosterior(KinematicPosterior):
         return self._finish(keeping), keeping
 
     def _denoise_batch(self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], result: Accumulator) -> None:
-        fit = BatchFit(batch, self.emission, self.noise, two_components=self.two_components)
+        if not isinstance(result, Keeping):
+            super()._denoise_batch(rows, batch, result)
+            return
+        fit = ScanningFit(batch, self.emission, self.noise, two_components=self.two_components)
         self.store(rows, batch, fit, result)
-        if isinstance(result, Keeping):
-            result.keep(rows, batch, fit)
+        result.keep(rows, batch, fit)
 
 
 @dataclass(frozen=True, eq=False)

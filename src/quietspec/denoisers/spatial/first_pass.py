@@ -13,8 +13,9 @@ from quietspec.arrays import BoolArray, FloatArray, IntArray
 from quietspec.denoised import FAILURES, Denoised, Flag
 from quietspec.denoisers.outliers import gross_outliers
 from quietspec.denoisers.posterior.grid import Batch
-from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
+from quietspec.denoisers.posterior.kinematic_fit import KinematicGrid
 from quietspec.denoisers.posterior.results import Accumulator
+from quietspec.denoisers.spatial.gas import ScanningFit
 from quietspec.denoisers.spatial.refit import Kept
 from quietspec.denoisers.spatial.stack import Stack
 from quietspec.noise import residual_signs
@@ -62,7 +63,7 @@ class Keeping(Accumulator):
         self.kept: list[Kept] = []
         self.batches: list[Batch[KinematicGrid]] = []
 
-    def keep(self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], fit: BatchFit) -> None:
+    def keep(self, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], fit: ScanningFit) -> None:
         """Keep what is needed of the fit of a batch."""
         self.kept.append(Kept.of(rows, batch, fit, self.estimates.ignored[rows, batch.grid.pixels]))
         self.batches.append(batch)

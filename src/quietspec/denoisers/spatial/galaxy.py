@@ -12,7 +12,7 @@ from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.kinematics import MOTIONS
 from quietspec.denoisers.spatial.frame import Likelihoods
 
-__all__ = ["GalaxyPrior", "belonging"]
+__all__ = ["GalaxyPrior", "belonging", "mixed", "share_of_galaxy"]
 
 _STRANGERS = 0.03  # share of spaxels that are expected not to be of the galaxy
 _PRIOR_COUNT = 6.0  # of the inverse-Wishart prior of the covariance; modes about which nothing is seen stay wide …
@@ -37,7 +37,7 @@ class GalaxyPrior:
     covariance: FloatArray
 
     @classmethod
-    def of(cls, likelihoods: Likelihoods, rng: np.random.Generator) -> Self:
+    def of(cls, likelihoods: Likelihoods, rng: np.random.Generator, usual: FloatArray | None = None) -> Self:
         """Learn it from the data of spaxels, each counted as far as it belongs to the galaxy.
 
         Parameters
@@ -46,6 +46,9 @@ class GalaxyPrior:
             Of the spaxels.
         rng : numpy.random.Generator
             Chooses among very many spaxels.
+        usual : (k,), optional
+            Variances of the modes in a galaxy of which the data say nothing; those of motions and populations of stars
+            by default.
 
         Returns
         -------
@@ -53,6 +56,7 @@ class GalaxyPrior:
             Shrunk towards the base N(0, 1).
         """
         n, k = likelihoods.gradient.shape
+        usual = np.repeat(_PRIOR_VARIANCE, (MOTIONS, k - MOTIONS)) if usual is None else usual
         if n > _MOST:
             likelihoods = likelihoods[np.sort(rng.choice(n, _MOST, replace=False))]
         mean: FloatArray = np.zeros(k)
@@ -67,7 +71,7 @@ class GalaxyPrior:
             mean = np.linalg.solve(share.sum() * inverse + np.eye(k), inverse @ (share @ found))
             offset = found - mean
             total = np.einsum("n,nij->ij", share, spread) + (share[:, None] * offset).T @ offset
-            total += _PRIOR_COUNT * np.diag(np.repeat(_PRIOR_VARIANCE, (MOTIONS, k - MOTIONS)))
+            total += _PRIOR_COUNT * np.diag(usual)
             covariance = total / (share.sum() + _PRIOR_COUNT)
             if number > _TRUSTING and np.abs(np.log(np.diagonal(covariance) / before)).max() < _STILL:
                 break
@@ -78,4 +82,14 @@ def belonging(likelihoods: Likelihoods, mean: FloatArray, covariance: FloatArray
     """Probability that spaxels follow N(mean, covariance), one or one per spaxel, rather than the base, (n,)."""
     base = np.zeros(likelihoods.gradient.shape[1]), np.eye(likelihoods.gradient.shape[1])
     gain = likelihoods.log_evidence(mean, covariance) - likelihoods.log_evidence(*base)
+    return share_of_galaxy(gain)
+
+
+def share_of_galaxy(gain: FloatArray) -> FloatArray:
+    """Probability that spaxels are of the galaxy, whose log evidence exceeds that of the base by a gain (n,)."""
     return np.asarray(expit(gain + np.log(1 / _STRANGERS - 1)))
+
+
+def mixed(gain: FloatArray) -> FloatArray:
+    """Log evidence (n,) of galaxy and base mixed, over that of the base, which the galaxy's exceeds by a gain."""
+    return np.asarray(np.logaddexp(gain + np.log(1 - _STRANGERS), np.log(_STRANGERS)))

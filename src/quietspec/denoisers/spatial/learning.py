@@ -18,6 +18,7 @@ from quietspec.denoisers.spatial.field import Field
 from quietspec.denoisers.spatial.first_pass import FirstPass, knowledge_of, masked, tile_rows, with_knowledge
 from quietspec.denoisers.spatial.frame import Frame, Likelihoods, Messages
 from quietspec.denoisers.spatial.galaxy import GalaxyPrior, belonging
+from quietspec.denoisers.spatial.gas import GasLikelihoods, motions_of_gas
 from quietspec.denoisers.spatial.motions import MotionLikelihoods
 from quietspec.denoisers.spatial.neighbourhoods import Neighbourhoods
 from quietspec.denoisers.spatial.refit import Kept, Refit
@@ -118,7 +119,8 @@ class Learning:
         places = np.stack(np.unravel_index(first.rows, self.shape), axis=1).astype(float)
         members = first.members[first.rows]
         likelihoods, galaxy = self._galaxy(frame, linear, motions)
-        field = Field.of(likelihoods, galaxy, Neighbourhoods(places, members, self._noise()))
+        noise = self._noise()
+        field = Field.of(likelihoods, galaxy, Neighbourhoods(places, members, noise))
         messages = field.messages
         about, spread = frame.motions(messages)
         precision, gradient = motions.gaussians(about, spread)
@@ -129,14 +131,20 @@ class Learning:
         covariance = np.linalg.inv(precision + np.linalg.inv(spread))
         mean = about + (covariance @ gradient[..., None])[..., 0]
         own = of_galaxy < LIKELY
+        stars = np.where(own[:, None], motions.mean, mean)
+        stars_covariance = np.where(own[:, None, None], motions.covariance, covariance)
+        errors = np.sqrt(stars_covariance[:, 0, 0])
+        lines = GasLikelihoods.stack([kept.gas for kept in first.kept])
+        sky = Neighbourhoods(places, members, noise, apart=True)
         return Known(
             modes=found,
             messages=messages,
-            motions=np.where(own[:, None], motions.mean, mean),
-            motion_covariance=np.where(own[:, None, None], motions.covariance, covariance),
+            motions=stars,
+            motion_covariance=stars_covariance,
             of_galaxy=of_galaxy,
             pulls=(found - messages.mean) / np.sqrt(np.maximum(gained, 1e-12)),
             n_spaxels=np.where(own, 1.0, field.n_spaxels),
+            gas=motions_of_gas(lines, stars[:, 0], errors, members & ~own, sky).but(own),
         )
 
     def _galaxy(self, frame: Frame, linear: Likelihoods, motions: MotionLikelihoods) -> tuple[Likelihoods, GalaxyPrior]:

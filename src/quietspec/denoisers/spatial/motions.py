@@ -106,18 +106,43 @@ def _prior_of_width() -> tuple[float, float]:
 
 def _tilted(logs: FloatArray, mean: FloatArray, covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
     """What likelihoods on the lattice do to N(mean, covariance), as Gaussians."""
-    wide = covariance.copy()
-    wide[:, [0, 1], [0, 1]] = np.maximum(wide[:, [0, 1], [0, 1]], _NARROWEST**2)
-    known = np.linalg.inv(wide)
-    v, u = (lattice - mean[:, [k]] for k, lattice in enumerate(FINE_LATTICE))
-    fine = on_fine_lattice(logs)
-    fine -= 0.5 * known[:, 0, 0, None, None] * v[:, :, None] ** 2
-    fine -= 0.5 * known[:, 1, 1, None, None] * u[:, None] ** 2 + known[:, 0, 1, None, None] * v[:, :, None] * u[:, None]
+    wide = at_least(covariance, _NARROWEST)
+    fine = known_on(on_fine_lattice(logs), FINE_LATTICE, mean, wide)
     density = np.exp(fine - fine.max(axis=(1, 2), keepdims=True))
     density /= density.sum(axis=(1, 2), keepdims=True)
-    found, spread = moments_on_lattice(density)
+    return effect(mean, wide, *moments_on_lattice(density))
+
+
+def at_least(covariance: FloatArray, sizes: FloatArray) -> FloatArray:
+    """Covariances (n, 2, 2) whose standard deviations are at least some sizes (2,)."""
+    wide = covariance.copy()
+    wide[:, [0, 1], [0, 1]] = np.maximum(wide[:, [0, 1], [0, 1]], sizes**2)
+    return wide
+
+
+def known_on(
+    fine: FloatArray, lattice: tuple[FloatArray, FloatArray], mean: FloatArray, covariance: FloatArray
+) -> FloatArray:
+    """Add the log density of N(mean, covariance), not normalised, to logs (n, n_velocities, n_widths), in place."""
+    known = np.linalg.inv(covariance)
+    v, u = (axis - mean[:, [k]] for k, axis in enumerate(lattice))
+    fine -= 0.5 * known[:, 0, 0, None, None] * v[:, :, None] ** 2
+    fine -= 0.5 * known[:, 1, 1, None, None] * u[:, None] ** 2 + known[:, 0, 1, None, None] * v[:, :, None] * u[:, None]
+    return fine
+
+
+def effect(
+    mean: FloatArray, covariance: FloatArray, found: FloatArray, spread: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Gaussian likelihoods that turn N(mean, covariance) into distributions of moments `found` and `spread`.
+
+    Returns
+    -------
+    precision, gradient : (n, 2, 2) and (n, 2)
+        As of `MotionLikelihoods.gaussians`.
+    """
     # All is compared where what was known is of unit size.
-    root = np.linalg.cholesky(wide)
+    root = np.linalg.cholesky(covariance)
     back = np.linalg.inv(root)
     variance, axes = np.linalg.eigh(back @ spread @ np.swapaxes(back, 1, 2))
     turn = np.swapaxes(back, 1, 2) @ axes

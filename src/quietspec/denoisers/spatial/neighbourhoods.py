@@ -68,6 +68,9 @@ class Neighbourhoods:
         Those that may inform others.
     noise : NoiseCorrelation
         Correlation of the noise.
+    apart : bool
+        Whether the noise of each spaxel counts as independent of its neighbours', as where one says very much more than
+        others: what they say of its noise would come back as their own.
 
     Attributes
     ----------
@@ -75,8 +78,8 @@ class Neighbourhoods:
         The members nearest to each, itself left out.
     """
 
-    def __init__(self, places: FloatArray, members: BoolArray, noise: NoiseCorrelation) -> None:
-        self._places, self._noise = places, noise
+    def __init__(self, places: FloatArray, members: BoolArray, noise: NoiseCorrelation, *, apart: bool = False) -> None:
+        self._places, self._noise, self._apart = places, noise, apart
         known = np.flatnonzero(members)
         count = min(_NEIGHBOURS, len(known) - 1)
         found = known[cKDTree(places[known]).query(places, k=count + 1)[1]]
@@ -119,6 +122,8 @@ class Neighbourhoods:
             ids = np.concatenate([some[:, None], self.others[some]], axis=1)
             offset = self._places[ids][:, :, None] - self._places[ids][:, None]
             noise = self._noise.between(offset[..., 0], offset[..., 1])
+            if self._apart:
+                noise[:, 0, 1:] = noise[:, 1:, 0] = 0
             yield _Block(ids, np.hypot(offset[..., 0], offset[..., 1]), noise)
 
     @cached_property

@@ -9,14 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import BoolArray, FloatArray
-from quietspec.denoisers.posterior.fitted import Fitted, Motions, as_scanned
+from quietspec.denoisers.posterior.fitted import Fitted, Motions, Pixels, as_scanned
+from quietspec.denoisers.posterior.gas_scan import LineScan, MotionLaw
 from quietspec.denoisers.posterior.grid import Batch
 from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
 from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
 from quietspec.denoisers.posterior.linear import Projections
 from quietspec.denoisers.posterior.sky_size import NoiseLevels
+from quietspec.denoisers.spatial.gas import GasLikelihoods, GasMotions, ScanningFit
 from quietspec.denoisers.spatial.motions import MotionLikelihoods
+from quietspec.lines.results import FittedLines
 from quietspec.spectra import Spectra
 
 __all__ = ["Kept", "Refit"]
@@ -47,6 +50,8 @@ class Kept:
         Posterior weights of the prior's components.
     motions : MotionLikelihoods
         What the data say of the motions.
+    gas : GasLikelihoods
+        What they say of the motions of gas.
     information : (d, d)
         Sum of the spaxels' precisions of ξ, each divided by its trace.
     """
@@ -60,10 +65,11 @@ class Kept:
     shapes: FloatArray
     weights: FloatArray
     motions: MotionLikelihoods
+    gas: GasLikelihoods
     information: FloatArray
 
     @classmethod
-    def of(cls, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], fit: BatchFit, ignored: BoolArray) -> Self:
+    def of(cls, rows: npt.NDArray[np.intp], batch: Batch[KinematicGrid], fit: ScanningFit, ignored: BoolArray) -> Self:
         """Keep what is needed of a fit, and which good pixels it left out, (n, n_pixels)."""
         gram = fit.projections.gram
         trace = np.einsum("nii->n", gram)
@@ -78,13 +84,14 @@ class Kept:
             shapes=(fit.posterior.mean / fit.scale[:, None]).astype(np.float32),
             weights=fit.posterior.weights.astype(np.float32),
             motions=MotionLikelihoods.of(fit),
+            gas=GasLikelihoods.of(fit),
             information=np.einsum("nij,n->ij", gram, 1 / np.maximum(trace, 1e-30)),
         )
 
     def taken(self, which: BoolArray) -> Self:
         """Keep some of the spaxels, (n,) of bool; `information` stays that of all."""
         states = [state for state, wanted in zip(self.states, which.tolist(), strict=True) if wanted]
-        arrays = ("rows", "unused", "ignored", "noise", "signal", "shapes", "weights", "motions")
+        arrays = ("rows", "unused", "ignored", "noise", "signal", "shapes", "weights", "motions", "gas")
         return replace(self, states=states, **{name: getattr(self, name)[which] for name in arrays})
 
     def shifted(self, by: int) -> Self:
@@ -131,9 +138,13 @@ class Refit(BatchFit):
         Of the same spectra.
     shapes : (n_spectra, d)
         ξ about which the model is linearised.
+    gas : GasMotions, optional
+        What the others say of the motions of gas.
     """
 
-    def __init__(self, batch: Batch[KinematicGrid], kept: Kept, shapes: FloatArray) -> None:
+    def __init__(
+        self, batch: Batch[KinematicGrid], kept: Kept, shapes: FloatArray, gas: GasMotions | None = None
+    ) -> None:
         self.grid, self._flux, self._weight, self._unit = batch.grid, batch.flux, batch.weight, batch.scale
         self.noise = kept.noise
         self._ignored = np.unpackbits(kept.ignored, axis=1, count=batch.weight.shape[1]).astype(bool)
@@ -141,6 +152,8 @@ class Refit(BatchFit):
         self.evidence = np.full(len(batch.flux), np.nan)
         self._used = kept.weight(batch)
         states = kept.moved(shapes, self.grid.model.knots.n_knots)
+        self._gas = gas
+        states = states if gas is None else gas.placed(states)
         self._fitted = [self._about(*one) for one in zip(states, self._flux, self._used, strict=True)]
         self._scale = np.array([state.scale for state in states])
 
@@ -167,3 +180,10 @@ class Refit(BatchFit):
         joint = posterior.mean[row] / scale, posterior.covariance[row] / scale**2
         mean, covariance = self._known_motions
         return as_scanned(joint, mean[row], covariance[row])
+
+    def _motion_of_gas(self, row: int, scan: LineScan) -> MotionLaw | None:
+        return None if self._gas is None else self._gas.law(row)
+
+    def _lines_of(self, row: int, found: Pixels) -> FittedLines | None:
+        lines = super()._lines_of(row, found)
+        return lines if lines is None or self._gas is None else self._gas.added(row, lines)

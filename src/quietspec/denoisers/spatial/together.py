@@ -16,6 +16,7 @@ from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
 from quietspec.denoisers.posterior.results import Accumulator
 from quietspec.denoisers.spatial.first_pass import FirstPass, knowledge_of, tile_rows, with_knowledge
 from quietspec.denoisers.spatial.frame import Frame, Messages
+from quietspec.denoisers.spatial.gas import GasMotions
 from quietspec.denoisers.spatial.refit import Kept, Refit
 from quietspec.denoisers.spatial.stack import FittedStack
 from quietspec.spectra import Spectra
@@ -46,6 +47,8 @@ class Known(BySpectrum):
         How far their data move the modes from what the others say, over the standard deviation that this should have.
     n_spaxels : (n,)
         As in `Field`.
+    gas : GasMotions
+        Of the motions of gas.
     """
 
     modes: FloatArray
@@ -55,6 +58,7 @@ class Known(BySpectrum):
     of_galaxy: FloatArray
     pulls: FloatArray
     n_spaxels: FloatArray
+    gas: GasMotions
 
     @property
     def own(self) -> BoolArray:
@@ -165,7 +169,7 @@ class Together:
         batch = kept.batch(self.tool, result.spectra)
         told = ~known.own
         shapes = np.where(told[:, None], self.frame.shapes(known.modes, kept.shapes), kept.shapes)
-        fit = Refit(batch, kept, shapes)
+        fit = Refit(batch, kept, shapes, known.gas)
         precision, pull = self.frame.in_coordinates(known.messages)
         informed = fit.projections.informed(precision * told[:, None, None], pull * told[:, None], fit.scale)
         fit.conclude(informed, (known.motions, known.motion_covariance))

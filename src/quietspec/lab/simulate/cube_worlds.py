@@ -11,14 +11,17 @@ from quietspec.arrays import BoolArray
 from quietspec.lab.simulate.galaxy import Population
 from quietspec.lab.simulate.galaxy_cubes import Star, World
 from quietspec.lab.simulate.sky import Sky
-from quietspec.lab.simulate.sky_parts import Blob, Bulge, Disc, Layer, Part, Ring, Rotation
+from quietspec.lab.simulate.sky_parts import Blob, Bulge, Disc, GasDisc, Layer, Part, Ring, Rotation
 
 __all__ = ["WORLDS", "Stripes", "world"]
 
 _YOUNG = Population(8.4, -0.1)
+_AGAINST, _TWIST = 0.25, 15.0  # share of galaxies whose gas rotates the other way; 1σ between the axes, degrees
+_ENDING = 0.5  # share of galaxies whose gas ends at a radius
+_WIDTHS = 0.7, 3.0  # Å, equivalent widths of Hα
 
 
-def world(name: str, rng: np.random.Generator) -> World:
+def world(name: str, rng: np.random.Generator, *, gas: bool = False) -> World:
     """Make one of `WORLDS`; its inclination, position angle and populations are drawn.
 
     Parameters
@@ -27,6 +30,9 @@ def world(name: str, rng: np.random.Generator) -> World:
         Key of `WORLDS`.
     rng : numpy.random.Generator
         Source of all draws.
+    gas : bool
+        Whether its gas moves apart from the stars: somewhat faster, about another axis, and in one of four galaxies
+        the other way; in every other galaxy it ends at a radius. The stars are the same with and without.
 
     Returns
     -------
@@ -44,7 +50,24 @@ def world(name: str, rng: np.random.Generator) -> World:
     stars = Population(
         rng.uniform(9.6, 9.9), rng.uniform(-0.2, 0.1), rng.uniform(-0.2, -0.05), rng.uniform(-0.25, -0.1)
     )
-    return WORLDS[name](Disc(rotation=rotation, population=stars), rng)
+    made = WORLDS[name](Disc(rotation=rotation, population=stars), rng)
+    return replace(made, gas=_gas(rotation, rng)) if gas else made
+
+
+def _gas(stars: Rotation, rng: np.random.Generator) -> GasDisc:
+    """Gas that is fainter than the stars, and moves apart from them."""
+    against = rng.random() < _AGAINST
+    return GasDisc(
+        rotation=replace(
+            stars,
+            speed=stars.speed * rng.uniform(1.0, 1.3) * (-1 if against else 1),
+            turnover=rng.uniform(0.1, 0.25),
+            angle=stars.angle + rng.normal(0, _TWIST),
+        ),
+        sigma=(rng.uniform(60, 110), rng.uniform(25, 45)),
+        ew_halpha=float(np.exp(rng.uniform(*np.log(_WIDTHS)))),
+        edge=rng.uniform(0.6, 0.9) if rng.random() < _ENDING else None,
+    )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from quietspec.lab.simulate.kinematics import Losvd
 from quietspec.lab.simulate.noise import correlated_images, scale_to_snr, window_snr
 from quietspec.lab.simulate.simulated import RestSpectra, Simulated
 from quietspec.lab.simulate.sky import Sky
-from quietspec.lab.simulate.sky_parts import Layer, Part
+from quietspec.lab.simulate.sky_parts import GasDisc, Layer, Part
 from quietspec.lab.simulate.survey import SurveyRecipe, halpha_continuum
 from quietspec.lab.simulate.view import View
 from quietspec.templates.means import population_labels
@@ -38,6 +38,7 @@ _CONTAMINATED = 0.05  # of the noise, as in `SurveyRecipe.observe`
 _NEAR = 1.5  # FWHM of the seeing
 _VELOCITY_STEP, _VELOCITY_REACH = 10.0, 4.0  # grid of LOSVDs: km/s, and σ beyond the fastest
 _GAS_SIGMA = 45.0  # km/s
+_HALPHA = list(EMISSION_LINES).index("Halpha")
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,20 @@ class World:
         Parts of the galaxy by name; one named ``companion`` counts as foreign to it.
     star : Star, optional
         A star in front of it.
+    gas : GasDisc, optional
+        Gas of all parts but a companion; that of each part, which moves with its stars, by default.
     """
 
     parts: Mapping[str, Part]
     star: Star | None = None
+    gas: GasDisc | None = None
+
+    def layers(self, sky: Sky, rng: np.random.Generator) -> dict[str, Layer]:
+        """Return the light of every part at all points of the sky."""
+        own = {name: part.layer(sky, rng) for name, part in self.parts.items()}
+        if self.gas is None:
+            return own
+        return {name: layer if name == "companion" else self.gas.instead(layer, sky) for name, layer in own.items()}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,14 +149,15 @@ def simulate_cube(
     Returns
     -------
     GalaxyCube
-        Spectra with their truth. The truth includes the star, but no gas.
+        Spectra with their truth. The truth includes the star, but no gas; of this, the parameters ``halpha`` (observed
+        flux of Hα), ``gas_velocity`` and ``gas_sigma`` (moments of Hα in the spaxel, km/s) tell.
     """
     per_spaxel: dict[str, Any] = switches | {"calibration_error": False}
     recipe = SurveyRecipe(library, instruments=[setup.instrument], **per_spaxel).before(setup.spectrograph())
     view = View.of(recipe.instruments[0], setup.redshift, recipe.wavelength)
     margin = int(np.ceil(_MARGIN * setup.seeing))
     sky = Sky.over(setup.shape, margin, _PER_SPAXEL)
-    layers = {name: part.layer(sky, rng) for name, part in world.parts.items()}
+    layers = world.layers(sky, rng)
     exposure = _Exposure(recipe, view, _Blur.of(setup, margin), _velocities(layers))
     light = {name: exposure.add(layer, line_ratios(1, rng)) for name, layer in layers.items()}
 
@@ -154,7 +166,9 @@ def simulate_cube(
         rest = replace(rest, flux=rest.flux * one_calibration(recipe, setup.redshift, rng))
     galaxy = recipe.observe(rest, rng, _NO_NOISE, redshift=setup.redshift, gas=_no_gas(len(rest)))
     star = _starlight(library, world.star, view, setup) * galaxy.truth.mean(axis=1).max()
-    observed = _Detector(recipe, view, setup).record(galaxy, star, gas if recipe.switches.emission else 0 * gas, rng)
+    on = float(recipe.switches.emission)
+    observed = _Detector(recipe, view, setup).record(galaxy, star, gas if on else 0 * gas, rng)
+    observed = replace(observed, parameters={**observed.parameters, **exposure.of_gas(on)})
 
     total = np.sum(list(light.values()), axis=0)
     shares = {"companion": light["companion"] / total} if "companion" in light else {}
@@ -232,14 +246,15 @@ class _Exposure:
         rest = recipe.compose(weights, Losvd(layer.velocity, layer.sigma, none, none), layer.a_v)
         rest = replace(rest, flux=rest.flux * light.astype(np.float32))
         gas = np.zeros((len(weights), len(self.view.wavelength)), dtype=np.float32)
-        lines = Gas.of_width(
-            ratios, layer.ew_halpha, halpha_continuum(rest), layer.a_v, layer.velocity, none + _GAS_SIGMA
-        )
+        velocity = layer.velocity if layer.gas_velocity is None else layer.gas_velocity
+        sigma = none + _GAS_SIGMA if layer.gas_sigma is None else layer.gas_sigma
+        lines = Gas.of_width(ratios, layer.ew_halpha, halpha_continuum(rest), layer.a_v, velocity, sigma)
         add_lines(gas, self.view.rest_wavelength, self.view.fwhm / (1 + self.view.redshift), lines)
         offset = (self.velocities - layer.velocity[:, None]) / layer.sigma[:, None]
         return {
             "stars": rest.flux,
             "gas": gas,
+            "halpha": lines.flux[:, [_HALPHA]] * np.stack([none + 1, velocity, velocity**2 + sigma**2], axis=1),
             "mass": weights * light / (weights @ recipe.library.light())[:, None],
             "losvd": light * np.exp(-0.5 * offset**2) / layer.sigma[:, None],
             "a_v": light * layer.a_v[:, None],
@@ -255,6 +270,14 @@ class _Exposure:
             "sigma": sigma,
         }
         return RestSpectra(wavelength=self.recipe.wavelength, flux=self.sums["stars"], parameters=parameters)
+
+    def of_gas(self, share: float) -> dict[str, FloatArray]:
+        """Observed flux of Hα, of which a share is seen, and its velocity and dispersion (km/s), (n_spaxels,) each."""
+        flux, first, second = self.sums["halpha"].T
+        with np.errstate(invalid="ignore"):
+            velocity = first / flux
+            sigma = np.sqrt(second / flux - velocity**2)
+        return {"halpha": share * flux * (1 + self.view.redshift), "gas_velocity": velocity, "gas_sigma": sigma}
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +12,7 @@ from quietspec.arrays import SHARED, BoolArray, BySpectrum, FloatArray
 from quietspec.lab.simulate.galaxy import Population
 from quietspec.lab.simulate.sky import Sky, boundary, random_field
 
-__all__ = ["Blob", "Bulge", "Disc", "Layer", "Part", "Ring", "Rotation"]
+__all__ = ["Blob", "Bulge", "Disc", "GasDisc", "Layer", "Part", "Ring", "Rotation"]
 
 _ARM_TILT = 0.35  # tangent of the pitch angle of spiral arms, 19°
 _HALF = 0.5  # of its peak: where a part is brighter, it is
@@ -36,6 +36,8 @@ class Layer(BySpectrum):
         Equivalent width of Hα, rest-frame Å.
     scatter : (log age, [M/H])
         Standard deviations about the means, dex.
+    gas_velocity, gas_sigma : (n_points,), optional
+        Velocity and dispersion of the gas, km/s; the velocity of the stars and 45 km/s by default.
     """
 
     light: FloatArray
@@ -46,6 +48,8 @@ class Layer(BySpectrum):
     sigma: FloatArray
     ew_halpha: FloatArray
     scatter: tuple[float, float] = field(default=(0.15, 0.1), metadata=SHARED)
+    gas_velocity: FloatArray | None = None
+    gas_sigma: FloatArray | None = None
 
 
 class Part(Protocol):
@@ -97,6 +101,42 @@ class Rotation:
     def _beyond(self, sky: Sky) -> BoolArray:
         offset, angle = self.step_at
         return np.asarray(sky.along(angle) > offset)
+
+
+@dataclass(frozen=True)
+class GasDisc:
+    """Gas of a galaxy that moves apart from its stars.
+
+    Parameters
+    ----------
+    rotation : Rotation
+        Its motion.
+    sigma : (centre, outside)
+        Velocity dispersion, km/s.
+    scale : float
+        Scale length of the change of the dispersion.
+    ew_halpha : float
+        Equivalent width of Hα over all stars, Å.
+    edge : float, optional
+        Radius beyond which there is none.
+    """
+
+    rotation: Rotation = field(default_factory=Rotation)
+    sigma: tuple[float, float] = (80.0, 30.0)
+    scale: float = 0.45
+    ew_halpha: float = 3.0
+    edge: float | None = None
+
+    def instead(self, layer: Layer, sky: Sky) -> Layer:
+        """Return a layer of stars with this gas in place of its own."""
+        radius, _ = sky.plane(self.rotation.axis_ratio, self.rotation.angle)
+        centre, outside = self.sigma
+        return replace(
+            layer,
+            ew_halpha=self.ew_halpha * (radius < (np.inf if self.edge is None else self.edge)).ravel().astype(float),
+            gas_velocity=self.rotation.velocity(sky).ravel(),
+            gas_sigma=(outside + (centre - outside) * np.exp(-radius / self.scale)).ravel(),
+        )
 
 
 @dataclass(frozen=True)
