@@ -36,31 +36,24 @@ from quietspec.denoisers.posterior.gas_scan import (
 )
 from quietspec.denoisers.posterior.grid import Batch, Grid
 from quietspec.denoisers.posterior.inference import CoefficientPosterior, infer
-from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates, State
+from quietspec.denoisers.posterior.kinematics import State
 from quietspec.denoisers.posterior.linear import Projections
 from quietspec.denoisers.posterior.losvd import log_width
 from quietspec.denoisers.posterior.masking import FIRST_MASK, gas_mask, lined
-from quietspec.denoisers.posterior.motions import NARROWEST, WIDEST, label_moments, label_motions
+from quietspec.denoisers.posterior.motions import label_moments, label_motions
 from quietspec.denoisers.posterior.pixel_model import PixelModel
 from quietspec.denoisers.posterior.results import Solution
 from quietspec.denoisers.posterior.second_gas import FirstLook, with_second_gas
-from quietspec.denoisers.posterior.sky_size import NoiseLevels, explained_chi2, with_likeliest_sky
+from quietspec.denoisers.posterior.sky_size import NoiseLevels, explained_chi2
+from quietspec.denoisers.posterior.steps import first_fit, last_fit
 from quietspec.denoisers.posterior.velocity_scan import ScanResult, VelocityScan
-from quietspec.denoisers.posterior.volume import with_volume
 from quietspec.denoisers.posterior.walk import Noise
 from quietspec.lines.results import FittedLines
 
 __all__ = ["BatchFit", "KinematicGrid"]
 
-_FIRST_STEPS, _LAST_STEPS = 2, 3  # most steps before gas and spikes are found, and after; faint spectra make one
-_GAS_STEPS = 4  # further steps, at most, that find the motion of gas, and all in few coordinates
-_STILL = 5.0, 0.03  # km/s and u: within a smaller step the model is as good as linear
-_BROAD = 0.15  # 1σ of u beyond which its likelihood is evaluated, not taken for a Gaussian
-_NODES = 5  # values of u at which that is done …
-_NODE_REACH = 3.0  # … within so many σ of the peak
 _WIDEST_START = float(log_width(250.0))  # of u: a fit finds its way from lines too narrow, not from lines too wide
 _FIRST_DOF = 8.0  # coordinates determined by a first look
-_SURE = 15.0  # km/s, error of the velocity in a fit below which it is trusted whatever the scan says
 _FAINT = 30.0  # km/s, 1σ of the velocity in the scan, beyond which the scan's own moments are used
 
 
@@ -131,7 +124,8 @@ class BatchFit:
         self._scan, states, weight, residual, dof = self._first_look(first, measured=noise == "measured")
         faint = self._scan.covariance[:, 0, 0] > _FAINT**2
         for row in np.flatnonzero(~faint).tolist():
-            states[row], residual[row], dof[row] = self._fit(row, states[row], weight[row])
+            fitted = first_fit(self.grid.model, states[row], self._flux[row], weight[row])
+            states[row], residual[row], dof[row] = fitted
         self._spikes = spike_mask(residual, np.where(first, 0, self._weight))
         self._hit = np.zeros_like(self._spikes)
         self._ignored = self._spoilt(residual, first) & (self._weight > 0)
@@ -141,7 +135,7 @@ class BatchFit:
         if emission == "fit":
             states = self._with_gas(states, self._flux, residual, self._weight)
         self._used = self._trusted(states)
-        self._fitted = [self._last_fit(row, state, bool(faint[row])) for row, state in enumerate(states)]
+        self._fitted = [self._last_fit(row, state, faint) for row, state in enumerate(states)]
         if emission == "fit":
             self._settle_gas(states, residual, faint)
         if emission == "fit" and two_components:
@@ -216,6 +210,10 @@ class BatchFit:
         spoilt = [row for row in found if self._hit[row].any()]
         self._refit(spoilt, [found[row] for row in spoilt], faint)
 
+    def _last_fit(self, row: int, state: State, faint: BoolArray) -> Fitted:
+        flux, weight = self._flux[row], self._used[row]
+        return last_fit(self.grid.model, state, flux, weight, faint=bool(faint[row]), measured=self._measured)
+
     def _refit(self, rows: list[int], starts: list[State], faint: BoolArray) -> None:
         """Fit some spectra again, from other states."""
         states = [one.state for one in self._fitted]
@@ -223,7 +221,7 @@ class BatchFit:
             states[row] = start
         self._used[rows] = self._trusted(states)[rows]
         for row in rows:
-            self._fitted[row] = self._last_fit(row, states[row], bool(faint[row]))
+            self._fitted[row] = self._last_fit(row, states[row], faint)
 
     @property
     def states(self) -> list[State]:
@@ -373,51 +371,3 @@ class BatchFit:
         pixels = self.grid.rest, self.grid.fwhm
         known = self.grid.model.coordinates.nucleus is not None
         return spoilt | gas_mask(residual, self._flux, self._weight, pixels, self._emission, broad_lines=not known)
-
-    def _fit(self, row: int, state: State, weight: FloatArray) -> tuple[State, FloatArray, float]:
-        """Fit one spectrum under one Gaussian: state, residual and number of coordinates the data determine."""
-        for _ in range(_FIRST_STEPS):
-            linearised = self.grid.model.linearise(state)
-            residual = self._flux[row] - linearised.model
-            marginalised = linearised.marginalise(residual, weight)
-            step, scale = marginalised.step()
-            state = state.moved(step, scale)
-            if _is_still(step):
-                break
-        return state, residual - linearised.change(step), marginalised.determined(scale)
-
-    def _last_fit(self, row: int, state: State, faint: bool) -> Fitted:
-        model, flux, weight = self.grid.model, self._flux[row], self._used[row]
-        state, most = replace(state, sky=0.0), _LAST_STEPS if state.gas is None else _LAST_STEPS + _GAS_STEPS
-        if faint and state.gas is not None:
-            state = model.coarse.approached(state, flux, weight, _GAS_STEPS)
-        if faint:
-            most = 1 if state.gas is None else 2
-        for last in range(most, 0, -1):
-            linearised = model.linearise(state)
-            residual = linearised.lines.left(flux - linearised.model)
-            equations = linearised.normal_equations(residual, weight)
-            marginalised = linearised.solved(equations)
-            step, scale = marginalised.step()
-            velocity_error, error = marginalised.errors(scale)
-            still = _is_still(step) and marginalised.gas_is_still(step)
-            if last == 1 or still or (faint and velocity_error > _SURE):
-                break
-            state = state.moved(step, scale)
-        if self._measured:
-            marginalised = with_likeliest_sky(marginalised, equations, residual, weight)
-        faint &= velocity_error > _SURE
-        widths = np.empty(0)
-        if not faint and error > _BROAD:
-            centre, reach = state.width, _NODE_REACH * error
-            widths = np.linspace(max(centre - reach, NARROWEST), min(centre + reach, WIDEST), _NODES)
-        state = marginalised.linearised.state
-        logs = [model.log_likelihood(state, float(width), flux, weight) for width in widths]
-        if not faint and not widths.size:
-            marginalised = with_volume(model, marginalised, weight)
-        return Fitted(marginalised, faint, widths, np.array(logs))
-
-
-def _is_still(step: FloatArray) -> bool:
-    """Whether a step hardly moves velocity and u."""
-    return bool(np.all(np.abs(step[:MOTIONS] * KinematicCoordinates.motion_sizes) < _STILL))

@@ -17,6 +17,7 @@ from quietspec.denoisers.posterior.conditioning import expand_residual, predict
 from quietspec.denoisers.posterior.diagnosis import diagnose, measure
 from quietspec.denoisers.posterior.inference import infer
 from quietspec.denoisers.posterior.kinematic_fit import BatchFit
+from quietspec.denoisers.posterior.steps import first_fit, last_fit
 from quietspec.denoisers.posterior.velocity_scan import VelocityScan
 from quietspec.io.writing.writer import WritableTile
 from quietspec.lab.bench.contenders import sample
@@ -29,8 +30,8 @@ _WEIGHTS = (compress, expand_residual, predict)
 # Steps: functions whose time they take, and functions called by these whose time they do not.
 _STEPS: dict[str, tuple[tuple[_Function, ...], tuple[_Function, ...]]] = {
     "scan of motions": ((VelocityScan.__call__,), ()),
-    "gas and spikes": ((BatchFit._first_look, BatchFit._fit), (VelocityScan.__call__,)),
-    "last fit": ((BatchFit._last_fit,), ()),
+    "gas and spikes": ((BatchFit._first_look, first_fit), (VelocityScan.__call__,)),
+    "last fit": ((last_fit,), ()),
     "weights of the mixture": (_WEIGHTS, ()),
     "moments of the mixture": ((infer,), _WEIGHTS),
     "errors of pixels": ((BatchFit.solution,), ()),

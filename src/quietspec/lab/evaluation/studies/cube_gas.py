@@ -93,7 +93,7 @@ def cube_gas_study(
     for name in settings.worlds:
         cube = _galaxy(library, settings, name)
         measured = {who: denoiser.denoise(cube.simulated.observed) for who, denoiser in denoisers.items()}
-        error = measured[REFERENCE].lines.line("Halpha").error if measured[REFERENCE].lines else np.empty(0)
+        error = measured[REFERENCE].line("Halpha").error
         found[name] = {who: _Spaxels.of(cube, one, error) for who, one in measured.items()}
         log(f"{name}: " + ", ".join(f"{who} {_summary(one, '1–5')}" for who, one in found[name].items()))
     everything = {who: _Spaxels.stack([one[who] for one in found.values()]) for who in denoisers}
