@@ -46,6 +46,7 @@ def cube_speed_table(results: ResultsFolder) -> str:
         *(
             [f"peak memory of {label} at {cube['n_spectra']:,} spectra", f"{_memory(files[way], number)} GB"]
             for way, label in (("measure-file", "`measure`"), ("spatial-file", "`--spatial`"))
+            if way in files
         ),
         [f"two workers over one, {workers['1']['n_spectra']:,} spectra", f"{gain:.2f} times"],
         ["processor time over the floor", f"{run['floor_ratio']:.1f}"],
