@@ -152,6 +152,16 @@ def test_cube_sums(run, tmp_path) -> None:
     assert shared < summed < alone
 
 
+def test_cube_gas(run, tmp_path) -> None:
+    words = ("--worlds", "clumps", "--snr", 30, "--size", 9, "--seed", 4)
+    run("cube_gas", *words, "--json", tmp_path / "found.json", library=True)
+    found = results(tmp_path / "found.json")
+    assert found["galaxies"].keys() == {"clumps"}
+    assert found["all"]["spatial"]["0–1"]["spaxels"] == found["all"]["spaxels"]["0–1"]["spaxels"]
+    alone, together = (found["all"][who]["1–5"] for who in ("spaxels", "spatial"))
+    assert together["velocity"]["stated"] < alone["velocity"]["stated"]
+
+
 @pytest.mark.usefixtures("nothing_fetched")
 def test_approximations(run) -> None:
     lines = run("approximations", "-n", 2, library=True).splitlines()

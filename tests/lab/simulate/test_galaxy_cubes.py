@@ -11,7 +11,7 @@ from quietspec.lab.simulate.galaxy import Population
 from quietspec.lab.simulate.galaxy_cube import best_gaussian, near
 from quietspec.lab.simulate.kinematics import Losvd, losvd_transform
 from quietspec.lab.simulate.sky import Sky, boundary, random_field
-from quietspec.lab.simulate.sky_parts import Blob, Bulge, Disc, Ring, Rotation
+from quietspec.lab.simulate.sky_parts import Blob, Bulge, Disc, GasDisc, Ring, Rotation
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT, rest_air
 
 SETUP = CubeSetup(shape=(9, 10), limits=(4200.0, 5400.0))
@@ -243,3 +243,29 @@ def test_rotation_is_that_of_an_inclined_disc():
     assert velocity[-1, 20] > 100
     assert velocity.max() < 200 * 0.8
     assert np.abs(velocity).max() / SPEED_OF_LIGHT < 1e-3
+
+
+def test_gas_may_move_apart_from_the_stars_which_stay_the_same(tiny_library):
+    made = {gas: world("step", np.random.default_rng(6), gas=gas) for gas in (False, True)}
+    assert made[True].parts == made[False].parts
+    gas = made[True].gas
+    assert isinstance(gas, GasDisc)
+    rotation = Rotation(speed=-200.0, angle=20.0)
+    galaxy = World(
+        {"disc": Disc(rotation=replace(rotation, speed=200.0))}, gas=replace(gas, rotation=rotation, edge=0.6)
+    )
+    setup = replace(SETUP, limits=(6300.0, 7000.0), seeing=1.2, snr=3000.0)
+    cube = simulate_cube(tiny_library, galaxy, setup, np.random.default_rng(7), **CALM | {"emission": True})
+    found = cube.simulated.parameters
+    seen = found["halpha"] > 0.1 * found["halpha"].max()
+    assert 0 < seen.sum() < len(seen)
+    assert np.corrcoef(found["gas_velocity"][seen], found["velocity"][seen])[0, 1] < -0.95
+    assert np.all(found["gas_sigma"][seen] > 0.95 * min(gas.sigma))
+    observed = cube.simulated.observed
+    near = np.abs(rest_air(observed.wavelength, 0.03, observed.medium) - EMISSION_LINES["Halpha"]) < 9
+    line = (observed.flux - cube.simulated.truth)[:, near] @ np.gradient(observed.wavelength)[near]
+    assert line[seen] == pytest.approx(found["halpha"][seen], rel=0.05)
+
+
+def test_without_emission_there_is_no_halpha(tiny_library):
+    assert not cube_of(tiny_library, Disc()).simulated.parameters["halpha"].any()

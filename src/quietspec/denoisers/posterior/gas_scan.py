@@ -26,7 +26,7 @@ __all__ = ["LineScan", "MotionLaw", "Starlight", "is_doubtful", "spikes_on_lines
 _STEP, _OFFSET_SIZE = 60.0, 70.0  # km/s: between velocities, and 1σ of that of gas about that of the stars
 _OFFSETS = _STEP * np.arange(-3, 4)
 _WIDTHS, _WIDTH_SIZE = np.log([45.0, 90.0, 160.0, 270.0]), 0.6  # ln σ (km/s), and 1σ of its prior
-_NODES = 1.2 * np.arange(-2, 3)  # σ of a law, at which motions are tried
+_NODES = 1.2 * np.arange(-2, 3), 1.5 * np.arange(-1, 2)  # σ of a law, at which velocities and widths are tried
 _SHARP = 0.5  # probability of one motion beyond which others are tried about it, so many times nearer
 _FINER = 3
 _STRONG, _WEAK = 3.0, 0.3  # Å, equivalent widths usual in tracers of gas and in other lines, for the evidence
@@ -58,7 +58,7 @@ class MotionLaw(NamedTuple):
 
     def lattice(self) -> Lattice:
         """Motions by which an average under this law is taken."""
-        return Lattice(self.velocity + self.velocity_size * _NODES, self.width + self.width_size * _NODES)
+        return Lattice(self.velocity + self.velocity_size * _NODES[0], self.width + self.width_size * _NODES[1])
 
 
 class Lattice(NamedTuple):

@@ -8,6 +8,7 @@ Modules, in the order in which data pass through them:
 - `frame`: the few modes in which spaxels are compared, and what each one's data say of them;
 - `galaxy`: mean and covariance of the modes over the galaxy;
 - `neighbourhoods`, `field`: fields on the sky, and what neighbours say of each spaxel;
+- `gas`: the motion of gas as a field, and what the others say of it;
 - `learning`: what a cube says of itself, between the passes;
 - `together`: the second pass, tile by tile;
 - `denoiser`: the denoiser.

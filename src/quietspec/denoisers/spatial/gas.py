@@ -18,7 +18,7 @@ from scipy.special import logsumexp
 from quietspec.arrays import BoolArray, BySpectrum, FloatArray, IntArray
 from quietspec.denoisers.base import Emission
 from quietspec.denoisers.posterior.contamination import TRACERS
-from quietspec.denoisers.posterior.gas import GAS_MOTIONS, USUAL_WIDTH, LineModel
+from quietspec.denoisers.posterior.gas import GAS_MOTIONS, USUAL_WIDTH
 from quietspec.denoisers.posterior.gas_scan import LineScan, MotionLaw
 from quietspec.denoisers.posterior.grid import Batch
 from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
@@ -34,13 +34,13 @@ from quietspec.lines.results import FittedLines
 
 __all__ = ["GasLikelihoods", "GasMotions", "ScanningFit", "motions_of_gas"]
 
-_VELOCITIES, _WIDTHS = 50.0 * np.arange(-7, 8), np.log([20.0, 40.0, 75.0, 140.0, 260.0])  # from the stars; ln σ
-_FINE = np.linspace(-350.0, 350.0, 141), np.linspace(_WIDTHS[0], _WIDTHS[-1], 33)
+_VELOCITIES, _WIDTHS = 60.0 * np.arange(-5, 6), np.log([25.0, 50.0, 100.0, 200.0])  # km/s from the stars; ln σ
+_FINE = np.linspace(_VELOCITIES[0], _VELOCITIES[-1], 61), np.linspace(_WIDTHS[0], _WIDTHS[-1], 19)
 _TO_FINE = (
     CubicSpline(_VELOCITIES, np.eye(len(_VELOCITIES)))(_FINE[0]),
     CubicSpline(_WIDTHS, np.eye(len(_WIDTHS)))(_FINE[1]).T,
 )
-_NARROWEST = np.array([8.0, 0.12])  # km/s and ln σ: widths that the fine lattice resolves
+_NARROWEST = np.array([10.0, 0.15])  # km/s and ln σ: widths that the fine lattice resolves
 _USUAL = MotionLaw(0.0, USUAL_WIDTH)  # of gas in the survey, about the stars
 _SIZES = np.array([_USUAL.velocity_size, _USUAL.width_size])
 _LINE = np.array([[0.0, 1.0], [70.0, 0.5]])  # offset from the stars (km/s), and factor: means beforehand, and 1σ
@@ -69,15 +69,12 @@ class ScanningFit(BatchFit):
     ) -> None:
         super().__init__(batch, emission, noise, two_components=two_components)
         self.gas_logs = np.zeros((len(batch.flux), len(_VELOCITIES), len(_WIDTHS)), dtype=np.float32)
-        lines = self.grid.model.lines
-        if lines is not None:
-            tracers = tuple(group for group in lines.groups if group.name in TRACERS)
-            self._tracers = LineModel(lines.rest, lines.fwhm, tracers)
 
     def _motion_of_gas(self, row: int, scan: LineScan) -> MotionLaw | None:
-        if self._tracers.size:
+        tracers = scan.model.only(TRACERS)
+        if tracers.size:
             velocity, width = np.meshgrid(_origin(scan.velocity) + _VELOCITIES, _WIDTHS, indexing="ij")
-            found = scan.log_evidence(velocity.ravel(), width.ravel(), self._tracers)
+            found = scan.log_evidence(velocity.ravel(), width.ravel(), tracers)
             self.gas_logs[row] = found.reshape(velocity.shape)
         return super()._motion_of_gas(row, scan)
 

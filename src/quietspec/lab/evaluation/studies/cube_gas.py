@@ -17,6 +17,7 @@ from quietspec.lab.simulate.cube_worlds import WORLDS, world
 from quietspec.lab.simulate.galaxy_cube import GalaxyCube
 from quietspec.lab.simulate.galaxy_cubes import CubeSetup, simulate_cube
 from quietspec.lab.streams import stream
+from quietspec.lines import LinePosterior
 from quietspec.templates import SspLibrary
 
 __all__ = ["CubeGasSettings", "cube_gas_study", "cube_gas_tables"]
@@ -93,7 +94,7 @@ def cube_gas_study(
     for name in settings.worlds:
         cube = _galaxy(library, settings, name)
         measured = {who: denoiser.denoise(cube.simulated.observed) for who, denoiser in denoisers.items()}
-        error = measured[REFERENCE].line("Halpha").error
+        error = _lines(measured[REFERENCE]).line("Halpha").error
         found[name] = {who: _Spaxels.of(cube, one, error) for who, one in measured.items()}
         log(f"{name}: " + ", ".join(f"{who} {_summary(one, '1–5')}" for who, one in found[name].items()))
     everything = {who: _Spaxels.stack([one[who] for one in found.values()]) for who in denoisers}
@@ -134,9 +135,7 @@ class _Spaxels(BySpectrum):
 
     @classmethod
     def of(cls, cube: GalaxyCube, denoised: Denoised, error: FloatArray) -> _Spaxels:
-        lines, truth = denoised.lines, cube.simulated.parameters
-        if lines is None:
-            raise ValueError("lines were not fitted")
+        lines, truth = _lines(denoised), cube.simulated.parameters
         line = lines.line("Halpha")
         own = cube.observed_spaxels & ~cube.foreign() & np.isfinite(line.flux) & np.isfinite(error)
         own &= error < _SPOILT * np.median(error[own])
@@ -153,6 +152,11 @@ class _Spaxels(BySpectrum):
     def group(self, name: str) -> _Spaxels:
         low, high = (-np.inf, _BARE) if name == _NONE else _GROUPS[name]
         return self[(self.snr > max(low, -np.inf if name == _NONE else _BARE)) & (self.snr <= high)]
+
+
+def _lines(denoised: Denoised) -> LinePosterior:
+    assert denoised.lines is not None
+    return denoised.lines
 
 
 def _scores(spaxels: _Spaxels) -> dict[str, Any]:
