@@ -14,7 +14,7 @@ from quietspec.denoisers.posterior.linear import Projections
 
 __all__ = ["Frame", "Likelihoods", "Messages"]
 
-_POPULATIONS = 8  # modes of the populations that are kept
+_POPULATIONS = 16  # modes of the populations that are kept
 _NONE = 1e-9  # of the largest variance: directions in which the base does not extend
 _LEAST = 1e-6  # precision of motions of which data say nothing
 _FLAT = 0.999  # variance, in units of the base's, beyond which knowledge is none

@@ -18,6 +18,9 @@ _STRANGERS = 0.03  # share of spaxels that are expected not to be of the galaxy
 _PRIOR_COUNT = 6.0  # of the inverse-Wishart prior of the covariance; modes about which nothing is seen stay wide …
 _PRIOR_VARIANCE = 0.1, 1.0  # … by this variance of motions and populations, in units of the base's
 _ROUNDS, _TRUSTING, _STILL = 200, 5, 3e-3  # iterations; after which all are judged; relative change at which to stop
+# Neighbours are alike, and errors of noise, calibration and model are common to many spaxels: however many there are,
+# they tell no more of the mean than a few independent ones.
+_INDEPENDENT = 5.0
 _MOST = 3000  # spaxels from which it is learned; more would not make it better
 
 
@@ -37,7 +40,13 @@ class GalaxyPrior:
     covariance: FloatArray
 
     @classmethod
-    def of(cls, likelihoods: Likelihoods, rng: np.random.Generator, usual: FloatArray | None = None) -> Self:
+    def of(
+        cls,
+        likelihoods: Likelihoods,
+        rng: np.random.Generator,
+        usual: FloatArray | None = None,
+        independent: float = _INDEPENDENT,
+    ) -> Self:
         """Learn it from the data of spaxels, each counted as far as it belongs to the galaxy.
 
         Parameters
@@ -49,16 +58,19 @@ class GalaxyPrior:
         usual : (k,), optional
             Variances of the modes in a galaxy of which the data say nothing; those of motions and populations of stars
             by default.
+        independent : float, optional
+            Number of independent spaxels that would tell as much of the mean as all of them do; at most all count.
 
         Returns
         -------
         GalaxyPrior
-            Shrunk towards the base N(0, 1).
+            Shrunk towards the base N(0, 1). The covariance includes that of the mean's own error.
         """
         n, k = likelihoods.gradient.shape
         usual = np.repeat(_PRIOR_VARIANCE, (MOTIONS, k - MOTIONS)) if usual is None else usual
         if n > _MOST:
             likelihoods = likelihoods[np.sort(rng.choice(n, _MOST, replace=False))]
+        alike = max(len(likelihoods.gradient) / independent, 1.0)
         mean: FloatArray = np.zeros(k)
         covariance: FloatArray = np.eye(k)
         share: FloatArray = np.ones(len(likelihoods.gradient))
@@ -68,14 +80,25 @@ class GalaxyPrior:
                 share = belonging(likelihoods, mean, covariance)
             found, spread = likelihoods.posterior(mean, covariance)
             inverse = np.linalg.inv(covariance)
-            mean = np.linalg.solve(share.sum() * inverse + np.eye(k), inverse @ (share @ found))
+            weight = share / alike
+            mean = np.linalg.solve(weight.sum() * inverse + np.eye(k), inverse @ (weight @ found))
             offset = found - mean
             total = np.einsum("n,nij->ij", share, spread) + (share[:, None] * offset).T @ offset
             total += _PRIOR_COUNT * np.diag(usual)
             covariance = total / (share.sum() + _PRIOR_COUNT)
             if number > _TRUSTING and np.abs(np.log(np.diagonal(covariance) / before)).max() < _STILL:
                 break
-        return cls(mean, covariance)
+        return cls(mean, covariance + _error_of_mean(likelihoods, share, mean, covariance, alike))
+
+
+def _error_of_mean(
+    likelihoods: Likelihoods, share: FloatArray, mean: FloatArray, covariance: FloatArray, alike: float
+) -> FloatArray:
+    """Covariance (k, k) of the error of the mean, where so many spaxels tell as much as one."""
+    # Of the mean, a spaxel of precision Λ tells (C + Λ⁻¹)⁻¹ = C⁻¹ − C⁻¹ (C⁻¹ + Λ)⁻¹ C⁻¹.
+    inverse, spread = np.linalg.inv(covariance), likelihoods.posterior(mean, covariance)[1]
+    told = share.sum() * inverse - inverse @ np.einsum("n,nij->ij", share, spread) @ inverse
+    return np.asarray(np.linalg.inv(np.eye(len(mean)) + told / alike))
 
 
 def belonging(likelihoods: Likelihoods, mean: FloatArray, covariance: FloatArray) -> FloatArray:

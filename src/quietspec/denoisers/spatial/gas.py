@@ -290,7 +290,7 @@ class _Comparison:
         galaxy = GalaxyPrior(np.zeros(GAS_MOTIONS), np.eye(GAS_MOTIONS))
         for _ in range(_ROUNDS):
             known = self.motions(Messages.alike(n, galaxy.mean, galaxy.covariance))
-            galaxy = GalaxyPrior.of(self.modes(data, known)[members], np.random.default_rng(_SEED), _VARIANCES)
+            galaxy = GalaxyPrior.of(self.modes(data, known)[members], np.random.default_rng(_SEED), _VARIANCES, np.inf)
         known = self.motions(Messages.alike(n, galaxy.mean, galaxy.covariance))
         return self.motions(Field.of(self.modes(data, known), galaxy, sky).messages)
 
