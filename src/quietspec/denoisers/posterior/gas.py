@@ -241,7 +241,6 @@ class LineModel:
         ]
         self._group = np.array([number for number, _, _ in members], dtype=np.intp)
         self._kept: dict[bytes, tuple[csr_array, IntArray]] = {}
-        self._parts: dict[tuple[str, ...], LineModel] = {}
         self._wavelength, self._ratio = np.array([one[1:] for one in members]).reshape(-1, 2).T
         names = [name for group in self.groups for name, _ in group.members]
         self.forbidden = np.array([is_forbidden(name) for name in names], dtype=bool)
@@ -255,13 +254,6 @@ class LineModel:
     def size(self) -> int:
         """Number of groups."""
         return len(self.groups)
-
-    def only(self, names: tuple[str, ...]) -> LineModel:
-        """Model of the groups of these names alone."""
-        if names not in self._parts:
-            groups = tuple(group for group in self.groups if group.name in names)
-            self._parts[names] = LineModel(self.rest, self.fwhm, groups)
-        return self._parts[names]
 
     def start(self, velocity: float, sigma: float, *, moves: bool) -> GasState:
         """State without flux at a velocity and dispersion, km/s."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -18,7 +19,7 @@ from scipy.special import logsumexp
 from quietspec.arrays import BoolArray, BySpectrum, FloatArray, IntArray
 from quietspec.denoisers.base import Emission
 from quietspec.denoisers.posterior.contamination import TRACERS
-from quietspec.denoisers.posterior.gas import GAS_MOTIONS, USUAL_WIDTH
+from quietspec.denoisers.posterior.gas import GAS_MOTIONS, USUAL_WIDTH, LineModel
 from quietspec.denoisers.posterior.gas_scan import LineScan, MotionLaw
 from quietspec.denoisers.posterior.grid import Batch
 from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
@@ -54,6 +55,8 @@ _ROUNDS = 2  # times that the galaxy's prior is learned
 _TOGETHER = 256  # spaxels worked on at a time
 _SEED = 18
 
+_TRACERS: WeakKeyDictionary[LineModel, LineModel] = WeakKeyDictionary()  # those of `_tracers_of`
+
 
 class ScanningFit(BatchFit):
     """The fit of a batch that also finds the evidence of gas over a lattice of motions, where lines are faint.
@@ -71,12 +74,20 @@ class ScanningFit(BatchFit):
         self.gas_logs = np.zeros((len(batch.flux), len(_VELOCITIES), len(_WIDTHS)), dtype=np.float32)
 
     def _motion_of_gas(self, row: int, scan: LineScan) -> MotionLaw | None:
-        tracers = scan.model.only(TRACERS)
+        tracers = _tracers_of(scan.model)
         if tracers.size:
             velocity, width = np.meshgrid(_origin(scan.velocity) + _VELOCITIES, _WIDTHS, indexing="ij")
             found = scan.log_evidence(velocity.ravel(), width.ravel(), tracers)
             self.gas_logs[row] = found.reshape(velocity.shape)
         return super()._motion_of_gas(row, scan)
+
+
+def _tracers_of(model: LineModel) -> LineModel:
+    """Lines of a model that reveal gas; made once."""
+    if model not in _TRACERS:
+        groups = tuple(group for group in model.groups if group.name in TRACERS)
+        _TRACERS[model] = LineModel(model.rest, model.fwhm, groups)
+    return _TRACERS[model]
 
 
 def _origin(velocity: float) -> float:
