@@ -89,7 +89,7 @@ class Denoised(Summarised, Correlated, Measuring):
     >>> import quietspec
     >>> denoised = quietspec.load_denoiser("posterior").denoise(quietspec.read(quietspec.demo_cube())[9:11, 9:11])
     >>> denoised
-    <Denoised: 4 spectra, by posterior 427cf81c89d9607a, median S/N 30.4 → 188.3, z 0.03, flags: none>
+    <Denoised: 4 spectra, by posterior 427cf81c89d9607a, median S/N 30.4 → 188.7, z 0.03, flags: none>
     >>> age, error = denoised.parameters["log_age_lw"]
     >>> age.round(1)
     array([9.8, 9.9, 9.9, 9.9])

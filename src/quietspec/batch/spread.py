@@ -92,6 +92,7 @@ class Spread:
             Whatever went wrong as it was computed.
         """
         from distributed import KilledWorker
+        from distributed.client import FutureCancelledError
 
         rows: slice = spectra.meta["rows"]
         note = f"{self._output}.{rows.start}"
@@ -101,6 +102,13 @@ class Spread:
                 result, error = self._ask(data, note)
             except KilledWorker as death:
                 crash, worker = crash_report(self._folder, note), death.last_worker.address
+                continue
+            except FutureCancelledError:
+                if self._killed:
+                    raise
+                # The scheduler took whoever holds the tile for dead, as it does where processes wait for long.
+                data, self._shared = self._scatter(spectra), self._scatter(self._compute)
+                crash, worker = crash_report(self._folder, note), "the scheduler"
                 continue
             if error is not None:
                 raise error

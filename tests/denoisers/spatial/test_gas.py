@@ -60,6 +60,24 @@ def test_faint_lines_are_expected_where_the_gas_of_the_galaxy_rotates(factor: fl
     assert np.median(known.mean[:, 1]) == pytest.approx(SIGMA, abs=0.2)
 
 
+def test_a_galaxy_may_have_bright_lines_alone() -> None:
+    every = np.arange(len(STARS))
+    data = with_bright(faint(STARS, 6.0), every, 1.1 * STARS)
+    known = learned(data)
+    assert known.told.all()
+    assert np.abs(known.mean[:, 0] - 1.1 * STARS).max() < 15
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_few_members_say_nothing_of_the_others(number: int) -> None:
+    members = np.zeros(len(STARS), dtype=bool)
+    members[:number] = True
+    data = with_bright(faint(STARS, 6.0), CENTRE, STARS[CENTRE])
+    sky = Neighbourhoods(PLACES, EVERYONE, NoiseCorrelation(), apart=True)
+    known = motions_of_gas(data, STARS, np.full(len(STARS), 5.0), members, sky)
+    assert not known.told.any()
+
+
 def test_without_gas_nothing_is_said() -> None:
     rng = np.random.default_rng(2)
     noise = faint(STARS + rng.normal(0, 300, len(STARS)), rng.uniform(0, 4, len(STARS)))

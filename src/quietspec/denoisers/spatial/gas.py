@@ -166,7 +166,8 @@ class GasLikelihoods(BySpectrum):
     def _scanned(self, mean: FloatArray, covariance: FloatArray) -> Iterator[tuple[IntArray, FloatArray, FloatArray]]:
         """Spaxels with a lattice, some at a time, and what is known: about its middle, as wide as it resolves."""
         rows = np.flatnonzero(~self.moves)
-        for some in np.array_split(rows, max(1, -(-len(rows) // _TOGETHER))):
+        for start in range(0, len(rows), _TOGETHER):
+            some = rows[start : start + _TOGETHER]
             away = mean[some] - np.stack([self.origin[some], np.zeros(len(some))], axis=1)
             away = np.clip(away, [_FINE[0][0], _FINE[1][0]], [_FINE[0][-1], _FINE[1][-1]])
             yield some, away, at_least(covariance[some], _NARROWEST)
