@@ -23,7 +23,7 @@ COMMON = {"machine", "command", "commit", "dependencies"}
 NEEDS = {  # scripts that need fetched data or the extras of others
     "beside_release": ("muse-a478",),
     "file_speed": ("muse-a478",),
-    "cube_cost": ("muse-a478",),
+    "cube_cost": ("muse-a478", "miles"),
     "cube_pulls": ("muse-a478",),
     "degrade_real_spectra": ("manga",),
     "kinematics": ("ngc3522",),
@@ -125,11 +125,12 @@ def test_start_up(run, tmp_path) -> None:
 
 @pytest.mark.slow
 def test_cube_cost(run, tmp_path) -> None:
-    words = ("--sides", 2, 5, "--mosaics", 1, 2, "--mosaic-side", 3)
+    words = ("--sides", 2, 5, "--mosaics", 1, 2, "--mosaic-side", 3, "--full", 6)
     run("cube_cost", *words, "--json", tmp_path / "found.json")
     found = results(tmp_path / "found.json")
     assert found["costs"]["spatial"].keys() == {"4", "25"}
     assert found["mosaics"].keys() == {"9", "36"}
+    assert found["simulated"]["spaxels"] == 36
 
 
 @pytest.mark.fetched

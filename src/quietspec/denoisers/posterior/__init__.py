@@ -11,8 +11,8 @@ flux calibration, all of them parameters (`kinematics`). The modules, in the ord
 - `linear`: projections of the data onto x, and the fit under one Gaussian that finds the scale;
 - `contamination`, `masking`: emission lines, spikes and noise unlike the quoted one;
 - `losvd`, `calibration`, `kinematics`, `pixel_model`, `linearised`: the model of moving stars and its linearisation;
-- `velocity_scan`, `motions`, `volume`, `steps`, `kinematic_fit`: from a first look at all velocities to the posterior of
-  motions;
+- `velocity_scan`, `motions`, `volume`, `steps`, `kinematic_fit`: from a first look at all velocities to the posterior
+  of motions;
 - `compression`, `conditioning`, `inference`, `labels`: the posterior of x and of the labels under the whole mixture;
 - `moving`, `features`, `diagnosis`, `diagnosed`: whether a spectrum is of the kind that the prior describes;
 - `results`, `covariances`: from what is found to flux, errors and covariances; `stored`: covariances from a file;
