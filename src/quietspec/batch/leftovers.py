@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import faulthandler
-import glob
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from quietspec.batch.state import place
 
-__all__ = ["crash_noted", "crash_report", "remove_leftovers", "remove_tile_notes"]
+__all__ = ["crash_noted", "crash_report", "remove_leftovers"]
 
 
 def remove_leftovers(folder: Path, outputs: Iterable[str]) -> None:
-    """Remove unfinished files that killed processes left.
+    """Remove unfinished files, and notes of crashes in single tiles, that killed processes left.
 
     Parameters
     ----------
@@ -24,10 +23,14 @@ def remove_leftovers(folder: Path, outputs: Iterable[str]) -> None:
         Names of the outputs they were to become.
     """
     wanted = set(outputs)
-    for partial in folder.glob(".*.part"):
-        if partial.name[1:].rsplit(".", 2)[0] in wanted:
-            with suppress(OSError):  # a file that cannot be removed does no harm
-                partial.unlink()
+    left = [partial for partial in folder.glob(".*.part") if partial.name[1:].rsplit(".", 2)[0] in wanted]
+    for note in _crash_note(folder, "").parent.glob(".*.crash"):
+        output, _, tile = note.stem[1:].rpartition(".")
+        if tile.isdigit() and output in wanted:
+            left.append(note)
+    for file in left:
+        with suppress(OSError):  # a file that cannot be removed does no harm
+            file.unlink()
 
 
 @contextmanager
@@ -66,21 +69,6 @@ def crash_report(folder: Path, output: str) -> str:
         text = note.read_text(encoding="utf-8", errors="replace")
         note.unlink()
     return text.partition("\n")[0].removeprefix("Fatal Python error: ")
-
-
-def remove_tile_notes(folder: Path, output: str) -> None:
-    """Remove what Python noted of single tiles of an output, when processes that made them were killed.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of the outputs.
-    output : str
-        Name of the output.
-    """
-    first = _crash_note(folder, output)
-    for note in first.parent.glob(f"{glob.escape(first.stem)}.*{first.suffix}"):
-        note.unlink(missing_ok=True)
 
 
 def _crash_note(folder: Path, output: str) -> Path:

@@ -147,7 +147,8 @@ class _Run:
                     self._announce_stop()
         finally:
             self._flush()
-            self._remove_leftovers(self._attempts.running.values())
+            # Tiles of cubes that failed may have gone on until the workers ended.
+            remove_leftovers(self.batch.folder, [cube.output for cube in self.batch.plan.cubes])
 
     def stop(self) -> None:
         """Begin nothing more; when asked a second time, drop what is under way."""

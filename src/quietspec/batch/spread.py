@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from threadpoolctl import threadpool_limits
 
 from quietspec import __version__
-from quietspec.batch.leftovers import crash_noted, crash_report, remove_tile_notes
+from quietspec.batch.leftovers import crash_noted, crash_report
 from quietspec.batch.memory import keep_freed_memory
 from quietspec.errors import BatchError, WriteError
 from quietspec.files.workers import Compute, answer
@@ -58,7 +58,6 @@ class Spread:
     def __enter__(self) -> Self:
         from distributed import get_client, secede
 
-        remove_tile_notes(self._folder, self._output)
         self._client = get_client()
         self.size = sum(self._client.nthreads().values())
         self._context = copy_context()  # in which Dask knows that this process is a worker
