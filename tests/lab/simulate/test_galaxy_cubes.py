@@ -8,8 +8,8 @@ import pytest
 from quietspec.lab.simulate import WORLDS, CubeSetup, Star, World, simulate_cube, world
 from quietspec.lab.simulate.cube_worlds import Stripes
 from quietspec.lab.simulate.galaxy import Population
-from quietspec.lab.simulate.galaxy_cube import best_gaussian, near
-from quietspec.lab.simulate.kinematics import Losvd, losvd_transform
+from quietspec.lab.simulate.galaxy_cube import best_gaussian, line_strengths, near
+from quietspec.lab.simulate.kinematics import FourierLibrary, Losvd, log_wavelengths, losvd_transform
 from quietspec.lab.simulate.sky import Sky, boundary, random_field
 from quietspec.lab.simulate.sky_parts import Blob, Bulge, Disc, GasDisc, Ring, Rotation
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SPEED_OF_LIGHT, rest_air
@@ -221,6 +221,32 @@ def test_the_best_gaussian_of_gauss_hermite_losvds_has_their_velocity_and_disper
     transform = losvd_transform(frequency, given) * np.exp(1j * frequency * grid[0])
     losvd = np.fft.irfft(transform, n=len(grid), axis=1)
     np.testing.assert_allclose(np.ravel(best_gaussian(grid, losvd)), [60, 120], rtol=5e-3)
+
+
+@pytest.mark.parametrize("widths", [(80.0, 110.0), (110.0, 80.0)])
+def test_the_dispersion_of_a_mixture_is_that_by_which_one_losvd_fits_its_spectrum(tiny_library, widths):
+    grid = log_wavelengths(4200.0, 5400.0, 50.0)
+    library = tiny_library.at(grid)
+    weights = np.zeros((2, library.n_ssp))
+    weights[0, library.log_age.argmin()] = weights[1, library.log_age.argmax()] = 1
+    weights /= (weights @ library.light())[:, None]
+    fourier, inner = FourierLibrary(library.spectra, 50.0), slice(40, -40)
+
+    def broadened(sigma, of):
+        none = np.zeros(len(of))
+        return fourier.mix(of, Losvd(none, none + sigma, none, none))[:, inner].astype(float)
+
+    seen = broadened(widths, weights).sum(axis=0)
+    tried = np.arange(75.0, 115.0, 0.25)
+    misfit = [np.sum((broadened(sigma, weights.sum(axis=0)[None])[0] - seen) ** 2) for sigma in tried]
+    velocity = np.arange(-800, 801, 10.0)
+    parts = np.exp(-0.5 * (velocity / np.array(widths)[:, None]) ** 2) / np.array(widths)[:, None]
+    of_lines, of_light = (
+        best_gaussian(velocity, (strength[:, None] * parts).sum(axis=0)[None])[1][0]
+        for strength in (line_strengths(library.spectra, weights), np.ones(2))
+    )
+    best = tried[np.argmin(misfit)]
+    assert abs(of_lines - best) < 0.5 * abs(of_light - best)
 
 
 def test_an_empty_losvd_has_no_gaussian():

@@ -2,12 +2,15 @@
 
 import ast
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import curve_fit
 
 from quietspec.lab.simulate import ParticleSetup, particles, simulate_particles
-from quietspec.wavelengths import EMISSION_LINES
+from quietspec.lab.simulate.particles import Particles
+from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA
 
 SETUP = ParticleSetup(shape=(12, 13), n=20_000, wavelengths=(4000.0, 5600.0, 1.2))
 
@@ -57,6 +60,26 @@ def test_noise_is_resampled_and_quoted_errors_are_right_for_single_spaxels(tiny_
     assert 0.1 < np.mean(pull[1:] * pull[:-1]) < 0.5
     assert np.mean(pull[3:] * pull[:-3]) == pytest.approx(0, abs=0.03)
     assert not cube.contaminated.any()
+
+
+def test_the_quoted_resolution_is_that_of_the_spectra(tiny_library, monkeypatch):
+    """A line of stars at rest, as wide as the library resolves, through smoothing and pixels that are not narrow."""
+    draw, middle = Particles.draw, 4800.0
+    line = np.exp(-0.5 * ((tiny_library.wavelength - middle) * FWHM_PER_SIGMA / tiny_library.fwhm) ** 2)
+    library = replace(tiny_library, spectra=np.broadcast_to(1 - 0.5 * line, tiny_library.spectra.shape).copy())
+    monkeypatch.setattr(Particles, "draw", lambda *given: replace(draw(*given), motion=np.zeros((SETUP.n, 3))))
+    setup = replace(SETUP, wavelengths=(4000.0, 5600.0, 2.2))
+    cube = simulate_particles(library, setup, np.random.default_rng(3), emission=False).simulated
+    rest = cube.observed.wavelength / (1 + setup.redshift)
+    near = np.abs(rest - middle) < 15
+    spectrum = cube.truth[np.argmax(cube.parameters["snr"])].astype(float)
+
+    def profile(x, level, slope, curvature, depth, centre, fwhm):
+        return level + slope * x + curvature * x**2 - depth * np.exp(-0.5 * ((x - centre) * FWHM_PER_SIGMA / fwhm) ** 2)
+
+    width = curve_fit(profile, rest[near] - middle, spectrum[near], [spectrum.max(), 0, 0, 0.5, 0, 4])[0][-1]
+    quoted = cube.observed.fwhm[near].mean() / (1 + setup.redshift)
+    assert width == pytest.approx(quoted, rel=0.02)
 
 
 def test_gas_shines_where_the_youngest_stars_are(tiny_library):

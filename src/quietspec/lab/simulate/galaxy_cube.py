@@ -11,7 +11,7 @@ import numpy.typing as npt
 from quietspec.arrays import BoolArray, FloatArray, select_rows
 from quietspec.lab.simulate.simulated import Simulated
 
-__all__ = ["GalaxyCube", "best_gaussian", "near"]
+__all__ = ["GalaxyCube", "best_gaussian", "line_strengths", "near"]
 
 _ITERATIONS = 60  # of a map that halves the error at each
 
@@ -25,7 +25,8 @@ class GalaxyCube:
     simulated : Simulated
         Spectra with a spatial shape, their noise-free flux and true parameters. Parameters are those of all the light
         that seeing brings into a spaxel: populations by mass or light, velocity and dispersion of the Gaussian that
-        fits the sum of the LOSVDs best (the one whose h1 and h2 vanish).
+        fits the sum of the LOSVDs best (the one whose h1 and h2 vanish). Each part's LOSVD counts by its light times
+        the strength of its lines (`line_strengths`), since a spectrum shows the motion of what has lines.
     regions : mapping of str to (n_spaxels,) of bool
         Spaxels near what is sharp: ``clump``, ``ring``, ``step``, ``edge``, … and ``border``, that of the field.
     shares : mapping of str to (n_spaxels,)
@@ -100,6 +101,38 @@ def near(places: BoolArray, distance: float) -> BoolArray:
     if not places.any():
         return np.zeros(places.shape, dtype=bool)
     return np.asarray(distance_transform_edt(~places) <= distance)
+
+
+def line_strengths(spectra: FloatArray, weights: FloatArray) -> FloatArray:
+    """Strength of the absorption lines of mixtures of spectra, by which their motions count in a sum of them.
+
+    To first order, broadening changes a spectrum by its curvature, so that the width of the one LOSVD that fits a sum
+    is a mean of those of its parts, each weighted by its curvature.
+
+    Parameters
+    ----------
+    spectra : (n_ssp, n_pixels)
+        Spectra at rest, evenly sampled in ln λ.
+    weights : (n, n_ssp)
+        Weights of the spectra in each mixture.
+
+    Returns
+    -------
+    (n,)
+        Root mean square curvature of the mixtures, per pixel squared.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dip = np.exp(-0.5 * np.linspace(-5, 5, 101) ** 2)
+    >>> spectra = np.stack([1 - dip, 2 - dip, np.ones(101)])
+    >>> strength = line_strengths(spectra, np.array([[1, 0, 0], [0, 1, 0], [1, 0, 1]]))
+    >>> bool(np.allclose(strength, strength[0]))  # a continuum adds nothing
+    True
+    """
+    curvature = np.diff(spectra, n=2, axis=1).astype(np.float64)
+    products = curvature @ curvature.T / curvature.shape[1]
+    return np.asarray(np.sqrt(np.maximum(np.vecdot(weights @ products, weights), 0.0)))
 
 
 def best_gaussian(velocity: FloatArray, losvd: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from quietspec.arrays import BoolArray, FloatArray
 from quietspec.lab.simulate.emission import Gas, add_lines, line_ratios
 from quietspec.lab.simulate.galaxy import FLUX_UNIT, one_calibration, sky_wcs
-from quietspec.lab.simulate.galaxy_cube import GalaxyCube, best_gaussian, near
+from quietspec.lab.simulate.galaxy_cube import GalaxyCube, best_gaussian, line_strengths, near
 from quietspec.lab.simulate.histories import normal_weights
 from quietspec.lab.simulate.instruments import INSTRUMENTS, Instrument
 from quietspec.lab.simulate.kinematics import Losvd
@@ -251,15 +251,21 @@ class _Exposure:
         lines = Gas.of_width(ratios, layer.ew_halpha, halpha_continuum(rest), layer.a_v, velocity, sigma)
         add_lines(gas, self.view.rest_wavelength, self.view.fwhm / (1 + self.view.redshift), lines)
         offset = (self.velocities - layer.velocity[:, None]) / layer.sigma[:, None]
+        per_light = 1 / (weights @ recipe.library.light())[:, None]
         return {
             "stars": rest.flux,
             "gas": gas,
             "halpha": lines.flux[:, [_HALPHA]] * np.stack([none + 1, velocity, velocity**2 + sigma**2], axis=1),
-            "mass": weights * light / (weights @ recipe.library.light())[:, None],
-            "losvd": light * np.exp(-0.5 * offset**2) / layer.sigma[:, None],
+            "mass": weights * light * per_light,
+            "losvd": self._lines(weights * per_light) * light * np.exp(-0.5 * offset**2) / layer.sigma[:, None],
             "a_v": light * layer.a_v[:, None],
             "light": light,
         }
+
+    def _lines(self, weights: FloatArray) -> FloatArray:
+        """Strength of the lines that are seen, (n, 1), of stars that shine as brightly as others, (n, n_ssp)."""
+        library, rest = self.recipe.library, self.view.rest_wavelength
+        return line_strengths(library.spectra[:, in_window(library.wavelength, (rest[0], rest[-1]))], weights)[:, None]
 
     def rest(self) -> RestSpectra:
         """Noise-free spectra of all spaxels, and their parameters."""

@@ -2,7 +2,8 @@
 
 Every particle has its own place, velocity, age and metallicity in three dimensions, shows the nearest population of a
 library of its own, and reaches the spaxels through seeing that moves it at random. Dust reddens by a power law, noise
-is that of exposures resampled between their pixels, and resolution is the same in velocity everywhere.
+is that of exposures resampled between their pixels, and what the instrument adds to the resolution is the same in
+velocity everywhere, the width of the pixels apart.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quietspec.arrays import BoolArray, BySpectrum, FloatArray
-from quietspec.lab.simulate.galaxy_cube import GalaxyCube, best_gaussian, near
+from quietspec.lab.simulate.galaxy_cube import GalaxyCube, best_gaussian, line_strengths, near
 from quietspec.lab.simulate.simulated import Simulated
 from quietspec.spectra import Spectra
 from quietspec.wavelengths import EMISSION_LINES, FWHM_PER_SIGMA, SNR_WINDOW, SPEED_OF_LIGHT, in_window
@@ -142,7 +143,8 @@ def simulate_particles(
     wavelength = np.arange(*setup.wavelengths)
     rest = wavelength / (1 + setup.redshift)
     truth = spectra * (1 + 0.02 * np.sin(wavelength / rng.uniform(150, 400) + rng.uniform(0, 6)))
-    fwhm = np.hypot(np.interp(rest, library.wavelength, library.fwhm), rest * _ADDED_FWHM / SPEED_OF_LIGHT)
+    own, pixel = np.interp(rest, library.wavelength, library.fwhm), setup.wavelengths[2] / (1 + setup.redshift)
+    fwhm = np.sqrt(own**2 + (rest * _ADDED_FWHM / SPEED_OF_LIGHT) ** 2 + FWHM_PER_SIGMA**2 / 12 * pixel**2)
     sigma = _errors(truth, wavelength, rest, setup.snr)
     contaminated = light.gas(rest, fwhm) * float(emission) * np.median(truth)
     flux = truth + contaminated + sigma * _resampled_noise((*setup.shape, len(wavelength)), rng).reshape(truth.shape)
@@ -152,7 +154,7 @@ def simulate_particles(
         meta={"survey": "simulated particles", "library": library.name},
     )  # fmt: skip
     window = in_window(rest, SNR_WINDOW)
-    labels = light.labels(library) | {"snr": (truth[:, window].mean(axis=1) / sigma[:, window].mean(axis=1))}
+    labels = light.labels(library, fine) | {"snr": (truth[:, window].mean(axis=1) / sigma[:, window].mean(axis=1))}
     simulated = Simulated(
         observed=observed, truth=truth.astype(np.float32), parameters=labels, contaminated=contaminated > 0.05 * sigma
     )
@@ -263,7 +265,7 @@ class _Light:
         from scipy import sparse
 
         kinds, kind = np.unique(np.stack([self.ssp, self.dust]), axis=1, return_inverse=True)
-        templates = np.stack([np.interp(fine, library.wavelength, row) for row in library.spectra])[kinds[0]]
+        templates = library.at(fine).spectra[kinds[0]]
         templates *= np.stack([_passed(fine, np.array(dust * _DUST)) for dust in kinds[1]])
         total = np.zeros((int(np.prod(self.shape)), len(fine) - 2 * _BINS))
         for speed in np.unique(self.velocity):
@@ -287,14 +289,16 @@ class _Light:
             lines += ratio / _RATIOS["Halpha"] * strength[:, None] * np.exp(-0.5 * offset**2)
         return lines
 
-    def labels(self, library: SspLibrary) -> dict[str, FloatArray]:
+    def labels(self, library: SspLibrary, fine: FloatArray) -> dict[str, FloatArray]:
         """Means by mass and by light before dust, attenuation, and motion, of each spaxel."""
         found = {}
         for kind, weight in (("mw", np.ones(len(self.ssp))), ("lw", library.light()[self.ssp])):
             for name, values in (("log_age", library.log_age), ("mh", library.metallicity)):
                 found[f"{name}_{kind}"] = self._mean(values[self.ssp], weight)
+        spectra = library.at(fine).spectra / library.light()[:, None]
+        lines = line_strengths(spectra, np.eye(len(spectra)))[self.ssp]
         losvd = np.zeros((int(np.prod(self.shape)), 2 * _BINS + 1))
-        np.add.at(losvd, (self.spaxel, self.velocity + _BINS), self.bright)
+        np.add.at(losvd, (self.spaxel, self.velocity + _BINS), self.bright * lines)
         velocity, sigma = best_gaussian(_BIN * np.arange(-_BINS, _BINS + 1), losvd)
         return found | {"a_v": self._mean(self.dust * _DUST, self.bright), "velocity": velocity, "sigma": sigma}
 
