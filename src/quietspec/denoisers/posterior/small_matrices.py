@@ -23,6 +23,8 @@ def factorised(precisions: FloatArray) -> FloatArray:
 
 def inverted(factors: FloatArray) -> FloatArray:
     """Inverses of matrices, by the lower triangles (n, i, i) of their Cholesky factors."""
+    if not factors.size:  # LAPACK complains of matrices without rows: spectra in which no stars are seen
+        return factors.copy()
     (potri,) = get_lapack_funcs(("potri",), dtype=factors.dtype)
     inverse = np.array([potri(one.T, lower=0)[0].T for one in factors], dtype=factors.dtype).reshape(factors.shape)
     return np.where(np.tri(factors.shape[1], dtype=bool), inverse, np.swapaxes(inverse, 1, 2))
