@@ -192,3 +192,7 @@ def test_flags_that_fail():
 def test_masked_median_is_the_median_of_the_good(values, good):
     expected = [np.median(row[keep]) if keep.any() else np.nan for row, keep in zip(values, good, strict=True)]
     np.testing.assert_allclose(masked_median(values, good), expected)
+
+
+def test_rows_without_any_value_have_no_median():
+    np.testing.assert_array_equal(masked_median(np.zeros((2, 0)), np.zeros((2, 0), dtype=bool)), [np.nan, np.nan])

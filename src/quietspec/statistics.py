@@ -16,6 +16,8 @@ MAD_TO_SIGMA = 1.4826  #: σ of a Gaussian over its median absolute deviation
 
 def masked_median(values: FloatArray, good: BoolArray) -> FloatArray:
     """Median of the good values of each row, (n_rows,); NaN where there are none."""
+    if not values.shape[1]:
+        return np.full(len(values), np.nan)
     # One sort with the bad values at the end: numpy.nanmedian takes ten times as long for thousands of long rows.
     ordered = np.where(good, values, np.asarray(np.inf, dtype=values.dtype))
     ordered.sort(axis=1)

@@ -1,5 +1,7 @@
 """Lines too faint to tell their own motion, and spikes that look like lines."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,3 +47,15 @@ def test_a_spike_beside_a_line_is_no_gas(stars):  # noqa: F811
     spectra.flux[:, np.abs(REST - EMISSION_LINES["Hbeta"]).argmin()] += 1.5
     snr = fitted(spectra).line("Hbeta").snr
     assert np.mean(np.abs(snr) > 3) < 0.05
+
+
+@pytest.mark.parametrize("step", [1, 20])
+def test_short_pieces_between_lines_have_stars_and_no_lines(stars, step):  # noqa: F811
+    whole = observed(stars[:2], 20.0)
+    some = np.flatnonzero((REST > 5450) & (REST < 5600))[::step]
+    columns = {name: getattr(whole, name)[..., some] for name in ("wavelength", "flux", "ivar", "fwhm")}
+    found = fitted(replace(whole, **columns))
+    assert np.isfinite(found.flux).all()
+    assert (found.sigma > 0).all()
+    assert np.isnan(found.lines.flux).all()
+    assert np.isfinite(found.lines.velocity).all()

@@ -42,6 +42,6 @@ def test_solutions_are_those_of_numpy_of_any_matrix() -> None:
         np.testing.assert_allclose(solved(matrix, side), np.linalg.solve(matrix, side), rtol=1e-10)
 
 
-def test_matrices_without_rows_are_their_own_inverses_without_a_word_of_lapack(capfd: pytest.CaptureFixture[str]) -> None:
+def test_matrices_without_rows_are_inverted_without_a_word_of_lapack(capfd: pytest.CaptureFixture[str]) -> None:
     assert inverted(np.zeros((3, 0, 0), dtype=np.float32)).shape == (3, 0, 0)
     assert capfd.readouterr() == ("", "")

@@ -219,7 +219,7 @@ class LineScan:
         """
         model = model or self.model
         profiles, pixels = model.shared_profiles(velocity, np.exp(width))
-        n = model.size
+        shape = len(velocity), model.size  # no lines at all on short pieces that lie between them
         linearised = self.data.linearised
         residual, weight = self.flux - linearised.model, self.weight
         lower, half_slope = self._all_else
@@ -227,7 +227,7 @@ class LineScan:
         columns = np.concatenate([linearised.design[pixels], with_knots], axis=1)
         columns *= weight[pixels, None]
         products, gradient = profiles @ columns, profiles @ (weight * residual)[pixels]
-        each = profiles.toarray().reshape(-1, n, len(pixels))
+        each = profiles.toarray().reshape(*shape, len(pixels))
         informations = (each * weight[pixels]) @ each.transpose(0, 2, 1)
         sky = linearised.sky.filter(weight, linearised.state.sky)
         if sky is not None:
@@ -236,13 +236,13 @@ class LineScan:
             others, own = sky.taken(kept), sky.taken((profiles @ (sky.columns * np.sqrt(weight)[:, None])[pixels]).T)
             products = products - own.T @ others[:, :-1]
             gradient = gradient - own.T @ others[:, -1]
-            taken = own.T.reshape(-1, n, len(own))
+            taken = own.T.reshape(*shape, len(own))
             informations = informations - taken @ taken.transpose(0, 2, 1)
         across = solve_triangular(lower, products.T, lower=True)
         gradient = gradient - half_slope @ across
-        across = across.T.reshape(-1, n, len(across))
+        across = across.T.reshape(*shape, len(across))
         informations = informations - across @ across.transpose(0, 2, 1)
-        return informations.astype(np.float64), gradient.reshape(-1, n)
+        return informations.astype(np.float64), gradient.reshape(shape)
 
     @cached_property
     def _all_else(self) -> tuple[FloatArray, FloatArray]:
