@@ -113,7 +113,7 @@ def is_doubtful(data: Marginalised, model: LineModel) -> bool:
     step, scale = data.step()
     if state.moved(step, scale).gas_is_odd:
         return True
-    place = 2 + GAS_MOTIONS + np.array(_tracers(model))
+    place = 2 + GAS_MOTIONS + np.array(_tracers(model), dtype=np.intp)
     value = state.rest()[place] + step[size:][place]
     response = data.response[place]
     within = np.linalg.solve(data.gram + np.diag(_sizes(data) ** -2), response.T)
