@@ -13,9 +13,10 @@ from quietspec.arrays import BoolArray, BySpectrum, FloatArray
 from quietspec.denoised import Denoised
 from quietspec.denoisers import load_denoiser
 from quietspec.lab.evaluation.studies.cube_contenders import REFERENCE
+from quietspec.lab.evaluation.studies.cube_observation import CubeObservation
 from quietspec.lab.simulate.cube_worlds import WORLDS, world
 from quietspec.lab.simulate.galaxy_cube import GalaxyCube
-from quietspec.lab.simulate.galaxy_cubes import CubeSetup, simulate_cube
+from quietspec.lab.simulate.galaxy_cubes import simulate_cube
 from quietspec.lab.streams import stream
 from quietspec.lines import LinePosterior
 from quietspec.templates import SspLibrary
@@ -31,39 +32,18 @@ _FALSE = 3.0  # S/N of a line that is taken for one
 
 
 @dataclass(frozen=True, kw_only=True)
-class CubeGasSettings:
+class CubeGasSettings(CubeObservation):
     """Galaxies whose gas moves apart from their stars.
 
     Parameters
     ----------
     model : str
         Shipped model, or path of an .npz.
-    worlds : sequence of str
-        Names in `WORLDS`.
-    size : int
-        Spaxels along each side.
-    snr : float
-        S/N of the brightest spaxel.
-    instrument : str
-        Name in `quietspec.lab.simulate.INSTRUMENTS`.
-    limits : (low, high)
-        Observed Å.
-    drizzle : float
-        Correlation of the noise of neighbouring spaxels.
-    missing : float
-        Share of the spaxels without data.
-    seed : int
-        Seed of all draws.
     """
 
     model: str = "survey"
-    worlds: Sequence[str] = tuple(WORLDS)
     size: int = 15
     snr: float = 25.0
-    instrument: str = "MaNGA"
-    limits: tuple[float, float] = (3800.0, 7200.0)
-    drizzle: float = 0.3
-    missing: float = 0.02
     seed: int = 27
 
 
@@ -108,11 +88,7 @@ def cube_gas_study(
 
 def _galaxy(library: SspLibrary, settings: CubeGasSettings, name: str) -> GalaxyCube:
     rng = stream("gas of cubes", settings.seed, [*WORLDS].index(name))
-    shape = (settings.size, settings.size)
-    setup = CubeSetup(
-        shape=shape, snr=settings.snr, instrument=settings.instrument, limits=settings.limits, drizzle=settings.drizzle,
-        missing=rng.random(shape) < settings.missing,
-    )  # fmt: skip
+    setup = settings.setup(rng)  # before the galaxy is drawn from the same stream
     return simulate_cube(library, world(name, rng, gas=True), setup, rng)
 
 

@@ -19,9 +19,10 @@ from quietspec.denoised import Denoised
 from quietspec.lab.evaluation.cubes import BRIGHT, CUBE_LABELS, FAINT, SHAPE, score_cube
 from quietspec.lab.evaluation.maps import score_map
 from quietspec.lab.evaluation.studies.cube_contenders import REFERENCE, Contender
-from quietspec.lab.simulate.cube_worlds import WORLDS, Stripes, world
+from quietspec.lab.evaluation.studies.cube_observation import CubeObservation
+from quietspec.lab.simulate.cube_worlds import Stripes, world
 from quietspec.lab.simulate.galaxy_cube import GalaxyCube
-from quietspec.lab.simulate.galaxy_cubes import CubeSetup, World, simulate_cube
+from quietspec.lab.simulate.galaxy_cubes import World, simulate_cube
 from quietspec.lab.simulate.particles import ParticleSetup, simulate_particles
 from quietspec.lab.streams import stream
 from quietspec.templates import SspLibrary
@@ -63,52 +64,19 @@ _FEATURES = ("clump", "ring", "step", "edge", "core", "arms")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CubeStudySettings:
-    """Galaxies, and their observation.
+class CubeStudySettings(CubeObservation):
+    """Galaxies, their observation, and stripes.
 
     Parameters
     ----------
-    size : int
-        Spaxels along each side.
-    instrument : str
-        Name in `quietspec.lab.simulate.INSTRUMENTS`.
-    limits : (low, high)
-        Observed Å.
-    snr : float
-        S/N of the brightest spaxel.
-    drizzle : float
-        Correlation of the noise of neighbouring spaxels.
-    missing : float
-        Share of the spaxels without data.
-    seed : int
-        Seed of all draws.
-    worlds : sequence of str
-        Names in `WORLDS`.
     periods : sequence of float
         Periods of the stripes, in FWHM of the seeing; no stripes if there are none.
     stripe_snrs : sequence of float
         S/N at which they are seen.
     """
 
-    size: int = 20
-    instrument: str = "MaNGA"
-    limits: tuple[float, float] = (3800.0, 7200.0)
-    snr: float = 35.0
-    drizzle: float = 0.3
-    missing: float = 0.02
-    seed: int = 18
-    worlds: Sequence[str] = tuple(WORLDS)
     periods: Sequence[float] = (2.0, 3.0, 4.0, 6.0)
     stripe_snrs: Sequence[float] = (5.0, 10.0, 20.0)
-
-    def setup(self, rng: np.random.Generator, **changes: Any) -> CubeSetup:
-        """Return the observation of one galaxy; which spaxels are missing is drawn."""
-        shape = (self.size, self.size)
-        options: dict[str, Any] = {
-            "snr": self.snr, "drizzle": self.drizzle, "missing": rng.random(shape) < self.missing,
-            "instrument": self.instrument, "limits": self.limits,
-        }  # fmt: skip
-        return CubeSetup(shape=shape, **options | changes)
 
 
 def cube_prior_study(
