@@ -131,6 +131,15 @@ def test_experiment_of_all_arms_resumes_from_its_store(recipe, posterior, tmp_pa
     assert len(lines) == 2 * len(names)
 
 
+def test_spectra_of_several_batches_are_scored_together(recipe, posterior):
+    settings = RecoverySettings(options=recipe_options(recipe), n_ladder=0)
+    found = recover(recipe, {"posterior": posterior}, [Arm("populations", 130)], [20.0], settings)
+    arm = found.arms["populations"][20.0]
+    assert len(arm) == 130
+    assert np.isfinite(arm.values["mh"]).all()
+    assert len(np.unique(arm.truth["mh"])) > 120
+
+
 def test_arms_that_cannot_be_run_say_why(recipe, posterior, tiny_library):
     with pytest.raises(QuietspecError, match="no denoiser 'wiener'"):
         recover(recipe, {}, [Arm("wiener-sigma", 3)], [5.0])

@@ -233,7 +233,7 @@ class _Experiment:
 def _stacked(parts: Sequence[Simulated]) -> Simulated:
     """Join observations on one grid."""
     first = parts[0].observed
-    arrays = ("flux", "ivar", "redshift")
+    arrays = ("flux", "ivar", "redshift", "ebv")
     observed = replace(first, **{name: join_rows([getattr(part.observed, name) for part in parts]) for name in arrays})
     truth, parameters = (join_rows([getattr(part, name) for part in parts]) for name in ("truth", "parameters"))
     return Simulated(observed=observed, truth=truth, parameters=parameters)
