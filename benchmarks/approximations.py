@@ -7,7 +7,8 @@ Spectra of recipe `survey` (S/N 2 to 60; MUSE, MaNGA, SAMI) and, after ``quietsp
 """
 
 import numpy as np
-from script import add_library, console, library_of, log, parser
+from rich.table import Table
+from script import add_library, finish_tables, library_of, log, parser
 from threadpoolctl import threadpool_limits
 
 from quietspec import Spectra
@@ -28,18 +29,28 @@ def samples(library: SspLibrary, n: int) -> dict[str, Spectra]:
     return found if cube is None else found | {"Abell 478": cube[np.linspace(0, len(cube) - 1, n).astype(int)]}
 
 
+def compared(library: SspLibrary, n: int) -> Table:
+    """Make a table of the differences, in per cent of the stated error."""
+    table = Table(
+        "spectra", "flux: median, 95 % of spectra", "error: median, 95 %", "labels, rms", "flags changed",
+        "processor time, ms", "exactly, ms",
+    )  # fmt: skip
+    for name, spectra in samples(library, n).items():
+        log(f"{name}: {len(spectra)} spectra")
+        with threadpool_limits(limits=1):
+            found = compare_with_exact(spectra)
+        ends = (", ".join(f"{100 * value:.2f}" for value in pair) for pair in (found.flux, found.error))
+        times = (f"{value:.1f}" for value in (found.milliseconds, found.exact_milliseconds))
+        table.add_row(name, *ends, f"{100 * found.labels:.1f}", str(found.flags), *times)
+    return table
+
+
 def main() -> None:
-    made = parser(__doc__)
+    made = parser(__doc__, tables=True)
     add_library(made)
     made.add_argument("-n", type=int, default=96, help="spectra of each kind")
     options = made.parse_args()
-    log("per cent of the stated error: rms of the flux (median, 95 %), of the error (median, 95 %), of labels; flags")
-    for name, spectra in samples(library_of(options), options.n).items():
-        with threadpool_limits(limits=1):
-            found = compare_with_exact(spectra)
-        numbers = "".join(f"{100 * value:9.3f}" for value in (*found.flux, *found.error, found.labels))
-        cost = f"{found.milliseconds:.1f} ms per spectrum of processor time, exactly {found.exact_milliseconds:.1f}"
-        console.print(f"{name:12}{numbers}{found.flags:7d}   {cost}", highlight=False)
+    finish_tables(options, [compared(library_of(options), options.n)])
 
 
 if __name__ == "__main__":

@@ -164,9 +164,10 @@ def test_cube_gas(run, tmp_path) -> None:
 
 
 @pytest.mark.usefixtures("nothing_fetched")
-def test_approximations(run) -> None:
-    lines = run("approximations", "-n", 2, library=True).splitlines()
-    found = {line.split()[0]: [float(number) for number in line.split()[1:6]] for line in lines if " ms per" in line}
+def test_approximations(run, tmp_path) -> None:
+    run("approximations", "-n", 2, "--json", tmp_path / "found.json", library=True)
+    (table,) = results(tmp_path / "found.json")["tables"]
+    found = {row[0]: [float(number) for cell in row[1:4] for number in cell.split(", ")] for row in table["rows"]}
     assert set(found) == {"MUSE", "MaNGA", "SAMI"}
     assert max(max(numbers) for numbers in found.values()) < 20  # per cent of the error
 
