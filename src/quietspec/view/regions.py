@@ -41,7 +41,7 @@ _BESIDE = (
 _NO_ESTIMATE = "The error is that of the data if the noise of spaxels is independent."
 _MOST_VERTICES = 500
 _TILE = 64  # spectra added at once
-_TOGETHER = 100  # spaxels whose neighbours are looked up at once: some 100 MB where estimates rest on 1000 spaxels
+_TOGETHER = 100  # spaxels whose neighbours are looked up at once: some 45 MB where estimates rest on 1000 spaxels
 
 
 @dataclass(frozen=True)
