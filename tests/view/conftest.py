@@ -38,6 +38,23 @@ def output(denoised: Denoised, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def together() -> Denoised:
+    """The same spaxels denoised as a whole, one of them without a good pixel."""
+    cube = quietspec.read(quietspec.demo_cube())[6:12, 5:13]
+    ivar = cube.ivar.copy()
+    ivar[3] = 0
+    return quietspec.load_denoiser("posterior", spatial=True).denoise(replace(cube, ivar=ivar))
+
+
+@pytest.fixture(scope="session")
+def spatial(together: Denoised, folder: Path) -> Path:
+    """Their file."""
+    path = folder / "spatial.fits"
+    quietspec.write(together, path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def part(folder: Path) -> Path:
     """The same spaxels as a file, all of them good."""
     cube = folder / "part.fits"

@@ -165,6 +165,7 @@ def test_regions_are_drawn_and_summed(opened: Opened, tool: str):
     found = int(page.get_attribute("body", "data-region"))
     assert found == inside if tool != "Circle" else found > 15
     assert "independent" in opened.text("#spectrum-note")
+    assert "±1σ at most" in opened.text("#legend")
     assert "region=" in page.url
     page.get_by_role("button", name="Clear").click()
     page.wait_for_selector("body:not([data-region])")
@@ -192,6 +193,24 @@ def test_where_the_data_are_at_hand_their_sum_is_denoised(summing: Opened):
     assert "independent" not in summing.text("#band")
     page.keyboard.press("Escape")
     page.wait_for_selector("body:not([data-sum])")
+
+
+def test_sums_of_a_cube_denoised_as_a_whole_say_what_is_shared(browser: Any, spatial: Path, output: Path):
+    with ViewServer(spatial, output) as running:
+        opened = Opened(browser, running.address)
+        drag(opened, "Rectangle", (1, 1), (4, 3))
+        opened.page.wait_for_selector("body[data-sum=shared]", timeout=20_000)
+        note, legend = opened.text("#spectrum-note"), opened.text("#legend")
+        opened.page.select_option("#jump", "line:Mg b")
+        opened.page.locator("#band", has_text="±").wait_for(timeout=60_000)
+        band = opened.text("#band")
+        opened.context.close()
+    assert opened.said == []
+    assert "as measured on simulated galaxies" in note.split("out.fits:")[0]
+    assert "largest there can be" in note.split("out.fits:")[1]
+    assert "±1σ if independent" in legend
+    assert "at most" not in legend
+    assert "what the spaxels share" in band
 
 
 def test_regions_are_kept_as_bins_and_taken_away(summing: Opened, browser: Any, tmp_path: Path):

@@ -240,6 +240,8 @@ def test_regions_add_up(server, denoised: Denoised):
     assert (values(answer["sigma"])[seen] <= bound[seen] * 1.001).all()
     assert (values(answer["sigma"])[seen] > bound[seen] * 0.8).all()
     assert "independent" in answer["assumed"]
+    assert "largest there can be" in answer["assumed"]
+    assert answer["sharing"] == "unknown"
 
 
 def test_bands_have_the_error_of_the_covariance(server, denoised: Denoised):
@@ -252,6 +254,7 @@ def test_bands_have_the_error_of_the_covariance(server, denoised: Denoised):
     )
     several = told(server, f"api/band?shape={REGION}&low=5000&high=5100")
     assert several["diagonal"] < several["independent"] < several["error"]
+    assert several["sharing"] == "unknown"
 
 
 def test_files_to_take_away(server, denoised: Denoised):

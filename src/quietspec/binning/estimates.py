@@ -7,16 +7,15 @@ error that holds however they are correlated.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.spatial import cKDTree
 
 from quietspec.arrays import FloatArray
+from quietspec.binning.sharing import share_in_cube
 from quietspec.binning.sums import sum_spectra
 from quietspec.binning.weights import Weights, checked_weights
 from quietspec.denoised import Denoised
@@ -26,10 +25,6 @@ __all__ = ["shared_weights", "sum_estimates"]
 
 _MOST_COLUMNS = 600  # of a factor, before it is made as short as its rank allows
 _NEGLIGIBLE = 1e-9  # of the largest variance along an axis
-_COMMON, _MOST_COMMON = 6.0, 0.5  # common share of the variance times the median S/N, and the most it can be
-_AREA = 1.5  # area over which the rest is shared, in spaxels per spaxel on which an estimate rests
-_FARTHEST = 1e-3  # correlation below which spaxels are taken to share only the common part
-_TOGETHER = 1000  # spaxels worked on at a time
 
 
 def shared_weights(denoised: Denoised, weights: npt.ArrayLike | Weights) -> Weights:
@@ -55,17 +50,10 @@ def shared_weights(denoised: Denoised, weights: npt.ArrayLike | Weights) -> Weig
     array([[4., 4., 4., 4.]])
     """
     matrix = checked_weights(weights, len(denoised))
-    size = np.asarray(matrix.sum(axis=1))
-    shared = np.repeat(size, np.diff(matrix.indptr))
     shape = denoised.spectra.spatial_shape
     if denoised.n_spaxels is not None and shape is not None:
-        places = np.stack(np.unravel_index(matrix.indices, shape), axis=1).astype(np.float64)
-        reach = _AREA * denoised.n_spaxels[matrix.indices]
-        common = min(_COMMON / float(np.nanmedian(denoised.snr)), _MOST_COMMON)
-        for first, last in itertools.pairwise(matrix.indptr.tolist()):
-            own = slice(first, last)
-            near = _near(places[own], reach[own], matrix.data[own])
-            shared[own] = common * shared[own] + (1 - common) * near
+        return share_in_cube(matrix, shape, denoised.n_spaxels, denoised.snr)
+    shared = np.repeat(np.asarray(matrix.sum(axis=1)), np.diff(matrix.indptr))
     return sparse.csr_array((matrix.data * shared, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
@@ -139,20 +127,6 @@ def sum_estimates(denoised: Denoised, weights: npt.ArrayLike | Weights) -> Denoi
         noise_scale=np.ones(len(flux)),
         **fields,
     )
-
-
-def _near(places: FloatArray, area: FloatArray, weights: FloatArray) -> FloatArray:
-    """Sum of the weights of spaxels around each one, with kernel exp(−π d² / area), (n,)."""
-    found = np.zeros(len(places))
-    farthest = float(np.sqrt(-np.log(_FARTHEST) * area.max() / np.pi))
-    tree = cKDTree(places)
-    for start in range(0, len(places), _TOGETHER):
-        some = cKDTree(places[start : start + _TOGETHER])
-        pairs = some.sparse_distance_matrix(tree, farthest, output_type="ndarray")
-        one, other = pairs["i"] + start, pairs["j"]
-        kernel = np.exp(-np.pi * pairs["v"] ** 2 / np.sqrt(area[one] * area[other]))
-        found += np.bincount(one, kernel * weights[other], minlength=len(places))
-    return found
 
 
 def _factor(denoised: Denoised, sharing: Weights, row: int) -> FloatArray:

@@ -17,7 +17,7 @@ from quietspec.view.document import Document
 from quietspec.view.encoding import packed
 from quietspec.view.marks import marks
 from quietspec.view.query import Documents, Query, document_of, integer_of, real_of, shape_of
-from quietspec.view.regions import ASSUMED, Stop, band_of, rows_inside, sum_of
+from quietspec.view.regions import Stop, band_of, rows_inside, sum_of
 from quietspec.view.sky import coordinates, sky_frame
 from quietspec.view.sums import DataSum, DataSums
 from quietspec.view.words import GROUPS, flag_list, name_of
@@ -187,7 +187,8 @@ def _region(documents: Documents, query: Query, stop: Stop) -> dict[str, Any]:
     return {
         "n_inside": found.n_inside,
         "n_summed": found.n_summed,
-        "assumed": ASSUMED,
+        "sharing": found.sharing,
+        "assumed": found.words,
         "redshift": float(np.median(known)) if known else None,
         "limits": None if main is None else robust_limits(main),
         "no_data": document.no_data,

@@ -15,7 +15,7 @@ from quietspec.arrays import FloatArray
 from quietspec.errors import ViewError
 from quietspec.view.document import Document
 from quietspec.view.query import document_of, integer_of, shape_of
-from quietspec.view.regions import ASSUMED, Stop, rows_inside, sum_of
+from quietspec.view.regions import Stop, rows_inside, sum_of
 from quietspec.view.sums import DataSums
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def summed_columns(
     if document.no_data:
         found = sum_of(document, rows, stop)
         fields = {name: values for name, values in vars(found).items() if isinstance(values, np.ndarray)}
-        return fields, found.n_summed, ASSUMED
+        return fields, found.n_summed, found.words
     known = DataSums.of(document).sum(rows, stop)
     spectra = known.denoised.spectra
     given = {"input": spectra.flux[0], "input_sigma": spectra.sigma[0]}

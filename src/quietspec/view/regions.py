@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +17,31 @@ from quietspec.view.document import Document
 from quietspec.view.opened_spectra import ShownSpectra
 from quietspec.view.stored import Stored
 
-__all__ = ["ASSUMED", "Band", "Sum", "band_of", "rows_inside", "sum_of"]
-
-#: What the error of a sum takes for granted, in words for the page.
-ASSUMED = (
-    "Estimates of different spaxels share the prior and the flux calibration, so they err alike, to a degree that is "
-    "not known. The band is the error if all of it were shared, the largest there can be; the dashed lines are those "
-    "of independent errors. The posterior of the summed data has smaller errors: denoised.sum(region) in Python."
-)
-_MOST_VERTICES = 500
-_TILE = 64  # spectra added at once
+__all__ = ["Band", "Sharing", "Stop", "Sum", "band_of", "go_on", "rows_inside", "sum_of"]
 
 Stop = Callable[[], bool]
+#: Whether it is known, from measurements on simulated galaxies, how far errors of spaxels are shared.
+Sharing = Literal["measured", "unknown"]
+
+#: What the error of a sum of estimates takes for granted, in words for the page.
+_ASSUMED: Mapping[Sharing, str] = {
+    "measured": (
+        "Estimates of spaxels that were denoised together err alike, neighbours most of all. The band is the error "
+        "with what they share, as measured on simulated galaxies"
+    ),
+    "unknown": (
+        "Estimates of different spaxels share the prior and the flux calibration, so they err alike, to a degree that "
+        "is not known. The band is the error if all of it were shared, the largest there can be"
+    ),
+}
+_BESIDE = (
+    "; the dashed lines are those of independent errors. The posterior of the summed data has smaller errors: "
+    "denoised.sum(region) in Python."
+)
+_NO_ESTIMATE = "The error is that of the data if the noise of spaxels is independent."
+_MOST_VERTICES = 500
+_TILE = 64  # spectra added at once
+_TOGETHER = 100  # spaxels whose neighbours are looked up at once: some 45 MB where estimates rest on 1000 spaxels
 
 
 @dataclass(frozen=True)
@@ -39,8 +52,11 @@ class Sum:
     ----------
     n_inside, n_summed : int
         Spaxels in the region, and those among them that have an estimate.
+    sharing : {'measured', 'unknown'} or None
+        Whether it is known how far errors of spaxels are shared; None where there are no estimates.
     flux, sigma, sigma_independent : (n_pixels,), optional
-        Sum of the estimates; its 1σ error if the errors of spaxels are all shared, and if they are independent.
+        Sum of the estimates; its 1σ error with what spaxels share, where unknown all of it; and if their errors are
+        independent.
     input : (n_pixels,), optional
         Sum of the input of the same spaxels, where none of them is masked.
     input_sigma : (n_pixels,), optional
@@ -49,11 +65,17 @@ class Sum:
 
     n_inside: int
     n_summed: int
+    sharing: Sharing | None
     flux: FloatArray | None
     sigma: FloatArray | None
     sigma_independent: FloatArray | None
     input: FloatArray | None
     input_sigma: FloatArray | None
+
+    @property
+    def words(self) -> str:
+        """What the band of the sum is."""
+        return _NO_ESTIMATE if self.sharing is None else _ASSUMED[self.sharing] + _BESIDE
 
 
 @dataclass(frozen=True)
@@ -65,17 +87,20 @@ class Band:
     flux : float
         In the unit of the flux times Å.
     error : float
-        1σ by the covariance between pixels, if the errors of spaxels are all shared.
+        1σ by the covariance between pixels, with what spaxels share, where unknown all of it.
     independent : float or None
-        The same if they are independent; None for the posterior of a sum, which needs no such assumption.
+        The same if errors of spaxels are independent; None for the posterior of a sum, which needs no such assumption.
     diagonal : float
         What VAR alone would give, as if pixels were independent too: too small.
+    sharing : {'measured', 'unknown'} or None
+        Whether it is known how far errors of spaxels are shared; None for the posterior of a sum.
     """
 
     flux: float
     error: float
     independent: float | None
     diagonal: float
+    sharing: Sharing | None
 
 
 def rows_inside(shape: Mapping[str, Any], image: tuple[int, int] | None) -> npt.NDArray[np.intp]:
@@ -177,12 +202,44 @@ def sum_of(document: Document, rows: npt.NDArray[np.intp], stop: Stop = lambda: 
     ViewError
         If none has one, or nobody waits any more.
     """
-    total = _Total()
-    for tile in _tiles(rows, stop):
-        total.add(_spectra(document).read(tile), tile)
+    spectra, kept = _spectra(document), _estimated(document, rows)
+    total = _Total(_shares(document, kept, stop))
+    for tile in _tiles(kept, stop):
+        total.add(spectra.read(tile), tile)
     if not total.n:
         raise ViewError("no spaxel of the region has an estimate.")
-    return Sum(len(rows), total.n, **total.summed())
+    return Sum(len(rows), total.n, total.sharing, **total.summed())
+
+
+def _estimated(document: Document, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Spectra whose flags do not say that they have no estimate."""
+    flags = document.flags
+    return rows if flags is None else rows[(flags[rows] & int(FAILURES)) == 0]
+
+
+def _shares(document: Document, rows: npt.NDArray[np.intp], stop: Stop) -> FloatArray | None:
+    """Factors with which variances of spaxels enter that of their sum, (n_spectra,); None where they are not known."""
+    if document.kind != "denoised" or document.shape is None or not {"N_SPAXELS", "SNR_OUT"} <= {*document.quantities}:
+        return None
+    n_spaxels = document.values("N_SPAXELS")
+    if not rows.size or not (n_spaxels[rows] >= 1).all():  # NaN in a damaged file
+        return None
+    from quietspec.binning.sharing import share_in_cube
+    from quietspec.binning.weights import checked_weights  # takes a second
+
+    weights = np.zeros(document.n_spectra)
+    weights[rows] = 1.0
+    shared = share_in_cube(
+        checked_weights(weights, len(weights)), document.shape, n_spaxels, document.values("SNR_OUT"),
+        together=_TOGETHER, progress=lambda done, total: go_on(stop),
+    )  # fmt: skip
+    return np.asarray(shared.toarray()[0])
+
+
+def go_on(stop: Stop) -> None:
+    """Raise a `ViewError` if nobody waits for the answer any more."""
+    if stop():
+        raise ViewError("the question was withdrawn.")
 
 
 def _spectra(document: Document) -> Any:
@@ -193,16 +250,16 @@ def _spectra(document: Document) -> Any:
 
 def _tiles(rows: npt.NDArray[np.intp], stop: Stop) -> Iterator[npt.NDArray[np.intp]]:
     for start in range(0, len(rows), _TILE):
-        if stop():
-            raise ViewError("the question was withdrawn.")
+        go_on(stop)
         yield rows[start : start + _TILE]
 
 
 class _Total:
-    """Sums of spectra, tile by tile."""
+    """Sums of spectra, tile by tile, with what their errors share where that is known."""
 
-    def __init__(self) -> None:
+    def __init__(self, shares: FloatArray | None) -> None:
         self.n = 0
+        self._shares = shares
         self._sums: dict[str, FloatArray] = {}
 
     def add(self, shown: ShownSpectra, rows: npt.NDArray[np.intp]) -> None:
@@ -212,21 +269,30 @@ class _Total:
             return
         kept = np.isfinite(told).any(axis=1)
         self.n += int(kept.sum())
+        variance = _squared(shown.sigma)
+        shared = None if variance is None or self._shares is None else self._shares[rows, None] * variance
         terms: dict[str, FloatArray | None] = {
-            "flux": shown.flux, "variance": _squared(shown.sigma), "sigma": shown.sigma, "input": shown.input,
-            "input_variance": _squared(shown.input_sigma),
+            "flux": shown.flux, "sigma": shown.sigma, "variance": variance, "shared_variance": shared,
+            "input": shown.input, "input_variance": _squared(shown.input_sigma),
         }  # fmt: skip
         for name, values in terms.items():
             if values is not None:
                 added = values[kept].astype(np.float64).sum(axis=0)
                 self._sums[name] = added if name not in self._sums else self._sums[name] + added
 
+    @property
+    def sharing(self) -> Sharing | None:
+        """Whether it is known how far errors are shared; None where there are no estimates."""
+        if "flux" not in self._sums:
+            return None
+        return "unknown" if self._shares is None else "measured"
+
     def summed(self) -> dict[str, FloatArray | None]:
         """Fields of a `Sum`."""
-        found: dict[str, FloatArray | None] = {name: self._sums.get(name) for name in ("flux", "sigma", "input")}
-        for name, variance in (("sigma_independent", "variance"), ("input_sigma", "input_variance")):
-            found[name] = np.sqrt(self._sums[variance]) if variance in self._sums else None
-        return found
+        variances = {"sigma_independent": "variance", "input_sigma": "input_variance", "sigma": "shared_variance"}
+        roots = {name: np.sqrt(self._sums[of]) for name, of in variances.items() if of in self._sums}
+        known = self._sums | roots
+        return {name: known.get(name) for name in ("flux", "sigma", "sigma_independent", "input", "input_sigma")}
 
 
 def _squared(values: FloatArray | None) -> FloatArray | None:
@@ -264,22 +330,27 @@ def band_of(
     weights = np.where((wavelength >= limits[0]) & (wavelength <= limits[1]), np.gradient(wavelength), 0.0)
     if not weights.any():
         raise ViewError("no pixel lies in the band.")
-    flags = document.flags
-    kept = rows if flags is None else rows[(flags[rows] & int(FAILURES)) == 0]
-    flux: list[float] = []
-    errors: list[float] = []
-    diagonal: list[float] = []
-    for tile in _tiles(kept, stop):
-        shown = _spectra(document).read(tile)
-        values = np.where(weights != 0, shown.flux, 0.0)
-        whole = np.asarray(np.isfinite(values).all(axis=1))
-        for number, error in enumerate(stored.errors(tile, weights, shown)):
-            if stop():
-                raise ViewError("the question was withdrawn.")
-            if whole[number]:
-                flux.append(float(weights @ values[number]))
-                errors.append(error)
-                diagonal.append(float(np.nansum((weights * shown.sigma[number]) ** 2)))
-    if not flux:
+    tiles = _tiles(_estimated(document, rows), stop)
+    found = [each for tile in tiles for each in _integrated(document, stored, tile, weights, stop)]
+    if not found:
         raise ViewError("no spaxel of the region has an estimate in the whole band.")
-    return Band(sum(flux), sum(errors), float(np.hypot.reduce(errors)), math.sqrt(sum(diagonal)))
+    kept = np.array([row for row, *_ in found])
+    flux, errors, diagonal = np.array([values for _, *values in found]).T
+    shares = _shares(document, kept, stop)
+    error = errors.sum() if shares is None else np.sqrt(shares[kept] @ errors**2)
+    independent, alone = (float(np.linalg.norm(each)) for each in (errors, diagonal))
+    return Band(float(flux.sum()), float(error), independent, alone, "unknown" if shares is None else "measured")
+
+
+def _integrated(
+    document: Document, stored: Stored, rows: npt.NDArray[np.intp], weights: FloatArray, stop: Stop
+) -> Iterator[tuple[int, float, float, float]]:
+    """Number, flux, error and error by VAR alone of each spectrum that has an estimate in the whole band."""
+    shown = _spectra(document).read(rows)
+    values = np.where(weights != 0, shown.flux, 0.0)
+    whole = np.asarray(np.isfinite(values).all(axis=1))
+    for number, error in enumerate(stored.errors(rows, weights, shown)):
+        go_on(stop)
+        if whole[number]:
+            diagonal = math.sqrt(np.nansum((weights * shown.sigma[number]) ** 2))
+            yield int(rows[number]), float(weights @ values[number]), error, diagonal

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from quietspec.arrays import FloatArray
 from quietspec.errors import SpectraError, ViewError
 from quietspec.io.writing.hdus import IGNORED
-from quietspec.view.regions import Band, Stop
+from quietspec.view.regions import Band, Stop, go_on
 
 if TYPE_CHECKING:
     from quietspec.binning import NoiseCorrelation, Spikes
@@ -105,7 +105,7 @@ class DataSum:
         along = weights[inside] @ denoised.covariance_factor(0)[inside]
         error = float(np.sqrt((along**2).sum() + (weights[inside] ** 2 @ independent[inside] ** 2)))
         diagonal = float(np.sqrt(weights[inside] ** 2 @ denoised.sigma[0, inside] ** 2))
-        return Band(float(weights[inside] @ flux[inside]), error, None, diagonal)
+        return Band(float(weights[inside] @ flux[inside]), error, None, diagonal, None)
 
 
 class DataSums:
@@ -169,7 +169,7 @@ class DataSums:
     def _turn(self, stop: Stop) -> Iterator[None]:
         """Wait until no other sum is being denoised."""
         while not self._lock.acquire(timeout=_PAUSE):
-            _go_on(stop)
+            go_on(stop)
         try:
             yield
         finally:
@@ -188,7 +188,7 @@ class DataSums:
             raise ViewError("no spaxel of the region has data.")
 
         def read(some: Rows) -> Spectra:
-            _go_on(stop)
+            go_on(stop)
             return self._document.data(some)
 
         weights = np.zeros(self._document.n_spectra)
@@ -211,7 +211,7 @@ class DataSums:
         search = SpikeSearch((len(lines), len(columns)))
         light = np.full(ny * nx, np.nan)
         for start in range(0, len(box), _TILE):
-            _go_on(stop)
+            go_on(stop)
             some = box[start : start + _TILE]
             spectra = self._document.data(some)
             search.add(spectra)
@@ -250,7 +250,7 @@ class DataSums:
 
         document = self._document
         while document.done < 1:  # the S/N of spaxels is still being measured
-            _go_on(stop)
+            go_on(stop)
             sleep(_PAUSE)
         snr = document.values("SNR_IN" if document.kind == "denoised" else "SNR").reshape(document.shape or (1, -1))
         rows = np.arange(snr.size).reshape(snr.shape)[best_patch(snr)]
@@ -279,8 +279,3 @@ class DataSums:
             spectra=spectra, flux=shown.flux, sigma=shown.sigma, flags=np.zeros(rows.size, np.int64),
             ignored=(mask & IGNORED) != 0, model=denoiser.model, chi2=nothing, dof=nothing, evidence=nothing,
         )  # fmt: skip
-
-
-def _go_on(stop: Stop) -> None:
-    if stop():
-        raise ViewError("the question was withdrawn.")

@@ -38,9 +38,10 @@ export async function bandOf() {
   const [low, high] = state.range;
   $("band").textContent = "computing the error of the flux in view…";
   try {
-    const { flux, error, independent, diagonal } = await server.band(file.number, target, low, high);
+    const { flux, error, independent, diagonal, sharing } = await server.band(file.number, target, low, high);
     const unit = file.unit ? ` × ${file.unit} Å` : "";
-    const spread = independent !== null && page.shown.region ? `, all of it shared by the spaxels; ±${written(independent, 3)} if they were independent` : "";
+    const shared = sharing === "measured" ? "and what the spaxels share, as measured on simulated galaxies" : "all of it shared by the spaxels";
+    const spread = independent !== null && page.shown.region ? `, ${shared}; ±${written(independent, 3)} if they were independent` : "";
     $("band").textContent = `Flux from ${low.toFixed(0)} to ${high.toFixed(0)} Å: ${withError(flux, error)}${unit}, by the covariance between pixels${spread}. The variances alone would say ±${written(diagonal, 2)}, too little.`;
   } catch (error) {
     if (!(error instanceof Withdrawn)) $("band").textContent = error.message;

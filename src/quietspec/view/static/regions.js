@@ -24,9 +24,13 @@ export async function setRegion(shape) {
     const sums = await Promise.all(page.files.map((file) => (summed(file) ? server.region(file.number, state.region) : {})));
     if (mine !== turn || !state.region) return;
     const hasData = sums.map((sum) => sum.n_inside && !sum.no_data);
-    const bound = sums.find((sum) => sum.n_inside) || {};
-    show(sums, hasData.some(Boolean) ? "Adding up the data and denoising the sum… Until then, sums of estimates are shown." : `${bound.no_data || ""} ${bound.assumed || ""}`.trim(), hasData.some(Boolean) ? "waiting" : "bound");
-    if (hasData.some(Boolean)) await showPosterior(sums, hasData, mine);
+    if (!hasData.some(Boolean)) {
+      const { no_data: reason } = sums.find((sum) => sum.n_inside) || {};
+      show(sums, `${reason || ""} ${assumed(sums)}`.trim(), kindOf(sums));
+    } else {
+      show(sums, "Adding up the data and denoising the sum… Until then, sums of estimates are shown.", "waiting");
+      await showPosterior(sums, hasData, mine);
+    }
   } catch (error) {
     if (mine === turn && !(error instanceof Withdrawn)) clearRegion(false);
     complain(error);
@@ -39,14 +43,24 @@ const summed = (file) => file.wavelength && (file.number === 0 || linked());
 async function showPosterior(sums, hasData, mine) {
   try {
     const found = await Promise.all(page.files.map((file, k) => (hasData[k] ? server.sum(file.number, state.region) : sums[k])));
-    if (mine === turn && state.region) show(found, found.find((sum) => sum.labels).assumed, "posterior");
+    if (mine === turn && state.region) show(found, assumed(found), "posterior");
   } catch (error) {
     if (error instanceof Withdrawn) throw error;
-    if (mine === turn && state.region) show(sums, `${error.message} ${sums.find((sum) => sum.assumed).assumed}`, "bound");
+    if (mine === turn && state.region) show(sums, `${error.message} ${assumed(sums)}`, kindOf(sums));
   }
 }
 
-// `kind` says what the band is: that of the posterior of the sum, the bound of added errors, or that until the first comes.
+// What the bands are, in words; for each file, where they differ.
+function assumed(sums) {
+  const words = new Set(sums.map((sum) => sum.assumed).filter(Boolean));
+  if (words.size < 2) return [...words].join("");
+  return sums.map((sum, k) => (sum.assumed ? `${page.files[k].name}: ${sum.assumed}` : "")).filter(Boolean).join(" ");
+}
+
+const kindOf = (sums) => ((sums.find((sum) => sum.sharing) || {}).sharing === "measured" ? "shared" : "bound");
+
+// `kind` says what the band is: that of the posterior of the sum, that of added estimates with what they share, the bound
+// if all of their errors were shared, or either of these until the first comes.
 function show(sums, words, kind) {
   page.shown = { spectra: sums, region: true, words };
   document.body.dataset.sum = kind;

@@ -103,7 +103,7 @@ function legend(layers) {
   const { data, about: file } = layers[0];
   const entries = [];
   if (data.input) entries.push(["input", "Input", "var(--input)", ""], ["smooth", "Smoothed input", "var(--smooth)", ""]);
-  if (data.flux) entries.push(["estimate", layers.length > 1 ? "Estimates" : "Estimate", "var(--accent)", ""], ["band", "±1σ", "color-mix(in srgb, var(--accent) 35%, transparent)", "block"]);
+  if (data.flux) entries.push(["estimate", layers.length > 1 ? "Estimates" : "Estimate", "var(--accent)", ""], ["band", data.sharing === "unknown" ? "±1σ at most" : "±1σ", "color-mix(in srgb, var(--accent) 35%, transparent)", "block"]);
   entries.push(["lines", "Lines", "var(--amber)", ""]);
   const buttons = entries.map(([name, text, paint, kind]) => {
     const swatch = element("i", { class: kind });
@@ -113,6 +113,7 @@ function legend(layers) {
     return button;
   });
   const marks = [];
+  if (data.flux && data.sigma_independent && visible().band !== false) marks.push(key("var(--accent)", "±1σ if independent", "dashed"));
   if (data.mask || file.kind === "spectra") marks.push(key("var(--soft)", "masked"));
   if (data.mask) marks.push(key("var(--amber)", "left out of the fit"));
   const focused = document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.part : null;
@@ -121,10 +122,9 @@ function legend(layers) {
   return undefined;
 }
 
-function key(paint, text) {
-  const swatch = element("i", { class: "block" });
-  swatch.style.background = paint;
-  swatch.style.height = "5px";
+function key(paint, text, kind = "block") {
+  const swatch = element("i", { class: kind });
+  swatch.style[kind === "block" ? "background" : "borderColor"] = paint;
   return element("span", {}, swatch, text);
 }
 
