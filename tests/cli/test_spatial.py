@@ -51,8 +51,8 @@ def test_a_cube_is_denoised_as_a_whole(run: Callable[..., Any], corner: Path, tm
 
 
 def test_workers_change_nothing(corner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quietspec.files.workers.FEW", 0)  # processes, for few spectra too
-    monkeypatch.setattr("quietspec.files.work.TILE", 12)
+    monkeypatch.setattr("quietspec.files.crew.FEW", 0)  # processes, for few spectra too
+    monkeypatch.setattr("quietspec.files.settling.TILE", 12)
     denoiser = quietspec.load_denoiser("posterior", spatial=True)
     parts = []
     for workers in (0, 2):
@@ -64,7 +64,7 @@ def test_workers_change_nothing(corner: Path, tmp_path: Path, monkeypatch: pytes
 
 
 def test_progress_goes_on_over_all_readings(corner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quietspec.files.work.TILE", 12)
+    monkeypatch.setattr("quietspec.files.settling.TILE", 12)
     seen: list[tuple[float, float]] = []
     denoiser = quietspec.load_denoiser("posterior", spatial=True)
     denoise_file([corner], tmp_path / "o.fits", denoiser, progress=lambda done, total: seen.append((done, total)))
