@@ -11,8 +11,11 @@ import pytest
 from astropy.io import fits
 
 import quietspec
+from quietspec.binning import Binning
 from quietspec.denoised import Denoised
-from quietspec.files import denoise_file
+from quietspec.errors import SpectraError
+from quietspec.files import denoise_file, measure_file
+from quietspec.populations.methods import PosteriorMethod
 
 from ..io import layouts
 
@@ -86,6 +89,13 @@ def test_spectra_without_an_image_are_refused(run: Callable[..., Any], tmp_path:
     result = run("denoise", tmp_path / "stack.fits", "--spatial", "--redshift", "0.02", "-o", tmp_path / "out.fits")
     assert result.exit_code == 1
     assert "--spatial" in result.stderr
+    assert not (tmp_path / "out.fits").exists()
+
+
+def test_sums_of_spaxels_are_refused(corner: Path, tmp_path: Path) -> None:
+    method = PosteriorMethod(quietspec.load_denoiser("posterior", spatial=True))
+    with pytest.raises(SpectraError, match="only spaxels as they are"):
+        measure_file([corner], tmp_path / "out.fits", method, bins=Binning(snr=20))
     assert not (tmp_path / "out.fits").exists()
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from quietspec.arrays import FloatArray
 from quietspec.binning import Binning, SumPlan, plan_sums
-from quietspec.denoisers import load_denoiser
-from quietspec.errors import ReadError, TemplateError, WriteError
+from quietspec.denoisers import SpatialPosterior, load_denoiser
+from quietspec.errors import ReadError, SpectraError, TemplateError, WriteError
 from quietspec.files.layouts import LAYOUTS, Contents, Layout
 from quietspec.files.light import Light, light_of
 from quietspec.files.measured import MeasuredFile
@@ -90,7 +90,11 @@ def measure_file(
     QuietspecError
         If the input cannot be read, none of its spectra has a result, or the output cannot be written; then nothing is
         left behind.
+    SpectraError
+        If spaxels are to be summed, and the denoiser is one of whole cubes.
     """
+    if bins is not None and isinstance(denoiser_of(method), SpatialPosterior):
+        raise SpectraError("measure: only spaxels as they are can be denoised as a whole: spatial=False, or no bins.")
     work = _Measuring(method, bins)
     report = process(paths, output, work, workers=workers, progress=progress, **options)
     return report, work.measured
