@@ -16,7 +16,7 @@ from quietspec.batch.task import denoise_cube
 from quietspec.denoisers import load_denoiser
 from quietspec.errors import BatchError, SpectraError
 from quietspec.files import denoise_file
-from quietspec.files.workers import LARGE
+from quietspec.files.crew import LARGE
 
 from .conftest import DENOISER, save_cube
 
@@ -28,8 +28,8 @@ TILE, LATER = 4, 8  # spectra of a tile of small cubes; the first of the third
 @pytest.fixture
 def few(monkeypatch) -> None:
     """Cubes of sixteen spectra are large, with tiles of four, in workers that are threads of this process."""
-    monkeypatch.setattr("quietspec.files.workers.LARGE", 3 * TILE)
-    monkeypatch.setattr("quietspec.files.work.TILE", TILE)
+    monkeypatch.setattr("quietspec.files.crew.LARGE", 3 * TILE)
+    monkeypatch.setattr("quietspec.files.settling.TILE", TILE)
 
 
 def cubes_of(folder: Path, *sides: int) -> list[Cube]:

@@ -366,8 +366,8 @@ def test_arms_of_different_objects_are_refused(denoise, tmp_path):
 
 @pytest.mark.parametrize("few", [0, 1000])  # spectra up to which workers are threads
 def test_workers_change_nothing(denoise, muse, tmp_path, monkeypatch, few):
-    monkeypatch.setattr("quietspec.files.work.TILE", 4)
-    monkeypatch.setattr("quietspec.files.workers.FEW", few)
+    monkeypatch.setattr("quietspec.files.settling.TILE", 4)
+    monkeypatch.setattr("quietspec.files.crew.FEW", few)
     results = []
     for workers in (1, 2):
         out = tmp_path / f"{workers}.fits"

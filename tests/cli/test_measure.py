@@ -96,8 +96,8 @@ def test_lines_can_be_left_out(run, muse, tmp_path):
 @pytest.mark.parametrize("few", [0, 1000])  # spectra up to which workers are threads
 @pytest.mark.parametrize("layout", ["native", "dap"])
 def test_workers_change_nothing(measure, muse, tmp_path, monkeypatch, few, layout):
-    monkeypatch.setattr("quietspec.files.work.TILE", 4)
-    monkeypatch.setattr("quietspec.files.workers.FEW", few)
+    monkeypatch.setattr("quietspec.files.settling.TILE", 4)
+    monkeypatch.setattr("quietspec.files.crew.FEW", few)
     results = []
     for workers in (1, 2):
         out = tmp_path / f"{workers}.fits"

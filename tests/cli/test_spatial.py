@@ -11,8 +11,11 @@ import pytest
 from astropy.io import fits
 
 import quietspec
+from quietspec.binning import Binning
 from quietspec.denoised import Denoised
-from quietspec.files import denoise_file
+from quietspec.errors import SpectraError
+from quietspec.files import denoise_file, measure_file
+from quietspec.populations.methods import PosteriorMethod
 
 from ..io import layouts
 
@@ -51,8 +54,8 @@ def test_a_cube_is_denoised_as_a_whole(run: Callable[..., Any], corner: Path, tm
 
 
 def test_workers_change_nothing(corner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quietspec.files.workers.FEW", 0)  # processes, for few spectra too
-    monkeypatch.setattr("quietspec.files.work.TILE", 12)
+    monkeypatch.setattr("quietspec.files.crew.FEW", 0)  # processes, for few spectra too
+    monkeypatch.setattr("quietspec.files.settling.TILE", 12)
     denoiser = quietspec.load_denoiser("posterior", spatial=True)
     parts = []
     for workers in (0, 2):
@@ -64,7 +67,7 @@ def test_workers_change_nothing(corner: Path, tmp_path: Path, monkeypatch: pytes
 
 
 def test_progress_goes_on_over_all_readings(corner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quietspec.files.work.TILE", 12)
+    monkeypatch.setattr("quietspec.files.settling.TILE", 12)
     seen: list[tuple[float, float]] = []
     denoiser = quietspec.load_denoiser("posterior", spatial=True)
     denoise_file([corner], tmp_path / "o.fits", denoiser, progress=lambda done, total: seen.append((done, total)))
@@ -86,6 +89,13 @@ def test_spectra_without_an_image_are_refused(run: Callable[..., Any], tmp_path:
     result = run("denoise", tmp_path / "stack.fits", "--spatial", "--redshift", "0.02", "-o", tmp_path / "out.fits")
     assert result.exit_code == 1
     assert "--spatial" in result.stderr
+    assert not (tmp_path / "out.fits").exists()
+
+
+def test_sums_of_spaxels_are_refused(corner: Path, tmp_path: Path) -> None:
+    method = PosteriorMethod(quietspec.load_denoiser("posterior", spatial=True))
+    with pytest.raises(SpectraError, match="only spaxels as they are"):
+        measure_file([corner], tmp_path / "out.fits", method, bins=Binning(snr=20))
     assert not (tmp_path / "out.fits").exists()
 
 

@@ -81,7 +81,7 @@ def test_maps_have_errors_units_and_the_sky(muse, tmp_path):
 def test_tiles_change_nothing_and_progress_counts_all(muse, tmp_path, monkeypatch):
     counts = []
     measure_file([muse], tmp_path / "whole.fits", Levels(), redshift=0.1)
-    monkeypatch.setattr("quietspec.files.work.TILE", 4)
+    monkeypatch.setattr("quietspec.files.settling.TILE", 4)
     method = Levels()
     measure_file([muse], tmp_path / "tiles.fits", method, redshift=0.1, progress=lambda *now: counts.append(now))
     assert method.sizes == [4, 4, 4]
@@ -103,7 +103,7 @@ class Rare(Levels):
 
 @pytest.mark.parametrize("refused", [(), (1,)])
 def test_a_quantity_of_one_tile_alone_is_unknown_in_the_others(muse, tmp_path, monkeypatch, refused):
-    monkeypatch.setattr("quietspec.files.work.TILE", 4)
+    monkeypatch.setattr("quietspec.files.settling.TILE", 4)
     measured = measure_file([muse], tmp_path / "out.fits", Rare(refused), redshift=0.1)[1]
     value = measured.populations.further["flux_broad_Halpha"][0]
     assert np.isfinite(value[4:7]).all()
@@ -114,7 +114,7 @@ def test_a_quantity_of_one_tile_alone_is_unknown_in_the_others(muse, tmp_path, m
 
 @pytest.mark.parametrize("refused", [(1,), (2,)])
 def test_a_tile_without_templates_is_flagged(muse, tmp_path, monkeypatch, refused):
-    monkeypatch.setattr("quietspec.files.work.TILE", 4)
+    monkeypatch.setattr("quietspec.files.settling.TILE", 4)
     report, recovered = measure_file([muse], tmp_path / "out.fits", Levels(refused), redshift=0.1)
     assert report.method == "levels"
     assert report.flags == {"NO_DATA": 4, "FAILED": 2}

@@ -22,7 +22,7 @@ from quietspec.batch.thumbnail import draw_thumbnail
 from quietspec.denoisers import Denoiser, Emission, load_denoiser
 from quietspec.errors import BatchError, QuietspecError
 from quietspec.files import denoise_file
-from quietspec.files.workers import Crew
+from quietspec.files.crew import Crew
 from quietspec.hashing import file_sha256
 
 __all__ = ["Job", "Outcome", "Settings", "denoise_cube", "model_name", "page", "thumbnail"]

@@ -16,18 +16,9 @@ from quietspec.denoised import Denoised, Flag
 from quietspec.denoisers.base import FEWEST_PIXELS, Denoiser
 from quietspec.denoisers.posterior.contamination import ChannelNoise, channel_noise
 from quietspec.errors import ReadError
-from quietspec.files.work import (
-    Report,
-    Settle,
-    Work,
-    explanation_of,
-    finite_median,
-    flag_counts,
-    is_own,
-    process,
-    without_spaxels,
-)
-from quietspec.files.workers import Crew
+from quietspec.files.crew import Crew
+from quietspec.files.settling import Settled
+from quietspec.files.work import Report, Settle, Work, finite_median, flag_counts, is_own, process
 from quietspec.io import SpectraSource
 from quietspec.io.writing.options import WriteOptions
 from quietspec.io.writing.writer import DenoisedWriter, WritableTile
@@ -79,7 +70,7 @@ def denoise_file(
         The file to write; it appears whole or not at all.
     denoiser : Denoiser
         What to denoise with.
-    workers : int or quietspec.files.workers.Crew, optional
+    workers : int or quietspec.files.crew.Crew, optional
         Number of workers that denoise tiles side by side while the main thread reads and writes; 0 denoises one tile
         after the other, for use where other processes occupy the other cores. Several workers are processes that each
         hold the model, or threads where there are fewer than some 2000 spectra or the denoiser is not quietspec's own.
@@ -125,7 +116,7 @@ class _TileMaker:
     residual: bool
     keep: bool
 
-    def __call__(self, spectra: Spectra) -> _Tile:
+    def __call__(self, spectra: Spectra, progress: Progress | None = None) -> _Tile:
         denoised = self.denoiser.denoise(spectra)
         noise = _tile_noise(denoised[::_NOISE_STEP])
         return _Tile(WritableTile.of(denoised, residual=self.residual), noise, denoised if self.keep else None)
@@ -135,6 +126,7 @@ class _Denoising(Work[_Tile, FileReport]):
     """Denoise spectra and write them tile by tile."""
 
     report = FileReport
+    settled: Settled
 
     def __init__(self, denoiser: Denoiser, keep: bool) -> None:
         self._denoiser = denoiser
@@ -147,29 +139,21 @@ class _Denoising(Work[_Tile, FileReport]):
 
     def open_output(self, path: Path, source: SpectraSource, options: WriteOptions, settle: Settle) -> DenoisedWriter:
         """Open the writer."""
-        self._denoiser = settle(self._denoiser)
+        self.settled = settle(self._denoiser)
         self._residual = options.residual
-        history = [*filter(None, [explanation_of(self._denoiser)]), *options.history]
+        history = [*filter(None, [self.settled.explanation]), *options.history]
         self._writer = DenoisedWriter(path, source, **asdict(replace(options, history=history)))
         return self._writer
 
     @property
-    def denoiser(self) -> Denoiser:
-        """The denoiser."""
-        return self._denoiser
-
-    def compute(self, spectra: Spectra, progress: Progress | None) -> _Tile:
-        """Denoise a tile."""
-        return self._maker(spectra)
+    def maker(self) -> _TileMaker:
+        """What denoises a tile."""
+        return _TileMaker(self.settled.denoiser, self._residual, self._keep)
 
     @property
-    def elsewhere(self) -> _TileMaker | None:
-        """What denoises a tile; another process knows the denoisers of quietspec."""
-        return self._maker if is_own(self._denoiser) else None
-
-    @property
-    def _maker(self) -> _TileMaker:
-        return _TileMaker(without_spaxels(self._denoiser), self._residual, self._keep)
+    def sendable(self) -> bool:
+        """Whether the denoiser is of quietspec."""
+        return is_own(self.settled.denoiser)
 
     def put(self, tile: _Tile, rows: slice) -> None:
         """Write a tile."""
@@ -189,8 +173,8 @@ class _Denoising(Work[_Tile, FileReport]):
         if self._keep:
             self.denoised = Denoised.stack(self._kept, source.read())
         return {
-            "model": str(self._denoiser.model),
-            "choice": explanation_of(self._denoiser),
+            "model": str(self.settled.denoiser.model),
+            "choice": self.settled.explanation,
             "snr_before": finite_median(columns["snr_in"]),
             "snr_after": finite_median(columns["snr_out"]),
             "noise": noise,

@@ -13,23 +13,13 @@ import numpy as np
 
 from quietspec.arrays import FloatArray
 from quietspec.binning import Binning, SumPlan, plan_sums
-from quietspec.denoisers import Denoiser, load_denoiser
-from quietspec.errors import ReadError, TemplateError, WriteError
+from quietspec.denoisers import SpatialPosterior, load_denoiser
+from quietspec.errors import ReadError, SpectraError, TemplateError, WriteError
 from quietspec.files.layouts import LAYOUTS, Contents, Layout
 from quietspec.files.light import Light, light_of
 from quietspec.files.measured import MeasuredFile
-from quietspec.files.work import (
-    Report,
-    Settle,
-    Work,
-    explanation_of,
-    finite_median,
-    flag_counts,
-    is_own,
-    process,
-    settled,
-    without_spaxels,
-)
+from quietspec.files.settling import settled
+from quietspec.files.work import Report, Settle, Work, finite_median, flag_counts, is_own, process
 from quietspec.io import SpectraSource
 from quietspec.io.writing.options import WriteOptions
 from quietspec.io.writing.provenance import provenance
@@ -100,7 +90,11 @@ def measure_file(
     QuietspecError
         If the input cannot be read, none of its spectra has a result, or the output cannot be written; then nothing is
         left behind.
+    SpectraError
+        If spaxels are to be summed, and the denoiser is one of whole cubes.
     """
+    if bins is not None and isinstance(denoiser_of(method), SpatialPosterior):
+        raise SpectraError("measure: only spaxels as they are can be denoised as a whole: spatial=False, or no bins.")
     work = _Measuring(method, bins)
     report = process(paths, output, work, workers=workers, progress=progress, **options)
     return report, work.measured
@@ -149,7 +143,8 @@ class _Measuring(Work[_Tile, MeasureReport]):
     def open_output(self, path: Path, source: SpectraSource, options: WriteOptions, settle: Settle) -> Iterator[None]:
         """Reserve the output's name; write it at the end."""
         if (denoiser := denoiser_of(self._method)) is not None:
-            self._method = with_denoiser(self._method, settle(denoiser))
+            self.settled = settle(denoiser)
+            self._method = with_denoiser(self._method, self.settled.denoiser)
         self._layout = _layout_named(options.layout)
         if self._bins is not None and self._bins.apertures and self._layout.of_images:
             raise WriteError(
@@ -159,11 +154,6 @@ class _Measuring(Work[_Tile, MeasureReport]):
         with self._layout.place(path, source, options) as place:
             yield
             self._layout.write(place, path, self._contents(source, options))
-
-    @property
-    def denoiser(self) -> Denoiser | None:
-        """The denoiser of the method, if it has one."""
-        return denoiser_of(self._method)
 
     def _contents(self, source: SpectraSource, options: WriteOptions) -> Contents:
         facts = provenance(self._method.model, options.command, source.meta) | {
@@ -180,33 +170,29 @@ class _Measuring(Work[_Tile, MeasureReport]):
 
     @property
     def _choice(self) -> str:
-        return explanation_of(denoiser_of(self._method))
+        return "" if self.settled is None else self.settled.explanation
 
-    def tiles(self, source: SpectraSource, progress: Progress | None) -> tuple[int, Iterable[Spectra]]:
+    def tiles(self, source: SpectraSource) -> tuple[int, Iterable[Spectra]]:
         """Tiles of the file, or of sums of its spaxels."""
         if self._bins is None:
-            return super().tiles(source, progress)
-        own = denoiser_of(self._method) or settled(load_denoiser("posterior"), source)
+            return super().tiles(source)
+        own = denoiser_of(self._method) or settled(load_denoiser("posterior"), source).denoiser
         self._sums = plan_sums(source, self._bins, own, self._see if self._layout.of_images else None)
         return len(self._sums), self._sums.tiles(source)
 
     def _see(self, spaxels: Spectra) -> None:
         self._spaxels.append(light_of(spaxels))
 
-    def compute(self, spectra: Spectra, progress: Progress | None) -> _Tile:
-        """Measure a tile."""
-        return self._maker(spectra, progress)
+    @property
+    def maker(self) -> _TileMaker:
+        """What measures a tile."""
+        return _TileMaker(self._method, self._layout.of_images)
 
     @property
-    def elsewhere(self) -> _TileMaker | None:
-        """What measures a tile; another process knows the methods and denoisers of quietspec."""
-        return self._maker if is_own(self._method) and is_own(denoiser_of(self._method) or self) else None
-
-    @property
-    def _maker(self) -> _TileMaker:
-        denoiser = self.denoiser
-        method = self._method if denoiser is None else with_denoiser(self._method, without_spaxels(denoiser))
-        return _TileMaker(method, self._layout.of_images)
+    def sendable(self) -> bool:
+        """Whether the method and its denoiser are of quietspec."""
+        denoiser = denoiser_of(self._method)
+        return is_own(self._method) and (denoiser is None or is_own(denoiser))
 
     def put(self, tile: _Tile, rows: slice) -> None:
         """Keep the tile's results."""

@@ -4,42 +4,34 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, fields, replace
 from enum import IntFlag
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from quietspec.arrays import FloatArray
-from quietspec.denoisers import ByCoverage, Chosen, Denoiser, SpatialPosterior
-from quietspec.denoisers.spatial import Together
+from quietspec.denoisers import Denoiser
 from quietspec.errors import ReadError
-from quietspec.files.workers import Compute, Crew
+from quietspec.files.crew import Crew
+from quietspec.files.settling import Settled, settled, tiles_of
 from quietspec.io import SpectraSource, open_spectra
 from quietspec.io.writing.options import WriteOptions
 from quietspec.progress import Progress
 from quietspec.spectra import Spectra
 
-__all__ = [
-    "Report", "Settle", "Work", "explanation_of", "finite_median", "flag_counts", "is_own", "process", "settled",
-    "without_spaxels",
-]  # fmt: skip
+__all__ = ["Maker", "Report", "Settle", "Work", "finite_median", "flag_counts", "is_own", "process"]
 
-TILE = 256  #: spectra computed at once; few enough that no worker waits long for the last
-READINGS = 3  #: times that a file is read whose spaxels are denoised together
-
-Settle = Callable[[Denoiser], Denoiser]  #: `settled`, for the file at hand
+Settle = Callable[[Denoiser], Settled]  #: `settled`, for the file at hand
 Tile = TypeVar("Tile")
-Result = TypeVar("Result")
+Made = TypeVar("Made", covariant=True)
 AnyReport = TypeVar("AnyReport", bound="Report")
 
 
@@ -86,11 +78,22 @@ class Report:
     error: str = ""
 
 
+class Maker(Protocol[Made]):
+    """What makes the result of a tile."""
+
+    def __call__(self, spectra: Spectra, progress: Progress | None = None, /) -> Made:
+        """Compute a tile; `progress` is called with the number of its spectra that are done and their total."""
+        ...
+
+
 class Work(ABC, Generic[Tile, AnyReport]):
     """What is made of the spectra of one file. An instance serves for one file."""
 
     #: Class of the report.
     report: type[AnyReport]
+
+    #: The denoiser, once it has seen the file; None without any.
+    settled: Settled | None = None
 
     @abstractmethod
     def open_output(
@@ -101,24 +104,20 @@ class Work(ABC, Generic[Tile, AnyReport]):
         `settle` lets a denoiser see the whole file before its tiles.
         """
 
-    @property
-    def denoiser(self) -> Denoiser | None:
-        """The denoiser, once it is settled; None without any."""
-        return None
-
-    def tiles(self, source: SpectraSource, progress: Progress | None) -> tuple[int, Iterable[Spectra]]:
+    def tiles(self, source: SpectraSource) -> tuple[int, Iterable[Spectra]]:
         """Number of spectra to compute, and the tiles that hold them, each with its rows as ``meta["rows"]``."""
-        tiles = source.tiles(TILE)
-        return source.n_spectra, map(self.denoiser.informed, tiles) if isinstance(self.denoiser, Together) else tiles
-
-    @abstractmethod
-    def compute(self, spectra: Spectra, progress: Progress | None) -> Tile:
-        """Compute the result of a tile, possibly in a thread beside those of other tiles."""
+        tiles = tiles_of(source)
+        return source.n_spectra, tiles if self.settled is None else map(self.settled.informed, tiles)
 
     @property
-    def elsewhere(self) -> Callable[[Spectra], Tile] | None:
-        """What computes a tile in another process, to which it can be sent; None where only this process can."""
-        return None
+    @abstractmethod
+    def maker(self) -> Maker[Tile]:
+        """What makes the result of a tile, once the output is open; threads may call it side by side."""
+
+    @property
+    @abstractmethod
+    def sendable(self) -> bool:
+        """Whether `maker` can be sent to other processes, which know the classes of quietspec."""
 
     @abstractmethod
     def put(self, tile: Tile, rows: slice) -> None:
@@ -132,66 +131,9 @@ class Work(ABC, Generic[Tile, AnyReport]):
         """
 
 
-def settled(
-    denoiser: Denoiser, source: SpectraSource, crew: Crew | None = None, progress: Progress | None = None
-) -> Denoiser:
-    """Let a denoiser that chooses among models, or learns a cube, do so for a whole file before its tiles.
-
-    Parameters
-    ----------
-    denoiser : Denoiser
-        Any.
-    source : SpectraSource
-        The file.
-    crew : Crew, optional
-        Who computes the tiles of which a cube is learned; this thread by default.
-    progress : callable, optional
-        Called with the number of spectra that are done, of as many as the file has.
-
-    Returns
-    -------
-    Denoiser
-        The same, unless it chooses or learns.
-    """
-    if isinstance(denoiser, SpatialPosterior):
-        _require_image(source)
-        readings = _Readings(source, progress)
-        mapped = partial(_mapped, crew or Crew(), source.n_spectra)
-        return denoiser.learned(readings, source.redshift, source.spatial_shape, mapped)
-    if not isinstance(denoiser, ByCoverage):
-        return denoiser
-    return denoiser.settled(source.wavelength, source.redshift, source.medium)
-
-
-@dataclass
-class _Readings:
-    """Reads a file anew whenever it is called, and says how far the readings are that a cube needs, the last apart."""
-
-    source: SpectraSource
-    progress: Progress | None
-    done: int = 0
-
-    def __call__(self) -> Iterator[Spectra]:
-        for tile in self.source.tiles(TILE):
-            yield tile
-            self.done += len(tile)
-            if self.progress is not None:
-                self.progress(min(self.done // READINGS, self.source.n_spectra), self.source.n_spectra)
-
-
-def without_spaxels(denoiser: Denoiser) -> Denoiser:
-    """What can be sent to another process to denoise the tiles of `Work.tiles`."""
-    return denoiser.knows_no_spaxels() if isinstance(denoiser, Together) else denoiser
-
-
 def is_own(thing: object) -> bool:
     """Whether a thing is of a class of quietspec, which every process of this installation can import."""
     return type(thing).__module__.partition(".")[0] == __name__.partition(".")[0]
-
-
-def explanation_of(denoiser: Denoiser | None) -> str:
-    """Return why a settled denoiser has another than the usual model; empty where it does not."""
-    return denoiser.explanation if isinstance(denoiser, Chosen) else ""
 
 
 def process(
@@ -243,10 +185,14 @@ def process(
         crew = workers if isinstance(workers, Crew) else Crew(workers)
         settle = partial(settled, source=source, crew=crew, progress=progress)
         with work.open_output(path, source, WriteOptions(**writing), settle):
-            if isinstance(work.denoiser, Together):
-                progress = _last_reading(progress)
-            n_spectra, tiles = work.tiles(source, progress)
-            with closing(_computed(tiles, n_spectra, work, crew, progress)) as results:
+            if work.settled is not None:
+                progress = work.settled.over_last_reading(progress)
+            n_spectra, tiles = work.tiles(source)
+            # Only tiles that are computed one after the other can tell how far all of them are.
+            here = _Placed(work.maker, n_spectra, None if crew.size else progress)
+            elsewhere = replace(here, progress=None) if work.sendable else None
+            # A worker has one thread: those of the linear-algebra library would get in each other's way.
+            with threadpool_limits(limits=1), closing(crew.map(here, tiles, n_spectra, elsewhere)) as results:
                 for rows, tile in results:
                     work.put(tile, rows)
                     if progress is not None:
@@ -271,78 +217,20 @@ def _require_original(source: SpectraSource) -> None:
         )
 
 
-def _require_image(source: SpectraSource) -> None:
-    if source.spatial_shape is None:
-        raise ReadError(
-            f"{', '.join(map(str, source.paths))}: its spectra form no image, and have no neighbours to learn from. "
-            "Leave out --spatial (spatial=False)."
-        )
-
-
 _WRITE_OPTIONS = {each.name for each in fields(WriteOptions)}
 
 
-def _computed(
-    tiles: Iterable[Spectra], n_spectra: int, work: Work[Tile, AnyReport], crew: Crew, progress: Progress | None
-) -> Generator[tuple[slice, Tile]]:
-    """Compute tiles; yield their rows and results in order."""
-    with ExitStack() as resources:
-        # A worker has one thread: those of the linear-algebra library would get in each other's way.
-        resources.enter_context(threadpool_limits(limits=1))
-        team = resources.enter_context(crew.team(work.elsewhere, n_spectra) or nullcontext())
-        size = crew.size if team is None else team.size
+@dataclass(frozen=True)
+class _Placed(Generic[Tile]):
+    """Makes the result of a tile of `n_spectra`, and says which of them it is of."""
 
-        def compute(spectra: Spectra) -> tuple[slice, Tile]:
-            rows: slice = spectra.meta.get("rows", slice(0, n_spectra))
-            if team is not None:
-                return rows, team(spectra)
-            # Only tiles that are computed one after the other can tell how far all of them are.
-            within = None if size else _shifted(progress, rows.start, n_spectra)
-            return rows, work.compute(spectra, within)
+    maker: Maker[Tile]
+    n_spectra: int
+    progress: Progress | None = None
 
-        if size == 0:
-            yield from map(compute, tiles)
-        else:
-            yield from _side_by_side(compute, tiles, size, () if team is None else (team.kill,))
-
-
-def _side_by_side(
-    compute: Callable[[Spectra], Result],
-    tiles: Iterable[Spectra],
-    workers: int,
-    abandon: Iterable[Callable[[], None]],
-) -> Iterator[Result]:
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for tile in tiles:
-                waiting.append(pool.submit(compute, tile))
-                if len(waiting) > workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BaseException:  # an error, an interrupt, or whoever takes the results takes no more of them
-            pool.shutdown(wait=False, cancel_futures=True)
-            for end in abandon:
-                end()
-            raise
-
-
-def _mapped(crew: Crew, n_spectra: int, compute: Compute, tiles: Iterable[Spectra]) -> Iterator[Any]:
-    """Apply a function to tiles, side by side where workers of this machine do so; yield the results in order."""
-    here = replace(crew, spread=None)
-    with here.team(compute, n_spectra) or nullcontext() as team:
-        if here.size == 0:
-            yield from map(compute, tiles)
-        else:
-            yield from _side_by_side(team or compute, tiles, here.size, () if team is None else (team.kill,))
-
-
-def _last_reading(progress: Progress | None) -> Progress | None:
-    """Progress over the last of the readings of a file."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(((READINGS - 1) * total + done) // READINGS, total)
+    def __call__(self, spectra: Spectra) -> tuple[slice, Tile]:
+        rows: slice = spectra.meta["rows"]
+        return rows, self.maker(spectra, _shifted(self.progress, rows.start, self.n_spectra))
 
 
 def _shifted(progress: Progress | None, done: int, total: int) -> Progress | None:

@@ -1,7 +1,6 @@
-"""Compute tiles side by side outside this process, since threads wait for each other at every return to Python.
+"""Compute tiles in other processes of this machine.
 
-A team does this: processes of this machine, or other workers of the cluster where a batch spreads a cube. A worker of
-this machine is a plain interpreter that reads pickles from one pipe and answers on another. It can therefore be started
+A worker is a plain interpreter that reads pickles from one pipe and answers on another. It can therefore be started
 from anywhere: it is not a fork of a process with threads, and does not run the main module again.
 """
 
@@ -14,86 +13,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from threading import local
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from threadpoolctl import threadpool_limits
 
 from quietspec.errors import QuietspecError, WriteError
 from quietspec.spectra import Spectra
 
-__all__ = ["Compute", "Crew", "Team", "Workers", "answer", "serve"]
+__all__ = ["Compute", "Workers", "answer", "serve"]
 
 Tile = TypeVar("Tile")
 Compute = Callable[[Spectra], Any]
 
-FEW = 2000  #: spectra up to which starting processes takes longer than it saves
-LARGE = 10_000  #: spectra up to which sending tiles to other machines saves little
-
 _EXIT = 10.0  # seconds that a worker has to end
-
-
-class Team(Protocol):
-    """Those who compute tiles for this process, as long as the context lasts; threads call them for one tile each."""
-
-    @property
-    def size(self) -> int:
-        """Number of tiles they compute side by side."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None: ...
-
-    def __call__(self, spectra: Spectra, /) -> Any:
-        """Compute a tile."""
-        ...
-
-    def kill(self) -> None:
-        """Stop at once: nobody waits for the tiles any more."""
-        ...
-
-
-@dataclass(frozen=True)
-class Crew:
-    """Who computes the tiles of a file beside the thread that reads and writes.
-
-    Parameters
-    ----------
-    size : int
-        Number of workers of this machine: processes where the spectra are many, else threads; 0 for none.
-    spread : callable, optional
-        Makes a team of the cluster's workers from the function that computes a tile, for files of more than `LARGE`
-        spectra.
-    """
-
-    size: int = 0
-    spread: Callable[[Compute], Team] | None = None
-
-    def team(self, compute: Compute | None, n_spectra: int) -> Team | None:
-        """Return the team that computes a file's tiles outside this process, or None where threads of this process do.
-
-        Parameters
-        ----------
-        compute : callable, optional
-            What computes a tile in another process; None where only this process can.
-        n_spectra : int
-            Number of spectra.
-
-        Returns
-        -------
-        Team or None
-            Not yet entered.
-        """
-        if compute is None:
-            return None
-        if self.spread is not None and n_spectra > LARGE:
-            return self.spread(compute)
-        return Workers(compute, self.size) if self.size > 1 and n_spectra > FEW else None
 
 
 class Workers(Generic[Tile]):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from quietspec.populations.options import PpxfOptions
     from quietspec.populations.templates import FittingTemplates
 
-__all__ = ["KINEMATICS", "FitResult", "FitSetup", "FitTask", "fit_one"]
+__all__ = ["KINEMATICS", "FitResult", "FitSetup", "FitTask", "fit_one", "quiet_ppxf"]
 
 KINEMATICS = ("velocity", "sigma", "h3", "h4")
 _VELOCITY_RANGE, _DISPERSION_RANGE = 1000.0, (1.0, 600.0)  # km/s about the start; km/s
@@ -174,7 +174,7 @@ def _fitted(task: FitTask, setup: FitSetup) -> tuple[dict[str, float], dict[str,
     galaxy = np.where(task.good, task.flux / level, 1.0)
     noise = _noise(task, setup, level)
     keywords = setup.keywords() | {"mask": task.good}
-    fit = _quiet_ppxf(setup.columns, galaxy, noise, **keywords)
+    fit = quiet_ppxf(setup.columns, galaxy, noise, **keywords)
     weights = fit.weights[: setup.n_ssp]
     if not weights.sum() > 0:
         raise ValueError("no SSP has a positive weight")
@@ -189,8 +189,19 @@ def _fitted(task: FitTask, setup: FitSetup) -> tuple[dict[str, float], dict[str,
     return values, errors, float(fit.chi2), _flags(solution, fit.chi2, setup)
 
 
-def _quiet_ppxf(*arguments: Any, **keywords: Any) -> Any:
-    """Call pPXF without the advice that ``quiet`` still prints, and without warnings of 0/0 in steps it rejects."""
+def quiet_ppxf(*arguments: Any, **keywords: Any) -> Any:
+    """Call pPXF without the advice that ``quiet`` still prints, and without warnings of 0/0 in steps it rejects.
+
+    Parameters
+    ----------
+    *arguments, **keywords
+        Those of `ppxf.ppxf.ppxf`.
+
+    Returns
+    -------
+    ppxf.ppxf.ppxf
+        The fit.
+    """
     from ppxf.ppxf import ppxf
 
     with contextlib.redirect_stdout(io.StringIO()), np.errstate(divide="ignore", invalid="ignore"):
@@ -252,7 +263,7 @@ def _bootstrap(
     weights, solutions = [], []
     for _ in range(setup.options.bootstrap):
         again = fit.bestfit + residual * rng.choice([-1.0, 1.0], residual.size)
-        refit = _quiet_ppxf(setup.columns, again, noise, **keywords)
+        refit = quiet_ppxf(setup.columns, again, noise, **keywords)
         weights.append(refit.weights[: setup.n_ssp])
         solutions.append(_stellar(refit.sol, setup))
     labels = population_labels(setup.templates.library, np.array(weights))

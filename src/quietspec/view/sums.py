@@ -232,7 +232,7 @@ class DataSums:
         from quietspec.denoisers import load_denoiser
         from quietspec.denoisers.registry import posterior_of
         from quietspec.files.restore import prior_of
-        from quietspec.files.work import settled
+        from quietspec.files.settling import settled
 
         document = self._document
         header = {} if document.file is None else document.file.primary
@@ -242,7 +242,7 @@ class DataSums:
             known = prior.collapsed() if name == "wiener" else prior
             return posterior_of(name, known, "fit" if prior.at_rest else None)
         denoiser = load_denoiser("posterior", emission="fit")
-        return denoiser if document.spectra is None else settled(denoiser, document.spectra.source)
+        return denoiser if document.spectra is None else settled(denoiser, document.spectra.source).denoiser
 
     def _measure(self, denoiser: Denoiser, stop: Stop) -> tuple[NoiseCorrelation, str]:
         """Correlation of the noise between spaxels, and how it was found, in words."""

@@ -6,7 +6,6 @@ First the stars' motions, gas masked; then, these held, stars and gas at once, t
 from __future__ import annotations
 
 import contextlib
-import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from quietspec.lab.evaluation.line_contenders import LineFluxes, rest_pixels, su
 from quietspec.lab.streams import stream
 from quietspec.populations import PpxfOptions
 from quietspec.populations.grid import LogGrid, Rebinning
+from quietspec.populations.ppxf_fit import quiet_ppxf
 from quietspec.populations.templates import FittingTemplates, fitted_range
 from quietspec.spectra import Spectra
 from quietspec.templates import SspLibrary
@@ -107,10 +107,10 @@ class _Run:
         error = np.where(good, noise / level, np.median(noise[good]) / level)
         stars = self.templates.stars.reshape(len(self.templates.grid), -1)
         near = [[-_FASTEST, _FASTEST], [1.0, _BROADEST]]
-        motions = _ppxf(stars, galaxy, error, **self._shared(bare), start=_START, moments=2, bounds=near).sol
+        motions = quiet_ppxf(stars, galaxy, error, **self._shared(bare), start=_START, moments=2, bounds=near).sol
         both = np.hstack([stars, self.gas])
         keywords = self._shared(good) | self._of_gas(motions, near)
-        fit = _ppxf(both, galaxy, error, **keywords, start=[list(motions), [float(motions[0]), _GAS_START]])
+        fit = quiet_ppxf(both, galaxy, error, **keywords, start=[list(motions), [float(motions[0]), _GAS_START]])
         if not self.settings.bootstrap:
             covariance = self._formal(fit, error, good) * max(float(fit.chi2), 1.0)
             return summed(self.names, self._amplitudes(fit) * level, covariance * level**2)
@@ -118,7 +118,7 @@ class _Run:
         both[:, : stars.shape[1]] *= np.interp(self.templates.grid.wavelength, self.grid.wavelength, fit.mpoly)[:, None]
         keywords |= {"mdegree": 0, "start": fit.sol}
         signs = rng.choice([-1.0, 1.0], (self.settings.bootstrap, len(residual)))
-        drawn = [self._amplitudes(_ppxf(both, fit.bestfit + residual * sign, error, **keywords)) for sign in signs]
+        drawn = [self._amplitudes(quiet_ppxf(both, fit.bestfit + residual * sign, error, **keywords)) for sign in signs]
         return summed(self.names, self._amplitudes(fit) * level, np.cov(np.array(drawn).T) * level**2)
 
     def _amplitudes(self, fit: Any) -> FloatArray:
@@ -158,10 +158,3 @@ def _integrated(lines: LineModel, grid: LogGrid, rest: FloatArray, fwhm: FloatAr
             sigma = float(np.interp(centre, rest, fwhm)) / FWHM_PER_SIGMA
             columns[:, number] += ratio * np.diff(ndtr((grid.borders - centre) / sigma)) / np.diff(grid.borders)
     return columns
-
-
-def _ppxf(*arguments: Any, **keywords: Any) -> Any:
-    from ppxf.ppxf import ppxf
-
-    with contextlib.redirect_stdout(io.StringIO()), np.errstate(divide="ignore", invalid="ignore"):
-        return ppxf(*arguments, **keywords)

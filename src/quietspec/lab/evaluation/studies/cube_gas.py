@@ -39,6 +39,8 @@ class CubeGasSettings(CubeObservation):
     ----------
     model : str
         Shipped model, or path of an .npz.
+    snr : float
+        S/N of the brightest spaxel.
     """
 
     model: str = "survey"
@@ -88,7 +90,7 @@ def cube_gas_study(
 
 def _galaxy(library: SspLibrary, settings: CubeGasSettings, name: str) -> GalaxyCube:
     rng = stream("gas of cubes", settings.seed, [*WORLDS].index(name))
-    setup = settings.setup(rng)  # before the galaxy is drawn from the same stream
+    setup = settings.setup(rng, settings.snr)  # before the galaxy is drawn from the same stream
     return simulate_cube(library, world(name, rng, gas=True), setup, rng)
 
 

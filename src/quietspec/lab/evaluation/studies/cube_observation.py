@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quietspec.lab.simulate.cube_worlds import WORLDS
 from quietspec.lab.simulate.galaxy_cubes import CubeSetup
@@ -27,8 +27,6 @@ class CubeObservation:
         Name in `quietspec.lab.simulate.INSTRUMENTS`.
     limits : (low, high)
         Observed Å.
-    snr : float
-        S/N of the brightest spaxel.
     drizzle : float
         Correlation of the noise of neighbouring spaxels.
     missing : float
@@ -42,17 +40,15 @@ class CubeObservation:
     size: int = 20
     instrument: str = "MaNGA"
     limits: tuple[float, float] = (3800.0, 7200.0)
-    snr: float = 35.0
     drizzle: float = 0.3
     missing: float = 0.02
     seed: int = 18
     worlds: Sequence[str] = tuple(WORLDS)
 
-    def setup(self, rng: np.random.Generator, **changes: Any) -> CubeSetup:
-        """Return the observation of one galaxy; which spaxels are missing is drawn."""
+    def setup(self, rng: np.random.Generator, snr: float) -> CubeSetup:
+        """Return the observation of one galaxy, whose brightest spaxel has this S/N; missing spaxels are drawn."""
         shape = (self.size, self.size)
-        options: dict[str, Any] = {
-            "snr": self.snr, "drizzle": self.drizzle, "missing": rng.random(shape) < self.missing,
-            "instrument": self.instrument, "limits": self.limits,
-        }  # fmt: skip
-        return CubeSetup(shape=shape, **options | changes)
+        return CubeSetup(
+            shape=shape, snr=snr, instrument=self.instrument, limits=self.limits, drizzle=self.drizzle,
+            missing=rng.random(shape) < self.missing,
+        )  # fmt: skip

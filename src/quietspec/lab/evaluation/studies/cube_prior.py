@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,12 +69,15 @@ class CubeStudySettings(CubeObservation):
 
     Parameters
     ----------
+    snr : float
+        S/N of the brightest spaxel.
     periods : sequence of float
         Periods of the stripes, in FWHM of the seeing; no stripes if there are none.
     stripe_snrs : sequence of float
         S/N at which they are seen.
     """
 
+    snr: float = 35.0
     periods: Sequence[float] = (2.0, 3.0, 4.0, 6.0)
     stripe_snrs: Sequence[float] = (5.0, 10.0, 20.0)
 
@@ -130,9 +133,10 @@ def _galaxies(
     for number, name in enumerate(settings.worlds):
         rng = stream("cubes", settings.seed, number)
         galaxy = world(name, rng)
-        yield name, simulate_cube(library, galaxy, settings.setup(rng), rng)
+        yield name, simulate_cube(library, galaxy, settings.setup(rng, settings.snr), rng)
     rng = stream("cubes: shuffled", settings.seed)
-    plain = simulate_cube(library, world(settings.worlds[0], rng), settings.setup(rng, drizzle=0.0), rng)
+    galaxy = world(settings.worlds[0], rng)
+    plain = simulate_cube(library, galaxy, replace(settings.setup(rng, settings.snr), drizzle=0.0), rng)
     yield _SHUFFLED, plain.shuffled(rng)
     if outside is not None:
         rng = stream("cubes: particles", settings.seed)
@@ -158,7 +162,7 @@ def _transfer(library: SspLibrary, settings: CubeStudySettings, denoise: Contend
     for snr in settings.stripe_snrs:
         for period in settings.periods:
             rng = stream("cubes: stripes", settings.seed, int(10 * snr), int(10 * period))
-            setup = settings.setup(rng, snr=snr)
+            setup = settings.setup(rng, snr)
             length = period * setup.seeing / (settings.size / 2)
             cube = simulate_cube(library, World({"stripes": Stripes(length)}), setup, rng)
             image, truth = cube.simulated.observed.image, cube.simulated.parameters["mh_lw"]

@@ -16,8 +16,9 @@ from quietspec.denoised import FAILURES, Denoised, Flag
 from quietspec.denoisers import Denoiser, load_denoiser
 from quietspec.io import write
 from quietspec.lab.evaluation.studies.aperture_pulls import Bands, Pulls, round_apertures
+from quietspec.lab.evaluation.studies.cube_observation import CubeObservation
 from quietspec.lab.simulate.cube_worlds import WORLDS, world
-from quietspec.lab.simulate.galaxy_cubes import CubeSetup, simulate_cube
+from quietspec.lab.simulate.galaxy_cubes import simulate_cube
 from quietspec.lab.streams import stream
 from quietspec.templates import SspLibrary
 
@@ -31,40 +32,25 @@ _OTHERS |= Flag.NUCLEUS | Flag.UNLIKE_NEIGHBOURS
 
 
 @dataclass(frozen=True, kw_only=True)
-class EstimateSumSettings:
+class EstimateSumSettings(CubeObservation):
     """Galaxies, and the sums over them.
 
     Parameters
     ----------
     model : str
         Shipped model, or path of an .npz.
-    worlds : sequence of str
-        Names in `WORLDS`.
     snrs : sequence of float
         S/N of the brightest spaxel; each galaxy is simulated at every one.
-    size : int
-        Spaxels along each side.
-    instrument : str
-        Name in `quietspec.lab.simulate.INSTRUMENTS`.
-    drizzle : float
-        Correlation of the noise of neighbouring spaxels.
-    missing : float
-        Share of the spaxels without data.
     n_spaxels : sequence of int
         Sizes of the apertures.
     n_apertures : int
         Apertures of each size in each cube.
-    seed : int
-        Seed of all draws.
     """
 
     model: str = "survey"
-    worlds: Sequence[str] = tuple(WORLDS)
     snrs: Sequence[float] = (12.0, 35.0)
     size: int = 18
-    instrument: str = "MaNGA"
-    drizzle: float = 0.3
-    missing: float = 0.02
+    limits: tuple[float, float] = (3700.0, 7400.0)
     n_spaxels: Sequence[int] = (3, 10, 30, 100, 300)
     n_apertures: int = 4
     seed: int = 19
@@ -111,11 +97,7 @@ def _add_galaxy(
     """Add the pulls of the sums over one galaxy, of a name and an S/N."""
     name, snr = which
     rng = stream("sums of estimates", settings.seed, [*WORLDS].index(name), round(snr))
-    shape = (settings.size, settings.size)
-    setup = CubeSetup(
-        shape=shape, snr=snr, instrument=settings.instrument, drizzle=settings.drizzle,
-        missing=rng.random(shape) < settings.missing,
-    )  # fmt: skip
+    setup = settings.setup(rng, snr)  # before the galaxy is drawn from the same stream
     cube = simulate_cube(library, world(name, rng), setup, rng).simulated
     denoised = _as_stored(denoiser.denoise(cube.observed))
     seen = denoised.valid.any(axis=1) & (denoised.flags & int(_OTHERS) == 0)
@@ -123,7 +105,7 @@ def _add_galaxy(
     values, errors = np.zeros((2, len(denoised), len(bands)))
     values[seen], errors[seen] = bands(denoised[seen])
     true = bands.means(cube.truth)
-    for size, weights in round_apertures(shape, settings.n_spaxels, settings.n_apertures, rng):
+    for size, weights in round_apertures(setup.shape, settings.n_spaxels, settings.n_apertures, rng):
         inside = weights * seen
         inside = inside[inside.any(axis=1)]
         if not len(inside):
