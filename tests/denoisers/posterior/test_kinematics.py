@@ -90,7 +90,7 @@ def test_fit_finds_the_truth_without_noise(pixels):
     state = pixels.start(-120.0, float(log_width(160.0)), 2.5 * pixels.coordinates.populations.centre, 2.5)
     for _ in range(8):
         linearised = pixels.linearise(state)
-        state = state.moved(*linearised.marginalise(flux - linearised.model, weight).step())
+        state = state.moved(*linearised.marginalise(flux - linearised.model, weight).step)
     assert state.velocity == pytest.approx(-180.0, abs=1.0)
     assert state.width == pytest.approx(truth.width, abs=0.01)
     np.testing.assert_allclose(pixels.linearise(state).model, flux, atol=0.01 * flux.max())

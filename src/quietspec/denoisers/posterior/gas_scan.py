@@ -110,7 +110,7 @@ def is_doubtful(data: Marginalised, model: LineModel) -> bool:
     state, size = data.linearised.state, len(data.gradient)
     if state.gas is None or not state.gas.moves:
         return False
-    step, scale = data.step()
+    step, scale = data.step
     if state.moved(step, scale).gas_is_odd:
         return True
     place = 2 + GAS_MOTIONS + np.array(_tracers(model), dtype=np.intp)
@@ -137,7 +137,7 @@ def spikes_on_lines(data: Marginalised, flux: FloatArray, weight: FloatArray) ->
         True where a spike is.
     """
     linearised = data.linearised
-    step, _ = data.step()
+    step, _ = data.step
     lines = linearised.lines
     left = lines.left(flux - linearised.model - linearised.change(step))
     left[lines.rows] -= lines.columns @ step[linearised.n_stars :][: lines.size].astype(np.float32)

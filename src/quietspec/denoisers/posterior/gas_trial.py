@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -81,7 +82,7 @@ class Trial:
     def of(cls, data: Marginalised, model: PixelModel, flux: FloatArray, weight: FloatArray) -> Trial:
         """Prepare trials about the last fit."""
         linearised = data.linearised
-        step, scale = data.step()
+        step, scale = data.step
         beside = flux - linearised.model - linearised.change(step)
         return cls._of(linearised.state.moved(step, scale), model, flux, weight, beside)
 
@@ -130,19 +131,20 @@ class Trial:
         """Fit lines alone to what the stars leave: best state, and its χ² with that of the prior."""
         scale = self.state.scale
         lines = self.lines.design(gas, scale)
+        information, slope = self._equations(gas, lines)
         now, damping = self._chi2(gas, lines), 1e-2
         for _ in range(_ROUNDS):
-            information, slope = self._equations(gas, lines)
             step = solved(information + damping * np.diag(np.diagonal(information)), slope)
             trial = gas.moved(step, scale)
-            moved = self.lines.design(trial, scale)
-            then = self._chi2(trial, moved)
-            if then < now:
-                gas, lines, gain, now, damping = trial, moved, now - then, then, damping / 10
-                if gain < _CONVERGED:
-                    break
-            else:
+            lines = self.lines.design(trial, scale)
+            then = self._chi2(trial, lines)
+            if not then < now:
                 damping *= 10
+                continue
+            gas, gain, now, damping = trial, now - then, then, damping / 10
+            if gain < _CONVERGED:
+                break
+            information, slope = self._equations(gas, lines)
         return gas, now
 
     def _chi2(self, gas: GasState, lines: LineDesign) -> float:
@@ -154,7 +156,7 @@ class Trial:
         """Information on the coordinates of lines (n, n), and slope (n,), the prior included; the stars are held."""
         root = np.sqrt(self.weight[lines.rows])
         weighted = (lines.columns * root[:, None]).astype(np.float64)
-        slope = weighted.T @ (root * lines.left(self.beside)[lines.rows]) - gas.coordinates(self.state.scale)
+        slope = weighted.T @ (root * (self.beside[lines.rows] - lines.flux)) - gas.coordinates(self.state.scale)
         return weighted.T @ weighted + np.eye(lines.size), slope
 
     def within_a_step(self, gas: GasState) -> float:
@@ -168,10 +170,20 @@ class Trial:
         for last in range(_LAST_ROUNDS, 0, -1):
             linearised = self.model.linearise(state)
             data = linearised.marginalise(linearised.lines.left(self.flux - linearised.model), self.weight)
-            step, scale = data.step()
+            step, scale = data.step
             if last > 1:
                 state = state.moved(step, scale)
         return data
+
+    @cached_property
+    def _settled_one(self) -> tuple[GasState, float]:
+        """Best lines of one motion, and their χ², as `settled` gives them."""
+        return self.settled(self.gas)
+
+    @cached_property
+    def _evidence_of_one(self) -> float:
+        """Log evidence of lines of one motion, everything fitted."""
+        return self.fitted(self.state).log_evidence(self.state.scale)
 
     def gain_elsewhere(self, before: GasState, after: GasState) -> float:
         """χ² gained outside the line that gains most: a gain in one line only may be a spike."""
@@ -186,14 +198,14 @@ class Trial:
     def likeliest(self, starts: Iterable[GasState]) -> Found | None:
         """Fit further motions from several starts, and everything from the best; None if the evidence asks for none."""
         gas, chi2 = min((self.settled(gas) for gas in starts), key=lambda pair: pair[1])
-        one, chi2_of_one = self.settled(self.gas)
+        one, chi2_of_one = self._settled_one
         if chi2_of_one - chi2 < 2 * _DECISIVE or self.gain_elsewhere(one, gas) < _ELSEWHERE:
             return None
-        with_it, scale = self.fitted(replace(self.state, gas=gas)), self.state.scale
-        gain = with_it.log_evidence(scale) - self.fitted(self.state).log_evidence(scale)
+        with_it = self.fitted(replace(self.state, gas=gas))
+        gain = with_it.log_evidence(self.state.scale) - self._evidence_of_one
         if gain < _DECISIVE:
             return None
-        return Found(with_it.linearised.state.moved(*with_it.step()), gain)
+        return Found(with_it.linearised.state.moved(*with_it.step), gain)
 
     def keeps_stars(self, state: State) -> bool:
         """Whether the stars of a state are as bright as they were."""

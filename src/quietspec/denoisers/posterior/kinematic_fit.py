@@ -134,7 +134,7 @@ class BatchFit:
             self.noise = NoiseLevels.measured(residual, kept, dof, self.grid.model.sky)
         if emission == "fit":
             states = self._with_gas(states, self._flux, residual, self._weight)
-        self._used = self._trusted(states)
+        self._used = self._trusted(slice(None), states)
         self._fitted = [self._last_fit(row, state, faint) for row, state in enumerate(states)]
         if emission == "fit":
             self._settle_gas(states, residual, faint)
@@ -151,19 +151,21 @@ class BatchFit:
         labels = self._posterior.labels
         self._width = np.stack([labels.mean("width"), labels.sigma("width")], axis=1)
 
-    def _trusted(self, states: list[State]) -> FloatArray:
+    def _trusted(self, rows: slice | list[int], states: list[State]) -> FloatArray:
         """Weights of the last fit: without what is spoilt, with the noise as measured and what the basis leaves out."""
-        spoilt = self._ignored
+        spoilt = self._ignored[rows]
         if self._emission == "fit":
             moving = np.array([state.gas is not None and state.gas.moves for state in states])
             # A spike looks like a line.
-            spoilt = self._hit | (spoilt & ~lined(states, self.grid)) | (self._spikes & ~moving[:, None])
-        return self._weighted(spoilt, states)
+            spikes = self._hit[rows] | (self._spikes[rows] & ~moving[:, None])
+            spoilt = spikes | (spoilt & ~lined(states, self.grid))
+        return self._weighted(rows, spoilt, states)
 
-    def _weighted(self, spoilt: BoolArray, states: list[State]) -> FloatArray:
+    def _weighted(self, rows: slice | list[int], spoilt: BoolArray, states: list[State]) -> FloatArray:
         """Weights without spoilt pixels."""
         scale = np.array([state.scale for state in states])
-        return self.noise.weighted(np.where(spoilt, 0, self._weight), self.grid, self.grid.model.sky, scale)
+        weight = np.where(spoilt, 0, self._weight[rows])
+        return self.noise[rows].weighted(weight, self.grid, self.grid.model.sky, scale)
 
     def _with_gas(self, states: list[State], flux: FloatArray, residual: FloatArray, weight: FloatArray) -> list[State]:
         """Give states the lines of gas, at the motion seen in what the stars leave, else at that of the stars."""
@@ -198,7 +200,7 @@ class BatchFit:
     def _add_second(self, states: list[State], residual: FloatArray, faint: BoolArray) -> None:
         """Fit a second component of gas where the evidence asks for it, and find spikes in what both leave."""
         found: dict[int, State] = {}
-        unspoilt = self._weighted(np.zeros_like(self._spikes), states)
+        unspoilt = self._weighted(slice(None), np.zeros_like(self._spikes), states)
         for row, (one, measured) in enumerate(zip(self._fitted, unspoilt, strict=True)):
             weights, first = (self._used[row], measured), FirstLook(states[row], residual[row])
             start = with_second_gas(one.marginalised, self.grid.model, self._flux[row], weights, first)
@@ -216,12 +218,11 @@ class BatchFit:
 
     def _refit(self, rows: list[int], starts: list[State], faint: BoolArray) -> None:
         """Fit some spectra again, from other states."""
-        states = [one.state for one in self._fitted]
+        if not rows:
+            return
+        self._used[rows] = self._trusted(rows, starts)
         for row, start in zip(rows, starts, strict=True):
-            states[row] = start
-        self._used[rows] = self._trusted(states)[rows]
-        for row in rows:
-            self._fitted[row] = self._last_fit(row, states[row], faint)
+            self._fitted[row] = self._last_fit(row, start, faint)
 
     @property
     def states(self) -> list[State]:

@@ -331,6 +331,7 @@ class Marginalised:
         """Motions and populations of the state, (d,)."""
         return np.concatenate([self.linearised.state.motions(), self.linearised.state.populations])
 
+    @cached_property
     def step(self) -> tuple[FloatArray, float]:
         """Best step of all coordinates under one Gaussian, (n,), and the flux scale it leads to."""
         state, to_scale = self.linearised.state, self.linearised.coordinates.to_scale

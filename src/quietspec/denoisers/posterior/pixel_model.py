@@ -211,7 +211,7 @@ class CoarseModel(_Stars):
         for _ in range(most):
             linearised = self.linearise(few)
             marginalised = linearised.marginalise(linearised.lines.left(flux - linearised.model), weight)
-            step, scale = marginalised.step()
+            step, scale = marginalised.step
             few = few.moved(step, scale)
             if marginalised.is_nearly_still(step, scale):
                 break

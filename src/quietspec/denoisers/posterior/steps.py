@@ -50,7 +50,7 @@ def first_fit(model: PixelModel, state: State, flux: FloatArray, weight: FloatAr
         linearised = model.linearise(state)
         residual = flux - linearised.model
         marginalised = linearised.marginalise(residual, weight)
-        step, scale = marginalised.step()
+        step, scale = marginalised.step
         state = state.moved(step, scale)
         if _is_still(step):
             break
@@ -90,7 +90,7 @@ def last_fit(
         residual = linearised.lines.left(flux - linearised.model)
         equations = linearised.normal_equations(residual, weight)
         marginalised = linearised.solved(equations)
-        step, scale = marginalised.step()
+        step, scale = marginalised.step
         velocity_error, error = marginalised.errors(scale)
         still = _is_still(step) and marginalised.gas_is_still(step)
         if last == 1 or still or (faint and velocity_error > _SURE):
