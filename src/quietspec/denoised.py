@@ -70,7 +70,8 @@ class Denoised(Summarised, Correlated, Measuring):
         The part of `sigma` that is independent from pixel to pixel; none if not given.
     noise_scale : (n_spectra,), optional
         Factor by which the denoiser took the input's errors to be larger than quoted; 1 if not given. Where it was
-        measured on n pixels, its own relative error is √(3.5 / n).
+        measured on n pixels, its own relative error is √(3.5 / n). The posterior raises the errors of a spectrum whose
+        median S/N per pixel is above 1000 to that S/N, since what its model leaves out is larger; this counts too.
     p_value : (n_spectra,), optional
         Probability that a galaxy at its redshift looks as odd as this spectrum; NaN where nothing tells.
     redshift : (n_spectra,), optional

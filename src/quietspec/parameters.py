@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from scipy.special import ndtr
 
-from quietspec.arrays import SHARED, BySpectrum, FloatArray
+from quietspec.arrays import SHARED, BoolArray, BySpectrum, FloatArray
 
 __all__ = ["ParameterPosterior"]
 
@@ -87,6 +87,12 @@ class ParameterPosterior(BySpectrum):
         variance = self.covariances[:, :, index, index].astype(np.float64)
         weights = self.weights.astype(np.float64)
         return weights / weights.sum(axis=1, keepdims=True), self.means[:, :, index].astype(np.float64), variance**0.5
+
+    @property
+    def positive(self) -> BoolArray:
+        """Whether no part of a spectrum has a negative variance, (n_spectra,)."""
+        variance = np.diagonal(self.covariances, axis1=2, axis2=3)
+        return np.asarray(((variance >= 0).all(axis=2) | (self.weights == 0)).all(axis=1))
 
     def mean(self, name: str) -> FloatArray:
         """Posterior mean of a parameter, (n_spectra,)."""

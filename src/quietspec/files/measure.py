@@ -278,5 +278,6 @@ def _require_any(populations: Populations, source: SpectraSource, refusal: Templ
         raise TemplateError(f"{where}: {refusal}") from refusal
     reason = next((reason for reason in populations.reasons if reason), "no pixel within the model's wavelengths")
     raise ReadError(
-        f"{where}: no spectrum has a result; the first: {reason}. Is the redshift right? --redshift Z gives another."
+        f"{where}: no spectrum has a result; the first: {reason}. Is the redshift right? --redshift Z gives another. "
+        "Are the errors? `quietspec info` shows them; --noise-hdu and --noise-kind name others."
     )

@@ -69,11 +69,14 @@ class BasisDenoiser(PriorDenoiser[BasisGrid]):
         weight = np.where(ignored, 0, batch.weight)
         # Noise: rescaled if it is to be measured, and with what the basis leaves out.
         if self.noise == "measured":
-            estimates.noise_scale[rows] = noise_scale(residual, weight, fit.dof)
-            weight /= _column(estimates.noise_scale[rows]) ** 2
+            level = noise_scale(residual, weight, fit.dof)
+            level = np.where(batch.inflation > 1, np.maximum(level, 1.0), level)
+            estimates.noise_scale[rows] = level
+            weight /= _column(level) ** 2
         weight /= 1 + weight * (_column(fit.scale) * batch.grid.truncation.astype(np.float32)) ** 2
         posterior, fit = self._solve(batch, residual, weight, fit)
         result.store(rows, batch, _solution(batch, posterior, fit.scale, ignored))
+        estimates.noise_scale[rows] *= batch.inflation
         estimates.evidence[rows] = posterior.log_evidence + batch.noise_constant(weight)
         estimates.flags[rows[fit.scale < 2 * fit.error]] |= int(Flag.NO_SIGNAL)
 

@@ -86,7 +86,7 @@ def expand_residual(data: CompressedData, mixture: Gaussians) -> Expansion:
     offset = mixture.mean - data.start[:, None]
     gradient = data.gradient[:, None] - offset @ precision
     # Squared signal-to-noise of these data under the component, in all and per direction that they inform.
-    dof = precision.reshape(len(precision), -1).astype(np.float32) @ mixture.flat_covariance.T
+    dof = precision.reshape(len(precision), -1).astype(mixture.precision) @ mixture.flat_covariance.T
     dof = np.maximum(dof, 0).astype(np.float64)
     trace = np.einsum("mii->m", precision)[:, None]
     breadth = np.divide(dof, trace, out=np.ones_like(dof), where=trace > _NO_PRECISION)
@@ -95,7 +95,7 @@ def expand_residual(data: CompressedData, mixture: Gaussians) -> Expansion:
     typical = np.divide(breadth * trace_of_square, trace, out=np.zeros_like(dof), where=trace > _NO_PRECISION)
     typical = np.maximum(typical, _NO_PRECISION)
     # Shifts of the means of ξ and of the labels: covariance times weakened gradient.
-    weakened = np.swapaxes(gradient / (1 + typical)[:, :, None], 0, 1).astype(np.float32)  # (k, m, d)
+    weakened = np.swapaxes(gradient / (1 + typical)[:, :, None], 0, 1).astype(mixture.precision)  # (k, m, d)
     shift = np.swapaxes(weakened @ mixture.flat_covariance.reshape(mixture.covariance.shape), 0, 1)
     label_mean = mixture.label_mean + np.swapaxes(weakened @ np.swapaxes(mixture.label_cross, 1, 2), 0, 1)
     # Evidence of these data, with the determinant of 1 + EΣₖ as if of one typical eigenvalue.
@@ -156,7 +156,7 @@ def predict(data: CompressedData, mixture: Gaussians, mean: FloatArray, near: Bo
     Returns
     -------
     Prediction
-        In single precision, or in double where single does not suffice (S/N beyond some thousand).
+        In the precision of the prior, or in double where single does not suffice.
     """
     try:
         return _predict(data, mixture, mean, near, mixture.stacked_shapes)

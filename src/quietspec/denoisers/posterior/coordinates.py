@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -50,11 +50,17 @@ class Gaussians:
     covariance: FloatArray
     label_mean: FloatArray
     label_slope: FloatArray
+    precision: ClassVar[type[np.floating[Any]]] = np.float32  #: of what is computed of them
+
+    @property
+    def in_double(self) -> Gaussians:
+        """The same, of which all is computed in double precision."""
+        return _InDouble(self.log_weight, self.mean, self.covariance, self.label_mean, self.label_slope)
 
     @cached_property
     def flat_covariance(self) -> FloatArray:
-        """Covariances as rows, (k, d²), in single precision."""
-        return self.covariance.reshape(len(self.covariance), -1).astype(np.float32)
+        """Covariances as rows, (k, d²)."""
+        return self.covariance.reshape(len(self.covariance), -1).astype(self.precision)
 
     @property
     def shape_covariance(self) -> FloatArray:
@@ -63,13 +69,13 @@ class Gaussians:
 
     @cached_property
     def flat_shapes(self) -> FloatArray:
-        """Covariances at a known scale as rows, (k, d²), in single precision."""
-        return self.shape_covariance.reshape(len(self.covariance), -1).astype(np.float32)
+        """Covariances at a known scale as rows, (k, d²)."""
+        return self.shape_covariance.reshape(len(self.covariance), -1).astype(self.precision)
 
     @cached_property
     def stacked_shapes(self) -> FloatArray:
-        """Covariances at a known scale side by side, (d, k d), in single precision."""
-        return self.stack_shapes(np.dtype(np.float32))
+        """Covariances at a known scale side by side, (d, k d)."""
+        return self.stack_shapes(np.dtype(self.precision))
 
     def stack_shapes(self, precision: np.dtype[np.floating[Any]]) -> FloatArray:
         """Covariances at a known scale side by side, (d, k d), in a given precision."""
@@ -78,7 +84,7 @@ class Gaussians:
 
     def taken(self, which: npt.NDArray[np.intp]) -> Gaussians:
         """Keep some of the Gaussians, (n,) of int, with all that has been computed of them."""
-        some = Gaussians(
+        some = type(self)(
             self.log_weight[which],
             self.mean[which],
             self.covariance[which],
@@ -98,7 +104,7 @@ class Gaussians:
     def leading(self) -> Gaussians:
         """The Gaussians over the first `LEADING` coordinates alone."""
         first = slice(LEADING)
-        return Gaussians(
+        return type(self)(
             self.log_weight,
             self.mean[:, first],
             self.covariance[:, first, first],
@@ -108,13 +114,17 @@ class Gaussians:
 
     @cached_property
     def label_cross(self) -> FloatArray:
-        """Covariance of the labels with x, (k, n_labels, d), in single precision."""
-        return (self.label_slope @ self.covariance).astype(np.float32)
+        """Covariance of the labels with x, (k, n_labels, d)."""
+        return (self.label_slope @ self.covariance).astype(self.precision)
 
     @cached_property
     def label_covariance(self) -> FloatArray:
         """Covariance of the labels that comes with the spread of x, (k, n_labels, n_labels)."""
         return np.asarray(self.label_slope @ self.covariance @ np.swapaxes(self.label_slope, 1, 2))
+
+
+class _InDouble(Gaussians):
+    precision = np.float64
 
 
 class PreparedPrior:

@@ -12,8 +12,11 @@ from quietspec.arrays import FloatArray
 from quietspec.denoisers.posterior.coordinates import Coordinates
 from quietspec.extinction import transmission
 from quietspec.spectra import Spectra
+from quietspec.statistics import masked_median
 
-__all__ = ["BasisGrid", "Batch", "Grid", "GridT"]
+__all__ = ["BasisGrid", "Batch", "Grid", "GridT", "inflation_of"]
+
+_BRIGHTEST = 1000.0  # median S/N per pixel: what models leave out of spectra is a thousandth of them or more
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,8 @@ class Batch(Generic[GridT]):
         Flux unit of each spectrum, times what the dust of the Milky Way lets pass and the calibration they share.
     scale : (n_spectra,)
         Flux unit of each spectrum alone.
+    inflation : (n_spectra,)
+        Factor on the quoted errors, above 1 where the median S/N per pixel is above 1000.
     grid : Grid
         The pixels.
     """
@@ -77,6 +82,7 @@ class Batch(Generic[GridT]):
     weight: FloatArray
     unit: FloatArray
     scale: FloatArray
+    inflation: FloatArray
     grid: GridT
 
     @classmethod
@@ -101,19 +107,45 @@ class Batch(Generic[GridT]):
         """
         weight = spectra.ivar[rows, grid.pixels].astype(np.float64)
         used = weight > 0
-        scale = np.sqrt(used.sum(axis=1) / weight.sum(axis=1))
+        inflation = inflation_of(spectra.flux[rows, grid.pixels], weight)
+        scale = np.sqrt(used.sum(axis=1) / weight.sum(axis=1)) * inflation
         unit = scale[:, None]
         if spectra.ebv[rows].any():
             unit = unit * transmission(spectra.wavelength[grid.pixels], spectra.ebv[rows])
         if factor is not None:
             unit = unit * factor
-        weight = (weight * unit**2).astype(np.float32)
+        weight = (weight * unit**2 / inflation[:, None] ** 2).astype(np.float32)
         # Where an inverse variance underflows, the flux may overflow.
         flux = np.where(weight > 0, spectra.flux[rows, grid.pixels], 0) / unit
-        return cls(flux.astype(np.float32), weight, unit, scale, grid)
+        return cls(flux.astype(np.float32), weight, unit, scale, inflation, grid)
 
     def noise_constant(self, weight: FloatArray) -> FloatArray:
         """−½ Σ ln(2πσ²) over the pixels used, (n_spectra,), for inverse variances in units of each spectrum."""
         used = weight > 0
         terms = np.log(np.where(used, weight, 1)) - np.where(used, np.log(2 * np.pi) + 2 * np.log(self.unit), 0)
         return np.asarray(0.5 * terms.sum(axis=1, dtype=np.float64))
+
+
+def inflation_of(flux: FloatArray, weight: FloatArray) -> FloatArray:
+    """By how much errors are to be raised, so that the median S/N per pixel is 1000 at most.
+
+    What a model leaves out of spectra exceeds smaller errors by far. A fit that believes them goes astray, and beyond
+    the digits of single precision its normal equations are no longer positive.
+
+    Parameters
+    ----------
+    flux, weight : (n_spectra, n_pixels)
+        Flux and inverse variances, 0 where masked.
+
+    Returns
+    -------
+    (n_spectra,)
+        Factors of 1 or more.
+    """
+    used = weight > 0
+    snr = np.abs(np.where(used, flux, 0)) * np.sqrt(weight)
+    inflation = np.ones(len(snr))
+    rows = np.flatnonzero(snr.max(axis=1, initial=0) > _BRIGHTEST)
+    if rows.size:
+        inflation[rows] = np.maximum(masked_median(snr[rows], used[rows]) / _BRIGHTEST, 1.0)
+    return inflation

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quietspec.arrays import BySpectrum, FloatArray
+from quietspec.arrays import BoolArray, BySpectrum, FloatArray
 from quietspec.denoisers.posterior.compression import CompressedData, compress
 from quietspec.denoisers.posterior.conditioning import (
     SCREENED_VALUES,
@@ -24,7 +24,7 @@ from quietspec.denoisers.posterior.conditioning import (
     likely,
     predict,
 )
-from quietspec.denoisers.posterior.coordinates import Coordinates
+from quietspec.denoisers.posterior.coordinates import Coordinates, Gaussians, PreparedPrior
 from quietspec.denoisers.posterior.labels import label_posterior
 from quietspec.denoisers.posterior.linear import Projections
 from quietspec.denoisers.posterior.small_matrices import sum_by_spectrum
@@ -89,6 +89,7 @@ def infer(
     breadth: FloatArray | float = 1.0,
     *,
     screened: bool = False,
+    bright: BoolArray | None = None,
 ) -> CoefficientPosterior:
     """Compute the posterior of the coordinates and labels under the whole mixture.
 
@@ -104,18 +105,46 @@ def infer(
         What is known of `CoefficientPosterior.breadth`.
     screened : bool
         Whether components that the best determined data rule out are left out from the start (`likely`).
+    bright : (n_spectra,) of bool, optional
+        Spectra for which single precision does not suffice. Others are found by what it made of their labels.
 
     Returns
     -------
     CoefficientPosterior
-        Moments over the mixture.
+        Moments over the mixture; in double precision for bright spectra.
+
+    Raises
+    ------
+    LinAlgError
+        If double precision does not suffice either.
     """
-    tolerance = np.broadcast_to(_FIRST_ORDER / np.asarray(breadth), scale.shape)
-    compressed = compress(projections, scale, tolerance)
-    batches = [(rows, _moments(data, coordinates, screened=screened)) for rows, data in compressed]
+    mixture, prior = coordinates.mixture, coordinates.prior
+    breadth = np.broadcast_to(breadth, scale.shape)
+    found = _inferred(projections, mixture, prior, scale, breadth, screened=screened)
+    lost = np.flatnonzero(~found.labels.positive | (False if bright is None else bright))
+    if not lost.size:
+        return found
+    exact = mixture.in_double
+    again = _inferred(projections[lost], exact, prior, scale[lost], breadth[lost], screened=screened)
+    if not again.labels.positive.all():
+        raise np.linalg.LinAlgError("the covariance of the labels is not positive")
+    return found.with_rows(lost, again)
+
+
+def _inferred(
+    projections: Projections,
+    mixture: Gaussians,
+    prior: PreparedPrior,
+    scale: FloatArray,
+    breadth: FloatArray,
+    *,
+    screened: bool,
+) -> CoefficientPosterior:
+    """Infer by a mixture, in its precision."""
+    compressed = compress(projections, scale, _FIRST_ORDER / breadth)
+    batches = [(rows, _moments(data, mixture, prior, screened=screened)) for rows, data in compressed]
     order = np.argsort(np.concatenate([rows for rows, _ in batches]))
     moments = _Moments.stack([part for _, part in batches])[order]
-    prior = coordinates.prior
     label_mean = np.clip(moments.label_mean, *prior.label_limits)
     return CoefficientPosterior(
         mean=projections.start + moments.mean * scale[:, None],
@@ -128,9 +157,9 @@ def infer(
     )
 
 
-def _moments(data: CompressedData, coordinates: Coordinates, *, screened: bool) -> _Moments:
+def _moments(data: CompressedData, whole: Gaussians, prior: PreparedPrior, *, screened: bool) -> _Moments:
     """Moments of some spectra's ξ and labels over all components, or over those that may have weight."""
-    whole, q = coordinates.mixture, data.n_values
+    q = data.n_values
     every = np.arange(len(whole.log_weight))
     shape = len(data.values), len(every)
     near = likely(data, whole) if screened and q > SCREENED_VALUES else np.ones(shape, dtype=bool)
@@ -142,7 +171,7 @@ def _moments(data: CompressedData, coordinates: Coordinates, *, screened: bool) 
     prediction = predict(data, mixture, expansion.mean, near)
     log_weight = np.full(near.shape, -np.inf)
     log_weight[near] = expansion.log_weight[near] + prediction.log_likelihood
-    log_evidence, weights = _normalised(log_weight, coordinates.prior.breadth[used])
+    log_evidence, weights = _normalised(log_weight, prior.breadth[used])
     # Components of weight given z, one row per pair of spectrum and component.
     spectrum, member = np.nonzero(weights)
     pairs = spectrum, member

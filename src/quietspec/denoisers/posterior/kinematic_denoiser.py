@@ -188,7 +188,7 @@ class KinematicPosterior(DiagnosingDenoiser[KinematicGrid]):
         for row, lines, unit in zip(rows.tolist(), fit.lines, batch.scale.tolist(), strict=False):
             result.store_lines(row, batch.grid.model.groups, lines, unit)
         estimates = result.estimates
-        estimates.noise_scale[rows], estimates.evidence[rows] = fit.noise_scale, fit.evidence
+        estimates.noise_scale[rows], estimates.evidence[rows] = fit.noise_scale * batch.inflation, fit.evidence
         weak = [solution.labels.sigma(name) > _LITTLE * sigma for name, sigma in self._prior_sigma.items()]
         estimates.flags[rows] |= fit.flags | np.where(np.any(weak, axis=0), int(Flag.PRIOR_LABELS), 0)
         strong = fit.line_width(solution) > _STRONG

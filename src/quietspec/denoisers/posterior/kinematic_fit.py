@@ -115,7 +115,7 @@ class BatchFit:
     ) -> None:
         self.grid, self._flux, self._weight, self._emission = batch.grid, batch.flux, batch.weight, emission
         self._unit, self._measured = batch.scale, noise == "measured"
-        n = len(batch.flux)
+        n, self._bright = len(batch.flux), batch.inflation > 1
         self.noise = NoiseLevels.quoted(n)
         self.flags = np.zeros(n, dtype=np.int64)
         first = np.zeros(self._flux.shape, dtype=bool)
@@ -131,7 +131,8 @@ class BatchFit:
         self._ignored = self._spoilt(residual, first) & (self._weight > 0)
         if noise == "measured":
             kept = np.where(self._ignored, 0, self._weight)
-            self.noise = NoiseLevels.measured(residual, kept, dof, self.grid.model.sky)
+            levels = NoiseLevels.measured(residual, kept, dof, self.grid.model.sky)
+            self.noise = levels.at_least_quoted(self._bright)
         if emission == "fit":
             states = self._with_gas(states, self._flux, residual, self._weight)
         self._used = self._trusted(slice(None), states)
@@ -147,7 +148,8 @@ class BatchFit:
 
     def _infer(self, projections: Projections) -> None:
         """Infer the posterior of the coordinates and labels from what the last fits say."""
-        self._posterior = infer(projections, self.grid.model.coordinates, self._scale, screened=True)
+        coordinates = self.grid.model.coordinates
+        self._posterior = infer(projections, coordinates, self._scale, screened=True, bright=self._bright)
         labels = self._posterior.labels
         self._width = np.stack([labels.mean("width"), labels.sigma("width")], axis=1)
 

@@ -372,8 +372,10 @@ class Marginalised:
     def errors(self, scale: float) -> FloatArray:
         """1σ of velocity (km/s) and u under one Gaussian, (2,)."""
         precision = self.gram + np.diag(self.prior(scale)[1])
-        covariance = np.linalg.solve(precision, np.eye(len(precision), MOTIONS))
-        return np.asarray(np.sqrt(np.diagonal(covariance)) * self.linearised.coordinates.motion_sizes)
+        variance = np.diagonal(np.linalg.solve(precision, np.eye(len(precision), MOTIONS)))
+        if not (variance > 0).all():
+            raise np.linalg.LinAlgError("a precision is not positive")
+        return np.asarray(np.sqrt(variance) * self.linearised.coordinates.motion_sizes)
 
     def determined(self, scale: float) -> float:
         """Count the coordinates that the data determine under one Gaussian."""

@@ -147,7 +147,7 @@ class Accumulator:
         estimates.ignored[place] = found.ignored
         estimates.dof[rows] = ((batch.weight > 0) & ~found.ignored).sum(axis=1) - found.determined
         if found.explained is not None:
-            estimates.explained[rows] = found.explained
+            estimates.explained[rows] = found.explained * batch.inflation**2  # by quoted errors
         if found.labels.names:
             self._labels.append((rows, found.labels))
         if found.compact is not None:

@@ -76,6 +76,12 @@ class NoiseLevels(BySpectrum):
                 factors[rows, column] = noise_scale(residual[rows], part, shares[:, column]) / scale[rows]
         return cls(scale, factors)
 
+    def at_least_quoted(self, rows: BoolArray) -> Self:
+        """Let the noise of some spectra, (n_spectra,) of bool, be nowhere less than quoted."""
+        scale = np.where(rows, np.maximum(self.scale, 1.0), self.scale)
+        factors = np.maximum(self.scale[:, None] * self.factors, 1.0) / scale[:, None]
+        return type(self)(scale, np.where(rows[:, None], factors, self.factors))
+
     def weighted(self, weight: FloatArray, grid: Grid, sky: SkyPixels, scale: FloatArray) -> FloatArray:
         """Weights of spectra of a flux scale (n_spectra,), with their noise and what the basis leaves out.
 

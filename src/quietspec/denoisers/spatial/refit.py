@@ -146,7 +146,7 @@ class Refit(BatchFit):
         self, batch: Batch[KinematicGrid], kept: Kept, shapes: FloatArray, gas: GasMotions | None = None
     ) -> None:
         self.grid, self._flux, self._weight, self._unit = batch.grid, batch.flux, batch.weight, batch.scale
-        self.noise = kept.noise
+        self.noise, self._bright = kept.noise, batch.inflation > 1
         self._ignored = np.unpackbits(kept.ignored, axis=1, count=batch.weight.shape[1]).astype(bool)
         self.flags = np.zeros(len(batch.flux), dtype=np.int64)
         self.evidence = np.full(len(batch.flux), np.nan)

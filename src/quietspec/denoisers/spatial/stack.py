@@ -10,7 +10,7 @@ import numpy as np
 from quietspec.arrays import FloatArray
 from quietspec.denoisers.base import Emission
 from quietspec.denoisers.posterior.calibration import SharedCalibration
-from quietspec.denoisers.posterior.grid import Batch
+from quietspec.denoisers.posterior.grid import Batch, inflation_of
 from quietspec.denoisers.posterior.inference import infer
 from quietspec.denoisers.posterior.kinematic_fit import BatchFit, KinematicGrid
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates
@@ -68,12 +68,14 @@ class Stack:
         weight, total = self._weight[bright].sum(axis=0), self._sum[bright].sum(axis=0)
         used = weight > 0
         shape = np.divide(total, weight, out=np.zeros_like(total), where=used)
-        unit = np.sqrt(used.sum(keepdims=True) / weight.sum(keepdims=True))
+        inflation = inflation_of(shape[None], weight[None])
+        unit = inflation * np.sqrt(used.sum(keepdims=True) / weight.sum(keepdims=True))
         batch = Batch(
             flux=(shape / unit)[None].astype(np.float32),
-            weight=(weight * unit**2)[None].astype(np.float32),
+            weight=(weight * unit**2 / inflation**2)[None].astype(np.float32),
             unit=unit[:, None],
             scale=unit,
+            inflation=inflation,
             grid=grid,
         )
         return FittedStack.of(BatchFit(batch, "auto" if emission == "fit" else emission, "measured"))
