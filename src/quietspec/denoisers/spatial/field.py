@@ -12,7 +12,7 @@ from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.denoisers.posterior.kinematics import MOTIONS
 from quietspec.denoisers.spatial.frame import Likelihoods, Messages, PackedLikelihoods, blocks
 from quietspec.denoisers.spatial.galaxy import GalaxyPrior
-from quietspec.denoisers.spatial.neighbourhoods import FieldLaw, Neighbourhoods
+from quietspec.denoisers.spatial.neighbourhoods import FieldLaw, Mode, Neighbourhoods
 
 __all__ = ["Field"]
 
@@ -59,11 +59,11 @@ class Field(BySpectrum):
         alone = [_alone(part.turned(galaxy.mean, root)) for part in likelihoods.parts()]
         value, precision = (np.concatenate(parts) for parts in zip(*alone, strict=True))
         mean, variance = np.zeros(value.shape), np.ones(value.shape)
-        for mode in range(value.shape[1]):
-            data = value[:, mode], precision[:, mode]
-            law = sky.law_of(*data)
-            if law != FieldLaw():
-                mean[:, mode], variance[:, mode] = _predicted(sky, *data, law)
+        laws = [sky.law_of(*data) for data in zip(value.T, precision.T, strict=True)]
+        known = [mode for mode, law in enumerate(laws) if law != FieldLaw()]
+        modes = [Mode(value[:, mode], precision[:, mode], _tried(laws[mode])) for mode in known]
+        for place, mode, found in zip(known, modes, sky.without_own(modes), strict=True):
+            mean[:, place], variance[:, place] = _predicted(sky, mode, *found)
         telling = precision / (1 + precision)
         gained = (np.maximum(1 / variance - 1, 0) / (1 + precision)).sum(axis=1) / telling.sum(axis=1)
         messages = Messages(galaxy.mean + mean @ root.T, variance, root)
@@ -104,14 +104,18 @@ def _alone(likelihoods: Likelihoods) -> tuple[FloatArray, FloatArray]:
     return mean / variance / precision, precision
 
 
+def _tried(law: FieldLaw) -> list[FieldLaw]:
+    """Return a law and shorter ones."""
+    return [law, *(replace(law, length=share * law.length) for share in _SHORTER)]
+
+
 def _predicted(
-    sky: Neighbourhoods, value: FloatArray, precision: FloatArray, law: FieldLaw
+    sky: Neighbourhoods, mode: Mode, means: FloatArray, variances: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Predict a mode: mean and variance, (n,) each."""
+    """Predict a mode, of which laws predict means and variances (n_laws, n): mean and variance, (n,) each."""
     # A shorter law is taken where it predicts the neighbours better; where those thereabouts are not as predicted, the
     # prediction is less sure, as by a t distribution.
-    laws = [law, *(replace(law, length=share * law.length) for share in _SHORTER)]
-    means, variances = sky.without_own(value, precision, laws)
+    value, precision, _ = mode
     total = variances + 1 / precision
     logs = -0.5 * (np.log(total) + (value - means) ** 2 / total)
     weight = softmax(logs[:, sky.others[:, :_NEAREST]].sum(axis=2), axis=0)

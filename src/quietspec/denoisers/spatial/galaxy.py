@@ -114,7 +114,19 @@ def belonging(
 ) -> FloatArray:
     """Probability that spaxels follow N(mean, covariance), one or one per spaxel, rather than the base, (n,).
 
-    `posterior` holds the moments under that, if they are known.
+    Parameters
+    ----------
+    likelihoods : Likelihoods
+        Of the spaxels.
+    mean, covariance : (k,) and (k, k), or (n, k) and (n, k, k)
+        Of the galaxy.
+    posterior : two arrays (n, k) and (n, k, k), optional
+        Moments of the modes under that, if they are known (`Likelihoods.posterior`).
+
+    Returns
+    -------
+    (n,)
+        Probabilities.
     """
     base = np.zeros(likelihoods.gradient.shape[1]), np.eye(likelihoods.gradient.shape[1])
     gain = likelihoods.log_evidence(mean, covariance, posterior) - likelihoods.log_evidence(*base)
