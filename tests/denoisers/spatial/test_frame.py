@@ -55,6 +55,17 @@ def test_log_evidence_is_that_of_a_gaussian_up_to_what_the_prior_does_not_change
         assert found[row] == pytest.approx(one - other, rel=1e-6, abs=1e-6)
 
 
+def test_packed_likelihoods_are_the_same_and_get_motions_block_by_block() -> None:
+    rng = np.random.default_rng(6)
+    data = likelihoods(1100, 4, rng)
+    assert data.packed().unpacked().precision == pytest.approx(data.precision)
+    motions = np.tile([[2.0, 0.3], [0.3, 1.0]], (1100, 1, 1)), rng.normal(size=(1100, 2))
+    wanted, found = data.with_motions(*motions), data.packed().with_motions(*motions).unpacked()
+    assert found.precision == pytest.approx(wanted.precision)
+    assert found.gradient == pytest.approx(wanted.gradient)
+    assert sum(len(part.gradient) for part in data.packed().parts()) == 1100
+
+
 def test_turned_likelihoods_have_the_turned_posterior() -> None:
     rng = np.random.default_rng(1)
     data, mean, root = likelihoods(5, 3, rng), rng.normal(size=3), np.tril(rng.normal(size=(3, 3))) + 2 * np.eye(3)
@@ -67,9 +78,8 @@ def test_turned_likelihoods_have_the_turned_posterior() -> None:
 def test_messages_turn_the_base_into_themselves_and_say_nothing_where_they_are_wider() -> None:
     rng = np.random.default_rng(2)
     axes = np.linalg.qr(rng.normal(size=(4, 4)))[0]
-    covariance = axes @ np.diag([0.1, 0.5, 0.9, 3.0]) @ axes.T
     mean = rng.normal(size=4)
-    precision, gradient = Messages(mean[None], covariance[None]).beyond_base()
+    precision, gradient = Messages(mean[None], np.array([[0.1, 0.5, 0.9, 3.0]]), axes).beyond_base()
     posterior = np.linalg.inv(np.eye(4) + precision[0])
     assert posterior == pytest.approx(axes @ np.diag([0.1, 0.5, 0.9, 1.0]) @ axes.T)
     assert axes[:, :3].T @ posterior @ gradient[0] == pytest.approx(axes[:, :3].T @ mean)

@@ -22,7 +22,7 @@ def measured(truth: np.ndarray, noise: float, rng: np.random.Generator) -> Likel
 def test_mean_and_spread_are_found_below_the_noise(noise: float) -> None:
     rng = np.random.default_rng(0)
     truth = MEAN + SPREAD * rng.normal(size=(1500, 3))
-    galaxy = GalaxyPrior.of(measured(truth, noise, rng), rng, independent=1500)
+    galaxy = GalaxyPrior.of(measured(truth, noise, rng), independent=1500)
     assert galaxy.mean == pytest.approx(MEAN, abs=0.03 + 0.05 * noise)
     assert np.sqrt(np.diagonal(galaxy.covariance))[0] == pytest.approx(0.3, abs=0.03 + 0.1 * noise)
 
@@ -32,7 +32,7 @@ def test_strangers_do_not_change_the_galaxy_and_do_not_belong_to_it() -> None:
     truth = MEAN + SPREAD * rng.normal(size=(300, 3))
     truth[:15] = [-1.5, 1.5, 1.0]
     data = measured(truth, 0.2, rng)
-    galaxy = GalaxyPrior.of(data, rng, independent=300)
+    galaxy = GalaxyPrior.of(data, independent=300)
     assert galaxy.mean == pytest.approx(MEAN, abs=0.1)
     share = belonging(data, galaxy.mean, galaxy.covariance)
     assert share[:15].max() < 0.1
@@ -47,7 +47,7 @@ def test_errors_that_spaxels_share_are_in_the_galaxys_covariance() -> None:
         # Noise of which n spaxels know their mean as well as 10 independent ones.
         common = noise * rng.normal(size=3) / independent**0.5
         data = measured(mean + common + 0.05 * rng.normal(size=(n, 3)), noise, rng)
-        galaxy = GalaxyPrior.of(data, rng, independent=independent)
+        galaxy = GalaxyPrior.of(data, independent=independent)
         pulls.append((galaxy.mean - mean) / np.sqrt(np.diagonal(galaxy.covariance)))
     assert 0.5 < np.sqrt(np.mean(np.square(pulls))) < 1.1
 
@@ -56,8 +56,6 @@ def test_errors_that_spaxels_share_are_in_the_galaxys_covariance() -> None:
 def test_the_fewer_spaxels_are_independent_the_less_is_known(independent: float) -> None:
     rng = np.random.default_rng(3)
     data = measured(MEAN + SPREAD * rng.normal(size=(300, 3)), 1.0, rng)
-    fewer, all_ = (
-        GalaxyPrior.of(data, np.random.default_rng(0), independent=count) for count in (independent / 2, independent)
-    )
+    fewer, all_ = (GalaxyPrior.of(data, independent=count) for count in (independent / 2, independent))
     assert np.all(np.diagonal(fewer.covariance) > np.diagonal(all_.covariance))
     assert np.linalg.norm(fewer.mean) < np.linalg.norm(all_.mean)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quietspec.denoisers.spatial.neighbourhoods import FieldLaw, Neighbourhoods
+from quietspec.denoisers.spatial.neighbourhoods import FieldLaw, Mode, Neighbourhoods
 from quietspec.noise import INDEPENDENT, NoiseCorrelation
 
 SIDE = 12
@@ -35,9 +35,8 @@ def test_few_spaxels_give_what_a_gaussian_process_gives(noise: NoiseCorrelation)
     few = PLACES[PLACES.max(axis=1) < 5]
     distance = np.linalg.norm(few[:, None] - few, axis=2)
     law, precision, value = FieldLaw(3.0, 0.1), rng.uniform(0.5, 5, len(few)), rng.normal(size=len(few))
-    (mean,), (variance,) = Neighbourhoods(few, np.ones(len(few), dtype=bool), noise).without_own(
-        value, precision, [law]
-    )
+    sky = Neighbourhoods(few, np.ones(len(few), dtype=bool), noise)
+    (((mean,), (variance,)),) = sky.without_own([Mode(value, precision, [law])])
     error = between(noise, few) / np.sqrt(np.outer(precision, precision))
     gain = law(distance) @ np.linalg.inv(law(distance) + error)
     whole, left = gain @ value, np.diagonal(law(distance) - gain @ law(distance))
@@ -53,7 +52,8 @@ def test_predictions_from_others_are_as_sure_as_they_say() -> None:
         rng = np.random.default_rng(seed)
         law, precision = FieldLaw(4.0, 0.1), rng.uniform(0.1, 3, SIDE**2)
         truth, value = drawn(law, INDEPENDENT, precision, rng)
-        (mean,), (variance,) = Neighbourhoods(PLACES, EVERY, INDEPENDENT).without_own(value, precision, [law])
+        sky = Neighbourhoods(PLACES, EVERY, INDEPENDENT)
+        (((mean,), (variance,)),) = sky.without_own([Mode(value, precision, [law])])
         pulls.append((truth - mean) / np.sqrt(variance))
     assert np.std(np.concatenate(pulls)) == pytest.approx(1, abs=0.12)
 
@@ -65,9 +65,9 @@ def test_a_spaxel_that_is_no_member_informs_none_but_is_predicted() -> None:
     members[30] = False
     sky = Neighbourhoods(PLACES, members, INDEPENDENT)
     _, value = drawn(law, INDEPENDENT, precision, rng)
-    before = sky.without_own(value, precision, [law])
+    (before,) = sky.without_own([Mode(value, precision, [law])])
     value[30] += 100
-    after = sky.without_own(value, precision, [law])
+    (after,) = sky.without_own([Mode(value, precision, [law])])
     others = np.arange(SIDE**2) != 30
     assert not (sky.others == 30).any()
     assert not (sky.others == np.arange(SIDE**2)[:, None]).any()

@@ -10,9 +10,9 @@ from scipy.special import softmax
 
 from quietspec.arrays import BySpectrum, FloatArray
 from quietspec.denoisers.posterior.kinematics import MOTIONS
-from quietspec.denoisers.spatial.frame import Likelihoods, Messages
+from quietspec.denoisers.spatial.frame import Likelihoods, Messages, PackedLikelihoods, blocks
 from quietspec.denoisers.spatial.galaxy import GalaxyPrior
-from quietspec.denoisers.spatial.neighbourhoods import FieldLaw, Neighbourhoods
+from quietspec.denoisers.spatial.neighbourhoods import FieldLaw, Mode, Neighbourhoods
 
 __all__ = ["Field"]
 
@@ -38,12 +38,12 @@ class Field(BySpectrum):
     n_spaxels: FloatArray
 
     @classmethod
-    def of(cls, likelihoods: Likelihoods, galaxy: GalaxyPrior, sky: Neighbourhoods) -> Self:
+    def of(cls, likelihoods: PackedLikelihoods, galaxy: GalaxyPrior, sky: Neighbourhoods) -> Self:
         """Predict each spaxel from all others.
 
         Parameters
         ----------
-        likelihoods : Likelihoods
+        likelihoods : PackedLikelihoods
             Of all spaxels.
         galaxy : GalaxyPrior
             Of their modes.
@@ -56,29 +56,43 @@ class Field(BySpectrum):
             Of all spaxels.
         """
         root = _root(likelihoods, galaxy)
-        value, precision = _alone(likelihoods.turned(galaxy.mean, root))
+        alone = [_alone(part.turned(galaxy.mean, root)) for part in likelihoods.parts()]
+        value, precision = (np.concatenate(parts) for parts in zip(*alone, strict=True))
         mean, variance = np.zeros(value.shape), np.ones(value.shape)
-        for mode in range(value.shape[1]):
-            data = value[:, mode], precision[:, mode]
-            law = sky.law_of(*data)
-            if law != FieldLaw():
-                mean[:, mode], variance[:, mode] = _predicted(sky, *data, law)
+        laws = [sky.law_of(*data) for data in zip(value.T, precision.T, strict=True)]
+        known = [mode for mode, law in enumerate(laws) if law != FieldLaw()]
+        modes = [Mode(value[:, mode], precision[:, mode], _tried(laws[mode])) for mode in known]
+        for place, mode, found in zip(known, modes, sky.without_own(modes), strict=True):
+            mean[:, place], variance[:, place] = _predicted(sky, mode, *found)
         telling = precision / (1 + precision)
         gained = (np.maximum(1 / variance - 1, 0) / (1 + precision)).sum(axis=1) / telling.sum(axis=1)
-        messages = Messages(galaxy.mean + mean @ root.T, np.einsum("ia,na,ja->nij", root, variance, root))
+        messages = Messages(galaxy.mean + mean @ root.T, variance, root)
         return cls(messages, np.minimum(1 + gained, sky.others.shape[1] + 1))
 
 
-def _root(likelihoods: Likelihoods, galaxy: GalaxyPrior) -> FloatArray:
+def _root(likelihoods: PackedLikelihoods, galaxy: GalaxyPrior) -> FloatArray:
     """Square root of the galaxy's covariance, motions apart, by which the information about populations is diagonal."""
     covariance, root = galaxy.covariance, np.zeros(galaxy.covariance.shape)
     root[:MOTIONS, :MOTIONS] = np.diag(np.sqrt(np.diagonal(covariance)[:MOTIONS]))
     lower = np.linalg.cholesky(covariance[MOTIONS:, MOTIONS:])
-    each = lower.T @ likelihoods.precision[:, MOTIONS:, MOTIONS:] @ lower
-    size = np.einsum("nii->n", each)
-    typical = np.mean(each / np.maximum(size, np.median(size))[:, None, None], axis=0)
-    root[MOTIONS:, MOTIONS:] = lower @ np.linalg.eigh(typical)[1][:, ::-1]
+    if not lower.size:
+        return root
+    size = np.concatenate([_size(_of_populations(part), lower) for part in likelihoods.parts()])
+    weight = 1 / np.maximum(size, np.median(size))
+    typical = np.zeros(lower.shape)
+    for block, part in zip(blocks(len(size)), likelihoods.parts(), strict=True):
+        typical += np.einsum("n,nij->ij", weight[block], _of_populations(part))
+    root[MOTIONS:, MOTIONS:] = lower @ np.linalg.eigh(lower.T @ typical @ lower)[1][:, ::-1]
     return root
+
+
+def _of_populations(likelihoods: Likelihoods) -> FloatArray:
+    return likelihoods.precision[:, MOTIONS:, MOTIONS:]
+
+
+def _size(precision: FloatArray, lower: FloatArray) -> FloatArray:
+    """Trace (n,) of precisions in units of a covariance of which `lower` is the Cholesky factor."""
+    return np.asarray(np.einsum("nij,ij->n", precision, lower @ lower.T))
 
 
 def _alone(likelihoods: Likelihoods) -> tuple[FloatArray, FloatArray]:
@@ -90,14 +104,18 @@ def _alone(likelihoods: Likelihoods) -> tuple[FloatArray, FloatArray]:
     return mean / variance / precision, precision
 
 
+def _tried(law: FieldLaw) -> list[FieldLaw]:
+    """Return a law and shorter ones."""
+    return [law, *(replace(law, length=share * law.length) for share in _SHORTER)]
+
+
 def _predicted(
-    sky: Neighbourhoods, value: FloatArray, precision: FloatArray, law: FieldLaw
+    sky: Neighbourhoods, mode: Mode, means: FloatArray, variances: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Predict a mode: mean and variance, (n,) each."""
+    """Predict a mode, of which laws predict means and variances (n_laws, n): mean and variance, (n,) each."""
     # A shorter law is taken where it predicts the neighbours better; where those thereabouts are not as predicted, the
     # prediction is less sure, as by a t distribution.
-    laws = [law, *(replace(law, length=share * law.length) for share in _SHORTER)]
-    means, variances = sky.without_own(value, precision, laws)
+    value, precision, _ = mode
     total = variances + 1 / precision
     logs = -0.5 * (np.log(total) + (value - means) ** 2 / total)
     weight = softmax(logs[:, sky.others[:, :_NEAREST]].sum(axis=2), axis=0)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 
-from quietspec.arrays import BySpectrum, FloatArray
+from quietspec.arrays import SHARED, BySpectrum, FloatArray
 from quietspec.denoisers.posterior.coordinates import Gaussians
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates
 from quietspec.denoisers.posterior.linear import Projections
 
-__all__ = ["Frame", "Likelihoods", "Messages"]
+__all__ = ["Frame", "Likelihoods", "Messages", "PackedLikelihoods", "blocks"]
 
 _POPULATIONS = 16  # modes of the populations that are kept
 _NONE = 1e-9  # of the largest variance: directions in which the base does not extend
 _LEAST = 1e-6  # precision of motions of which data say nothing
 _FLAT = 0.999  # variance, in units of the base's, beyond which knowledge is none
+_TOGETHER = 512  # spaxels whose matrices are held at a time
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """Split n spaxels into blocks whose matrices fit into little memory."""
+    return (slice(start, min(start + _TOGETHER, n)) for start in range(0, n, _TOGETHER))
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +48,15 @@ class Likelihoods(BySpectrum):
         found = np.linalg.inv(self.precision + inverse)
         return _times(found, self.gradient + _times(inverse, mean)), found
 
-    def log_evidence(self, mean: FloatArray, covariance: FloatArray) -> FloatArray:
-        """Log evidence under priors N(mean, covariance), one or one per spaxel, (n,)."""
-        left = self.gradient - _times(self.precision, mean)
-        inner = np.linalg.inv(covariance) + self.precision
-        gain = np.vecdot(left, np.linalg.solve(inner, left[..., None])[..., 0])
-        at_mean = np.vecdot(mean, self.gradient) - 0.5 * np.vecdot(mean, _times(self.precision, mean))
-        volume = np.linalg.slogdet(inner)[1] + np.linalg.slogdet(covariance)[1]
+    def log_evidence(
+        self, mean: FloatArray, covariance: FloatArray, posterior: tuple[FloatArray, FloatArray] | None = None
+    ) -> FloatArray:
+        """Log evidence under priors N(mean, covariance), one or one per spaxel, (n,); `posterior` if it is known."""
+        found, left = posterior or self.posterior(mean, covariance)
+        told = _times(self.precision, mean)
+        at_mean = np.vecdot(mean, self.gradient - 0.5 * told)
+        gain = np.vecdot(self.gradient - told, found - mean)
+        volume = np.linalg.slogdet(covariance)[1] - np.linalg.slogdet(left)[1]
         return np.asarray(at_mean + 0.5 * gain - 0.5 * volume)
 
     def with_motions(self, precision: FloatArray, gradient: FloatArray) -> Likelihoods:
@@ -83,6 +92,49 @@ class Likelihoods(BySpectrum):
         """Return the same of s, where t = mean + root s; root is (k, k)."""
         return Likelihoods(root.T @ self.precision @ root, (self.gradient - _times(self.precision, mean)) @ root)
 
+    def packed(self) -> PackedLikelihoods:
+        """Return the same in little more than half the memory."""
+        return PackedLikelihoods(self.precision[:, *np.tril_indices(self.precision.shape[1])], self.gradient)
+
+
+@dataclass(frozen=True, eq=False)
+class PackedLikelihoods(BySpectrum):
+    """`Likelihoods` of very many spaxels: matrices as triangles, unpacked some at a time.
+
+    Parameters
+    ----------
+    triangles : (n, k (k + 1) / 2)
+        Lower triangles of the precisions, row by row.
+    gradient : (n, k)
+        As in `Likelihoods`.
+    """
+
+    triangles: FloatArray
+    gradient: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.gradient)
+
+    def unpacked(self) -> Likelihoods:
+        """Return them with whole matrices."""
+        n, k = self.gradient.shape
+        row, column = np.tril_indices(k)
+        precision = np.empty((n, k, k))
+        precision[:, row, column] = precision[:, column, row] = self.triangles
+        return Likelihoods(precision, self.gradient)
+
+    def parts(self) -> Iterator[Likelihoods]:
+        """Unpack them block by block."""
+        return (self[block].unpacked() for block in blocks(len(self)))
+
+    def with_motions(self, precision: FloatArray, gradient: FloatArray) -> PackedLikelihoods:
+        """Replace what the data say of the motions (`Likelihoods.with_motions`)."""
+        changed = PackedLikelihoods(np.empty_like(self.triangles), np.empty_like(self.gradient))
+        for block in blocks(len(self)):
+            part = self[block].unpacked().with_motions(precision[block], gradient[block]).packed()
+            changed.triangles[block], changed.gradient[block] = part.triangles, part.gradient
+        return changed
+
 
 def _times(matrices: FloatArray, vectors: FloatArray) -> FloatArray:
     return np.asarray((matrices @ vectors[..., None])[..., 0])
@@ -90,23 +142,36 @@ def _times(matrices: FloatArray, vectors: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class Messages(BySpectrum):
-    """What is known of the modes of n spaxels without their own data: t ~ N(mean, covariance).
+    """What is known of the modes of n spaxels without their own data: t ~ N(mean, root variance rootᵀ).
 
     Parameters
     ----------
     mean : (n, k)
         Means.
-    covariance : (n, k, k)
-        Covariances.
+    variance : (n, k)
+        Variances of the coordinates s, t = root s, which are independent of each other.
+    root : (k, k)
+        The same for all spaxels.
     """
 
     mean: FloatArray
-    covariance: FloatArray
+    variance: FloatArray
+    root: FloatArray = field(metadata=SHARED)
 
     @classmethod
     def alike(cls, n: int, mean: FloatArray, covariance: FloatArray) -> Self:
         """Say the same of n spaxels, (k,) and (k, k)."""
-        return cls(np.tile(mean, (n, 1)), np.tile(covariance, (n, 1, 1)))
+        return cls(np.tile(mean, (n, 1)), np.ones((n, len(mean))), np.linalg.cholesky(covariance))
+
+    @property
+    def covariance(self) -> FloatArray:
+        """Covariances of the modes, (n, k, k)."""
+        return self.covariance_of(slice(None))
+
+    def covariance_of(self, modes: slice) -> FloatArray:
+        """Covariances of some of the m modes, (n, m, m)."""
+        root = self.root[modes]
+        return np.asarray((root * self.variance[:, None]) @ root.T)
 
     def beyond_base(self) -> tuple[FloatArray, FloatArray]:
         """Precision (n, k, k) and gradient (n, k) at 0 that turn the base N(0, 1) into these; 0 if they are wider."""
@@ -220,7 +285,7 @@ class Frame:
         """Means (n, 2) and covariances (n, 2, 2) of velocity (km/s) and u in messages."""
         zero, size = self._motion_units
         motions = slice(MOTIONS)
-        return zero + messages.mean[:, motions] * size, messages.covariance[:, motions, motions] * np.outer(size, size)
+        return zero + messages.mean[:, motions] * size, messages.covariance_of(motions) * np.outer(size, size)
 
     def of_motions(
         self, precision: FloatArray, gradient: FloatArray, about: FloatArray

@@ -8,11 +8,11 @@ from typing import Self
 import numpy as np
 from scipy.special import expit
 
-from quietspec.arrays import FloatArray
+from quietspec.arrays import BoolArray, FloatArray, IntArray
 from quietspec.denoisers.posterior.kinematics import MOTIONS
 from quietspec.denoisers.spatial.frame import Likelihoods
 
-__all__ = ["GalaxyPrior", "belonging", "mixed", "share_of_galaxy"]
+__all__ = ["GalaxyPrior", "belonging", "mixed", "share_of_galaxy", "some_of"]
 
 _STRANGERS = 0.03  # share of spaxels that are expected not to be of the galaxy
 _PRIOR_COUNT = 6.0  # of the inverse-Wishart prior of the covariance; modes about which nothing is seen stay wide …
@@ -22,6 +22,15 @@ _ROUNDS, _TRUSTING, _STILL = 200, 5, 3e-3  # iterations; after which all are jud
 # they tell no more of the mean than a few independent ones.
 _INDEPENDENT = 5.0
 _MOST = 3000  # spaxels from which it is learned; more would not make it better
+_SEED = 18
+
+
+def some_of(members: BoolArray) -> IntArray:
+    """Members, (n,) of bool, from which a galaxy is learned: which of the spaxels they are."""
+    rows = np.flatnonzero(members)
+    if len(rows) <= _MOST:
+        return rows
+    return rows[np.sort(np.random.default_rng(_SEED).choice(len(rows), _MOST, replace=False))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +52,6 @@ class GalaxyPrior:
     def of(
         cls,
         likelihoods: Likelihoods,
-        rng: np.random.Generator,
         usual: FloatArray | None = None,
         independent: float = _INDEPENDENT,
     ) -> Self:
@@ -52,9 +60,7 @@ class GalaxyPrior:
         Parameters
         ----------
         likelihoods : Likelihoods
-            Of the spaxels.
-        rng : numpy.random.Generator
-            Chooses among very many spaxels.
+            Of the spaxels; `some_of` them are enough.
         usual : (k,), optional
             Variances of the modes in a galaxy of which the data say nothing; those of motions and populations of stars
             by default.
@@ -66,19 +72,18 @@ class GalaxyPrior:
         GalaxyPrior
             Shrunk towards the base N(0, 1). The covariance includes that of the mean's own error.
         """
-        n, k = likelihoods.gradient.shape
+        k = likelihoods.gradient.shape[1]
         usual = np.repeat(_PRIOR_VARIANCE, (MOTIONS, k - MOTIONS)) if usual is None else usual
-        if n > _MOST:
-            likelihoods = likelihoods[np.sort(rng.choice(n, _MOST, replace=False))]
         alike = max(len(likelihoods.gradient) / independent, 1.0)
+        stranger = likelihoods.log_evidence(np.zeros(k), np.eye(k))
         mean: FloatArray = np.zeros(k)
         covariance: FloatArray = np.eye(k)
         share: FloatArray = np.ones(len(likelihoods.gradient))
         for number in range(_ROUNDS):
             before = np.diagonal(covariance)
+            found, spread = posterior = likelihoods.posterior(mean, covariance)
             if number >= _TRUSTING:
-                share = belonging(likelihoods, mean, covariance)
-            found, spread = likelihoods.posterior(mean, covariance)
+                share = share_of_galaxy(likelihoods.log_evidence(mean, covariance, posterior) - stranger)
             inverse = np.linalg.inv(covariance)
             weight = share / alike
             mean = np.linalg.solve(weight.sum() * inverse + np.eye(k), inverse @ (weight @ found))
@@ -101,10 +106,30 @@ def _error_of_mean(
     return np.asarray(np.linalg.inv(np.eye(len(mean)) + told / alike))
 
 
-def belonging(likelihoods: Likelihoods, mean: FloatArray, covariance: FloatArray) -> FloatArray:
-    """Probability that spaxels follow N(mean, covariance), one or one per spaxel, rather than the base, (n,)."""
+def belonging(
+    likelihoods: Likelihoods,
+    mean: FloatArray,
+    covariance: FloatArray,
+    posterior: tuple[FloatArray, FloatArray] | None = None,
+) -> FloatArray:
+    """Probability that spaxels follow N(mean, covariance), one or one per spaxel, rather than the base, (n,).
+
+    Parameters
+    ----------
+    likelihoods : Likelihoods
+        Of the spaxels.
+    mean, covariance : (k,) and (k, k), or (n, k) and (n, k, k)
+        Of the galaxy.
+    posterior : two arrays (n, k) and (n, k, k), optional
+        Moments of the modes under that, if they are known (`Likelihoods.posterior`).
+
+    Returns
+    -------
+    (n,)
+        Probabilities.
+    """
     base = np.zeros(likelihoods.gradient.shape[1]), np.eye(likelihoods.gradient.shape[1])
-    gain = likelihoods.log_evidence(mean, covariance) - likelihoods.log_evidence(*base)
+    gain = likelihoods.log_evidence(mean, covariance, posterior) - likelihoods.log_evidence(*base)
     return share_of_galaxy(gain)
 
 

@@ -28,7 +28,7 @@ from quietspec.denoisers.posterior.velocity_scan import moments_on_lattice
 from quietspec.denoisers.posterior.walk import Noise
 from quietspec.denoisers.spatial.field import Field
 from quietspec.denoisers.spatial.frame import Likelihoods, Messages
-from quietspec.denoisers.spatial.galaxy import GalaxyPrior, mixed, share_of_galaxy
+from quietspec.denoisers.spatial.galaxy import GalaxyPrior, mixed, share_of_galaxy, some_of
 from quietspec.denoisers.spatial.motions import at_least, effect, known_on
 from quietspec.denoisers.spatial.neighbourhoods import Neighbourhoods
 from quietspec.lines.results import FittedLines
@@ -53,7 +53,6 @@ _WORTHWHILE = 5.0  # ln evidence of the spaxels, each predicted from the others,
 _LIKELY = 0.5  # probability of the galaxy's gas below which a spaxel keeps to the law of the survey
 _ROUNDS = 2  # times that the galaxy's prior is learned
 _TOGETHER = 256  # spaxels worked on at a time
-_SEED = 18
 
 _TRACERS: WeakKeyDictionary[LineModel, LineModel] = WeakKeyDictionary()  # those of `_tracers_of`
 
@@ -298,13 +297,14 @@ class _Comparison:
 
     def predicted(self, data: GasLikelihoods, members: BoolArray, sky: Neighbourhoods) -> tuple[FloatArray, FloatArray]:
         """Means and covariances of velocity and ln σ of each spaxel by all others."""
-        n = len(self.zero)
         galaxy = GalaxyPrior(np.zeros(GAS_MOTIONS), np.eye(GAS_MOTIONS))
+        some = some_of(members)
+        few, theirs = _Comparison(self.zero[some], self.errors[some]), data[some]
         for _ in range(_ROUNDS):
-            known = self.motions(Messages.alike(n, galaxy.mean, galaxy.covariance))
-            galaxy = GalaxyPrior.of(self.modes(data, known)[members], np.random.default_rng(_SEED), _VARIANCES, np.inf)
-        known = self.motions(Messages.alike(n, galaxy.mean, galaxy.covariance))
-        return self.motions(Field.of(self.modes(data, known), galaxy, sky).messages)
+            known = few.motions(Messages.alike(len(some), galaxy.mean, galaxy.covariance))
+            galaxy = GalaxyPrior.of(few.modes(theirs, known), _VARIANCES, np.inf)
+        known = self.motions(Messages.alike(len(self.zero), galaxy.mean, galaxy.covariance))
+        return self.motions(Field.of(self.modes(data, known).packed(), galaxy, sky).messages)
 
 
 @dataclass(frozen=True, eq=False)

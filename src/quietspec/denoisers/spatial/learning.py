@@ -16,8 +16,8 @@ from quietspec.denoisers.posterior.kinematic_fit import KinematicGrid
 from quietspec.denoisers.posterior.kinematics import MOTIONS
 from quietspec.denoisers.spatial.field import Field
 from quietspec.denoisers.spatial.first_pass import FirstPass, knowledge_of, masked, tile_rows, with_knowledge
-from quietspec.denoisers.spatial.frame import Frame, Likelihoods, Messages
-from quietspec.denoisers.spatial.galaxy import GalaxyPrior, belonging
+from quietspec.denoisers.spatial.frame import Frame, Messages, PackedLikelihoods, blocks
+from quietspec.denoisers.spatial.galaxy import GalaxyPrior, belonging, some_of
 from quietspec.denoisers.spatial.gas import GasLikelihoods, motions_of_gas
 from quietspec.denoisers.spatial.motions import MotionLikelihoods
 from quietspec.denoisers.spatial.neighbourhoods import Neighbourhoods
@@ -35,7 +35,6 @@ Mapped = Callable[[Callable[[Spectra], Any], Iterable[Spectra]], Iterable[Any]] 
 
 _COMMON = 0.05  # correlation of all spaxels at least: errors of sky, continuum and model that no averaging removes
 _ROUNDS = 2  # times that the galaxy's prior is learned: first where motions may be anything, then where it has them
-_SEED = 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +97,11 @@ class Learning:
         information = np.sum([kept.information for kept in first.kept], axis=0)
         return Frame.of(coordinates.mixture, coordinates.centre, weights, information)
 
-    def _likelihoods(self, tool: KinematicPosterior, stack: FittedStack, frame: Frame) -> Likelihoods:
+    def _likelihoods(self, tool: KinematicPosterior, stack: FittedStack, frame: Frame) -> PackedLikelihoods:
         """What the data say about the populations of the sum: their own noise would find itself in their own."""
         tiles = (with_knowledge(tile, list(self.first.of_tile(tile_rows(tile)))) for tile in self.tiles())
         parts = self.mapped(_Reduced(tool, stack.shape, frame), tiles)
-        return Likelihoods.stack([one for part in parts for one in part])
+        return PackedLikelihoods.stack([one for part in parts for one in part])
 
     def _noise(self) -> NoiseCorrelation:
         """Correlation of the noise between spaxels in what denoising left, some of it common to all in any case."""
@@ -113,21 +112,18 @@ class Learning:
             measured = NoiseCorrelation()
         return NoiseCorrelation(measured.lags, max(measured.typical_common, _COMMON))
 
-    def _known(self, frame: Frame, linear: Likelihoods) -> Known:
+    def _known(self, frame: Frame, linear: PackedLikelihoods) -> Known:
         """What is known of every spaxel once all have been seen."""
         first, motions = self.first, MotionLikelihoods.stack([kept.motions for kept in self.first.kept])
         places = np.stack(np.unravel_index(first.rows, self.shape), axis=1).astype(float)
         members = first.members[first.rows]
-        likelihoods, galaxy = self._galaxy(frame, linear, motions)
         noise = self._noise()
-        field = Field.of(likelihoods, galaxy, Neighbourhoods(places, members, noise))
+        field = Field.of(*self._galaxy(frame, linear, motions), Neighbourhoods(places, members, noise))
         messages = field.messages
         about, spread = frame.motions(messages)
         precision, gradient = motions.gaussians(about, spread)
-        likelihoods = linear.with_motions(*frame.of_motions(precision, gradient, about))
-        of_galaxy = np.where(members, belonging(likelihoods, messages.mean, messages.covariance), 0.0)
-        found, left = likelihoods.posterior(messages.mean, messages.covariance)
-        gained = np.einsum("nii->ni", messages.covariance - left)
+        alike, found, pulls = _joined(linear, frame.of_motions(precision, gradient, about), messages)
+        of_galaxy = np.where(members, alike, 0.0)
         covariance = np.linalg.inv(precision + np.linalg.inv(spread))
         mean = about + (covariance @ gradient[..., None])[..., 0]
         own = of_galaxy < LIKELY
@@ -142,20 +138,52 @@ class Learning:
             motions=stars,
             motion_covariance=stars_covariance,
             of_galaxy=of_galaxy,
-            pulls=(found - messages.mean) / np.sqrt(np.maximum(gained, 1e-12)),
+            pulls=pulls,
             n_spaxels=np.where(own, 1.0, field.n_spaxels),
             gas=motions_of_gas(lines, stars[:, 0], errors, members & ~own, sky).but(own),
         )
 
-    def _galaxy(self, frame: Frame, linear: Likelihoods, motions: MotionLikelihoods) -> tuple[Likelihoods, GalaxyPrior]:
+    def _galaxy(
+        self, frame: Frame, linear: PackedLikelihoods, motions: MotionLikelihoods
+    ) -> tuple[PackedLikelihoods, GalaxyPrior]:
         """What the data say where the galaxy has its motions, and its prior."""
-        first, k = self.first, frame.size
-        galaxy, likelihoods = GalaxyPrior(np.zeros(k), np.eye(k)), linear
+        some = some_of(self.first.members[self.first.rows])
+        few, theirs = linear[some], motions[some]
+        galaxy = GalaxyPrior(np.zeros(frame.size), np.eye(frame.size))
         for _ in range(_ROUNDS):
-            about, spread = frame.motions(Messages.alike(len(motions.mean), galaxy.mean, galaxy.covariance))
-            likelihoods = linear.with_motions(*frame.of_motions(*motions.gaussians(about, spread), about))
-            galaxy = GalaxyPrior.of(likelihoods[first.members[first.rows]], np.random.default_rng(_SEED))
-        return likelihoods, galaxy
+            before, galaxy = galaxy, GalaxyPrior.of(_moving(few, theirs, frame, galaxy).unpacked())
+        return _moving(linear, motions, frame, before), galaxy
+
+
+def _moving(
+    linear: PackedLikelihoods, motions: MotionLikelihoods, frame: Frame, galaxy: GalaxyPrior
+) -> PackedLikelihoods:
+    """What the data say where spaxels move as in a galaxy."""
+    about, spread = frame.motions(Messages.alike(len(linear), galaxy.mean, galaxy.covariance))
+    return linear.with_motions(*frame.of_motions(*motions.gaussians(about, spread), about))
+
+
+def _joined(
+    linear: PackedLikelihoods, motions: tuple[FloatArray, FloatArray], messages: Messages
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Join what the data say, given precision and gradient of motions, with what the others say of each spaxel.
+
+    Returns
+    -------
+    of_galaxy, modes, pulls : (n,), (n, k) and (n, k)
+        As in `Known`.
+    """
+    parts = []
+    for block in blocks(len(linear)):
+        precision, gradient = motions
+        data = linear[block].unpacked().with_motions(precision[block], gradient[block])
+        mean, covariance = messages.mean[block], messages[block].covariance
+        found, left = posterior = data.posterior(mean, covariance)
+        gained = np.einsum("nii->ni", covariance - left)
+        pulls = (found - mean) / np.sqrt(np.maximum(gained, 1e-12))
+        parts.append((belonging(data, mean, covariance, posterior), found, pulls))
+    of_galaxy, modes, pulls = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return of_galaxy, modes, pulls
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,13 +194,13 @@ class _Reduced:
     shape: FloatArray
     frame: Frame
 
-    def __call__(self, tile: Spectra) -> list[Likelihoods]:
+    def __call__(self, tile: Spectra) -> list[PackedLikelihoods]:
         tile, pairs = knowledge_of(masked(tile))
         with threadpool_limits(limits=1):
             return [self._batch(tile, kept) for _, kept in pairs]
 
-    def _batch(self, tile: Spectra, kept: Kept) -> Likelihoods:
+    def _batch(self, tile: Spectra, kept: Kept) -> PackedLikelihoods:
         shapes = kept.shapes.astype(np.float64)
         shapes[:, MOTIONS:] = self.shape[MOTIONS:]
         fit = Refit(kept.batch(self.tool, tile), kept, shapes)
-        return self.frame.likelihoods(fit.projections, fit.scale, shapes)
+        return self.frame.likelihoods(fit.projections, fit.scale, shapes).packed()

@@ -14,8 +14,9 @@ Journal of the American Statistical Association 111, 800 (nearest-neighbour Gaus
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ from scipy.spatial import cKDTree
 from quietspec.arrays import BoolArray, FloatArray
 from quietspec.noise import NoiseCorrelation
 
-__all__ = ["FieldLaw", "Neighbourhoods"]
+__all__ = ["FieldLaw", "Mode", "Neighbourhoods"]
 
 _NEIGHBOURS = 32
 _TOGETHER = 256  # spaxels worked on at a time
@@ -52,9 +53,33 @@ class FieldLaw:
 
     def __call__(self, distance: FloatArray) -> FloatArray:
         """Covariance at distances in spaxels."""
-        reduced = 3**0.5 * distance / self.length
-        smooth = (1 - self.nugget) * (1 + reduced) * np.exp(-reduced)
-        return np.asarray(smooth + self.nugget * (distance < 0.5))
+        return self.of(matern(distance, self.length), distance < 0.5)
+
+    def of(self, correlation: FloatArray, same: BoolArray) -> FloatArray:
+        """Covariance where the field is correlated so much, and where it is the same spaxel."""
+        return np.asarray((1 - self.nugget) * correlation + self.nugget * same)
+
+
+def matern(distance: FloatArray, length: float) -> FloatArray:
+    """Matérn-3/2 correlation at distances in spaxels."""
+    reduced = 3**0.5 * distance / length
+    return np.asarray((1 + reduced) * np.exp(-reduced))
+
+
+class Mode(NamedTuple):
+    """Measurements of a mode by all n spaxels.
+
+    Parameters
+    ----------
+    value, precision : (n,)
+        Measurements and their precisions, > 0.
+    laws : sequence of FieldLaw
+        Laws that the mode may have.
+    """
+
+    value: FloatArray
+    precision: FloatArray
+    laws: Sequence[FieldLaw]
 
 
 class Neighbourhoods:
@@ -89,31 +114,20 @@ class Neighbourhoods:
         self.others = found[~itself].reshape(len(places), count)
         self._members = members
 
-    def without_own(
-        self, value: FloatArray, precision: FloatArray, laws: Sequence[FieldLaw]
-    ) -> tuple[FloatArray, FloatArray]:
-        """What others say of one mode.
+    def without_own(self, modes: Sequence[Mode]) -> list[tuple[FloatArray, FloatArray]]:
+        """What others say of modes.
 
         Parameters
         ----------
-        value, precision : (n,)
-            Measurements of all spaxels and their precisions, > 0.
-        laws : sequence of FieldLaw
-            Laws that the mode may have.
+        modes : sequence of Mode
+            Measurements of the modes, and laws that they may have.
 
         Returns
         -------
-        mean, variance : (n_laws, n)
-            Of the mode before each spaxel's own data; the variance is at most 1.
+        list of (mean, variance), (n_laws, n) each
+            Of each mode before each spaxel's own data; the variance is at most 1.
         """
-        return self._over(self._blocks(np.arange(len(self._places))), value, precision, laws)
-
-    def _over(
-        self, blocks: Iterable[_Block], value: FloatArray, precision: FloatArray, laws: Sequence[FieldLaw]
-    ) -> tuple[FloatArray, FloatArray]:
-        parts = [np.array([block.without_own(value, precision, law) for law in laws]) for block in blocks]
-        mean, variance = np.moveaxis(np.concatenate(parts, axis=2), 1, 0)
-        return mean, variance
+        return _over(self._blocks(np.arange(len(self._places))), modes)
 
     def _blocks(self, rows: npt.NDArray[np.intp]) -> Iterator[_Block]:
         """Spaxels with their neighbours, itself first."""
@@ -151,7 +165,7 @@ class Neighbourhoods:
         rows, blocks = self._tried
 
         def best_of(laws: list[FieldLaw]) -> tuple[float, FieldLaw]:
-            mean, variance = self._over(blocks, value, precision, laws)
+            ((mean, variance),) = _over(blocks, [Mode(value, precision, laws)])
             total = variance + 1 / precision[rows]
             scores = -0.5 * np.sum(np.log(total) + (value[rows] - mean) ** 2 / total, axis=1)
             return float(scores.max()), laws[int(scores.argmax())]
@@ -165,6 +179,16 @@ class Neighbourhoods:
                 break
             score, best = best_of([FieldLaw(best.length, nugget) for nugget in _NUGGETS])
         return best if score > nothing + _WORTHWHILE else none
+
+
+def _over(blocks: Iterable[_Block], modes: Sequence[Mode]) -> list[tuple[FloatArray, FloatArray]]:
+    """As `Neighbourhoods.without_own`, of the spaxels of some blocks."""
+    parts: list[list[FloatArray]] = [[] for _ in modes]
+    for block in blocks:
+        for found, mode in zip(parts, modes, strict=True):
+            found.append(np.array([block.without_own(mode.value, mode.precision, law) for law in mode.laws]))
+    joined = (np.concatenate(found, axis=2) for found in parts)
+    return [(both[:, 0], both[:, 1]) for both in joined]
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,11 +206,18 @@ class _Block:
     ids: npt.NDArray[np.intp]
     distance: FloatArray
     noise: FloatArray
+    _correlations: dict[float, FloatArray] = field(default_factory=dict)
+
+    def _covariance(self, law: FieldLaw) -> FloatArray:
+        # Modes share their lengths.
+        if law.length not in self._correlations:
+            self._correlations[law.length] = matern(self.distance, law.length)
+        return law.of(self._correlations[law.length], self.distance < 0.5)
 
     def without_own(self, value: FloatArray, precision: FloatArray, law: FieldLaw) -> tuple[FloatArray, FloatArray]:
         """Mean and variance (m,) of a mode before each spaxel's own data."""
         value, precision = value[self.ids], precision[self.ids]
-        size, covariance = np.sqrt(precision), law(self.distance)
+        size, covariance = np.sqrt(precision), self._covariance(law)
         system = size[:, :, None] * covariance * size[:, None] + self.noise
         across = covariance[:, 0] * size
         solved = np.linalg.solve(system, np.stack([across, size * value], axis=2))
