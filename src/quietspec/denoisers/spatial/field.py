@@ -78,7 +78,7 @@ def _root(likelihoods: PackedLikelihoods, galaxy: GalaxyPrior) -> FloatArray:
     if not lower.size:
         return root
     size = np.concatenate([_size(_of_populations(part), lower) for part in likelihoods.parts()])
-    weight = 1 / np.maximum(size, np.median(size))
+    weight = 1 / np.maximum(size, np.median(size[size > 0]) if size.any() else 1.0)
     typical = np.zeros(lower.shape)
     for block, part in zip(blocks(len(size)), likelihoods.parts(), strict=True):
         typical += np.einsum("n,nij->ij", weight[block], _of_populations(part))
