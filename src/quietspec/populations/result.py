@@ -76,7 +76,7 @@ class Populations(BySpectrum):
     chi2 : (n_spectra,)
         Reduced χ²; NaN where the method has none.
     seconds : (n_spectra,)
-        Time per spectrum; NaN where it was not measured.
+        Processor time per spectrum, s; NaN where it was not measured.
     meta : mapping
         What the populations rest on, for headers: ``LIBRARY``.
     further : mapping of str to ((n_spectra,), (n_spectra,))

@@ -88,7 +88,7 @@ class Scores:
     coverage68_error, coverage95_error : float or None
         Their 1σ errors, like `reduction_error`.
     seconds_per_spectrum : float
-        Wall time of `denoise`.
+        Processor time of `denoise`.
     failed, flagged : float
         Fraction of spectra without a result, and with any flag.
     calibration : Calibration, optional

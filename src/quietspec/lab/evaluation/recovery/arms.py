@@ -74,7 +74,7 @@ class ArmResult(BySpectrum):
     trusted : (n,) of bool
         Spectra whose value counts: fitted, and for the limit sampled well enough.
     seconds : (n,)
-        Time per spectrum in one process, averaged over the spectra that were worked on together.
+        Processor time per spectrum, averaged over the spectra that were worked on together.
     """
 
     values: Mapping[str, FloatArray]

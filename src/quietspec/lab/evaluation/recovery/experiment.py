@@ -203,11 +203,11 @@ class _Experiment:
         if arm.denoiser is None:
             found = fit_populations(simulated.observed, self.library, self.options, jobs=self.settings.jobs)
             return _result(found, simulated, 0.0)
-        start = time.perf_counter()
+        start = time.process_time()
         denoised = self.denoisers[arm.denoiser].denoise(simulated.observed)
         if arm.name == POPULATIONS:
-            return _result(posterior_populations(denoised), simulated, time.perf_counter() - start)
-        denoising, options = time.perf_counter() - start, self.options
+            return _result(posterior_populations(denoised), simulated, time.process_time() - start)
+        denoising, options = time.process_time() - start, self.options
         if arm.errors == "covariance":
             options = replace(options, velocity_scale=max(options.velocity_scale or 0.0, _COVARIANCE_SCALE))
         found = fit_denoised(denoised, self.library, options, errors=arm.errors, jobs=self.settings.jobs)
@@ -218,7 +218,7 @@ class _Experiment:
             posterior = cast("Posterior", self.denoisers["posterior"])
             rng = stream("recovery: limit", self.settings.seed)
             self._drawn = DrawnGalaxies(self.recipe, posterior.prior, self.settings.n_galaxies, rng)
-        start = time.perf_counter()
+        start = time.process_time()
         found = self._drawn(simulated)
         names = {short: name for short, name in RECOVERED.items() if name in found.means}
         return ArmResult(
@@ -226,7 +226,7 @@ class _Experiment:
             truth={short: simulated.parameters[name] for short, name in names.items()},
             inside={short: np.abs(found.below[name] - 0.5) < CENTRAL / 2 for short, name in names.items()},
             trusted=found.effective >= _EFFECTIVE,
-            seconds=np.full(len(simulated), (time.perf_counter() - start) / len(simulated)),
+            seconds=np.full(len(simulated), (time.process_time() - start) / len(simulated)),
         )
 
 

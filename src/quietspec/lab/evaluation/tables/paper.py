@@ -90,7 +90,7 @@ def _cost(models: Mapping[str, Any], levels: list[str]) -> str:
     rows = [
         [name, *(f"{1e3 * scores[s]['seconds_per_spectrum']:.2f}" for s in levels)] for name, scores in models.items()
     ]
-    return markdown_table("Wall time [ms per spectrum]", ["S/N", *levels], rows)
+    return markdown_table("Processor time [ms per spectrum]", ["S/N", *levels], rows)
 
 
 def off_distribution_table(run: Mapping[str, Any]) -> str:
