@@ -39,6 +39,7 @@ def results(tmp_path):
         ("one: printed / 0 / 1", "before"),
         ("one: tables / 0 / line=Hbeta / 68 % / 0", 0.61),
         ("one: tables / 0 / line=Halpha / 68 %", 0.7),
+        ("smallest of one: tables / each / each / 68 % / 0", 0.61),
         ("one: scores / 0 / rms ÷ one: scores / 1 / rms", 2),
     ],
 )

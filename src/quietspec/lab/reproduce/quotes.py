@@ -9,9 +9,9 @@ The sentence, filled with the values, has to stand in the page, line breaks and 
 results file, then steps into it, and at the end ``* 100`` where it is scaled. A step is
 
 - a key, or a position in a list;
-- conditions that elements of a list, or rows of a printed table, meet;
+- conditions that elements meet;
 - a position in a text that is kept as it was printed: the word there;
-- ``each``: all elements.
+- ``each``: all elements, of a printed table its rows.
 
 Where several values are found, ``smallest of``, ``largest of``, ``median of``, ``sum of`` or ``count of`` before the
 file makes them one. ``A ÷ B`` is the ratio of two values.
@@ -152,17 +152,22 @@ def _one(results: ResultsFolder, place: str) -> Any:
 def _inside(content: Any, step: str) -> Iterable[Any]:
     """Return what a step leads to: nothing where there is no such thing."""
     if step == "each":
-        return content.values() if isinstance(content, dict) else content
+        return _elements(content)
     if isinstance(content, dict) and step in content:
         return [content[step]]
     if "=" in step:
-        rows = by_column(content) if isinstance(content, dict) else content
         wanted = dict(condition.strip().split("=") for condition in step.split(","))
-        return [row for row in rows if all(_text(row.get(key)) == value for key, value in wanted.items())]
+        return [one for one in _elements(content) if all(_text(one.get(key)) == wanted[key] for key in wanted)]
     ordered = content.split() if isinstance(content, str) else content
     if not isinstance(ordered, list) or not re.fullmatch(r"-?\d+", step):
         return []
     return [ordered[int(step)]] if -len(ordered) <= int(step) < len(ordered) else []
+
+
+def _elements(content: Any) -> Iterable[Any]:
+    if not isinstance(content, dict):
+        return list(content)
+    return by_column(content) if {"head", "rows"} <= content.keys() else content.values()
 
 
 def _number(value: Any) -> Any:
