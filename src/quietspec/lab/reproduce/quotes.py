@@ -156,7 +156,7 @@ def _inside(content: Any, step: str) -> Iterable[Any]:
     if isinstance(content, dict) and step in content:
         return [content[step]]
     if "=" in step:
-        wanted = dict(condition.strip().split("=") for condition in step.split(","))
+        wanted = dict(condition.split("=") for condition in re.split(r", (?=[^,=]+=)", step))
         return [one for one in _elements(content) if all(_text(one.get(key)) == wanted[key] for key in wanted)]
     ordered = content.split() if isinstance(content, str) else content
     if not isinstance(ordered, list) or not re.fullmatch(r"-?\d+", step):
