@@ -11,6 +11,7 @@ from quietspec.lab.reproduce.quotes import Quote, value_at
 CONTENT = {
     "scores": [{"snr": 5.0, "line": "Hbeta", "rms": 0.5}, {"snr": 10.0, "line": "Hbeta", "rms": 0.25}],
     "errors": [{"by": "pPXF, formal", "line": "Hbeta", "ratio": 2}, {"by": "pPXF", "line": "Hbeta", "ratio": 3}],
+    "shape / spaxels": {"S/N 5": 0.5},
     "by galaxy": {"smooth": {"bias": -0.1}, "step": {"bias": 0.3}, "core": {"bias": None}},
     "printed": ["S/N  before  after", "all  400  (92.5 %), 2.6 to 39.1"],
     "tables": [{"title": "a table", "head": ["line", "68 %"], "rows": [["Hbeta", "0.61 ± 0.02"], ["Halpha", "0.7"]]}],
@@ -30,6 +31,7 @@ def results(tmp_path):
         ("one: scores / snr=10, line=Hbeta / rms", 0.25),
         ("one: scores / -1 / rms", 0.25),
         ("one: errors / by=pPXF, formal, line=Hbeta / ratio", 2),
+        ("one: `shape / spaxels` / S/N 5", 0.5),
         ("one: by galaxy / step / bias", 0.3),
         ("smallest of one: by galaxy / each / bias * 10", -1),
         ("largest of one: by galaxy / each / bias", 0.3),

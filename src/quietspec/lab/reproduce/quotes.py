@@ -8,7 +8,7 @@
 The sentence, filled with the values, has to stand in the page, line breaks and kinds of minus aside. A value is the
 results file, then steps into it, and at the end ``* 100`` where it is scaled. A step is
 
-- a key, or a position in a list;
+- a key, in backticks where it has `` / `` in itself, or a position in a list;
 - conditions that elements meet;
 - a position in a text that is kept as it was printed: the word there;
 - ``each``: all elements, of a printed table its rows.
@@ -41,6 +41,7 @@ _MADE_ONE: dict[str, Callable[[list[Any]], Any]] = {
     "count": len,
 }
 _PLACE = re.compile(rf"(?:({'|'.join(_MADE_ONE)}) of )?([\w-]+): (.+?)(?: \* ([-+.\de]+))?")
+_BETWEEN_STEPS = re.compile(r" / (?=(?:[^`]*`[^`]*`)*[^`]*$)")  # outside of backticks
 
 
 class Quote(Settings):
@@ -140,8 +141,8 @@ def _one(results: ResultsFolder, place: str) -> Any:
         raise QuietspecError(f"{place}: not of the form FILE: STEP / STEP.")
     made_one, name, path, factor = parts.groups()
     found: list[Any] = [results[name]]
-    for step in path.split(" / "):
-        found = [one for content in found for one in _inside(content, step.strip())]
+    for step in _BETWEEN_STEPS.split(path):
+        found = [one for content in found for one in _inside(content, step.strip("` "))]
     values = [_number(one) for one in found if one is not None]
     if not values or (len(values) > 1 and not made_one):
         raise QuietspecError(f"{place}: {len(values)} values there, not one.")
