@@ -37,7 +37,6 @@ def results(tmp_path):
         ("largest of one: by galaxy / each / bias", 0.3),
         ("median of one: scores / line=Hbeta / rms", 0.375),
         ("sum of one: scores / each / rms", 0.75),
-        ("count of one: by galaxy / each / bias", 2),
         ("one: printed / 1 / 1", 400),
         ("one: printed / -1 / 2", 92.5),
         ("one: printed / 0 / 1", "before"),

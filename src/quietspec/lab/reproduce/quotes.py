@@ -13,7 +13,7 @@ results file, then steps into it, and at the end ``* 100`` where it is scaled. A
 - a position in a text that is kept as it was printed: the word there;
 - ``each``: all elements, of a printed table its rows.
 
-Where several values are found, ``smallest of``, ``largest of``, ``median of``, ``sum of`` or ``count of`` before the
+Where several values are found, ``smallest of``, ``largest of``, ``median of`` or ``sum of`` before the
 file makes them one. ``A ÷ B`` is the ratio of two values.
 """
 
@@ -38,7 +38,6 @@ _MADE_ONE: dict[str, Callable[[list[Any]], Any]] = {
     "largest": max,
     "median": statistics.median,
     "sum": sum,
-    "count": len,
 }
 _PLACE = re.compile(rf"(?:({'|'.join(_MADE_ONE)}) of )?([\w-]+): (.+?)(?: \* ([-+.\de]+))?")
 _BETWEEN_STEPS = re.compile(r" / (?=(?:[^`]*`[^`]*`)*[^`]*$)")  # outside of backticks
