@@ -115,7 +115,7 @@ def value_at(results: ResultsFolder, place: str) -> Any:
     name, _, path = place.partition(":")
     path, _, factor = path.partition(" * ")
     found: Any = results[name.strip()]
-    for step in path.split("/"):
+    for step in path.split(" / "):  # names hold strokes too: S/N
         found = _step(found, step.strip(), place)
     return found * float(factor) if factor else found
 
