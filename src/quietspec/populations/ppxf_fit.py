@@ -130,7 +130,7 @@ class FitTask:
 
 @dataclass(frozen=True)
 class FitResult:
-    """Result of one fit: values and errors by parameter, reduced χ², flags, reason for a failure, and seconds of processor time."""
+    """Result of one fit: values and errors by parameter, reduced χ², flags, reason for a failure, processor time (s)."""
 
     values: dict[str, float]
     errors: dict[str, float]

@@ -6,7 +6,7 @@
     values = ["apertures: simulated / quantity=band, n_spaxels=300 / rms"]
 
 The sentence, filled with the values, has to stand in the page, line breaks and kinds of minus aside. A value is the
-results file, then steps into it, and at the end ``* 100`` where it is scaled. A step is
+results file (or the path of another JSON from there, without its suffix), then steps into it, and at the end ``* 100`` where it is scaled. A step is
 
 - a key, in backticks where it has `` / `` in itself, or a position in a list;
 - conditions that elements meet;
@@ -39,7 +39,7 @@ _MADE_ONE: dict[str, Callable[[list[Any]], Any]] = {
     "median": statistics.median,
     "sum": sum,
 }
-_PLACE = re.compile(rf"(?:({'|'.join(_MADE_ONE)}) of )?([\w-]+): (.+?)(?: \* ([-+.\de]+))?")
+_PLACE = re.compile(rf"(?:({'|'.join(_MADE_ONE)}) of )?([\w./-]+): (.+?)(?: \* ([-+.\de]+))?")
 _BETWEEN_STEPS = re.compile(r" / (?=(?:[^`]*`[^`]*`)*[^`]*$)")  # outside of backticks
 
 
