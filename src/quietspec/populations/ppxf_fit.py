@@ -130,7 +130,7 @@ class FitTask:
 
 @dataclass(frozen=True)
 class FitResult:
-    """Result of one fit: values and errors by parameter, reduced χ², flags, reason for a failure, processor time (s)."""
+    """Result of one fit: values and errors by parameter, reduced χ², flags, reason for a failure, processor seconds."""
 
     values: dict[str, float]
     errors: dict[str, float]

@@ -6,7 +6,8 @@
     values = ["apertures: simulated / quantity=band, n_spaxels=300 / rms"]
 
 The sentence, filled with the values, has to stand in the page, line breaks and kinds of minus aside. A value is the
-results file (or the path of another JSON from there, without its suffix), then steps into it, and at the end ``* 100`` where it is scaled. A step is
+results file (or the path from there of another JSON, without its suffix), then steps into it, and at the end ``* 100``
+where it is scaled. A step is
 
 - a key, in backticks where it has `` / `` in itself, or a position in a list;
 - conditions that elements meet;
