@@ -14,6 +14,7 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -211,6 +212,25 @@ def test_sums_of_a_cube_denoised_as_a_whole_say_what_is_shared(browser: Any, spa
     assert "±1σ if independent" in legend
     assert "at most" not in legend
     assert "what the spaxels share" in band
+
+
+def test_no_region_is_drawn_on_maps_without_spectra(browser: Any, maps: Path):
+    with ViewServer(maps) as running:
+        opened = Opened(browser, running.address)
+        opened.page.get_by_role("button", name="Rectangle").click()
+        told = opened.text("#status")
+        drag(opened, "Rectangle", (1, 1), (4, 3))
+        pressed = opened.page.get_by_role("button", name="Rectangle").get_attribute("aria-pressed")
+        drawn = opened.page.get_attribute("body", "data-region")
+        opened.page.goto(f"{running.address}#region=" + quote('{"type":"rectangle","x0":1,"y0":1,"x1":4,"y1":3}'))
+        opened.page.reload()
+        opened.page.wait_for_selector("body[data-ready=true]", timeout=20_000)
+        opened.page.wait_for_selector("body[data-row]", timeout=5000)
+        linked = opened.page.get_attribute("body", "data-region")
+        opened.context.close()
+    assert opened.said == []
+    assert (pressed, drawn, linked) == ("false", None, None)
+    assert "no spectra" in told
 
 
 def test_regions_are_kept_as_bins_and_taken_away(summing: Opened, browser: Any, tmp_path: Path):

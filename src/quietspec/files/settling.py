@@ -35,7 +35,8 @@ class Settled:
     explanation : str
         Why it is another than the usual model for some spectra; empty where it is not.
     readings : int
-        Number of times that the file is read, the last time to denoise its tiles.
+        Number of times that the file is read, the last time to denoise its tiles. A cube in which few spaxels have data
+        is read once less.
     """
 
     denoiser: Denoiser

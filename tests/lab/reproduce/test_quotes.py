@@ -62,6 +62,11 @@ def test_a_value_is_found(results, place, value):
         "largest of one: by galaxy / ring / bias",
         "one: printed / 1 / 9",
         "one: printed / 1 / word",
+        "one: scores / 0 / rms / each",
+        "one: printed / 0 / each",
+        "one: scores / 0 / rms / line=Hbeta",
+        "one: printed / line=Hbeta",
+        "one: scores / line=a=b / rms",
         "one",
     ],
 )

@@ -67,7 +67,8 @@ class Batch(Generic[GridT]):
     Parameters
     ----------
     flux, weight : (n_spectra, n_pixels)
-        Flux and inverse variances on the pixels of `grid`; both 0 where masked.
+        Flux and inverse variances on the pixels of `grid`, by errors `inflation` times the quoted ones; both 0 where
+        masked.
     unit : (n_spectra, 1) or (n_spectra, n_pixels)
         Flux unit of each spectrum, times what the dust of the Milky Way lets pass and the calibration they share.
     scale : (n_spectra,)

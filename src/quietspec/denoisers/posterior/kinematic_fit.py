@@ -243,7 +243,7 @@ class BatchFit:
 
     @property
     def noise_scale(self) -> FloatArray:
-        """Factors on the quoted errors, (n_spectra,)."""
+        """Factors on the errors of the batch, (n_spectra,)."""
         return self.noise.scale
 
     @property

@@ -27,6 +27,7 @@ Joint = tuple[FloatArray, FloatArray]  #: mean and covariance of (motions, popul
 NARROWEST, WIDEST = float(log_width(10.0)), float(log_width(550.0))  #: u between which a dispersion is sought
 _LEAST_SHARE = 1e-2  # of the variance of a motion, that each part of the labels' mixture has
 _REACH, _POINTS = 5.0, 121  # σ about the mean, and values of u there, on which its posterior is integrated
+_RESOLVED = 0.6  # 1σ of u, in steps between as many values of all u, below which these do not resolve its posterior
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,16 @@ class Dispersion:
     @classmethod
     def of_gaussian(cls, mean: float, variance: float) -> Dispersion:
         """Where a fit gave u this mean and variance under its own Gaussian prior, which is replaced by the true one."""
-        reach = _REACH * float(np.sqrt(variance))
-        low, high = np.clip([mean - reach, mean + reach], NARROWEST, WIDEST)
-        width = np.linspace(low, max(high, low + 1e-4), _POINTS)
+        width = _about(mean, variance)
         prior = log_prior_of_width(width) - KinematicCoordinates.log_prior_within(width)
         return cls.of_density(width, -0.5 * (width - mean) ** 2 / variance + prior)
 
     @classmethod
     def of_normal(cls, mean: float, variance: float) -> Dispersion:
         """Where the posterior of u has this mean and variance."""
-        width = np.linspace(NARROWEST, WIDEST, _POINTS)
+        width: FloatArray = np.linspace(NARROWEST, WIDEST, _POINTS)
+        if variance < (_RESOLVED * (width[1] - width[0])) ** 2:
+            width = _about(mean, variance)
         density = cls.of_density(width, -0.5 * (width - mean) ** 2 / variance)
         return cls(mean, variance, density.sigma, density.sigma_error)
 
@@ -88,6 +89,13 @@ class Dispersion:
             variance=max(found.variance, reach**2),
             sigma_error=max(found.sigma_error, float(high - low) / 2),
         )
+
+
+def _about(mean: float, variance: float) -> FloatArray:
+    """Values of u, (n,), within reach of a Gaussian."""
+    reach = _REACH * float(np.sqrt(variance))
+    low, high = np.clip([mean - reach, mean + reach], NARROWEST, WIDEST)
+    return np.linspace(low, max(high, low + 1e-4), _POINTS)
 
 
 def condition_on_motions(

@@ -51,7 +51,7 @@ class Solution:
     compact : CompactPosterior, optional
         What `factor` follows from, where it is to travel in files.
     explained : (n_spectra,), optional
-        χ² of the data that the denoiser ascribes to the air.
+        χ² of the data, by the errors of the batch, that the denoiser ascribes to the air.
     """
 
     flux: FloatArray
@@ -80,7 +80,7 @@ class Estimates(BySpectrum):
     noise_scale, redshift, evidence, dof : (n_spectra,)
         As in `Denoised`.
     explained : (n_spectra,)
-        As in `Solution`.
+        As in `Solution`, but by the quoted errors.
     """
 
     flux: FloatArray

@@ -29,7 +29,7 @@ class NoiseLevels(BySpectrum):
     Parameters
     ----------
     scale : (n_spectra,)
-        Factor on the quoted 1σ.
+        Factor on the 1σ of the batch: as quoted or, where spectra are bright, as raised (`Batch.inflation`).
     factors : (n_spectra, 2)
         Noise outside the bands of the air and in them, over that of the whole spectrum.
     """
@@ -42,7 +42,7 @@ class NoiseLevels(BySpectrum):
 
     @classmethod
     def quoted(cls, n: int) -> Self:
-        """Return the noise of n spectra as quoted."""
+        """Return the noise of n spectra as the batch has it."""
         return cls(np.ones(n), np.ones((n, 2)))
 
     @classmethod
@@ -77,7 +77,7 @@ class NoiseLevels(BySpectrum):
         return cls(scale, factors)
 
     def at_least_quoted(self, rows: BoolArray) -> Self:
-        """Let the noise of some spectra, (n_spectra,) of bool, be nowhere less than quoted."""
+        """Let the noise of some spectra, (n_spectra,) of bool, be nowhere less than the batch has it."""
         scale = np.where(rows, np.maximum(self.scale, 1.0), self.scale)
         factors = np.maximum(self.scale[:, None] * self.factors, 1.0) / scale[:, None]
         return type(self)(scale, np.where(rows[:, None], factors, self.factors))
@@ -88,7 +88,7 @@ class NoiseLevels(BySpectrum):
         Parameters
         ----------
         weight : (n_spectra, n_pixels)
-            Quoted inverse variances.
+            Inverse variances of the batch.
         grid : Grid
             The pixels.
         sky : SkyPixels
@@ -188,7 +188,7 @@ def _likeliest(products: FloatArray) -> float:
 def explained_chi2(
     states: list[State], sky: SkyPixels, residual: FloatArray, quoted: FloatArray, used: FloatArray
 ) -> FloatArray:
-    """χ², by quoted errors, that what the air leaves explains.
+    """χ², by the errors of the batch, that what the air leaves explains.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def explained_chi2(
     residual : (n_spectra, n_pixels)
         Data less the estimate.
     quoted, used : (n_spectra, n_pixels)
-        Inverse variances as quoted, and as used (0 = not used).
+        Inverse variances of the batch, and as used (0 = not used).
 
     Returns
     -------

@@ -157,8 +157,9 @@ def _inside(content: Any, step: str) -> Iterable[Any]:
     if isinstance(content, dict) and step in content:
         return [content[step]]
     if "=" in step:
-        wanted = dict(condition.split("=") for condition in re.split(r", (?=[^,=]+=)", step))
-        return [one for one in _elements(content) if all(_text(one.get(key)) == wanted[key] for key in wanted)]
+        wanted = dict(condition.split("=", 1) for condition in re.split(r", (?=[^,=]+=)", step))
+        entries = [one for one in _elements(content) if isinstance(one, dict)]
+        return [one for one in entries if all(_text(one.get(key)) == wanted[key] for key in wanted)]
     ordered = content.split() if isinstance(content, str) else content
     if not isinstance(ordered, list) or not re.fullmatch(r"-?\d+", step):
         return []
@@ -167,7 +168,7 @@ def _inside(content: Any, step: str) -> Iterable[Any]:
 
 def _elements(content: Any) -> Iterable[Any]:
     if not isinstance(content, dict):
-        return list(content)
+        return content if isinstance(content, list) else []
     return by_column(content) if {"head", "rows"} <= content.keys() else content.values()
 
 

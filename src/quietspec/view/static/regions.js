@@ -9,9 +9,15 @@ import { linked } from "./pair.js";
 import { bandOf } from "./range.js";
 import { drawSpectra, facts, leaveRegion, select } from "./spectra.js";
 
+const NO_SPECTRA = "These files hold maps, and no spectra to add up.";
 let turn = 0; // of the region that was asked for last
 
 export async function setRegion(shape) {
+  if (!page.files.some(summed)) {
+    clearRegion();
+    say(NO_SPECTRA);
+    return;
+  }
   const mine = ++turn;
   state.region = rounded(shape);
   page.drawing.start("");
@@ -86,6 +92,7 @@ function showTool() {
 
 export function useTool(tool) {
   if (!page.files[0].shape) return say("These spectra form no image.");
+  if (tool && !page.files.some(summed)) return say(NO_SPECTRA);
   page.drawing.start(tool);
   showTool();
   say(tool ? `${tool}: drag on the map, or Space sets corners` : "pick spaxels");
