@@ -24,7 +24,9 @@ class Flag(IntFlag):
     STAR = 128  #: stars at redshift 0 explain its features better
     NOT_GALAXY = 256  #: a smooth continuum explains it better than any galaxy does: quasar, artefact
     MISSCALED = 512  #: the scatter of its channels is not what the quoted errors say
-    UNDETERMINED = 1024  #: fewer than 6 good pixels to go by, or numbers beyond the arithmetic: an S/N above 1e12
+    UNDETERMINED = (
+        1024  #: fewer than 6 good pixels, or numbers beyond the arithmetic (S/N of thousands in part of them)
+    )
     PRIOR_LABELS = 2048  #: at least one label is little more than the prior: its error exceeds 0.9 of the prior's
     NUCLEUS = 4096  #: light of an active nucleus is seen: broad lines, or a power law
     STRONG_LINES = (

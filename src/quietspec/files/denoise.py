@@ -216,9 +216,9 @@ def _require_any(flags: npt.NDArray[np.integer[Any]], source: SpectraSource) -> 
         raise ReadError(f"{where}: no spectrum has a redshift, which this model needs. Give it: --redshift Z.")
     if all(Flag.UNDETERMINED in flag for flag in failures):
         raise ReadError(
-            f"{where}: no spectrum can be denoised: each has fewer than {FEWEST_PIXELS} usable pixels, or an S/N "
-            "above 1e12, which no observation has. Are flux, errors and mask right? `quietspec info` shows them; "
-            "--noise-hdu, --noise-kind and --mask-hdu name others."
+            f"{where}: no spectrum can be denoised: each has fewer than {FEWEST_PIXELS} usable pixels, or numbers "
+            "beyond the arithmetic, such as an S/N of thousands in part of them. Are flux, errors and mask right? "
+            "`quietspec info` shows them; --noise-hdu, --noise-kind and --mask-hdu name others."
         )
     low, high = (f"{source.wavelength[i]:.0f}" for i in (0, -1))
     known = source.redshift[np.isfinite(source.redshift)]

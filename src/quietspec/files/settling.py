@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,7 +100,8 @@ def _learned(denoiser: SpatialPosterior, source: SpectraSource, crew: Crew, prog
     here = replace(crew, spread=None)  # without the workers of other machines
 
     def mapped(compute: Compute, tiles: Iterable[Spectra]) -> Iterator[Any]:
-        return here.map(compute, tiles, source.n_spectra, elsewhere=compute)
+        with closing(here.map(compute, tiles, source.n_spectra, elsewhere=compute)) as results:
+            yield from results
 
     known = denoiser.learned(_Readings(source, progress), source.redshift, source.spatial_shape, mapped)
     if not isinstance(known, Together):  # few spaxels have data

@@ -155,15 +155,15 @@ def fit_one(task: FitTask, setup: FitSetup) -> FitResult:
     FitResult
         Values and errors, or the reason why there are none.
     """
-    start = time.process_time()
+    start = time.thread_time()
     try:
         values, errors, chi2, flags = _fitted(task, setup)
     except (ArithmeticError, AssertionError, RuntimeError, ValueError, np.linalg.LinAlgError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         if task.covariance is not None and isinstance(error, np.linalg.LinAlgError):
             reason += ": the covariance is singular; use a larger velocity_scale, or errors instead"
-        return FitResult({}, {}, np.nan, int(PopulationFlag.FAILED), reason, time.process_time() - start)
-    return FitResult(values, errors, chi2, flags, "", time.process_time() - start)
+        return FitResult({}, {}, np.nan, int(PopulationFlag.FAILED), reason, time.thread_time() - start)
+    return FitResult(values, errors, chi2, flags, "", time.thread_time() - start)
 
 
 def _fitted(task: FitTask, setup: FitSetup) -> tuple[dict[str, float], dict[str, float], float, int]:

@@ -22,7 +22,7 @@ FLAG_WORDS: dict[str, str] = {
     "STAR": "a star at redshift 0 explains the features better",
     "NOT_GALAXY": "a smooth continuum explains it better than any galaxy does: quasar or artefact",
     "MISSCALED": "the scatter between channels is not what the quoted errors say",
-    "UNDETERMINED": "fewer than 6 good pixels, or numbers beyond the arithmetic: an S/N above 1e12",
+    "UNDETERMINED": "fewer than 6 good pixels, or numbers beyond the arithmetic (an S/N of thousands in part of them)",
     "PRIOR_LABELS": "at least one label is little more than the prior",
     "NUCLEUS": "light of an active nucleus is seen: broad lines or a power law",
     "STRONG_LINES": "gas lines of more than 300 Å of equivalent width in all",

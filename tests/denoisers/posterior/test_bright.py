@@ -56,6 +56,22 @@ def test_a_bright_line_on_a_faint_continuum_is_not_a_bright_spectrum():
     assert inflation_of(flux, np.full(flux.shape, 100.0)) == 1
 
 
+@pytest.mark.parametrize(("bright", "expected"), [(900.0, 1.0), (4000.0, 4.0), (1e6, 1e3)])
+def test_errors_are_raised_where_part_of_the_pixels_is_bright(bright, expected):
+    snr = np.where(np.arange(500) < 150, bright, 20.0)[None]
+    np.testing.assert_allclose(inflation_of(np.ones((1, 500)), snr**2), expected)
+
+
+@pytest.mark.parametrize("snr", [4e3, 1e4])
+def test_spectra_of_which_part_is_bright_lie_within_their_errors(denoiser, snr):  # noqa: F811
+    spectra, truth, *_ = moving(4, 20, np.random.default_rng(39))
+    sigma = np.where(np.arange(spectra.n_pixels) < 0.45 * spectra.n_pixels, truth / snr, truth / 20)
+    noise = np.random.default_rng(40).normal(size=truth.shape)
+    found = denoiser.denoise(replace(spectra, flux=truth + sigma * noise, ivar=sigma**-2))
+    assert not (found.flags & int(Flag.UNDETERMINED)).any()
+    assert np.sqrt(np.mean(((found.flux - truth) / found.sigma) ** 2)) < 1.3
+
+
 @pytest.mark.parametrize("snr", [10.0, 300.0, 1e3, 3e3, 1e4, 1e5])
 def test_own_spectra_lie_within_positive_errors(denoiser, snr):  # noqa: F811
     spectra, truth, velocity, sigma = moving(12, snr, np.random.default_rng(31))

@@ -16,7 +16,8 @@ from quietspec.statistics import masked_median
 
 __all__ = ["BasisGrid", "Batch", "Grid", "GridT", "inflation_of"]
 
-_BRIGHTEST = 1000.0  # median S/N per pixel: what models leave out of spectra is a thousandth of them or more
+_BRIGHTEST = 1000.0  # typical S/N per pixel: what models leave out of spectra is a thousandth of them or more
+_PART, _UNEVEN = 0.1, 2.0  # share of pixels, more than lines have, whose S/N counts if it exceeds the median so far
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ class Batch(Generic[GridT]):
     scale : (n_spectra,)
         Flux unit of each spectrum alone.
     inflation : (n_spectra,)
-        Factor on the quoted errors, above 1 where the median S/N per pixel is above 1000.
+        Factor on the quoted errors, above 1 for bright spectra (`inflation_of`).
     grid : Grid
         The pixels.
     """
@@ -128,7 +129,10 @@ class Batch(Generic[GridT]):
 
 
 def inflation_of(flux: FloatArray, weight: FloatArray) -> FloatArray:
-    """By how much errors are to be raised, so that the median S/N per pixel is 1000 at most.
+    """By how much errors are to be raised, so that the typical S/N per pixel is 1000 at most.
+
+    It is the median, or the S/N that a tenth of the pixels exceed, if this is more than twice the median: part of the
+    spectrum is bright, and not a few lines.
 
     What a model leaves out of spectra exceeds smaller errors by far. A fit that believes them goes astray, and beyond
     the digits of single precision its normal equations are no longer positive.
@@ -148,5 +152,7 @@ def inflation_of(flux: FloatArray, weight: FloatArray) -> FloatArray:
     inflation = np.ones(len(snr))
     rows = np.flatnonzero(snr.max(axis=1, initial=0) > _BRIGHTEST)
     if rows.size:
-        inflation[rows] = np.maximum(masked_median(snr[rows], used[rows]) / _BRIGHTEST, 1.0)
+        level = masked_median(snr[rows], used[rows])
+        bright = np.nanquantile(np.where(used[rows], snr[rows], np.nan), 1 - _PART, axis=1)
+        inflation[rows] = np.maximum(np.where(bright > _UNEVEN * level, bright, level) / _BRIGHTEST, 1.0)
     return inflation

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from threading import Lock
-from typing import ClassVar, Generic, Literal, get_args
+from typing import ClassVar, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,10 @@ from quietspec.denoisers.posterior.results import Accumulator
 from quietspec.errors import ModelError
 from quietspec.spectra import Spectra
 
-__all__ = ["Noise", "PriorDenoiser"]
+__all__ = ["Noise", "PriorDenoiser", "halved"]
 
 Noise = Literal["measured", "quoted"]
+Found = TypeVar("Found")
 
 _GRIDS = 2  # pixel grids kept prepared, of some 50 to 100 MB each
 _HIGHEST_SNR = 1e12  # per pixel, above which single precision overflows
@@ -125,14 +127,14 @@ class PriorDenoiser(ABC, Generic[GridT]):
 
     def _denoise_batches(self, rows: npt.NDArray[np.intp], grid: GridT, result: Accumulator) -> None:
         """Denoise spectra together; where the algebra breaks down on one of them, find and flag it."""
-        try:
-            self._denoise_batch(rows, self.batch(result.spectra, rows, grid), result)
-        except np.linalg.LinAlgError:
-            if len(rows) == 1:
-                result.estimates.flags[rows] |= int(Flag.UNDETERMINED)
-                return
-            for half in np.array_split(rows, 2):
-                self._denoise_batches(half, grid, result)
+
+        def denoise(part: slice) -> None:
+            self._denoise_batch(rows[part], self.batch(result.spectra, rows[part], grid), result)
+
+        def flag(part: slice) -> None:
+            result.estimates.flags[rows[part]] |= int(Flag.UNDETERMINED)
+
+        halved(denoise, flag, slice(0, len(rows)))
 
     def batch(self, spectra: Spectra, rows: npt.NDArray[np.intp], grid: GridT) -> Batch[GridT]:
         """Take some of the spectra, as they are fitted."""
@@ -156,6 +158,41 @@ class PriorDenoiser(ABC, Generic[GridT]):
     @abstractmethod
     def _denoise_batch(self, rows: npt.NDArray[np.intp], batch: Batch[GridT], result: Accumulator) -> None:
         """Denoise spectra of one grid and put what is found into `result`."""
+
+
+def halved(compute: Callable[[slice], Found], otherwise: Callable[[slice], Found], part: slice) -> list[Found]:
+    """Compute something of the spectra of a batch together; where the algebra breaks down, of ever smaller halves.
+
+    Parameters
+    ----------
+    compute : callable
+        Takes which spectra of the batch they are.
+    otherwise : callable
+        Takes in its place each spectrum on which the algebra breaks down even alone.
+    part : slice
+        Spectra of the batch, at least one, by first and end.
+
+    Returns
+    -------
+    list
+        What was computed, in the order of the spectra.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> matrices = np.array([4.0, 9.0, -1.0]).reshape(3, 1, 1)
+    >>> found = halved(lambda part: np.linalg.cholesky(matrices[part]), lambda part: 0 * matrices[part], slice(0, 3))
+    >>> np.concatenate(found).ravel().tolist()
+    [2.0, 3.0, 0.0]
+    """
+    try:
+        return [compute(part)]
+    except np.linalg.LinAlgError:
+        if part.stop - part.start == 1:
+            return [otherwise(part)]
+        middle = (part.start + part.stop + 1) // 2
+        halves = slice(part.start, middle), slice(middle, part.stop)
+        return [one for half in halves for one in halved(compute, otherwise, half)]
 
 
 def _highest_snr(spectra: Spectra, rows: npt.NDArray[np.intp], grid: Grid) -> FloatArray:

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from quietspec.arrays import SHARED, BySpectrum, FloatArray
+from quietspec.arrays import SHARED, BoolArray, BySpectrum, FloatArray
 from quietspec.denoisers.posterior.coordinates import Gaussians
 from quietspec.denoisers.posterior.kinematics import MOTIONS, KinematicCoordinates
 from quietspec.denoisers.posterior.linear import Projections
@@ -88,6 +88,14 @@ class Likelihoods(BySpectrum):
         both[:, motions, motions] = precision + turned @ both[:, others, motions]
         return Likelihoods(both, np.concatenate([gradient + _times(turned, moved), moved], axis=1))
 
+    def checked(self) -> Likelihoods:
+        """Return the same; `LinAlgError` where motions cannot be replaced, which would fail for all spaxels later."""
+        n = len(self.gradient)
+        found = self.with_motions(np.tile(np.eye(MOTIONS), (n, 1, 1)), np.zeros((n, MOTIONS)))
+        if not (np.isfinite(found.precision).all() and np.isfinite(found.gradient).all()):
+            raise np.linalg.LinAlgError("a likelihood is not finite")
+        return self
+
     def turned(self, mean: FloatArray, root: FloatArray) -> Likelihoods:
         """Return the same of s, where t = mean + root s; root is (k, k)."""
         return Likelihoods(root.T @ self.precision @ root, (self.gradient - _times(self.precision, mean)) @ root)
@@ -112,8 +120,18 @@ class PackedLikelihoods(BySpectrum):
     triangles: FloatArray
     gradient: FloatArray
 
+    @classmethod
+    def none(cls, k: int) -> Self:
+        """Let the data of a spaxel say nothing of k modes."""
+        return cls(np.zeros((1, k * (k + 1) // 2)), np.zeros((1, k)))
+
     def __len__(self) -> int:
         return len(self.gradient)
+
+    @property
+    def informative(self) -> BoolArray:
+        """Spaxels whose data say anything, (n,)."""
+        return np.asarray(self.triangles.any(axis=1))
 
     def unpacked(self) -> Likelihoods:
         """Return them with whole matrices."""

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from quietspec.arrays import FloatArray
+from quietspec.arrays import BoolArray, FloatArray
 from quietspec.denoisers.posterior.calibration import CalibrationLaw
 from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
 from quietspec.denoisers.posterior.kinematic_fit import KinematicGrid
 from quietspec.denoisers.posterior.kinematics import MOTIONS
+from quietspec.denoisers.posterior.walk import halved
 from quietspec.denoisers.spatial.field import Field
 from quietspec.denoisers.spatial.first_pass import FirstPass, knowledge_of, masked, tile_rows, with_knowledge
 from quietspec.denoisers.spatial.frame import Frame, Messages, PackedLikelihoods, blocks
@@ -22,7 +23,7 @@ from quietspec.denoisers.spatial.gas import GasLikelihoods, motions_of_gas
 from quietspec.denoisers.spatial.motions import MotionLikelihoods
 from quietspec.denoisers.spatial.neighbourhoods import Neighbourhoods
 from quietspec.denoisers.spatial.refit import Kept, Refit
-from quietspec.denoisers.spatial.stack import FittedStack
+from quietspec.denoisers.spatial.stack import FittedStack, Stack
 from quietspec.denoisers.spatial.together import LIKELY, Alone, Known, Together
 from quietspec.errors import SpectraError
 from quietspec.noise import NoiseCorrelation, best_patch, correlation_of_signs
@@ -69,7 +70,8 @@ class Learning:
         if self.first.stack is None:
             raise ValueError("no spaxel belongs to the galaxy")
         law, grid = self._seen()
-        stack, frame = self.first.stack.fit(grid, self.denoiser.emission), self._frame()
+        frame = self._frame()
+        stack = self._fitted(self.first.stack, grid, frame)
         tool = KinematicPosterior(
             self.denoiser.name,
             self.denoiser.prior,
@@ -89,6 +91,13 @@ class Learning:
             for _, kept in self.first.of_tile(tile_rows(tile)):
                 return self.denoiser.law_of(tile), kept.batch(self.denoiser, masked(tile)).grid
         raise ValueError("no spaxel belongs to the galaxy")
+
+    def _fitted(self, stack: Stack, grid: KinematicGrid, frame: Frame) -> FittedStack:
+        """Fit the sum; where the algebra breaks down on it, spaxels share no calibration."""
+        try:
+            return stack.fit(grid, self.denoiser.emission)
+        except np.linalg.LinAlgError:
+            return FittedStack.unknown(frame.base, len(self.denoiser.prior.label_names))
 
     def _frame(self) -> Frame:
         coordinates, first = self.denoiser.coordinates, self.first
@@ -116,9 +125,9 @@ class Learning:
         """What is known of every spaxel once all have been seen."""
         first, motions = self.first, MotionLikelihoods.stack([kept.motions for kept in self.first.kept])
         places = np.stack(np.unravel_index(first.rows, self.shape), axis=1).astype(float)
-        members = first.members[first.rows]
+        members = first.members[first.rows] & linear.informative
         noise = self._noise()
-        field = Field.of(*self._galaxy(frame, linear, motions), Neighbourhoods(places, members, noise))
+        field = Field.of(*self._galaxy(frame, linear, motions, members), Neighbourhoods(places, members, noise))
         messages = field.messages
         about, spread = frame.motions(messages)
         precision, gradient = motions.gaussians(about, spread)
@@ -144,10 +153,10 @@ class Learning:
         )
 
     def _galaxy(
-        self, frame: Frame, linear: PackedLikelihoods, motions: MotionLikelihoods
+        self, frame: Frame, linear: PackedLikelihoods, motions: MotionLikelihoods, members: BoolArray
     ) -> tuple[PackedLikelihoods, GalaxyPrior]:
         """What the data say where the galaxy has its motions, and its prior."""
-        some = some_of(self.first.members[self.first.rows])
+        some = some_of(members)
         few, theirs = linear[some], motions[some]
         galaxy = GalaxyPrior(np.zeros(frame.size), np.eye(frame.size))
         for _ in range(_ROUNDS):
@@ -200,7 +209,16 @@ class _Reduced:
             return [self._batch(tile, kept) for _, kept in pairs]
 
     def _batch(self, tile: Spectra, kept: Kept) -> PackedLikelihoods:
+        """Reduce the spaxels of a batch; those on which the algebra breaks down tell nothing."""
+
+        def reduced(part: slice) -> PackedLikelihoods:
+            return self._some(tile, kept.taken(part))
+
+        parts = halved(reduced, lambda _: PackedLikelihoods.none(self.frame.size), slice(0, len(kept.rows)))
+        return PackedLikelihoods.stack(parts)
+
+    def _some(self, tile: Spectra, kept: Kept) -> PackedLikelihoods:
         shapes = kept.shapes.astype(np.float64)
         shapes[:, MOTIONS:] = self.shape[MOTIONS:]
         fit = Refit(kept.batch(self.tool, tile), kept, shapes)
-        return self.frame.likelihoods(fit.projections, fit.scale, shapes).packed()
+        return self.frame.likelihoods(fit.projections, fit.scale, shapes).checked().packed()

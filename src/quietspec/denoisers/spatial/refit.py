@@ -88,9 +88,9 @@ class Kept:
             information=np.einsum("nij,n->ij", gram, 1 / np.maximum(trace, 1e-30)),
         )
 
-    def taken(self, which: BoolArray) -> Self:
-        """Keep some of the spaxels, (n,) of bool; `information` stays that of all."""
-        states = [state for state, wanted in zip(self.states, which.tolist(), strict=True) if wanted]
+    def taken(self, which: BoolArray | slice) -> Self:
+        """Keep some of the spaxels, (n,) of bool or a slice; `information` stays that of all."""
+        states = [self.states[number] for number in np.arange(len(self.states))[which].tolist()]
         arrays = ("rows", "unused", "ignored", "noise", "signal", "shapes", "weights", "motions", "gas")
         return replace(self, states=states, **{name: getattr(self, name)[which] for name in arrays})
 

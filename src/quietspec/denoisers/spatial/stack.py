@@ -93,8 +93,8 @@ class FittedStack:
     ----------
     shape : (d,)
         Posterior mean of its ξ.
-    calibration : SharedCalibration
-        Posterior mean of the calibration.
+    calibration : SharedCalibration or None
+        Posterior mean of the calibration; None where nothing is known of it.
     share : float
         Share of the calibration's variance that is left in a spaxel: what the sum does not know where the populations
         are given, and its own.
@@ -103,7 +103,7 @@ class FittedStack:
     """
 
     shape: FloatArray
-    calibration: SharedCalibration
+    calibration: SharedCalibration | None
     share: float
     label_covariance: FloatArray
 
@@ -120,6 +120,11 @@ class FittedStack:
             share=min(left + _OWN, 1.0),
             label_covariance=_of_labels(fit.grid.model.coordinates, mean, covariance),
         )
+
+    @classmethod
+    def unknown(cls, shape: FloatArray, n_labels: int) -> Self:
+        """Share no calibration, so that each spaxel has all of its variance, and populations of a shape ξ, (d,)."""
+        return cls(shape, calibration=None, share=1.0, label_covariance=np.zeros((n_labels, n_labels)))
 
 
 def _of_labels(coordinates: KinematicCoordinates, mean: FloatArray, covariance: FloatArray) -> FloatArray:

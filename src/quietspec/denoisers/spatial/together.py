@@ -10,10 +10,11 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from quietspec.arrays import BoolArray, BySpectrum, FloatArray
-from quietspec.denoised import Denoised, Flag, ModelId
+from quietspec.denoised import FAILURES, Denoised, Flag, ModelId
 from quietspec.denoisers.outliers import without_gross_outliers
 from quietspec.denoisers.posterior.kinematic_denoiser import KinematicPosterior
 from quietspec.denoisers.posterior.results import Accumulator
+from quietspec.denoisers.posterior.walk import halved
 from quietspec.denoisers.spatial.first_pass import FirstPass, knowledge_of, tile_rows, with_knowledge
 from quietspec.denoisers.spatial.frame import Frame, Messages
 from quietspec.denoisers.spatial.gas import GasMotions
@@ -149,8 +150,7 @@ class Together:
         told = np.zeros(len(tile), dtype=bool)
         n_spaxels, of_galaxy = np.ones(len(tile)), np.zeros(len(tile))
         flags = about.flags.copy()
-        for kept, known in about.batches:
-            self._second(kept, known, result)
+        for kept, known in (part for batch in about.batches for part in self._twice(*batch, result)):
             told[kept.rows], n_spaxels[kept.rows], of_galaxy[kept.rows] = True, known.n_spaxels, known.of_galaxy
             flags[kept.rows] &= ~int(Flag.PRIOR_LABELS)
             flags[kept.rows] |= result.estimates.flags[kept.rows] & int(Flag.PRIOR_LABELS)
@@ -159,10 +159,21 @@ class Together:
             result.widen_labels(np.flatnonzero(told), self.stack.label_covariance)
         self._others(np.flatnonzero(~told), tile, result)
         estimates = result.estimates
+        flags |= estimates.flags & int(FAILURES)
         estimates.evidence[told], estimates.noise_scale[told] = about.evidence[told], about.noise_scale[told]
         estimates.flags[:] = flags
         joined = result.finish(self.model)
         return replace(joined, flags=flags, p_value=about.p_value, n_spaxels=n_spaxels, of_galaxy=of_galaxy)
+
+    def _twice(self, kept: Kept, known: Known, result: Accumulator) -> list[tuple[Kept, Known]]:
+        """Denoise the spaxels of a batch again, and return the parts of it on which the algebra does not break down."""
+
+        def again(part: slice) -> list[tuple[Kept, Known]]:
+            some = kept.taken(part), known[part]
+            self._second(*some, result)
+            return [some]
+
+        return [one for part in halved(again, lambda _: [], slice(0, len(kept.rows))) for one in part]
 
     def _second(self, kept: Kept, known: Known, result: Accumulator) -> None:
         """Denoise the spaxels of a batch again."""
@@ -176,7 +187,7 @@ class Together:
         self.tool.store(kept.rows, batch, fit, result)
 
     def _others(self, rows: npt.NDArray[np.intp], tile: Spectra, result: Accumulator) -> None:
-        """Denoise spaxels of which nothing is kept by themselves."""
+        """Denoise spaxels by themselves of which nothing is kept, or on which the algebra of the second pass fails."""
         if rows.size:
             _, found = self.alone(replace(tile[rows], spatial_shape=None, wcs=None))
             found.forget_compact()  # it has other settings
