@@ -19,7 +19,7 @@ MANIFEST = Manifest.load(ROOT)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 UNCOVERED = ROOT / "benchmarks/uncovered.txt"
 #: Tables of numbers that were copied by hand when this check was made; there may be fewer, not more.
-MOST_UNCOVERED = 8
+MOST_UNCOVERED = 6
 
 
 @pytest.mark.parametrize("page", pages_of(MANIFEST), ids=str)
