@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ NEEDS = {  # scripts that need fetched data or the extras of others
     "beside_release": ("muse-a478",),
     "file_speed": ("muse-a478",),
     "cube_cost": ("muse-a478", "miles"),
+    "card_scores": ("miles",),
     "cube_pulls": ("muse-a478",),
     "degrade_real_spectra": ("manga",),
     "kinematics": ("ngc3522",),
@@ -170,6 +172,15 @@ def test_approximations(run, tmp_path) -> None:
     found = {row[0]: [float(number) for cell in row[1:4] for number in cell.split(", ")] for row in table["rows"]}
     assert set(found) == {"MUSE", "MaNGA", "SAMI"}
     assert max(max(numbers) for numbers in found.values()) < 20  # per cent of the error
+
+
+@pytest.mark.fetched
+def test_card_scores(run, tmp_path) -> None:
+    shutil.copy(FOLDER.parent / "src/quietspec/models/paper.json", tmp_path)
+    run("card_scores", "--models", "paper", "--install", tmp_path, "--json", tmp_path / "found.json")
+    scores = results(tmp_path / "found.json")["scores"]["paper"]
+    assert scores["models"]["posterior"]["5"]["rms_reduction"] > scores["models"]["pca"]["5"]["rms_reduction"]
+    assert json.loads((tmp_path / "paper.json").read_text(encoding="utf-8"))["scores"] == scores
 
 
 def test_batch_overhead(run, tmp_path) -> None:

@@ -32,7 +32,7 @@ from quietspec.lab.evaluation.tables.paper import off_distribution_table, paper_
 from quietspec.lab.evaluation.tables.populations import population_tables
 from quietspec.lab.evaluation.tables.removed import removed_table
 from quietspec.lab.evaluation.tables.sky import air_simulated_table, air_table
-from quietspec.lab.evaluation.tables.speed import cube_speed_table, methods_table, release_table
+from quietspec.lab.evaluation.tables.speed import cube_speed_table, floor_table, methods_table, release_table
 from quietspec.lab.evaluation.tables.ultraviolet import choice_table, own_table, real_table
 from quietspec.lab.evaluation.tables.validation import validation_tables
 
@@ -74,6 +74,7 @@ TABLES: dict[str, Maker] = {
     "cube, sums": cube_sums_table,
     "cube, pulls": cube_pulls_table,
     "speed of a cube": cube_speed_table,
+    "speed floor": floor_table,
     "speed of methods": methods_table,
     "beside 0.1.0": release_table,
     "motions, simulated": simulated_table,

@@ -7,7 +7,7 @@ from typing import Any
 
 from quietspec.lab.evaluation.tables.markdown import ResultsFolder, plain_table
 
-__all__ = ["cube_speed_table", "methods_table", "release_table"]
+__all__ = ["cube_speed_table", "floor_table", "methods_table", "release_table"]
 
 _METHODS = {
     "measure-file": "`quietspec measure`, file to file",
@@ -58,6 +58,13 @@ def _memory(point: Mapping[str, Any], workers: int) -> str:
     """Memory in GB of the process that reads and writes, and of its workers if they are processes."""
     own, each = point["peak_rss_bytes"] / 1e9, point["peak_worker_bytes"] / 1e9
     return f"{own:.2f} + {workers} × {each:.2f}" if each else f"{own:.2f}"
+
+
+def floor_table(results: ResultsFolder) -> str:
+    """Make the table of the operations without which there is no posterior of a spectrum."""
+    operations = results["bench"]["cost"]["operations"]
+    rows = [[step, f"{number / 1e6:.1f}"] for step, number in (operations | {"all": sum(operations.values())}).items()]
+    return plain_table(["step", "million operations per spectrum"], rows)
 
 
 def methods_table(results: ResultsFolder) -> str:
