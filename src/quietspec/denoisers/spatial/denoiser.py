@@ -19,7 +19,6 @@ from quietspec.denoisers.posterior.results import Accumulator
 from quietspec.denoisers.spatial.first_pass import FirstPass, Keeping, TilePass, masked
 from quietspec.denoisers.spatial.gas import ScanningFit
 from quietspec.denoisers.spatial.learning import Learning, Mapped, Tiles
-from quietspec.denoisers.spatial.memory import trimmed
 from quietspec.errors import SpectraError
 from quietspec.spectra import Spectra
 
@@ -96,7 +95,7 @@ class SpatialPosterior(KinematicPosterior):
             raise SpectraError("denoise: these spectra form no image, and cannot know their neighbours: spatial=False.")
         first = FirstPass(redshift)
         with threadpool_limits(limits=1):
-            for part in trimmed(mapped(_Alone(self, first.usual), tiles())):
+            for part in mapped(_Alone(self, first.usual), tiles()):
                 first.add(part)
             if first.members[first.rows].sum() < _FEWEST:
                 return self._single()

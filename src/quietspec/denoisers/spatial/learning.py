@@ -20,7 +20,6 @@ from quietspec.denoisers.spatial.first_pass import FirstPass, knowledge_of, mask
 from quietspec.denoisers.spatial.frame import Frame, Messages, PackedLikelihoods, blocks
 from quietspec.denoisers.spatial.galaxy import GalaxyPrior, belonging, some_of
 from quietspec.denoisers.spatial.gas import GasLikelihoods, motions_of_gas
-from quietspec.denoisers.spatial.memory import trimmed
 from quietspec.denoisers.spatial.motions import MotionLikelihoods
 from quietspec.denoisers.spatial.neighbourhoods import Neighbourhoods
 from quietspec.denoisers.spatial.refit import Kept, Refit
@@ -110,7 +109,7 @@ class Learning:
     def _likelihoods(self, tool: KinematicPosterior, stack: FittedStack, frame: Frame) -> PackedLikelihoods:
         """What the data say about the populations of the sum: their own noise would find itself in their own."""
         tiles = (with_knowledge(tile, list(self.first.of_tile(tile_rows(tile)))) for tile in self.tiles())
-        parts = trimmed(self.mapped(_Reduced(tool, stack.shape, frame), tiles))
+        parts = self.mapped(_Reduced(tool, stack.shape, frame), tiles)
         return PackedLikelihoods.stack([one for part in parts for one in part])
 
     def _noise(self) -> NoiseCorrelation:
