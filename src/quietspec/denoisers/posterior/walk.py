@@ -181,9 +181,9 @@ def halved(compute: Callable[[slice], Found], otherwise: Callable[[slice], Found
     --------
     >>> import numpy as np
     >>> matrices = np.array([4.0, 9.0, -1.0]).reshape(3, 1, 1)
-    >>> found = halved(lambda part: np.linalg.cholesky(matrices[part]), lambda part: 0 * matrices[part], slice(0, 3))
+    >>> found = halved(lambda part: np.linalg.cholesky(matrices[part]), lambda part: abs(matrices[part]), slice(0, 3))
     >>> np.concatenate(found).ravel().tolist()
-    [2.0, 3.0, 0.0]
+    [2.0, 3.0, 1.0]
     """
     try:
         return [compute(part)]
