@@ -52,7 +52,7 @@ def _numbered(tables: Callable[[ResultsFolder], Iterable[str]], number: int) -> 
 
 
 def _paper(results: ResultsFolder) -> Iterable[str]:
-    return paper_tables([results["paper_baselines"], results["paper_networks"]])
+    return paper_tables([results["paper_figures"]])
 
 
 #: By name; the tables of scripts that keep what they print need no entry (`published_table`).
