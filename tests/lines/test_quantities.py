@@ -61,3 +61,9 @@ def test_broad_fluxes_are_observed_ones():
     assert found["broad_fwhm"][1][1] == pytest.approx(200.0)
     assert np.isnan(found["flux_broad_Halpha"][0][0])
     assert "flux_broad_Hbeta" not in found
+
+
+def test_lines_too_faint_for_a_decrement_have_no_attenuation_and_give_no_warning():
+    lines = posterior({"Halpha": [30.0, 30.0], "Hbeta": [10.0, -9.0]}, ERRORS)  # of the second, Hβ is never positive
+    found = {name: (value, error) for name, value, error in line_quantities(lines)}
+    assert np.isfinite(found["av_gas"]).T.tolist() == [[True, True], [False, False]]

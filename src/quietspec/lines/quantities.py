@@ -61,7 +61,8 @@ def line_quantities(lines: LinePosterior) -> Iterator[tuple[str, FloatArray, Flo
     rng = np.random.default_rng(_SEED)
     low, middle, high = balmer_attenuation(lines, rng, _DRAWS).T
     known = np.isfinite(low) & np.isfinite(high)
-    yield "av_gas", np.where(known, middle, np.nan), np.where(known, (high - low) / 2, np.nan)
+    half = np.subtract(high, low, out=np.full_like(low, np.nan), where=known) / 2
+    yield "av_gas", np.where(known, middle, np.nan), half
     kinds = whan_classes(lines, rng, _DRAWS) if "[NII]6583" in covered else {}
     named = [("whan", kinds)]
     if {"[NII]6583", "[OIII]5007"} <= set(covered):
