@@ -30,9 +30,12 @@ __all__ = [
 
 PAGE_WIDTH = 7.1  #: inches, both columns of a journal page
 BLACK, LIGHT = "#000000", "#b3b3b3"  #: truth, noisy input
-#: Okabe & Ito 2008, Color Universal Design, without yellow, which is faint on white; then wine and olive of P. Tol
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933")
-MARKERS = "osD^vPX<"  #: one for each colour
+#: Okabe & Ito 2008, Color Universal Design, without yellow, which is faint on white; wine and olive of P. Tol; dark tones
+COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933",
+    "#4B0092", "#225522", "#661100",
+)  # fmt: skip
+MARKERS = "osD^vPX<>ph"  #: one for each colour
 NO_VALUE: dict[str, Any] = {"facecolor": "#e6e6e6", "edgecolor": "#cfcfcf", "hatch": "////"}  #: where a map has none
 SMALL = 6.3  #: points; text in crowded panels, no smaller than journals allow
 
