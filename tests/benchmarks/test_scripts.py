@@ -343,7 +343,7 @@ def test_observed_truth(run, tmp_path) -> None:
 
 
 def test_paper_tables(run) -> None:
-    said = run("paper_tables", *(FOLDER / "results" / f"paper_{name}.json" for name in ("baselines", "networks")))
+    said = run("paper_tables", FOLDER / "results" / "paper_figures.json")
     rows = [line for line in said.splitlines() if line.startswith("|")]
     assert len(rows) > 50
     shown = (FOLDER.parent / "docs/paper.md").read_text(encoding="utf-8").splitlines()
