@@ -30,7 +30,8 @@ __all__ = [
 
 PAGE_WIDTH = 7.1  #: inches, both columns of a journal page
 BLACK, LIGHT = "#000000", "#b3b3b3"  #: truth, noisy input
-#: Okabe & Ito 2008, CUD, without yellow, which is faint on white; wine and olive of P. Tol; dark ones
+#: Okabe & Ito 2008, Color Universal Design, without yellow, which is faint on white; then wine and olive of P. Tol;
+#: then a dark violet, green and brown
 COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933",
     "#4B0092", "#225522", "#661100",
