@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,14 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the real spectra in ../shared/data")
     return folder
+
+
+@pytest.fixture
+def hangup_heeded() -> Iterator[None]:
+    """SIGHUP as in a terminal: where tests run under ``nohup``, it is ignored, by their child processes too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session")

@@ -144,6 +144,7 @@ def test_interrupt_finishes_what_is_under_way(run, batch, all_there, threads):
     all_there(batch)
 
 
+@pytest.mark.usefixtures("hangup_heeded")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_other_signals_stop_in_good_order(run, batch, number):
     process = run("--workers", 1)

@@ -160,6 +160,7 @@ SLOW = """
 """
 
 
+@pytest.mark.usefixtures("hangup_heeded")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_leave_nothing_behind(muse, tmp_path, number):
     words = ["denoise", muse, "-o", tmp_path / "out.fits", "--denoiser", "gaussian", "--redshift", "0.1"]
