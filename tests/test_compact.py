@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quietspec.compact import BLOCK, CODES, CompactPosterior, log_snr_of, pack_root, unpack_root
+from quietspec.io.posterior import posterior_hdu
 
 
 def _root(seed: int, size: int, spread: float) -> np.ndarray:
@@ -80,3 +81,25 @@ def test_inverse_variances_are_kept_as_means_of_blocks() -> None:
     assert weight.shape == (BLOCK + 8,)
     assert weight[:BLOCK] == pytest.approx(4.0, rel=2e-3)
     assert np.all(weight[BLOCK:] == 0)
+
+
+@given(st.permutations(range(6)), st.integers(0, 6))
+def test_table_has_the_rows_of_all_parts_in_order(numbers: list[int], cut: int) -> None:
+    rows = np.array(numbers)
+    parts = [(rows[:cut], _posterior(cut, 3)), (rows[cut:], _posterior(6 - cut, 5))]
+    for numbers_of_part, part in parts:
+        part.unit[:] = 1.0 + numbers_of_part
+    whole = CompactPosterior.stack([part for _, part in parts]).on(rows, 6)
+    table = posterior_hdu(parts)
+    assert table is not None
+    found = table.data.view(np.ndarray)
+    assert not parts
+    assert found["spectrum"].tolist() == list(range(6))
+    assert found["unit"].tolist() == whole.unit.tolist()
+    assert found["calibration"].tolist() == whole.calibration.tolist()
+    assert found["root"].tolist() == whole.root.tolist()
+
+
+def test_no_table_without_an_estimate() -> None:
+    assert posterior_hdu([]) is None
+    assert posterior_hdu([(np.empty(0, np.intp), _posterior(0, 3))]) is None

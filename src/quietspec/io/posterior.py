@@ -26,37 +26,58 @@ _FWHM = Code(0.0, 1e-7, np.int32)  # of ln FWHM (Å)
 _UNKNOWN = int(np.iinfo(np.int32).min)
 
 
-def posterior_hdu(compact: CompactPosterior) -> fits.BinTableHDU | None:
+def posterior_hdu(parts: list[tuple[npt.NDArray[np.intp], CompactPosterior]]) -> fits.BinTableHDU | None:
     """Table of the compact posteriors of a whole output; None where no spectrum has one.
 
     Parameters
     ----------
-    compact : CompactPosterior
-        Of all spectra.
+    parts : list of ((n,) of int, CompactPosterior of n spectra)
+        Spectra with an estimate, in any order, and their numbers in the output. The list is emptied as the table is
+        filled, so that memory does not hold all of them twice.
 
     Returns
     -------
     astropy.io.fits.BinTableHDU or None
         ``POSTERIOR``: a row for each spectrum with an estimate, whose number (from 0) is in column `spectrum`.
     """
-    known = compact.known
-    if not known.size:
+    rows = np.concatenate([np.empty(0, np.intp), *(numbers for numbers, _ in parts)])
+    if not rows.size:
         return None
-    values = {"spectrum": known.astype(np.int32)} | {name: getattr(compact, name)[known] for name in _COLUMNS}
-    values = {name: array for name, array in values.items() if array.size}  # no gas
-    table = fits.BinTableHDU.from_columns([_column(name, array) for name, array in values.items()], name="POSTERIOR")
-    for number, name in enumerate(values, start=1):
+    table, settings = _empty_table(parts, len(rows)), parts[0][1].settings
+    values, places = table.data.view(np.ndarray), np.empty(len(rows), np.intp)
+    places[np.argsort(rows)] = np.arange(len(rows))
+    values["spectrum"][places] = rows
+    while parts:
+        numbers, part = parts.pop()
+        places, here = np.split(places, [len(places) - len(numbers)])
+        for name in values.dtype.names[1:]:
+            _fill(values[name], here, getattr(part, name))
+    for number, name in enumerate(values.dtype.names, start=1):
         if name in CODES:
             table.header[f"TSCAL{number}"], table.header[f"TZERO{number}"] = CODES[name].step, CODES[name].zero
-    table.header[_SETTINGS] = json.dumps(dict(compact.settings))
+    table.header[_SETTINGS] = json.dumps(dict(settings))
     table.header.add_comment("What the covariance between pixels follows from, with the model named in QSHASH.")
     table.header.add_comment("quietspec.Denoised.read(FILE) turns it into covariances, draws, indices and sums.")
     return table
 
 
-def _column(name: str, array: npt.NDArray[Any]) -> fits.Column:
-    count = "" if array.ndim == 1 else str(array.shape[1])
-    return fits.Column(name, count + _FORMATS[array.dtype.str[1:]], array=array)
+def _empty_table(parts: list[tuple[npt.NDArray[np.intp], CompactPosterior]], n: int) -> fits.BinTableHDU:
+    """Table of n rows of zeros, wide enough for all parts; columns without elements, as those of gas, are left out."""
+    columns = [fits.Column("spectrum", _FORMATS["i4"])]
+    for name in _COLUMNS:
+        arrays = [getattr(part, name) for _, part in parts]
+        count = "" if arrays[0].ndim == 1 else str(max(array.shape[1] for array in arrays))
+        if count != "0":
+            columns.append(fits.Column(name, count + _FORMATS[arrays[0].dtype.str[1:]]))
+    return fits.BinTableHDU.from_columns(columns, nrows=n, name="POSTERIOR")
+
+
+def _fill(column: npt.NDArray[Any], rows: npt.NDArray[np.intp], values: npt.NDArray[Any]) -> None:
+    """Set some rows of a column, which may have more elements than the values."""
+    if column.ndim == 1:
+        column[rows] = values.reshape(len(rows))
+    else:
+        column[rows, : values.shape[1]] = values
 
 
 def read_posterior(hdu: Hdu, n_spectra: int) -> CompactPosterior:

@@ -254,10 +254,7 @@ class DenoisedWriter:
 
     def _posterior(self) -> list[fits.hdu.base.ExtensionHDU]:
         """HDUs from which the covariances follow."""
-        if not self._compact:
-            return []
-        rows, parts = zip(*self._compact, strict=True)
-        table = posterior_hdu(CompactPosterior.stack(parts).on(np.concatenate(rows), self._axes.n_spectra))
+        table = posterior_hdu(self._compact)
         fwhm = self._axes.fwhm
         return [] if table is None else [table, *([] if fwhm is None or fwhm.ndim == 1 else resolution_hdu(fwhm))]
 

@@ -26,7 +26,8 @@ from quietspec.spectra import Spectra
 __all__ = ["CONTENDERS", "Speed", "absent", "sample"]
 
 _AT_LEAST = 4.0  # s that a measurement lasts
-_FIRST = 2  # spectra of the first call
+_FEWEST = 16  # spectra it takes, some of which cost more than others
+_FIRST = 4  # spectra of the first call, which starts what other processes a contender has
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def absent(name: str) -> str | None:
 def _speed(action: Callable[[Spectra], Any], spectra: Spectra) -> Speed:
     """Time an action on more and more of the spectra, until it takes long enough to measure."""
     action(spectra[:_FIRST])
-    n = min(_FIRST, len(spectra))
+    n = min(_FEWEST, len(spectra))
     while True:
         seconds, speed = _once(action, spectra[:n])
         if n == len(spectra) or seconds > _AT_LEAST:

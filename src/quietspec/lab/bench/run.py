@@ -99,7 +99,7 @@ def run_bench(
     with tempfile.TemporaryDirectory() as folder:
         cubes = _cubes(library, options, Path(folder), log)
         growth = _growth(cubes, options, log)
-        alone = _from_file("posterior-file", cubes[0], options, 1, log)
+        alone = _from_file("posterior-file", cubes[1], options, 1, log)
         whole = {"posterior-file": growth[-1]} | {
             way: _from_file(way, cubes[-1], options, options.n_workers, log)
             for way in options.files
@@ -119,7 +119,7 @@ def run_bench(
         "files": {way: _point(one) for way, one in whole.items()},
         "scaling": {
             "spectra": [_point(one) for one in growth],
-            "workers": {"1": _point(alone), str(options.n_workers): _point(growth[0])},
+            "workers": {"1": _point(alone), str(options.n_workers): _point(growth[1])},
             **scaling,
         },
         "profile_ms": steps,

@@ -44,10 +44,10 @@ def _speed_figure(result: Mapping[str, Any]) -> Figure:
     page = figure(height=0.7 + 0.28 * len(rates))
     axes = page.subplots()
     names, values = zip(*rates, strict=True)
-    colours = [_OURS if name.startswith("posterior") else _OTHERS for name in names]
+    colours = [_OURS if name.startswith("posterior") or name.endswith("-file") else _OTHERS for name in names]
     axes.barh(names, values, color=colours)
     for place, value in enumerate(values):
-        text = f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+        text = f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
         axes.annotate(text, (value, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
     axes.set_xscale("log")
     axes.set_xlim(min(values) / 3, max(values) * 4)
