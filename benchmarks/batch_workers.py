@@ -26,7 +26,6 @@ def main() -> None:
     result = {
         "cubes": options.n,
         "spectra": spectra,
-        "seconds": {str(workers): round(value, 1) for workers, value in seconds.items()},
         "spectra_per_second": {str(workers): round(spectra / value) for workers, value in seconds.items()},
         "two_over_one": round(seconds[1] / seconds[2], 3),
     }
