@@ -99,6 +99,7 @@ def run_bench(
     with tempfile.TemporaryDirectory() as folder:
         cubes = _cubes(library, options, Path(folder), log)
         growth = _growth(cubes, options, log)
+        # The middle one, in which two workers are processes, as in cubes that matter.
         alone = _from_file("posterior-file", cubes[1], options, 1, log)
         whole = {"posterior-file": growth[-1]} | {
             way: _from_file(way, cubes[-1], options, options.n_workers, log)
